@@ -1,0 +1,15 @@
+# The libraries that Shale stands on, as one interface target.
+find_package(PkgConfig REQUIRED)
+add_library(shale_libraries INTERFACE)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(lz4 REQUIRED IMPORTED_TARGET liblz4)
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+find_path(SNAPPY_INCLUDE snappy-c.h REQUIRED)
+find_library(SNAPPY_LIBRARY snappy REQUIRED)
+find_package(Threads REQUIRED)
+target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE})
+target_link_libraries(shale_libraries INTERFACE ZLIB::ZLIB PkgConfig::zstd PkgConfig::lz4 PkgConfig::jansson
+  PkgConfig::yaml PkgConfig::xxhash ${SNAPPY_LIBRARY} Threads::Threads)
