@@ -1,0 +1,49 @@
+/* A sorted stream of row versions: what scans, flushes and compactions merge.
+ *
+ * Forward sources give rows by key ascending, then seq descending; reverse ones exactly the reversed order. The current row stays
+ * valid until the next call on the same source. Sources are used by one task at a time. */
+#ifndef SHL_LSM_SOURCE_H
+#define SHL_LSM_SOURCE_H
+
+#include "lsm/format/row.h"
+
+struct shl_source;
+
+struct shl_source_ops {
+    /* To the first row at or after `target` in the source's direction (forward: key >= target, reverse: key <= target);
+     * target NULL = the very first. May be called again at any time. */
+    shale_code (*seek)(struct shl_source *s, const struct shl_slice *target, shale_error *err);
+    /* One row on; only when valid. */
+    shale_code (*next)(struct shl_source *s, shale_error *err);
+    void (*close)(struct shl_source *s); /* frees the source */
+};
+
+/* First member of every source. */
+struct shl_source {
+    const struct shl_source_ops *ops;
+    struct shl_row row; /* current, if valid */
+    bool valid;
+    bool reverse;       /* [const] direction */
+};
+
+static inline shale_code shl_source_seek(struct shl_source *s, const struct shl_slice *target, shale_error *err)
+{
+    return s->ops->seek(s, target, err);
+}
+static inline shale_code shl_source_next(struct shl_source *s, shale_error *err)
+{
+    return s->ops->next(s, err);
+}
+static inline void shl_source_close(struct shl_source *s)
+{
+    if (s != NULL)
+        s->ops->close(s);
+}
+
+/* Rows of several sources as one, in the same direction. A small array sorted by (first 8 key bytes, key, seq); the winner is advanced
+ * and re-inserted from the front (performance.md 5). Ties (same key and seq) go to the source given first, and all of them are
+ * returned. Takes ownership of the sources, on failure too. */
+SHL_MUST shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, bool reverse,
+                                         struct shl_source **out, shale_error *err);
+
+#endif

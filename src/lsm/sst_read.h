@@ -1,0 +1,106 @@
+/* Reading SSTs: handles with their index and filter, the block cache, point probes, and a source over one SST.
+ * Design and measurements: performance.md 2, 3, 5.
+ *
+ * A handle (struct shl_sst) is opened without I/O from what the manifest says; index and filter are fetched together at first use (one
+ * request) and kept. Each data block has a slot in the handle: an atomic pointer to the cached block or NULL. Readers look
+ * inside an epoch, without lock or count. A miss is fetched outside of the epoch, once even if several tasks miss it. */
+#ifndef SHL_LSM_SST_READ_H
+#define SHL_LSM_SST_READ_H
+
+#include "lsm/epoch.h"
+#include "lsm/format/manifest.h"
+#include "lsm/source.h"
+#include "store/store.h"
+
+/* ---- block cache: bounded by bytes, CLOCK with a probationary FIFO, 16 shards */
+struct shl_cache;
+struct shl_cache_counts {
+    uint64_t hits, misses; /* misses = loads; hits are sampled or summed without touching shared lines on the hot path */
+    uint64_t bytes;        /* held now, side tables included */
+    uint64_t evicted;
+};
+/* limit 0: nothing is kept. The epoch is borrowed and outlives the cache. */
+SHL_MUST shale_code shl_cache_new(uint64_t limit_bytes, struct shl_epoch *epoch, struct shl_cache **out, shale_error *err);
+void shl_cache_free(struct shl_cache *c);
+void shl_cache_count(const struct shl_cache *c, struct shl_cache_counts *out);
+
+/* ---- what all SSTs of one database share [const] */
+struct shl_sst_context {
+    struct shl_epoch *epoch;                /* borrowed */
+    struct shl_cache *cache;                /* borrowed; NULL: nothing is cached */
+    const struct shl_transformer *transformer; /* borrowed; NULL: none */
+    const struct shl_filter_policy *policies; /* borrowed; which filters can be used */
+    size_t policy_count;
+};
+
+/* ---- a cached block; the raw bytes stay valid while a reference is held or an epoch entered before it was seen is open */
+struct shl_block;
+struct shl_slice shl_block_raw(const struct shl_block *b);
+struct shl_block *shl_block_ref(struct shl_block *b); /* only while holding a reference or inside the epoch */
+void shl_block_unref(struct shl_block *b);            /* NULL is fine */
+
+/* ---- handles */
+struct shl_sst;
+/* `key` is copied; `desc` gets a reference; store and context are borrowed and outlive the handle. No I/O. */
+SHL_MUST shale_code shl_sst_open(const struct shl_sst_context *cx, struct shl_store *store, const char *key,
+                                 struct shl_sst_desc *desc, struct shl_sst **out, shale_error *err);
+struct shl_sst *shl_sst_ref(struct shl_sst *t);
+/* The last one drops its blocks from the cache and frees it through the epoch. NULL is fine. */
+void shl_sst_unref(struct shl_sst *t);
+const struct shl_sst_desc *shl_sst_describe(const struct shl_sst *t);
+const char *shl_sst_key(const struct shl_sst *t);
+
+/* Fetches and checks index and filter if they are not there yet; blocking; not inside an epoch. On a checksum or decode error it
+ * reads once more before it fails with CORRUPTION naming the object. A missing object is CORRUPTION too ("is missing"). */
+SHL_MUST shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err);
+bool shl_sst_has_meta(const struct shl_sst *t);
+size_t shl_sst_block_count(const struct shl_sst *t); /* 0 before the meta is loaded */
+
+/* Point lookup, inside an epoch; no I/O. */
+enum shl_probe {
+    SHL_PROBE_FOUND,     /* row is set: slices point into the block (or are the caller's key), block is where it lies */
+    SHL_PROBE_MISSING,   /* no version with seq <= max_seq in this SST */
+    SHL_PROBE_NEED_META, /* call shl_sst_load_meta outside of the epoch, then probe again */
+    SHL_PROBE_NEED_BLOCK, /* call shl_sst_load_block(*block_index) outside of the epoch, then probe again */
+    SHL_PROBE_CORRUPT    /* err is set */
+};
+struct shl_probe_state {
+    struct shl_slice key;
+    uint64_t hash;       /* shl_filter_hash(key) */
+    uint64_t max_seq;
+    uint32_t block_index; /* out: with NEED_BLOCK */
+    struct shl_row row;   /* out: with FOUND */
+    struct shl_block *block; /* out: with FOUND; borrowed */
+    /* A block loaded for exactly this lookup though the cache does not keep it; used before the slot. NULL at first; owned by the caller. */
+    struct shl_block *loaded;
+    uint32_t loaded_index;
+};
+enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err);
+/* Continues after FOUND with older versions (seq < row.seq) of the same key: set max_seq = row.seq - 1 and probe again. */
+
+/* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
+bool shl_sst_may_contain(const struct shl_sst *t, struct shl_slice key, uint64_t hash);
+bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix);
+/* Starts loading the first filter line for this hash into the CPU cache. */
+void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
+
+/* Fetches, checks and decodes one block; gives a reference in *out. keep: put it into the cache. One fetch even if several tasks ask. Reads
+ * once more on a checksum error. Not inside an epoch. */
+SHL_MUST shale_code shl_sst_load_block(struct shl_sst *t, uint32_t block_index, bool keep, struct shl_block **out,
+                                       shale_error *err);
+
+/* ---- a source over one SST, cut to a key range */
+struct shl_sst_scan {
+    struct shl_key_range range;  /* effective range of the view; borrowed until the source is closed */
+    bool reverse;
+    bool use_cache;              /* look into the slots first */
+    bool fill_cache;             /* keep what is fetched */
+    size_t window_first_bytes;   /* size of the first fetch of neighbouring blocks (at least one block) */
+    size_t window_max_bytes;     /* it doubles up to here; 256 KiB to 1 MiB is good for a folder */
+};
+/* Holds a reference to the handle. The meta is loaded at the first seek. Windows are received into one reused buffer and blocks decoded
+ * in place where they are neither compressed nor transformed. */
+SHL_MUST shale_code shl_sst_source_new(struct shl_sst *t, const struct shl_sst_scan *how, struct shl_source **out,
+                                       shale_error *err);
+
+#endif

@@ -1,0 +1,38 @@
+/* Writing SSTs: rows in, object out, streamed. slatedb-format 2; performance.md 6. */
+#ifndef SHL_LSM_SST_WRITE_H
+#define SHL_LSM_SST_WRITE_H
+
+#include "lsm/format/sst.h"
+#include "store/store.h"
+
+struct shl_sst_write_options {
+    size_t block_bytes;            /* 1 KiB .. 64 KiB; WAL: 65535 */
+    enum shl_compression compression;
+    const struct shl_transformer *transformer;  /* borrowed; NULL: none */
+    const struct shl_filter_policy *policies;   /* borrowed */
+    size_t policy_count;
+    uint32_t min_filter_keys;      /* fewer rows: no filter */
+    enum shl_sst_type type;        /* WAL: index keys and first_entry are BE seqs, no filter, no stats, no last_entry */
+    size_t part_bytes;             /* multipart from here on and with parts of this size; 0: one PUT whatever the size */
+};
+
+struct shl_sst_writer;
+/* For a compacted SST: parts go to `store` under `key` (copied) while it is written; for one PUT at the end if it stays below part_bytes.
+ * store NULL: everything is kept, take it with shl_sst_writer_bytes. */
+SHL_MUST shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_store *store, const char *key,
+                                       struct shl_sst_writer **out, shale_error *err);
+/* Rows in order (key ascending, seq descending; WAL: commit order). Copies what it needs. */
+SHL_MUST shale_code shl_sst_writer_add(struct shl_sst_writer *w, const struct shl_row *row, shale_error *err);
+/* Bytes of finished (encoded) blocks so far: compactions close an SST by it. */
+uint64_t shl_sst_writer_block_bytes(const struct shl_sst_writer *w);
+uint64_t shl_sst_writer_rows(const struct shl_sst_writer *w);
+/* Writes the rest and publishes the object. *info: slices point into the writer. At least one row. After a failure of the store
+ * it may be called again (same object). */
+SHL_MUST shale_code shl_sst_writer_finish(struct shl_sst_writer *w, struct shl_sst_info *info, uint64_t *object_bytes,
+                                          shale_error *err);
+/* store NULL, after finish: the whole object as pieces, borrowed until free. */
+void shl_sst_writer_bytes(const struct shl_sst_writer *w, const struct shl_slice **pieces, size_t *count);
+/* Aborts an upload that is open. NULL is fine. */
+void shl_sst_writer_free(struct shl_sst_writer *w);
+
+#endif
