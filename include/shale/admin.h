@@ -1,0 +1,29 @@
+/* Looking inside a database without opening it: each call answers with one JSON document. SPDX-License-Identifier: Apache-2.0
+ *
+ * Nothing is written. Shapes: docs/reference/json-output.md. Results are owned: shale_text_free. Any thread. */
+#ifndef SHALE_ADMIN_H
+#define SHALE_ADMIN_H
+
+#include <shale/metrics.h>
+
+SHALE_BEGIN_DECLS
+
+/* The manifest `id` (0: the newest), in SlateDB's JSON shape. */
+SHALE_API SHALE_MUST shale_code shale_admin_manifest(char **out_json, const char *url, const shale_options *options,
+                                                     uint64_t id, shale_error *err);
+/* Ids, sizes and times of the stored manifests. */
+SHALE_API SHALE_MUST shale_code shale_admin_manifests(char **out_json, const char *url, const shale_options *options,
+                                                      shale_error *err);
+/* One SST: info, stats, blocks (offset, bytes, first key, rows). `sst` is a ULID. rows: also every row. */
+SHALE_API SHALE_MUST shale_code shale_admin_sst(char **out_json, const char *url, const shale_options *options,
+                                                const char *sst, bool rows, shale_error *err);
+/* WAL objects above the replay boundary (id 0), or one WAL object with its rows. */
+SHALE_API SHALE_MUST shale_code shale_admin_wal(char **out_json, const char *url, const shale_options *options,
+                                                uint64_t id, shale_error *err);
+/* Shape, sizes, checkpoints and cost: what `shale stat` prints. */
+SHALE_API SHALE_MUST shale_code shale_admin_stat(char **out_json, const char *url, const shale_options *options,
+                                                 shale_error *err);
+
+SHALE_END_DECLS
+
+#endif

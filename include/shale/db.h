@@ -1,0 +1,164 @@
+/* A SlateDB-compatible database: open, write, read, scan, close. SPDX-License-Identifier: Apache-2.0
+ *
+ * Threads: every function may be called from any thread at once, except that shale_db_close must be the last call on its handle, and an
+ * iterator, batch or pinned value belongs to one thread at a time. A call on a fenced or failed handle returns a code, never crashes.
+ * `err` may be NULL everywhere. A database is one folder of objects; its URL is memory:, file:///abs/dir or a path. */
+#ifndef SHALE_DB_H
+#define SHALE_DB_H
+
+#include <shale/error.h>
+#include <shale/options.h>
+#include <shale/types.h>
+
+SHALE_BEGIN_DECLS
+
+typedef struct shale_db shale_db;
+typedef struct shale_batch shale_batch;
+typedef struct shale_iter shale_iter;
+
+/* Opens as the writer; makes the database if there is none; the writer before is fenced (its calls return FENCED, nothing that it
+ * acknowledged as durable is lost). options NULL: the safe defaults. Starts threads. On failure *out is untouched. */
+SHALE_API SHALE_MUST shale_code shale_db_open(shale_db **out, const char *url, const shale_options *options,
+                                              shale_error *err);
+
+typedef struct shale_reader_options {
+    size_t struct_size;
+    const char *checkpoint; /* UUID or name of a checkpoint; NULL: the newest state */
+    bool follow;            /* look for newer data every manifest_poll_interval; default false: as it was at open */
+} shale_reader_options;
+SHALE_API void shale_reader_options_init(shale_reader_options *o, size_t struct_size);
+/* Opens for reading: writes nothing to the store and fences nobody. Writing calls return INVALID. NOT_FOUND: no database there. */
+SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
+                                                     const shale_reader_options *reader, shale_error *err);
+
+/* Flushes everything (writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and
+ * pinned values must have been closed and released. After fencing or a failure it flushes nothing and returns OK. */
+SHALE_API SHALE_MUST shale_code shale_db_close(shale_db *db, shale_error *err);
+
+/* ---- writing */
+typedef enum shale_ttl_kind { SHALE_TTL_DEFAULT = 0, SHALE_TTL_NEVER = 1, SHALE_TTL_AFTER_MS = 2, SHALE_TTL_AT_MS = 3 } shale_ttl_kind;
+
+typedef struct shale_write_result {
+    uint64_t seq;
+    int64_t create_ts; /* Unix ms */
+} shale_write_result;
+
+typedef struct shale_write_options {
+    size_t struct_size;
+    bool await_durable;         /* default true: return when the rows are in the store */
+    shale_ttl_kind ttl_kind;    /* for put and merge */
+    int64_t ttl_ms;             /* after: from now; at: Unix ms */
+    uint64_t seq;               /* 0: the next; else this one, which must be greater than all before */
+    shale_write_result *result; /* filled on success; may be NULL */
+} shale_write_options;
+SHALE_API void shale_write_options_init(shale_write_options *o, size_t struct_size);
+
+/* key 1 .. 2^32-1 bytes, value 0 .. 2^32-1 bytes; both are copied. options NULL: durable on return. Errors: INVALID, FENCED, CLOSED,
+ * UNAVAILABLE, NOMEM. After FENCED or UNAVAILABLE the row may or may not be durable. */
+SHALE_API SHALE_MUST shale_code shale_db_put(shale_db *db, shale_slice key, shale_slice value,
+                                             const shale_write_options *options, shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_db_delete(shale_db *db, shale_slice key, const shale_write_options *options,
+                                                shale_error *err);
+/* Needs a merge operator. */
+SHALE_API SHALE_MUST shale_code shale_db_merge(shale_db *db, shale_slice key, shale_slice operand,
+                                               const shale_write_options *options, shale_error *err);
+
+/* A batch: all or nothing, one sequence number. Adding copies and cannot fail half way: what could not be added is reported by
+ * shale_db_write. The last put or delete of a key wins, merges after it stack. */
+SHALE_API shale_batch *shale_batch_new(void);
+SHALE_API void shale_batch_free(shale_batch *batch); /* NULL is fine */
+SHALE_API void shale_batch_clear(shale_batch *batch);
+SHALE_API void shale_batch_put(shale_batch *batch, shale_slice key, shale_slice value);
+SHALE_API void shale_batch_put_ttl(shale_batch *batch, shale_slice key, shale_slice value, shale_ttl_kind kind,
+                                   int64_t ttl_ms);
+SHALE_API void shale_batch_delete(shale_batch *batch, shale_slice key);
+SHALE_API void shale_batch_merge(shale_batch *batch, shale_slice key, shale_slice operand);
+SHALE_API size_t shale_batch_count(const shale_batch *batch); /* operations added */
+/* Writes the batch, which stays as it is. An empty batch is INVALID. */
+SHALE_API SHALE_MUST shale_code shale_db_write(shale_db *db, const shale_batch *batch, const shale_write_options *options,
+                                               shale_error *err);
+
+/* Waits until everything up to `seq` is durable; does not hurry the flush timer with wal_flush = interval. */
+SHALE_API SHALE_MUST shale_code shale_db_await_durable(shale_db *db, uint64_t seq, shale_error *err);
+
+typedef enum shale_flush_type { SHALE_FLUSH_WAL = 0, SHALE_FLUSH_MEMTABLE = 1 } shale_flush_type;
+SHALE_API SHALE_MUST shale_code shale_db_flush(shale_db *db, shale_flush_type type, shale_error *err);
+/* Flushes the memtable, then waits until no compaction is due or running. */
+SHALE_API SHALE_MUST shale_code shale_db_settle(shale_db *db, shale_error *err);
+
+/* ---- reading */
+typedef enum shale_durability {
+    SHALE_MEMORY = 0, /* all that is committed ("uncommitted" in old words) */
+    SHALE_REMOTE = 1  /* only what is durable in the store ("committed" in old words) */
+} shale_durability;
+
+typedef struct shale_read_options {
+    size_t struct_size;
+    shale_durability durability; /* default memory */
+    bool cache_blocks;           /* default true */
+} shale_read_options;
+SHALE_API void shale_read_options_init(shale_read_options *o, size_t struct_size);
+
+/* A value that needs no copy. {0} may be released. Do not copy the struct; release before the database is closed. */
+typedef struct shale_pinned {
+    shale_slice value;
+    uint64_t seq;
+    int64_t create_ts; /* Unix ms */
+    int64_t expire_ts; /* Unix ms, if has_expire_ts */
+    bool has_expire_ts;
+    unsigned owner_kind; /* ours */
+    void *owner;         /* ours */
+} shale_pinned;
+SHALE_API void shale_pinned_release(shale_pinned *pinned);
+
+/* NOT_FOUND (its text stays empty) if there is no such key. *out must be {0} or released. */
+SHALE_API SHALE_MUST shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
+                                             const shale_read_options *options, shale_error *err);
+/* Copies at most `cap` bytes to dst; *value_len is the whole length. */
+SHALE_API SHALE_MUST shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap, size_t *value_len,
+                                                  const shale_read_options *options, shale_error *err);
+
+typedef struct shale_scan_options {
+    size_t struct_size;
+    bool reverse;                /* highest key first */
+    shale_durability durability;
+    bool cache_blocks;           /* default false: a scan does not push out what gets use */
+    uint64_t rows_max;           /* 0: all */
+    uint64_t read_ahead_bytes;   /* 0: adaptive */
+} shale_scan_options;
+SHALE_API void shale_scan_options_init(shale_scan_options *o, size_t struct_size);
+
+/* One consistent view for the length of the scan: later writes, flushes and compactions do not show. */
+SHALE_API SHALE_MUST shale_code shale_db_scan(shale_iter **out, shale_db *db, shale_range range,
+                                              const shale_scan_options *options, shale_error *err);
+/* SHALE_DONE after the last row. *row is valid until the next call with this iterator. After any other failure every later
+ * call returns that failure. */
+SHALE_API SHALE_MUST shale_code shale_iter_next(shale_row *row, shale_iter *it, shale_error *err);
+/* Skips to the first row at or after `key` in the direction of the scan. INVALID outside of the range or behind the last row. */
+SHALE_API SHALE_MUST shale_code shale_iter_seek(shale_iter *it, shale_slice key, shale_error *err);
+SHALE_API void shale_iter_close(shale_iter *it); /* NULL is fine */
+
+/* Reader handles: looks for newer data now. */
+SHALE_API SHALE_MUST shale_code shale_db_refresh(shale_db *db, shale_error *err);
+
+typedef struct shale_db_status {
+    size_t struct_size;
+    bool writer;
+    shale_code closed;       /* OK while usable; FENCED, UNAVAILABLE, ... after a failure */
+    uint64_t manifest_id;
+    uint64_t writer_epoch;
+    uint64_t committed_seq;
+    uint64_t durable_seq;
+    uint64_t last_wal_id;
+    uint64_t l0_count;
+    uint64_t run_count;
+    uint64_t memtable_bytes;
+    uint64_t cache_bytes;
+    uint64_t compactions_done;
+} shale_db_status;
+/* Fills the struct; set struct_size = sizeof before. */
+SHALE_API void shale_db_status_get(shale_db *db, shale_db_status *out);
+
+SHALE_END_DECLS
+
+#endif

@@ -1,0 +1,73 @@
+/* Options of a database: by name, typed, from a file, from the environment. SPDX-License-Identifier: Apache-2.0
+ *
+ * Names and defaults are SlateDB's (nested ones with dots: compactor_options.worker.max_sst_size), plus ours; docs/reference
+ * and `shale help settings` list them. Values are text as in a settings file: sizes "64MiB", durations "100ms", "none" for a setting that may be
+ * null. One thread at a time; an options object may be freed as soon as the call that took it has returned. */
+#ifndef SHALE_OPTIONS_H
+#define SHALE_OPTIONS_H
+
+#include <shale/error.h>
+#include <shale/types.h>
+
+SHALE_BEGIN_DECLS
+
+typedef struct shale_options shale_options;
+
+/* All defaults. NULL if out of memory. */
+SHALE_API shale_options *shale_options_new(void);
+SHALE_API void shale_options_free(shale_options *options); /* NULL is fine */
+
+/* Sets one option by name. INVALID: unknown name (with the nearest known one) or a value out of its range. Old words
+ * (flush_ms, max_unflushed_memtable, poll_interval) are accepted. Besides SlateDB's settings:
+ *   root                 folder or URL that is the bucket, if it is not the parent folder of the database
+ *   wal_url              URL of another store for wal/
+ *   merge_operator       concat | sum-u64 | none
+ *   segment_extractor    N (first bytes) | slash (up to the first '/') | none
+ *   bloom_bits_per_key, bloom_prefix, bloom_whole_key, sst_block_size, block_cache_bytes, wal_flush = adaptive | interval
+ *   transformer          xor:HH | none */
+SHALE_API SHALE_MUST shale_code shale_options_set(shale_options *options, const char *name, const char *value,
+                                                  shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_options_set_bool(shale_options *options, const char *name, bool value,
+                                                       shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_options_set_u64(shale_options *options, const char *name, uint64_t value,
+                                                      shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_options_set_duration_ms(shale_options *options, const char *name, uint64_t value_ms,
+                                                              shale_error *err);
+
+/* An option of the object store, e.g. "local_fsync" = "off" (a folder then acknowledges before data is on disk). */
+SHALE_API SHALE_MUST shale_code shale_options_set_store(shale_options *options, const char *key, const char *value,
+                                                        shale_error *err);
+
+/* Reads a .json, .toml, .yaml or .yml file; each setting in it replaces what was set before. */
+SHALE_API SHALE_MUST shale_code shale_options_load_file(shale_options *options, const char *path, shale_error *err);
+
+/* Takes SLATEDB_<NAME>, then SHALE_<NAME> (names in upper case) from the environment. A variable whose value does not fit is INVALID;
+ * unknown ones are ignored. */
+SHALE_API SHALE_MUST shale_code shale_options_load_env(shale_options *options, shale_error *err);
+
+/* A merge operator: appends the merge of `existing` (NULL: none) and `operand` by calling emit(emit_ctx, result) once. Must be
+ * associative. May be called from any thread, and must not call the database. */
+typedef shale_code (*shale_merge_fn)(void *ctx, shale_slice key, const shale_slice *existing, shale_slice operand,
+                                     void (*emit)(void *emit_ctx, shale_slice result), void *emit_ctx);
+SHALE_API void shale_options_set_merge_operator(shale_options *options, shale_merge_fn merge, void *ctx);
+
+/* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
+typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
+SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);
+
+/* What is known of one option, for listing. All borrowed until the callback returns. */
+typedef struct shale_option_info {
+    const char *name;
+    const char *type;          /* "bool", "size", "duration", ... */
+    const char *default_value; /* as text */
+    const char *help;
+    const char *value;         /* as text */
+    const char *origin;        /* "default", "set", a file name, or a variable's name */
+} shale_option_info;
+/* Calls visit for each option in the order of the documentation; stops when it returns false. */
+SHALE_API void shale_options_each(const shale_options *options, bool (*visit)(void *ctx, const shale_option_info *info),
+                                  void *ctx);
+
+SHALE_END_DECLS
+
+#endif

@@ -1,0 +1,14 @@
+/* Shale: a database in your bucket. Includes all public headers. SPDX-License-Identifier: Apache-2.0 */
+#ifndef SHALE_H
+#define SHALE_H
+
+#include <shale/admin.h>
+#include <shale/db.h>
+#include <shale/error.h>
+#include <shale/metrics.h>
+#include <shale/options.h>
+#include <shale/store.h>
+#include <shale/types.h>
+#include <shale/version.h>
+
+#endif
