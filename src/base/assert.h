@@ -3,9 +3,7 @@
 #ifndef SHL_BASE_ASSERT_H
 #define SHL_BASE_ASSERT_H
 
-#include <stdnoreturn.h>
-
-noreturn void shl_assert_failed(const char *expr, const char *file, int line);
+_Noreturn void shl_assert_failed(const char *expr, const char *file, int line);
 
 #define SHL_ASSERT(expr)                                                                           \
     (__builtin_expect(!!(expr), 1) ? (void)0 : shl_assert_failed(#expr, __FILE__, __LINE__))

@@ -1,0 +1,28 @@
+#include "base/array.h"
+
+#include "base/assert.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include <string.h>
+
+#define ARRAY_CAP_MIN 8
+
+bool shl_array_grow(void *items_ptr, size_t *cap, size_t elem_bytes, size_t need)
+{
+    SHL_ASSERT(elem_bytes > 0);
+    if (need <= *cap)
+        return true;
+    size_t count = *cap <= SIZE_MAX / 2 ? *cap * 2 : SIZE_MAX;
+    count = shl_max_size(shl_max_size(count, need), ARRAY_CAP_MIN);
+    size_t size;
+    if (!shl_mul_size(count, elem_bytes, &size))
+        return false;
+    void *items;
+    memcpy(&items, items_ptr, sizeof items);
+    items = env_realloc(items, size);
+    if (items == NULL)
+        return false;
+    memcpy(items_ptr, &items, sizeof items);
+    *cap = count;
+    return true;
+}

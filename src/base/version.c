@@ -1,0 +1,6 @@
+#include <shale/version.h>
+
+const char *shale_version(void)
+{
+    return SHALE_VERSION_STRING;
+}
