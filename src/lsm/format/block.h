@@ -29,6 +29,9 @@ static inline bool shl_block_builder_empty(const struct shl_block_builder *b)
 bool shl_block_builder_fits(const struct shl_block_builder *b, const struct shl_row *row);
 /* Appends; rows come in ascending (key, seq desc) order (in WAL blocks in commit order). */
 SHL_MUST shale_code shl_block_builder_add(struct shl_block_builder *b, const struct shl_row *row, shale_error *err);
+/* Both in one, which compares the keys once: *added tells whether it fitted. */
+SHL_MUST shale_code shl_block_builder_try_add(struct shl_block_builder *b, const struct shl_row *row, bool *added,
+                                              shale_error *err);
 /* Size of the raw block if it were finished now. */
 size_t shl_block_builder_bytes(const struct shl_block_builder *b);
 /* Appends the finished raw block to `out` and empties the builder. At least one entry. */
@@ -45,7 +48,9 @@ struct shl_block_iter {
     uint32_t entry_start;    /* offset of the current entry */
     uint32_t entry_next;     /* offset after it */
     uint32_t restart_index;  /* v2: the restart interval the current entry is in; v1: its number */
+    uint32_t shared;         /* v2: key bytes that the current entry takes from the one before */
     struct shl_slice raw;    /* borrowed; must outlive the iterator */
+    struct shl_slice first_key; /* v1: of entry 0, which all others take their prefix from; in raw */
     struct shl_buf key;      /* owned: rebuilt in place */
     SHL_ARRAY(uint32_t) back; /* owned: entry offsets of the current interval, for going backward */
     size_t back_index;
