@@ -1,7 +1,7 @@
 /* The one door to the operating system: tasks, locks, time, chance, memory, files.
  *
- * Two implementations, chosen when a source is compiled: the real one (env_posix.c, env_mem.c) and, with SHL_SIM
- * defined, the deterministic one (env_sim.c and friends: coroutines on one OS thread, virtual clock, seeded picks).
+ * Two implementations, chosen when a source is compiled: the real one (posix_*.c) and, with SHL_SIM defined, the
+ * deterministic one (sim_*.c: coroutines on one OS thread, virtual clock, seeded picks).
  * Nothing outside src/base/env calls pthread, time, rand, malloc or file functions (tools/check-layers holds that).
  *
  * Errors of the operating system are errno values (0 = done), because only the file store looks at them; memory
@@ -70,11 +70,13 @@ struct env_sim_wait {
 struct env_mutex {
     struct env_task *owner;
     struct env_sim_wait waiters;
-    uint32_t alive;
+    uint32_t alive; /* a magic number between init and deinit */
+    uint32_t group; /* the memory owner at init: who suffers if a killed task held it */
 };
 struct env_cond {
     struct env_sim_wait waiters;
     uint32_t alive;
+    uint32_t group;
 };
 #else
 struct env_mutex {
@@ -196,6 +198,12 @@ int env_getcwd(char **out);                      /* owned: env_free */
 int env_disk_free(const char *path, uint64_t *out_bytes);
 const char *env_getenv(const char *name);        /* borrowed; NULL if not set */
 char **env_environ(void);                        /* NULL-terminated NAME=value strings, borrowed */
+
+/* ---------------------------------------------------------------- the end */
+
+/* Ends the OS process for a mistake of this library: `what` on stderr, then abort(). In the simulation the replay line and
+ * the trace are printed too, and the exit status is 99. */
+void env_die(const char *what) __attribute__((noreturn));
 
 /* ---------------------------------------------------------------- fault hooks */
 
