@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include "base/assert.h"
+#include "base/num.h"
 
 enum { HUGE_PAGE_BYTES = 2 << 20 };
 
@@ -17,6 +18,10 @@ void *env_calloc(size_t count, size_t size)
 {
     if (count == 0 || size == 0)
         count = size = 1;
+    size_t total;
+    if (!shl_mul_size(count, size,
+                      &total)) /* calloc looks too, but sanitizers end the process for it */
+        return NULL;
     return calloc(count, size);
 }
 
