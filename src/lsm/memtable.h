@@ -36,7 +36,7 @@ SHL_MUST shale_code shl_memtable_reserve(struct shl_memtable *t, size_t rows, si
 const struct shl_mem_entry *shl_memtable_add(struct shl_memtable *t, const struct shl_row *row);
 
 /* Counters; exact for the writer, and a moment old for others. */
-size_t shl_memtable_arena_bytes(const struct shl_memtable *t);   /* memory taken */
+size_t shl_memtable_arena_bytes(const struct shl_memtable *t);   /* memory in use, without what is only reserved */
 size_t shl_memtable_encoded_bytes(const struct shl_memtable *t); /* sum of shl_row_encoded_bytes */
 size_t shl_memtable_rows(const struct shl_memtable *t);          /* versions, not keys */
 
@@ -58,7 +58,10 @@ struct shl_memtable_iter {
     const struct shl_mem_entry *leaf[SHL_MEMTABLE_LEAF];
     unsigned count;
     unsigned index;
+    const struct shl_mem_entry *low;  /* the leaf's keys are >= its key; NULL: the first leaf */
+    const struct shl_mem_entry *high; /* and < its key; NULL: the last leaf */
 };
+/* Then position it; next and prev only while there is an entry. */
 void shl_memtable_iter_init(struct shl_memtable_iter *it, const struct shl_memtable *t);
 void shl_memtable_iter_first(struct shl_memtable_iter *it);
 void shl_memtable_iter_last(struct shl_memtable_iter *it);
