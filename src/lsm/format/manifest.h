@@ -95,6 +95,10 @@ SHL_MUST shale_code shl_manifest_encode(const struct shl_manifest *m, struct shl
 /* Small helpers on the model; each leaves it as it was on failure. */
 SHL_MUST shale_code shl_sst_view_copy(const struct shl_sst_view *from, struct shl_sst_view *out, shale_error *err);
 void shl_sst_view_deinit(struct shl_sst_view *v);
+SHL_MUST shale_code shl_bytes_range_copy(const struct shl_bytes_range *from, struct shl_bytes_range *out,
+                                         shale_error *err);
+void shl_bytes_range_deinit(struct shl_bytes_range *r);
+void shl_run_deinit(struct shl_run *r);
 SHL_MUST shale_code shl_tree_copy(const struct shl_tree *from, struct shl_tree *out, shale_error *err);
 void shl_tree_deinit(struct shl_tree *t);
 /* The segment with exactly this prefix, or NULL. */
@@ -115,6 +119,7 @@ struct shl_key_range {
     bool end_inclusive;
 };
 void shl_sst_view_range(const struct shl_sst_view *v, struct shl_key_range *out);
+bool shl_key_range_empty(const struct shl_key_range *r);
 bool shl_key_range_contains(const struct shl_key_range *r, struct shl_slice key);
 
 /* ---- sequence tracker (slatedb-format 5): seq -> Unix seconds, two ascending arrays */
