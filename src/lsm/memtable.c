@@ -11,8 +11,8 @@
 #define LINE_BYTES  64
 #define ENTRY_ALIGN 16 /* leaves the low 4 bits of an address for the flags */
 #define FLAGS_MASK  ((uintptr_t)(ENTRY_ALIGN - 1))
-#define ITER_AHEAD  8 /* entries whose loading is started ahead of the current one */
-#define ITER_LINES  3 /* lines of each: head, key and a 100-byte value */
+#define ITER_AHEAD  16 /* entries whose loading is started ahead of the current one */
+#define ITER_LINES  3  /* lines of each: head, key and a 100-byte value */
 
 static_assert((SHL_ROW_TOMBSTONE | SHL_ROW_HAS_EXPIRE | SHL_ROW_HAS_CREATE | SHL_ROW_MERGE) <
                   ENTRY_ALIGN,

@@ -177,13 +177,14 @@ static unsigned node_count(const struct shl_mem_node *node)
     return env_load_acquire(&node->meta) & META_COUNT_MASK;
 }
 
-/* The header and the heads, all at once instead of one after the other. */
-static void node_prefetch(const struct shl_mem_node *node)
+/* The first bytes of a node, all lines at once instead of one after the other. */
+static inline void node_prefetch(const struct shl_mem_node *node, size_t bytes)
 {
     const char *p = (const char *)node;
-    for (size_t i = 0; i < offsetof(struct shl_mem_node, slot); i += NODE_LINE_BYTES)
+    for (size_t i = 0; i < bytes; i += NODE_LINE_BYTES)
         __builtin_prefetch(p + i);
 }
+#define NODE_SEARCH_BYTES offsetof(struct shl_mem_node, slot) /* the header and the heads */
 
 static const struct mem_inner *inner_of(const struct shl_mem_node *node)
 {
@@ -242,7 +243,7 @@ static inline bool try_descend(const struct shl_mem_tree *t, enum shl_mem_route 
         if (want_borders && i < node_count(node))
             out->high = env_load_acquire(&node->slot[i]);
         const struct shl_mem_node *child = env_load_acquire(&inner_of(node)->child[i]);
-        node_prefetch(child);
+        node_prefetch(child, want_borders ? sizeof *child : NODE_SEARCH_BYTES);
         uint64_t child_version;
         if (!read_begin(child, &child_version) || !read_holds(node, version))
             return false;
@@ -302,7 +303,7 @@ const struct shl_mem_entry *shl_mem_tree_find(const struct shl_mem_tree *t, stru
 
 void shl_mem_tree_prefetch(const struct shl_mem_tree *t)
 {
-    node_prefetch(env_load_relaxed(&t->root));
+    node_prefetch(env_load_relaxed(&t->root), NODE_SEARCH_BYTES);
 }
 
 /* One try to copy the leaf. */
@@ -569,7 +570,7 @@ static void writer_descend(const struct shl_mem_tree *t, const struct probe *p, 
         path->index[level] = i;
         path->right_edge = path->right_edge && i == node_count(node);
         node = env_load_relaxed(&inner_of_mut(node)->child[i]);
-        node_prefetch(node);
+        node_prefetch(node, NODE_SEARCH_BYTES);
     }
     struct position at = node_search(node, p);
     path->node[0] = node;
