@@ -64,6 +64,8 @@ enum shl_probe {
     SHL_PROBE_NEED_BLOCK, /* call shl_sst_load_block(*block_index) outside of the epoch, then probe again */
     SHL_PROBE_CORRUPT    /* err is set */
 };
+/* After NEED_BLOCK: struct shl_block *b; shl_sst_load_block(t, p.block_index, keep, &b, err); shl_block_unref(p.loaded);
+ * p.loaded = b; p.loaded_index = p.block_index; */
 struct shl_probe_state {
     struct shl_slice key;
     uint64_t hash;       /* shl_filter_hash(key) */
@@ -71,7 +73,9 @@ struct shl_probe_state {
     uint32_t block_index; /* out: with NEED_BLOCK */
     struct shl_row row;   /* out: with FOUND */
     struct shl_block *block; /* out: with FOUND; borrowed */
-    /* A block loaded for exactly this lookup though the cache does not keep it; used before the slot. NULL at first; owned by the caller. */
+    /* What NEED_BLOCK made the caller load for exactly this SST and key; used instead of the slot, and nothing before it is searched
+     * again. NULL at first; owned by the caller, who replaces it at the next NEED_BLOCK and drops it with the lookup. It must be
+     * handed in: the cache may not keep the block. */
     struct shl_block *loaded;
     uint32_t loaded_index;
 };

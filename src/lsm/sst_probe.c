@@ -1,0 +1,144 @@
+/* Point lookups in one SST: filter, index, slot, block. No I/O, no lock, no count: the caller is inside an epoch. */
+#include "lsm/sst_internal.h"
+
+#include "base/assert.h"
+#include "lsm/format/block.h"
+#include "lsm/side_table.h"
+
+#include <inttypes.h>
+
+/* ---------------------------------------------------------------- filters */
+
+static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
+                         struct shl_slice key, uint64_t hash)
+{
+    for (size_t i = 0; i < t->cx.policy_count; i++) {
+        const struct shl_filter_policy *p = &t->cx.policies[i];
+        const struct shl_bloom *b = &m->blooms[i];
+        size_t prefix_len;
+        if (!b->present)
+            continue;
+        if (p->whole_key) {
+            if (!shl_bloom_may_contain(b, hash))
+                return false;
+        } else if (shl_extractor_prefix(&p->extractor, key, &prefix_len) &&
+                   !shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(key.data, prefix_len)))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool shl_sst_may_contain(const struct shl_sst *t, struct shl_slice key, uint64_t hash)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    return m == NULL || filters_pass(t, m, key, hash);
+}
+
+bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    for (size_t i = 0; m != NULL && i < t->cx.policy_count; i++) {
+        const struct shl_bloom *b = &m->blooms[i];
+        size_t len;
+        if (b->present && shl_extractor_prefix(&t->cx.policies[i].extractor, prefix, &len) &&
+            !shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
+            return false;
+    }
+    return true;
+}
+
+void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    if (m == NULL || t->cx.policy_count == 0 || !t->cx.policies[0].whole_key)
+        return;
+    const uint8_t *line = shl_bloom_first_line(&m->blooms[0], hash);
+    if (line != NULL)
+        __builtin_prefetch(line);
+}
+
+/* ---------------------------------------------------------------- one block */
+
+/* Counts the lookup; the second one builds the side table. True if it is ready. */
+static bool side_table_ready(struct shl_block *b)
+{
+    uint8_t state = env_load_acquire(&b->side_state);
+    if (state >= SHL_SIDE_BUILDING)
+        return state == SHL_SIDE_READY;
+    uint8_t next = (uint8_t)(state + 1);
+    if (!env_cas(&b->side_state, &state, next) || next != SHL_SIDE_BUILDING)
+        return false;
+    bool built = shl_side_table_build(b);
+    env_store_release(&b->side_state, (uint8_t)(built ? SHL_SIDE_READY : SHL_SIDE_NONE));
+    return built;
+}
+
+/* Newest version with seq <= max_seq in this block. past: no later block can hold the key. */
+static shale_code search_block(struct shl_block *b, struct shl_probe_state *p, bool *found,
+                               bool *past, shale_error *err)
+{
+    if (!side_table_ready(b))
+        return shl_block_get(shl_block_raw(b), b->version, p->key, p->max_seq, &p->row, found, past,
+                             err);
+    enum shl_side_answer a = shl_side_table_get(b, p->key, p->max_seq, &p->row);
+    *found = a == SHL_SIDE_FOUND;
+    *past = a == SHL_SIDE_PAST;
+    return SHALE_OK;
+}
+
+/* The first lines of a block, which a lookup reads at once: header, heads. */
+static void prefetch_block(const struct shl_block *b)
+{
+    const char *line = (const char *)b;
+    for (int i = 0; i < 4; i++)
+        __builtin_prefetch(line + i * 64);
+}
+
+/* From the slot, or what the caller loaded; NULL: neither. */
+static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
+                                    const struct shl_probe_state *p, size_t i)
+{
+    if (p->loaded != NULL && p->loaded_index == i)
+        return p->loaded;
+    struct shl_block *b = env_load_seq(shl_sst_meta_slot(m, i));
+    if (b == NULL || b == t->loading)
+        return NULL;
+    prefetch_block(b);
+    if (env_load_relaxed(&b->recent) == 0)
+        env_store_relaxed(&b->recent, 1);
+    shl_cache_hit(t->cx.cache);
+    return b;
+}
+
+enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
+{
+    struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    if (m == NULL)
+        return SHL_PROBE_NEED_META;
+    if (m->block_count == 0 || !filters_pass(t, m, p->key, p->hash))
+        return SHL_PROBE_MISSING;
+    size_t i = shl_sst_meta_seek(m, p->key);
+    if (p->loaded != NULL && p->loaded_index > i)
+        i = p->loaded_index; /* those before were searched before it was asked for */
+    for (;; i++) {
+        struct shl_block *b = find_block(t, m, p, i);
+        if (b == NULL) {
+            p->block_index = (uint32_t)i;
+            return SHL_PROBE_NEED_BLOCK;
+        }
+        bool found = false;
+        bool past = false;
+        if (search_block(b, p, &found, &past, err) != SHALE_OK) {
+            shl_err_prefix(err, "sst %s: block %zu at %" PRIu64, t->key, i, m->offsets[i]);
+            return SHL_PROBE_CORRUPT;
+        }
+        if (found) {
+            p->block = b;
+            return SHL_PROBE_FOUND;
+        }
+        /* The versions of a key may go on in the next block, and a search begins one block before an equal separator. */
+        if (past || i + 1 == m->block_count || shl_sst_meta_compare(m, i + 1, p->key) > 0)
+            return SHL_PROBE_MISSING;
+    }
+}
