@@ -399,19 +399,6 @@ static const char *word_of(const struct shl_opt *opt, uint64_t value)
     SHL_NEVER();
 }
 
-static shale_code append_f64(double v, struct shl_buf *out, shale_error *err)
-{
-    char text[SHL_UNITS_TEXT];
-    for (int digits = 15; digits <= 17;
-         digits++) { /* the shortest that reads back to the same bits */
-        int n = snprintf(text, sizeof text, "%.*g", digits, v);
-        double back;
-        if (shl_parse_f64(shl_slice_of(text, (size_t)n), &back) && memcmp(&back, &v, sizeof v) == 0)
-            break;
-    }
-    return shl_str_append(out, text, err);
-}
-
 shale_code shl_opt_format(const struct shl_opt *opt, const void *target, struct shl_buf *out,
                           shale_error *err)
 {
@@ -420,6 +407,7 @@ shale_code shl_opt_format(const struct shl_opt *opt, const void *target, struct 
     if (v.none)
         return shl_str_append(out, "none", err);
     char text[SHL_UNITS_TEXT];
+    _Static_assert(sizeof text >= SHL_F64_TEXT, "one buffer for all");
     switch (opt->type) {
     case SHL_OPT_BOOL:
         return shl_str_append(out, v.yes ? "true" : "false", err);
@@ -435,7 +423,7 @@ shale_code shl_opt_format(const struct shl_opt *opt, const void *target, struct 
     case SHL_OPT_I64:
         return shl_str_printf(out, err, "%" PRId64, v.integer);
     case SHL_OPT_F64:
-        return append_f64(v.real, out, err);
+        return shl_str_append(out, shl_f64_text(v.real, text), err);
     case SHL_OPT_ENUM:
         return shl_str_append(out, word_of(opt, v.number), err);
     case SHL_OPT_STRING:

@@ -117,6 +117,17 @@ bool shl_parse_f64(struct shl_slice text, double *out)
     return true;
 }
 
+const char *shl_f64_text(double v, char out[SHL_F64_TEXT])
+{
+    for (int digits = 15; digits <= 17; digits++) {
+        int n = snprintf(out, SHL_F64_TEXT, "%.*g", digits, v);
+        double back;
+        if (shl_parse_f64(shl_slice_of(out, (size_t)n), &back) && memcmp(&back, &v, sizeof v) == 0)
+            break;
+    }
+    return out;
+}
+
 /* ---- comparing */
 
 static unsigned char lower(unsigned char c)

@@ -18,6 +18,10 @@ SHL_MUST bool shl_parse_i64(struct shl_slice text, int64_t *out);
 /* Decimal number with optional sign, fraction and exponent; no inf, nan, hex or blanks. At most 63 bytes. */
 SHL_MUST bool shl_parse_f64(struct shl_slice text, double *out);
 
+/* The shortest text of 15 to 17 digits that reads back to the same finite number. Returns out. */
+#define SHL_F64_TEXT 32
+const char *shl_f64_text(double v, char out[SHL_F64_TEXT]);
+
 /* Equal without regard to the case of ASCII letters. */
 bool shl_str_ieq(const char *a, const char *b);
 bool shl_slice_ieq(struct shl_slice a, const char *b);
