@@ -54,6 +54,8 @@ SHL_MUST shale_code shl_compactions_decode(struct shl_slice file, struct shl_com
 SHL_MUST shale_code shl_compactions_encode(const struct shl_compactions *c, struct shl_buf *out, shale_error *err);
 SHL_MUST shale_code shl_compactions_clone(const struct shl_compactions *c, struct shl_compactions **out, shale_error *err);
 void shl_compactions_free(struct shl_compactions *c);
+SHL_MUST shale_code shl_compaction_copy(const struct shl_compaction *from, struct shl_compaction *out, shale_error *err);
+void shl_subcompaction_deinit(struct shl_subcompaction *s);
 void shl_compaction_deinit(struct shl_compaction *j);
 
 #endif
