@@ -1,0 +1,41 @@
+/* From a URL or path to a store (object-stores 13.1).
+ *
+ *   memory  memory:  memory://  memory:///path     a store of its own
+ *   memory://?name=x  memory:///path?name=x        shared by all handles of this process with that name
+ *   file:///abs/dir                                a folder; percent signs are decoded once
+ *   ./dir  /abs/dir  dir                           the same; nothing is decoded
+ * s3:// and the other clouds answer NOT_SUPPORTED, everything else INVALID. */
+#ifndef SHL_STORE_OPEN_H
+#define SHL_STORE_OPEN_H
+
+#include "store/store.h"
+
+struct shl_store_option {
+    const char *key; /* "local_fsync": on (default) or off */
+    const char *value;
+};
+
+struct shl_store_config {
+    const char *
+        root; /* for a database: the folder (path or file:// URL) that is the bucket; NULL: the one above the database */
+    const struct shl_store_option *options; /* borrowed until return */
+    size_t option_count;
+    bool create_root; /* a writer opens: a missing folder is made with the first write */
+};
+
+/* For a database: the store is the folder above it, so that clones beside it are found, and *out_path (owned) the rest.
+ * memory: the whole path is the database's. No I/O but for resolving "..". Errors: INVALID (bad URL or option),
+ * NOT_SUPPORTED (a cloud), NOMEM. */
+SHL_MUST shale_code shl_store_open_url(const char *url, const struct shl_store_config *config,
+                                       struct shl_store **out_store, char **out_path,
+                                       shale_error *err);
+
+/* For raw objects: the whole path is the root of the store. config->root must be NULL. */
+SHL_MUST shale_code shl_store_open_raw(const char *url, const struct shl_store_config *config,
+                                       struct shl_store **out_store, shale_error *err);
+
+/* Checks names and values of store options. INVALID names the nearest known one. */
+SHL_MUST shale_code shl_store_options_check(const struct shl_store_option *options, size_t count,
+                                            shale_error *err);
+
+#endif
