@@ -17,20 +17,22 @@ struct shl_batch_op {
     size_t key_len;
     size_t value_offset;
     size_t value_len;
-    uint8_t kind;      /* 0, SHL_ROW_TOMBSTONE or SHL_ROW_MERGE */
+    uint8_t kind; /* 0, SHL_ROW_TOMBSTONE or SHL_ROW_MERGE */
     struct shl_ttl ttl;
 };
 
 struct shl_batch {
-    struct shl_buf bytes;           /* owned: keys and values, copied */
+    struct shl_buf bytes; /* owned: keys and values, copied */
     SHL_ARRAY(struct shl_batch_op) ops;
-    shale_code failed;              /* kept: an op that could not be added (NOMEM, INVALID) is reported by write */
+    shale_code
+        failed; /* kept: an op that could not be added (NOMEM, INVALID) is reported by write */
 };
 
 void shl_batch_init(struct shl_batch *b);
 void shl_batch_deinit(struct shl_batch *b);
 void shl_batch_clear(struct shl_batch *b);
 /* kind as in shl_batch_op. Copies. Failures are kept in b->failed. */
-void shl_batch_add(struct shl_batch *b, uint8_t kind, struct shl_slice key, struct shl_slice value, struct shl_ttl ttl);
+void shl_batch_add(struct shl_batch *b, uint8_t kind, struct shl_slice key, struct shl_slice value,
+                   struct shl_ttl ttl);
 
 #endif

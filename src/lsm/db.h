@@ -12,27 +12,30 @@ struct shl_log;
 struct shl_lsm;
 
 struct shl_lsm_open {
-    struct shl_store *store;      /* the bucket (with retry wrapper above); the engine takes references */
-    struct shl_store *wal_store;  /* for wal/; NULL: the same */
-    const char *path;             /* the database path inside, unescaped; copied */
-    const struct shl_lsm_settings *settings; /* copied */
-    const struct shl_merge_operator *merge;  /* NULL: none; copied */
+    struct shl_store
+        *store; /* the bucket (with retry wrapper above); the engine takes references */
+    struct shl_store *wal_store;               /* for wal/; NULL: the same */
+    const char *path;                          /* the database path inside, unescaped; copied */
+    const struct shl_lsm_settings *settings;   /* copied */
+    const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
-    struct shl_log *log;          /* borrowed until close; NULL: silent */
+    struct shl_log *log;                       /* borrowed until close; NULL: silent */
 };
 
 enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT };
 struct shl_lsm_reader {
     enum shl_reader_mode mode;
-    const char *checkpoint;       /* UUID or name; with CHECKPOINT */
-    bool follow;                  /* LATEST: poll for newer manifests and WAL objects in the background */
+    const char *checkpoint; /* UUID or name; with CHECKPOINT */
+    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background */
 };
 
 /* Creates the database if there is none. Fences the writer before. Errors: slatedb-behaviour 20. */
-SHL_MUST shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out, shale_error *err);
+SHL_MUST shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out,
+                                        shale_error *err);
 /* Writes nothing and fences nobody. NOT_FOUND if there is no database. */
-SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_lsm_reader *how,
-                                        struct shl_lsm **out, shale_error *err);
+SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
+                                        const struct shl_lsm_reader *how, struct shl_lsm **out,
+                                        shale_error *err);
 /* Writer: flushes WAL and memtables, writes the final manifest. Always frees; the code says whether all was made durable. After a
  * failure or fencing nothing is flushed and SHALE_OK is returned. NULL is fine. */
 SHL_MUST shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err);
@@ -46,11 +49,13 @@ struct shl_lsm_written {
     int64_t create_ts;
 };
 /* All rows of the batch or none. An empty batch is INVALID. */
-SHL_MUST shale_code shl_lsm_write(struct shl_lsm *db, const struct shl_batch *b, const struct shl_lsm_write *how,
-                                  struct shl_lsm_written *out, shale_error *err);
+SHL_MUST shale_code shl_lsm_write(struct shl_lsm *db, const struct shl_batch *b,
+                                  const struct shl_lsm_write *how, struct shl_lsm_written *out,
+                                  shale_error *err);
 /* The same for one row without building a batch. kind as in shl_batch_op. */
-SHL_MUST shale_code shl_lsm_write_one(struct shl_lsm *db, uint8_t kind, struct shl_slice key, struct shl_slice value,
-                                      struct shl_ttl ttl, const struct shl_lsm_write *how, struct shl_lsm_written *out,
+SHL_MUST shale_code shl_lsm_write_one(struct shl_lsm *db, uint8_t kind, struct shl_slice key,
+                                      struct shl_slice value, struct shl_ttl ttl,
+                                      const struct shl_lsm_write *how, struct shl_lsm_written *out,
                                       shale_error *err);
 SHL_MUST shale_code shl_lsm_await_durable(struct shl_lsm *db, uint64_t seq, shale_error *err);
 /* memtable false: WAL flush (memtable when the WAL is off). */
@@ -59,7 +64,7 @@ SHL_MUST shale_code shl_lsm_flush(struct shl_lsm *db, bool memtable, shale_error
 SHL_MUST shale_code shl_lsm_settle(struct shl_lsm *db, shale_error *err);
 
 struct shl_lsm_read {
-    bool remote_only;  /* durability level remote: only what is durable */
+    bool remote_only;   /* durability level remote: only what is durable */
     bool no_cache_fill; /* gets fill the block cache unless set */
 };
 
@@ -70,37 +75,42 @@ struct shl_lsm_pinned {
     int64_t create_ts;
     int64_t expire_ts;
     bool has_expire_ts;
-    unsigned kind;     /* what `owner` is */
+    unsigned kind; /* what `owner` is */
     void *owner;
 };
 /* NOT_FOUND (without text) if there is no live row. */
-SHL_MUST shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct shl_lsm_read *how,
-                                struct shl_lsm_pinned *out, shale_error *err);
+SHL_MUST shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key,
+                                const struct shl_lsm_read *how, struct shl_lsm_pinned *out,
+                                shale_error *err);
 void shl_lsm_pinned_release(struct shl_lsm_pinned *p);
 /* Copies into the caller's memory, without a reference: value_len is the true length, at most cap bytes are copied. */
-SHL_MUST shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key, const struct shl_lsm_read *how,
-                                     void *dst, size_t cap, size_t *value_len, shale_error *err);
+SHL_MUST shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
+                                     const struct shl_lsm_read *how, void *dst, size_t cap,
+                                     size_t *value_len, shale_error *err);
 
 enum shl_lsm_bound { SHL_LSM_UNBOUNDED, SHL_LSM_INCLUDED, SHL_LSM_EXCLUDED };
 struct shl_lsm_range {
     struct shl_slice from, to;
     enum shl_lsm_bound from_kind, to_kind;
-    bool is_prefix;           /* keys with prefix `from`; the rest unused */
+    bool is_prefix; /* keys with prefix `from`; the rest unused */
 };
 struct shl_lsm_scan {
     bool reverse;
     bool remote_only;
-    bool cache_blocks;        /* keep what is read */
-    uint64_t rows_max;        /* 0: all */
+    bool cache_blocks;         /* keep what is read */
+    uint64_t rows_max;         /* 0: all */
     uint64_t read_ahead_bytes; /* 0: the setting */
 };
 struct shl_lsm_iter;
-SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range, const struct shl_lsm_scan *how,
-                                      struct shl_lsm_iter **out, shale_error *err);
+SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,
+                                      const struct shl_lsm_scan *how, struct shl_lsm_iter **out,
+                                      shale_error *err);
 /* SHALE_DONE at the end. The row (value resolved: merges folded) is valid until the next call on the iterator. */
-SHL_MUST shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err);
+SHL_MUST shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out,
+                                      shale_error *err);
 /* Continues at the first row at or after key in the direction of the scan; INVALID outside of the range or behind the last row. */
-SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key, shale_error *err);
+SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key,
+                                      shale_error *err);
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
 struct shl_lsm_status {
@@ -112,10 +122,10 @@ struct shl_lsm_status {
     uint64_t last_wal_id;
     uint64_t l0_count;
     uint64_t run_count;
-    uint64_t memtable_bytes;  /* active and frozen, arena */
+    uint64_t memtable_bytes; /* active and frozen, arena */
     uint64_t compactions_done;
-    shale_code closed;        /* SHALE_OK while usable */
-    uint64_t cache_bytes;     /* blocks held */
+    shale_code closed;    /* SHALE_OK while usable */
+    uint64_t cache_bytes; /* blocks held */
 };
 void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out);
 /* Reader: looks for newer manifests and WAL objects now. */

@@ -14,40 +14,41 @@ enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
 
 struct shl_lsm_settings {
     /* SlateDB's names and defaults */
-    uint64_t flush_interval_ns;          /* flush_interval: 100 ms; none = only on demand or by size */
-    bool wal_enabled;                    /* true */
-    uint64_t manifest_poll_interval_ns;  /* 1 s; readers: 10 s */
-    uint64_t manifest_update_timeout_ns; /* 300 s */
-    uint32_t min_filter_keys;            /* 1000 */
-    uint64_t l0_sst_size_bytes;          /* 64 MiB */
-    uint64_t max_wal_flushes_before_l0_flush; /* 4096, the minimum too */
-    uint32_t l0_max_ssts;                /* 8 */
-    uint32_t l0_max_ssts_per_key;        /* 8 */
-    uint32_t l0_flush_parallelism;       /* 4 */
-    uint64_t max_unflushed_bytes;        /* 1 GiB */
-    enum shl_compression compression;    /* compression_codec: none */
-    int64_t default_ttl_ms;              /* default_ttl_millis: SHL_TTL_NONE */
-    uint32_t object_store_max_retries;   /* SHL_RETRIES_NONE */
-    bool compactor_enabled;              /* compactor_options: not null */
-    uint64_t compactor_poll_interval_ns; /* compactor_options.poll_interval: 5 s */
-    uint32_t compactor_max_concurrent;   /* compactor_options.max_concurrent_compactions: 4 */
+    uint64_t flush_interval_ns; /* flush_interval: 100 ms; none = only on demand or by size */
+    bool wal_enabled;           /* true */
+    uint64_t manifest_poll_interval_ns;        /* 1 s; readers: 10 s */
+    uint64_t manifest_update_timeout_ns;       /* 300 s */
+    uint32_t min_filter_keys;                  /* 1000 */
+    uint64_t l0_sst_size_bytes;                /* 64 MiB */
+    uint64_t max_wal_flushes_before_l0_flush;  /* 4096, the minimum too */
+    uint32_t l0_max_ssts;                      /* 8 */
+    uint32_t l0_max_ssts_per_key;              /* 8 */
+    uint32_t l0_flush_parallelism;             /* 4 */
+    uint64_t max_unflushed_bytes;              /* 1 GiB */
+    enum shl_compression compression;          /* compression_codec: none */
+    int64_t default_ttl_ms;                    /* default_ttl_millis: SHL_TTL_NONE */
+    uint32_t object_store_max_retries;         /* SHL_RETRIES_NONE */
+    bool compactor_enabled;                    /* compactor_options: not null */
+    uint64_t compactor_poll_interval_ns;       /* compactor_options.poll_interval: 5 s */
+    uint32_t compactor_max_concurrent;         /* compactor_options.max_concurrent_compactions: 4 */
     uint64_t compactor_checkpoint_lifetime_ns; /* compactor_options.checkpoint_lifetime: 900 s */
-    uint32_t min_compaction_sources;     /* compactor_options.scheduler_options.min_compaction_sources: 4 */
-    uint32_t max_compaction_sources;     /* 8 */
-    double include_size_threshold;       /* 4.0 */
-    uint64_t max_sst_size_bytes;         /* compactor_options.worker.max_sst_size: 256 MiB */
+    uint32_t
+        min_compaction_sources; /* compactor_options.scheduler_options.min_compaction_sources: 4 */
+    uint32_t max_compaction_sources; /* 8 */
+    double include_size_threshold;   /* 4.0 */
+    uint64_t max_sst_size_bytes;     /* compactor_options.worker.max_sst_size: 256 MiB */
 
     /* SlateDB's builder options */
-    uint32_t sst_block_size_bytes;       /* 4 KiB: 1, 2, 4 .. 64 KiB */
-    struct shl_filter_policy filter;     /* bloom_bits_per_key 10, whole key, no prefix */
+    uint32_t sst_block_size_bytes;          /* 4 KiB: 1, 2, 4 .. 64 KiB */
+    struct shl_filter_policy filter;        /* bloom_bits_per_key 10, whole key, no prefix */
     struct shl_extractor segment_extractor; /* none */
 
     /* ours */
-    enum shl_wal_flush wal_flush;        /* adaptive */
-    uint64_t block_cache_bytes;          /* 512 MiB */
-    uint64_t scan_window_bytes;          /* largest read-ahead of a scan source: 1 MiB */
-    bool skip_wal_replay;                /* readers */
-    uint64_t max_memtable_bytes;         /* readers: 64 MiB */
+    enum shl_wal_flush wal_flush; /* adaptive */
+    uint64_t block_cache_bytes;   /* 512 MiB */
+    uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */
+    bool skip_wal_replay;         /* readers */
+    uint64_t max_memtable_bytes;  /* readers: 64 MiB */
 };
 
 void shl_lsm_settings_default(struct shl_lsm_settings *s);
@@ -56,8 +57,8 @@ SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, sha
 
 /* merge(key, existing or NULL, operand) appended to out; must be associative. */
 struct shl_merge_operator {
-    shale_code (*merge)(void *ctx, struct shl_slice key, const struct shl_slice *existing, struct shl_slice operand,
-                        struct shl_buf *out, shale_error *err);
+    shale_code (*merge)(void *ctx, struct shl_slice key, const struct shl_slice *existing,
+                        struct shl_slice operand, struct shl_buf *out, shale_error *err);
     void *ctx;
 };
 /* "concat" or "sum-u64"; false if neither. */

@@ -1,0 +1,366 @@
+/* Point lookup: memtables newest first, then L0, then one SST per run. Nothing is allocated, locked or counted where the
+ * blocks are cached. performance.md 2, 3; slatedb-behaviour 4.2. */
+#include "lsm/db_internal.h"
+
+#include "base/assert.h"
+#include "base/num.h"
+
+enum pin_kind { PIN_NONE, PIN_MEMTABLE, PIN_BLOCK, PIN_BUFFER };
+
+/* Where the search stands. The version is protected by the epoch, and after the first request by a reference too. */
+struct lookup {
+    struct shl_lsm *db;
+    struct shl_slice key;
+    uint64_t hash;
+    uint64_t max_seq;
+    struct shl_version *version;
+    bool held; /* version is counted */
+    bool cache_fill;
+    uint32_t token;
+    struct shl_block *loaded; /* owned: the last block that was fetched for this lookup */
+    uint32_t loaded_index;
+    const struct shl_sst *loaded_from;
+
+    bool done; /* row is the base: a value or tombstone */
+    struct shl_row row;
+    struct shl_block *block; /* where row lies; borrowed; NULL: in `table` */
+    struct shl_memtable *table;
+
+    bool merging;                         /* operands were met */
+    struct shl_buf bytes;                 /* owned: their values, newest first */
+    SHL_ARRAY(struct shl_slice) operands; /* data is an offset until the end */
+    uint64_t newest_seq;
+    int64_t create_ts;
+    int64_t expire_ts;
+    bool has_expire_ts;
+    struct shl_buf merged; /* owned: the folded value */
+};
+
+static void begin(struct lookup *l)
+{
+    struct shl_lsm *db = l->db;
+    l->token = shl_epoch_enter(db->epoch);
+    if (!l->held)
+        l->version = env_load_seq(&db->version);
+}
+
+/* Leaves the epoch for a request; the version stays. */
+static void suspend(struct lookup *l)
+{
+    if (!l->held)
+        shl_version_ref(l->version);
+    l->held = true;
+    shl_epoch_leave(l->db->epoch, l->token);
+}
+
+/* The epoch must have been left. */
+static void end(struct lookup *l)
+{
+    shl_block_unref(l->loaded);
+    shl_buf_free(&l->bytes);
+    shl_array_free(&l->operands);
+    if (l->held)
+        shl_version_unref(l->version);
+}
+
+static void note_times(struct lookup *l, const struct shl_row *row)
+{
+    l->create_ts = shl_max_i64(l->create_ts, row->create_ts);
+    if ((row->flags & SHL_ROW_HAS_EXPIRE) != 0 &&
+        (!l->has_expire_ts || row->expire_ts < l->expire_ts)) {
+        l->has_expire_ts = true;
+        l->expire_ts = row->expire_ts;
+    }
+}
+
+/* Takes the next older visible row; sets done when it ends the search. */
+static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_block *block,
+                       struct shl_memtable *table, shale_error *err)
+{
+    if ((row->flags & SHL_ROW_MERGE) == 0) {
+        l->row = *row;
+        l->block = block;
+        l->table = table;
+        l->done = true;
+        if (l->merging && (row->flags & SHL_ROW_TOMBSTONE) == 0)
+            note_times(l, row);
+        return SHALE_OK;
+    }
+    if (!l->db->has_merge)
+        return shl_fail(err, SHALE_INVALID,
+                        "the key holds merge operands, and no merge operator was given at open");
+    if (!l->merging)
+        l->newest_seq = row->seq;
+    l->merging = true;
+    note_times(l, row);
+    struct shl_slice at = {.data = NULL, .len = row->value.len};
+    if (!shl_array_reserve(&l->operands, 1))
+        return shl_nomem(err);
+    shale_code rc = shl_buf_append(&l->bytes, row->value.data, row->value.len, err);
+    if (rc != SHALE_OK)
+        return rc;
+    shl_array_add(&l->operands, at);
+    return SHALE_OK;
+}
+
+static shale_code search_memtable(struct lookup *l, struct shl_memtable *t, shale_error *err)
+{
+    const struct shl_mem_entry *e = shl_memtable_get(t, l->key, l->max_seq);
+    while (e != NULL && !l->done) {
+        struct shl_row row;
+        shl_mem_entry_row(e, &row);
+        shale_code rc = feed(l, &row, NULL, t, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (!l->done)
+            e = shl_mem_entry_older(e);
+    }
+    return SHALE_OK;
+}
+
+/* Fetches what a probe asked for, outside of the epoch. */
+static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need,
+                        struct shl_probe_state *p, shale_error *err)
+{
+    shale_code rc;
+    suspend(l);
+    if (need == SHL_PROBE_NEED_META) {
+        rc = shl_sst_load_meta(t, err);
+    } else {
+        struct shl_block *block = NULL;
+        rc = shl_sst_load_block(t, p->block_index, l->cache_fill, &block, err);
+        if (rc == SHALE_OK) {
+            shl_block_unref(l->loaded);
+            l->loaded = p->loaded = block;
+            p->loaded_index = p->block_index;
+        }
+    }
+    begin(l);
+    return rc;
+}
+
+static shale_code search_sst(struct lookup *l, struct shl_sst *t, shale_error *err)
+{
+    struct shl_probe_state p = {.key = l->key, .hash = l->hash, .max_seq = l->max_seq};
+    for (;;) {
+        enum shl_probe found = shl_sst_probe(t, &p, err);
+        shale_code rc = SHALE_OK;
+        switch (found) {
+        case SHL_PROBE_FOUND:
+            rc = feed(l, &p.row, p.block, NULL, err);
+            if (rc != SHALE_OK || l->done || p.row.seq == 0)
+                return rc;
+            p.max_seq = p.row.seq - 1;
+            break;
+        case SHL_PROBE_MISSING:
+            return SHALE_OK;
+        case SHL_PROBE_CORRUPT:
+            return err->code;
+        case SHL_PROBE_NEED_META:
+        case SHL_PROBE_NEED_BLOCK:
+            rc = fetch(l, t, found, &p, err);
+            if (rc != SHALE_OK)
+                return rc;
+            break;
+        }
+    }
+}
+
+/* First lines of all filters that will be asked, before the first of them is needed. */
+static void prefetch_filters(const struct lookup *l, const struct shl_levels *levels,
+                             const struct shl_level_tree *t)
+{
+    for (size_t i = 0; i < t->l0_count; i++)
+        shl_sst_prefetch_filter(levels->ssts[t->l0_first + i].sst, l->hash);
+    for (size_t i = 0; i < t->run_count; i++) {
+        const struct shl_level_run *run = &levels->runs[t->run_first + i];
+        if (run->count == 1)
+            shl_sst_prefetch_filter(levels->ssts[run->first].sst, l->hash);
+    }
+}
+
+static shale_code search_tree(struct lookup *l, const struct shl_levels *levels,
+                              const struct shl_level_tree *t, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i < t->l0_count && !l->done && rc == SHALE_OK; i++) {
+        const struct shl_level_sst *s = &levels->ssts[t->l0_first + i];
+        if (shl_key_range_contains(&s->range, l->key))
+            rc = search_sst(l, s->sst, err);
+    }
+    for (size_t i = 0; i < t->run_count && !l->done && rc == SHALE_OK; i++) {
+        const struct shl_level_run *run = &levels->runs[t->run_first + i];
+        /* One key's versions can go on in the next SST. */
+        for (size_t k = shl_level_run_find(levels, run, l->key);
+             k < run->count && !l->done && rc == SHALE_OK; k++) {
+            const struct shl_level_sst *s = &levels->ssts[run->first + k];
+            if (!shl_key_range_contains(&s->range, l->key))
+                break;
+            rc = search_sst(l, s->sst, err);
+        }
+    }
+    return rc;
+}
+
+static shale_code search(struct lookup *l, shale_error *err)
+{
+    /* The version first, then the limit: what the limit covers and the version lacks is newer than all that it holds, so the view is
+     * that of an earlier moment; the other way round a flush in between could have dropped versions that the limit needs. */
+    struct shl_version *v = l->version;
+    shale_code rc;
+    shl_memtable_prefetch(v->active);
+    l->hash = shl_filter_hash(l->key);
+    const struct shl_level_tree *tree = shl_levels_tree(v->levels, l->key);
+    if (tree != NULL)
+        prefetch_filters(l, v->levels, tree);
+    rc = search_memtable(l, v->active, err);
+    for (size_t i = 0; i < v->frozen_count && !l->done && rc == SHALE_OK; i++)
+        rc = search_memtable(l, v->frozen[i], err);
+    if (rc == SHALE_OK && !l->done && tree != NULL)
+        rc = search_tree(l, v->levels, tree, err);
+    return rc;
+}
+
+/* Folds the operands onto the base, oldest first, into l->merged. */
+static shale_code fold(struct lookup *l, shale_error *err)
+{
+    struct shl_buf next = {0};
+    struct shl_slice existing = l->row.value;
+    const struct shl_slice *have =
+        l->done && (l->row.flags & SHL_ROW_TOMBSTONE) == 0 ? &existing : NULL;
+    const uint8_t *end = l->bytes.data + l->bytes.len;
+    shale_code rc = SHALE_OK;
+    for (size_t i = l->operands.count; i-- > 0;) {
+        struct shl_slice operand = {.data = end - l->operands.items[i].len,
+                                    .len = l->operands.items[i].len};
+        end = operand.data;
+        rc = l->db->merge.merge(l->db->merge.ctx, l->key, have, operand, &next, err);
+        if (rc != SHALE_OK)
+            break;
+        struct shl_buf swap = l->merged;
+        l->merged = next;
+        next = swap;
+        next.len = 0;
+        existing = shl_buf_view(&l->merged);
+        have = &existing;
+    }
+    shl_buf_free(&next);
+    return rc;
+}
+
+/* Runs the search. On SHALE_OK the epoch is still open and the result stands in l; else it was left. */
+static shale_code run(struct lookup *l, const struct shl_lsm_read *how, shale_error *err)
+{
+    struct shl_lsm *db = l->db;
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (l->key.len == 0)
+        return shl_fail(err, SHALE_INVALID, "key of 0 bytes");
+    l->cache_fill = !how->no_cache_fill;
+    l->create_ts = INT64_MIN;
+    begin(l);
+    l->max_seq = how->remote_only ? env_load_acquire(&db->durable_seq)
+                                  : env_load_acquire(&db->committed_seq);
+    rc = search(l, err);
+    if (rc == SHALE_OK && !l->merging && (!l->done || (l->row.flags & SHL_ROW_TOMBSTONE) != 0))
+        rc = SHALE_NOT_FOUND;
+    if (rc != SHALE_OK)
+        shl_epoch_leave(db->epoch, l->token);
+    return rc;
+}
+
+/* A user callback must not run inside an epoch: the base is copied out first. */
+static shale_code fold_outside(struct lookup *l, shale_error *err)
+{
+    struct shl_buf base = {0};
+    shale_code rc = SHALE_OK;
+    if (l->done)
+        rc = shl_buf_set(&base, l->row.value, err);
+    shl_epoch_leave(l->db->epoch, l->token);
+    if (rc == SHALE_OK) {
+        l->row.value = shl_buf_view(&base);
+        rc = fold(l, err);
+    }
+    shl_buf_free(&base);
+    return rc;
+}
+
+shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct shl_lsm_read *how,
+                       struct shl_lsm_pinned *out, shale_error *err)
+{
+    struct lookup l = {.db = db, .key = key};
+    shale_code rc = run(&l, how, err);
+    if (rc == SHALE_OK && l.merging) {
+        rc = fold_outside(&l, err);
+        if (rc == SHALE_OK)
+            *out = (struct shl_lsm_pinned){.value = shl_buf_view(&l.merged),
+                                           .seq = l.newest_seq,
+                                           .create_ts = l.create_ts,
+                                           .expire_ts = l.expire_ts,
+                                           .has_expire_ts = l.has_expire_ts,
+                                           .kind = PIN_BUFFER,
+                                           .owner = l.merged.data};
+        else
+            shl_buf_free(&l.merged);
+    } else if (rc == SHALE_OK) {
+        *out = (struct shl_lsm_pinned){.value = l.row.value,
+                                       .seq = l.row.seq,
+                                       .create_ts = l.row.create_ts,
+                                       .expire_ts = l.row.expire_ts,
+                                       .has_expire_ts = (l.row.flags & SHL_ROW_HAS_EXPIRE) != 0};
+        if (l.block != NULL) {
+            out->kind = PIN_BLOCK;
+            out->owner = shl_block_ref(l.block);
+        } else {
+            out->kind = PIN_MEMTABLE;
+            out->owner = shl_memtable_ref(l.table);
+        }
+        shl_epoch_leave(db->epoch, l.token);
+    }
+    end(&l);
+    return rc;
+}
+
+void shl_lsm_pinned_release(struct shl_lsm_pinned *p)
+{
+    switch ((enum pin_kind)p->kind) {
+    case PIN_NONE:
+        break;
+    case PIN_MEMTABLE:
+        shl_memtable_unref(p->owner);
+        break;
+    case PIN_BLOCK:
+        shl_block_unref(p->owner);
+        break;
+    case PIN_BUFFER:
+        env_free(p->owner);
+        break;
+    }
+    *p = (struct shl_lsm_pinned){0};
+}
+
+shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
+                            const struct shl_lsm_read *how, void *dst, size_t cap,
+                            size_t *value_len, shale_error *err)
+{
+    struct lookup l = {.db = db, .key = key};
+    shale_code rc = run(&l, how, err);
+    if (rc == SHALE_OK) {
+        struct shl_slice value = l.row.value;
+        if (l.merging) {
+            rc = fold_outside(&l, err);
+            value = shl_buf_view(&l.merged);
+        }
+        if (rc == SHALE_OK) {
+            *value_len = value.len;
+            if (shl_min_size(value.len, cap) > 0)
+                memcpy(dst, value.data, shl_min_size(value.len, cap));
+        }
+        if (!l.merging)
+            shl_epoch_leave(db->epoch, l.token);
+        shl_buf_free(&l.merged);
+    }
+    end(&l);
+    return rc;
+}

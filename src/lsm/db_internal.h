@@ -1,0 +1,216 @@
+/* The inside of a database handle, shared by the files of the engine. See README.md for the lock order:
+ * manifest turn, then mu; nothing else is held while mu is taken, and no store call happens under mu. */
+#ifndef SHL_LSM_DB_INTERNAL_H
+#define SHL_LSM_DB_INTERNAL_H
+
+#include "base/array.h"
+#include "base/log.h"
+#include "lsm/db.h"
+#include "lsm/levels.h"
+#include "lsm/manifest_store.h"
+#include "lsm/wal.h"
+
+/* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
+#define SHL_LOG_CHUNK 510
+struct shl_log_chunk {
+    struct shl_log_chunk *next;
+    size_t count;
+    const struct shl_mem_entry *entries[SHL_LOG_CHUNK];
+};
+struct shl_commit_log {
+    struct shl_log_chunk *head; /* owned chain */
+    struct shl_log_chunk *tail; /* the chunk that is being filled */
+    struct shl_log_chunk *last; /* end of the chain: empty chunks that were reserved follow tail */
+    size_t free_entries;        /* in tail and the reserved chunks */
+    size_t rows;
+    size_t encoded_bytes;
+};
+
+/* A caller that waits for a seq to become durable; on its own stack. */
+struct shl_waiter {
+    struct shl_waiter *next;
+    uint64_t seq;
+    bool done;
+    struct env_cond cond;
+};
+
+enum shl_frozen_state { SHL_FROZEN_WAITING, SHL_FROZEN_UPLOADING, SHL_FROZEN_UPLOADED };
+
+/* One new L0 SST of a frozen memtable. */
+struct shl_new_l0 {
+    struct shl_buf prefix;     /* owned: the segment; empty for the root tree */
+    struct shl_sst_desc *desc; /* counted */
+};
+
+/* A frozen memtable on its way to L0. */
+struct shl_frozen {
+    struct shl_frozen *next;    /* newer one */
+    struct shl_memtable *table; /* counted */
+    uint64_t last_seq;
+    int64_t last_tick;
+    uint64_t replay_after_wal_id;
+    size_t encoded_bytes;
+    struct shl_seq_tracker tracker;       /* owned */
+    enum shl_frozen_state state;          /* [mu] */
+    SHL_ARRAY(struct shl_new_l0) outputs; /* written by its uploader; read after UPLOADED */
+    SHL_ARRAY(struct shl_ulid) ids; /* SST ids allocated at dispatch, one per touched segment */
+};
+
+struct shl_lsm {
+    /* [const] after open */
+    bool writer;
+    struct shl_lsm_settings settings;
+    struct shl_merge_operator merge;
+    bool has_merge;
+    struct shl_transformer transformer;
+    bool has_transformer;
+    struct shl_log *log;         /* borrowed; may be NULL */
+    struct shl_store *store;     /* counted */
+    struct shl_store *wal_store; /* counted */
+    struct shl_db_paths paths;   /* owned */
+    struct shl_epoch *epoch;     /* owned */
+    struct shl_cache *cache;     /* owned */
+    struct shl_sst_context context;
+    struct shl_level_source level_source;
+    uint64_t writer_epoch;
+    bool put_is_free;
+    bool follow; /* reader: has a poller */
+
+    /* read by gets without a lock */
+    struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
+    _Atomic uint64_t committed_seq;      /* newest visible seq; written under mu */
+    _Atomic uint64_t durable_seq;        /* written under mu */
+    _Atomic int closed;                  /* shale_code; not SHALE_OK: every call fails with it */
+
+    struct env_mutex mu;
+    struct env_cond wal_cond;   /* for the WAL task: work, a waiter, a request, stop */
+    struct env_cond flush_cond; /* for uploaders: a frozen table, room in L0, durability, stop */
+    struct env_cond
+        progress_cond; /* for everybody else: something was flushed, published, compacted, or failed */
+    struct env_cond compact_cond; /* for the compactor: L0 grew, stop */
+    struct env_cond poll_cond;    /* for the poller: stop, or poll now */
+    shale_error failure;          /* [mu] why closed is set */
+    bool stopping;                /* [mu] close was called */
+
+    /* writing [mu] */
+    uint64_t last_seq;
+    int64_t last_tick;              /* newest create_ts */
+    struct shl_seq_tracker tracker; /* of the active memtable */
+    struct shl_memtable *spare;     /* ready for the next freeze; owned; may be NULL */
+    uint64_t active_first_wal_id;   /* last_wal_id when the active memtable was made */
+    struct shl_commit_log commit_log;
+    size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
+
+    /* WAL [mu] */
+    uint64_t last_wal_id;     /* last WAL object written (or the fence) */
+    uint64_t wal_request_seq; /* flush at least up to here, now */
+    bool wal_in_flight;
+    struct shl_waiter *waiters; /* ascending by seq */
+    uint64_t wal_next_tick_ns;
+    uint64_t wal_tokens;        /* saved ticks */
+    uint64_t wal_token_time_ns; /* when tokens were counted last */
+    uint64_t durable_wal_seq;   /* newest seq in WAL objects */
+
+    /* frozen memtables, oldest first [mu] */
+    struct shl_frozen *frozen_head;
+    struct shl_frozen *frozen_tail;
+    size_t frozen_count;
+    size_t frozen_bytes;       /* encoded */
+    size_t l0_in_flight;       /* SSTs being uploaded or waiting to be published */
+    struct shl_ulid last_ulid; /* newest SST id that we made */
+    bool publishing;
+
+    /* the manifest: one task at a time has the turn */
+    bool manifest_busy; /* [mu] */
+    struct env_cond manifest_cond;
+    struct shl_sequenced manifests; /* [turn] */
+    struct shl_manifest
+        *manifest; /* [turn] owned: newest known state; readers copy levels->manifest instead */
+    uint64_t polls_quiet; /* [poller] */
+    uint64_t activity;    /* [mu] counts writes and manifest changes, for the poller's pace */
+
+    /* compaction */
+    bool compacting;   /* [mu] */
+    bool compact_due;  /* [mu] look now */
+    bool compact_idle; /* [mu] the last look found nothing to do since compact_due was set */
+    uint64_t compactions_done;             /* [mu] */
+    uint64_t compactor_epoch;              /* [compactor] 0: not claimed */
+    struct shl_sequenced compactions_file; /* [compactor] */
+
+    /* reader */
+    struct env_mutex refresh_mu; /* one refresh at a time */
+    uint64_t replayed_wal_id;    /* [refresh_mu] */
+    char *checkpoint;            /* [const] owned; NULL: follow the newest */
+
+    struct env_task *wal_task, *compact_task, *poll_task;
+    struct env_task **flush_tasks; /* owned */
+    size_t flush_task_count;
+};
+
+/* ---- db_state.c */
+/* SHALE_OK, or the reason why the handle cannot be used any more. */
+shale_code shl_lsm_check(struct shl_lsm *db, shale_error *err);
+/* Keeps the first failure, wakes everybody. code is not SHALE_OK. */
+void shl_lsm_fail(struct shl_lsm *db, const shale_error *why);
+void shl_lsm_fail_locked(struct shl_lsm *db, const shale_error *why);
+/* Replaces the version: active, frozen list and `levels` (NULL: keep). Under mu. */
+SHL_MUST shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtable *active,
+                                           struct shl_levels *levels, size_t drop_oldest_frozen,
+                                           struct shl_memtable *push_frozen, shale_error *err);
+/* A counted reference to the newest version. */
+struct shl_version *shl_lsm_version(struct shl_lsm *db);
+/* Moves durable_seq up and wakes waiters. Under mu. */
+void shl_lsm_durable_locked(struct shl_lsm *db, uint64_t seq);
+/* A ULID not below any that this handle made or saw. Under mu. */
+struct shl_ulid shl_lsm_next_ulid_locked(struct shl_lsm *db);
+
+/* ---- db_manifest.c: updates of the manifest */
+/* Waits for the turn. */
+void shl_manifest_turn_begin(struct shl_lsm *db);
+void shl_manifest_turn_end(struct shl_lsm *db);
+/* Loads newer versions and merges our side into them; FENCED if another writer took over. With the turn. */
+SHL_MUST shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_error *err);
+/* edit changes a copy of the newest manifest (it may run several times); then it is written, and becomes db->manifest. With the turn. */
+typedef shale_code (*shl_manifest_edit)(struct shl_lsm *db, struct shl_manifest *m, void *arg,
+                                        shale_error *err);
+SHL_MUST shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
+                                            shale_error *err);
+/* Levels of db->manifest; shares handles with the current version. With the turn. */
+SHL_MUST shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels **out,
+                                         shale_error *err);
+
+/* ---- db_write.c */
+SHL_MUST shale_code shl_commit_log_reserve(struct shl_commit_log *log, size_t rows,
+                                           shale_error *err);
+void shl_commit_log_add(struct shl_commit_log *log, const struct shl_mem_entry *e);
+struct shl_log_chunk *shl_commit_log_take(struct shl_commit_log *log, size_t *rows,
+                                          size_t *encoded_bytes);
+void shl_log_chunks_free(struct shl_log_chunk *c);
+/* Freezes the active memtable if it has rows. Under mu. Out of memory: tried again at the next write. */
+SHL_MUST shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err);
+void shl_frozen_free(struct shl_frozen *f);
+
+/* ---- db_wal.c, db_flush.c, db_compact.c, db_reader.c: background tasks */
+void shl_wal_task(void *db);
+void shl_flush_task(void *db);
+void shl_compact_task(void *db);
+void shl_poll_task(void *db);
+/* Replay of WAL objects into a memtable that nobody else writes to. */
+struct shl_replay {
+    struct shl_memtable *table; /* borrowed */
+    uint64_t last_l0_seq;       /* rows at or below it are in L0 already */
+    uint64_t last_seq;          /* in, out: newest seq replayed; 0: none yet */
+    int64_t last_tick;          /* in, out: newest create_ts */
+};
+/* One WAL object. NOT_FOUND passes through. */
+SHL_MUST shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
+                                       shale_error *err);
+/* Reader: replaces db->manifest by that of a checkpoint (UUID or name). */
+SHL_MUST shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *checkpoint,
+                                           shale_error *err);
+/* Reader: builds and installs the version of db->manifest with the WAL above it. */
+SHL_MUST shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err);
+/* Waits until `seq` is durable or the handle failed. */
+SHL_MUST shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_error *err);
+
+#endif

@@ -1,0 +1,568 @@
+/* Open and close a handle; the writer's fence and replay. slatedb-behaviour 2; slatedb-format 7.3. */
+#include "lsm/db_internal.h"
+
+#include "base/assert.h"
+#include "base/num.h"
+#include <inttypes.h>
+
+/* ---------------------------------------------------------------- the empty handle */
+
+static void init_sync(struct shl_lsm *db)
+{
+    env_mutex_init(&db->mu);
+    env_mutex_init(&db->refresh_mu);
+    env_cond_init(&db->wal_cond);
+    env_cond_init(&db->flush_cond);
+    env_cond_init(&db->progress_cond);
+    env_cond_init(&db->compact_cond);
+    env_cond_init(&db->poll_cond);
+    env_cond_init(&db->manifest_cond);
+}
+
+static void deinit_sync(struct shl_lsm *db)
+{
+    env_cond_deinit(&db->wal_cond);
+    env_cond_deinit(&db->flush_cond);
+    env_cond_deinit(&db->progress_cond);
+    env_cond_deinit(&db->compact_cond);
+    env_cond_deinit(&db->poll_cond);
+    env_cond_deinit(&db->manifest_cond);
+    env_mutex_deinit(&db->refresh_mu);
+    env_mutex_deinit(&db->mu);
+}
+
+/* No task runs any more. */
+static void destroy(struct shl_lsm *db)
+{
+    struct shl_version *v = env_load_relaxed(&db->version);
+    while (db->frozen_head != NULL) {
+        struct shl_frozen *next = db->frozen_head->next;
+        shl_frozen_free(db->frozen_head);
+        db->frozen_head = next;
+    }
+    if (v != NULL)
+        shl_version_unref(v);
+    shl_memtable_unref(db->spare);
+    shl_seq_tracker_deinit(&db->tracker);
+    shl_log_chunks_free(db->commit_log.head);
+    shl_manifest_free(db->manifest);
+    if (db->epoch != NULL)
+        (void)shl_epoch_collect(
+            db->epoch); /* retired versions let go of their SSTs, which leave the cache */
+    shl_cache_free(db->cache);
+    shl_epoch_free(db->epoch);
+    shl_db_paths_deinit(&db->paths);
+    shl_store_unref(db->store);
+    shl_store_unref(db->wal_store);
+    env_free(db->checkpoint);
+    env_free(db->flush_tasks);
+    deinit_sync(db);
+    env_free(db);
+}
+
+static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                             shale_error *err)
+{
+    shale_code rc = shl_lsm_settings_check(o->settings, err);
+    if (rc != SHALE_OK)
+        return rc;
+    struct shl_lsm *db = env_calloc(1, sizeof *db);
+    if (db == NULL)
+        return shl_nomem(err);
+    init_sync(db);
+    db->writer = writer;
+    db->settings = *o->settings;
+    db->log = o->log;
+    if (o->merge != NULL) {
+        db->merge = *o->merge;
+        db->has_merge = true;
+    }
+    if (o->transformer != NULL) {
+        db->transformer = *o->transformer;
+        db->has_transformer = true;
+    }
+    db->store = shl_store_ref(o->store);
+    db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);
+    db->put_is_free = (db->wal_store->caps & SHL_STORE_PUT_IS_FREE) != 0;
+    atomic_init(&db->closed, SHALE_OK);
+    SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
+    SHL_TRY(shl_epoch_new(&db->epoch, err));
+    SHL_TRY(shl_cache_new(db->settings.block_cache_bytes, db->epoch, &db->cache, err));
+    db->context =
+        (struct shl_sst_context){.epoch = db->epoch,
+                                 .cache = db->cache,
+                                 .transformer = db->has_transformer ? &db->transformer : NULL,
+                                 .policies = &db->settings.filter,
+                                 .policy_count = 1};
+    db->level_source =
+        (struct shl_level_source){.context = &db->context, .store = db->store, .paths = &db->paths};
+    shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest");
+    shl_sequenced_init(&db->compactions_file, db->store, &db->paths, "compactions");
+    *out = db;
+    db = NULL;
+out:
+    if (db != NULL)
+        destroy(db);
+    return rc;
+}
+
+/* The first version: an empty memtable over the levels of db->manifest. */
+static shale_code install_first(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_memtable *active = NULL;
+    struct shl_levels *levels = NULL;
+    struct shl_version *v;
+    shale_code rc;
+    SHL_TRY(shl_lsm_build_levels(db, &levels, err));
+    SHL_TRY(shl_memtable_new(&active, err));
+    SHL_TRY(shl_version_new(db->epoch, active, NULL, 0, levels, &v, err));
+    env_store_seq(&db->version, v);
+out:
+    shl_memtable_unref(active);
+    shl_levels_unref(levels);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- checks of what is stored */
+
+static shale_code check_extractor(const struct shl_lsm *db, const struct shl_manifest *m,
+                                  shale_error *err)
+{
+    const struct shl_extractor *x = &db->settings.segment_extractor;
+    bool given = x->kind != SHL_EXTRACT_NONE;
+    if (given && m->segment_extractor_name == NULL)
+        return shl_fail(
+            err, SHALE_INVALID,
+            "segment extractor %s was given, but \"%s\" was made without one and cannot get one",
+            x->name, db->paths.r1);
+    if (given && strcmp(x->name, m->segment_extractor_name) != 0)
+        return shl_fail(err, SHALE_INVALID,
+                        "segment extractor %s was given, but \"%s\" was made with %s", x->name,
+                        db->paths.r1, m->segment_extractor_name);
+    /* Readers find segments by their stored prefixes; only a writer needs the function itself. */
+    if (db->writer && !given && m->segment_extractor_name != NULL)
+        return shl_fail(err, SHALE_INVALID,
+                        "\"%s\" was made with segment extractor %s: give it to open it for writing",
+                        db->paths.r1, m->segment_extractor_name);
+    return SHALE_OK;
+}
+
+static shale_code check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
+                                 shale_error *err)
+{
+    if (!m->initialized)
+        return shl_fail(err, SHALE_CORRUPTION,
+                        "\"%s\" is a clone that was never finished (manifest %" PRIu64 ")",
+                        db->paths.r1, db->manifests.id);
+    if (m->stored_version == 1 && (m->wal_object_store_uri != NULL) != (db->wal_store != db->store))
+        return shl_fail(err, SHALE_INVALID, "\"%s\" keeps its WAL in %s: set wal_url accordingly",
+                        db->paths.r1,
+                        m->wal_object_store_uri != NULL ? "another store" : "the same store");
+    return check_extractor(db, m, err);
+}
+
+/* ---------------------------------------------------------------- the writer's way in */
+
+/* Manifest 1 of a new database. If somebody else was faster, theirs counts. */
+static shale_code create_database(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_manifest *m = NULL;
+    struct shl_buf body = {0};
+    shale_code rc;
+    SHL_TRY(shl_manifest_new(&m, err));
+    if (db->settings.segment_extractor.kind != SHL_EXTRACT_NONE) {
+        m->segment_extractor_name = env_strdup(db->settings.segment_extractor.name);
+        if (m->segment_extractor_name == NULL) {
+            rc = shl_nomem(err);
+            goto out;
+        }
+    }
+    SHL_TRY(shl_manifest_encode(m, &body, err));
+    rc = shl_sequenced_write(&db->manifests, shl_buf_view(&body), err);
+    if (rc == SHALE_PRECONDITION)
+        rc = SHALE_OK;
+    db->manifests.id = 0;
+out:
+    shl_manifest_free(m);
+    shl_buf_free(&body);
+    return rc;
+}
+
+static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
+{
+    bool changed;
+    shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
+    if (rc == SHALE_NOT_FOUND) {
+        rc = create_database(db, err);
+        if (rc == SHALE_OK)
+            rc = shl_lsm_refresh_manifest(db, &changed, err);
+    }
+    return rc == SHALE_OK ? check_manifest(db, db->manifest, err) : rc;
+}
+
+/* The last WAL id of the unbroken row above the replay boundary. */
+static shale_code find_wal_end(struct shl_lsm *db, uint64_t *end, shale_error *err)
+{
+    shl_wal_ids ids = {0};
+    uint64_t last = db->manifest->replay_after_wal_id;
+    shale_code rc = shl_wal_list(db->wal_store, &db->paths, last, &ids, err);
+    for (size_t i = 0; rc == SHALE_OK && i < ids.count && ids.items[i] == last + 1; i++)
+        last++;
+    shl_array_free(&ids);
+    *end = last;
+    return rc;
+}
+
+static shale_code edit_writer_epoch(struct shl_lsm *db, struct shl_manifest *m, void *arg,
+                                    shale_error *err)
+{
+    shale_code rc = check_manifest(db, m, err);
+    *(uint64_t *)arg = ++m->writer_epoch;
+    return rc;
+}
+
+/* The zero-byte object that stops an older writer: its next WAL put collides. */
+static shale_code put_fence(struct shl_lsm *db, uint64_t *candidate, shale_error *err)
+{
+    for (;;) {
+        bool changed;
+        char *key = shl_name_wal(&db->paths, *candidate);
+        if (key == NULL)
+            return shl_nomem(err);
+        ENV_POINT("open before fence");
+        shale_code rc = shl_store_put(db->wal_store, key, NULL, 0,
+                                      &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
+        ENV_POINT("open after fence");
+        env_free(key);
+        if (rc != SHALE_ALREADY_EXISTS)
+            return rc;
+        rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED if an even newer writer came */
+        if (rc != SHALE_OK)
+            return rc;
+        ++*candidate;
+    }
+}
+
+static shale_code take_over(struct shl_lsm *db, uint64_t *fence, shale_error *err)
+{
+    uint64_t end, epoch;
+    bool changed;
+    shale_code rc;
+    SHL_TRY(find_wal_end(db, &end, err));
+    SHL_TRY(shl_lsm_update_manifest(db, edit_writer_epoch, &epoch, err));
+    db->writer_epoch = epoch;
+    ENV_POINT("open after epoch");
+    if (end + 1 <= db->manifest->replay_after_wal_id)
+        SHL_TRY(find_wal_end(db, &end, err)); /* the old writer flushed in between */
+    *fence = end + 1;
+    SHL_TRY(put_fence(db, fence, err));
+    /* An even newer writer may have fenced, flushed, and let the collector delete the id that we then made. */
+    SHL_TRY(shl_lsm_refresh_manifest(db, &changed, err));
+out:
+    return rc;
+}
+
+shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
+                              shale_error *err)
+{
+    struct shl_wal_file f;
+    uint64_t before = r->last_seq;
+    shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id,
+                                      db->has_transformer ? &db->transformer : NULL, &f, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (f.count > 0 && f.rows[0].seq <= before)
+        rc = shl_fail(err, SHALE_CORRUPTION,
+                      "%s/wal/%020" PRIu64 ".sst: begins with seq %" PRIu64
+                      ", but the objects before it go up to %" PRIu64,
+                      db->paths.r2, id, f.rows[0].seq, before);
+    for (size_t i = 0; i < f.count && rc == SHALE_OK; i++) {
+        const struct shl_row *row = &f.rows[i];
+        r->last_seq = shl_max_u64(r->last_seq, row->seq);
+        if (row->seq <= r->last_l0_seq)
+            continue;
+        rc = shl_memtable_reserve(r->table, 1, row->key.len + row->value.len, err);
+        if (rc == SHALE_OK) {
+            (void)shl_memtable_add(r->table, row);
+            r->last_tick = shl_max_i64(r->last_tick, row->create_ts);
+        }
+    }
+    shl_wal_file_deinit(&f);
+    return rc;
+}
+
+static shale_code missing_wal(struct shl_lsm *db, uint64_t id, uint64_t first, uint64_t last,
+                              shale_error *err)
+{
+    bool changed;
+    shale_code rc = shl_lsm_refresh_manifest(
+        db, &changed, err); /* FENCED, if a newer writer let it be collected */
+    if (rc != SHALE_OK)
+        return rc;
+    return shl_fail(err, SHALE_CORRUPTION,
+                    "%s/wal/%020" PRIu64 ".sst: is missing (%" PRIu64 " to %" PRIu64 " are needed)",
+                    db->paths.r2, id, first, last);
+}
+
+/* What one object brought becomes visible; a full memtable is frozen, and too many frozen ones are waited for. */
+static shale_code replayed_one(struct shl_lsm *db, const struct shl_replay *r, uint64_t id,
+                               shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    env_mutex_lock(&db->mu);
+    db->last_wal_id = id;
+    db->last_seq = db->durable_wal_seq = shl_max_u64(db->last_seq, r->last_seq);
+    db->last_tick = shl_max_i64(db->last_tick, r->last_tick);
+    env_store_release(&db->committed_seq, db->last_seq);
+    env_store_release(&db->durable_seq, db->last_seq);
+    if (shl_memtable_encoded_bytes(r->table) >= db->settings.l0_sst_size_bytes)
+        rc = shl_lsm_freeze_locked(db, err);
+    while (rc == SHALE_OK && db->frozen_bytes >= db->settings.max_unflushed_bytes &&
+           env_load_relaxed(&db->closed) == SHALE_OK)
+        env_cond_wait(&db->progress_cond, &db->mu);
+    env_mutex_unlock(&db->mu);
+    return rc == SHALE_OK ? shl_lsm_check(db, err) : rc;
+}
+
+/* WAL objects up to the fence into memtables, cut at object borders. */
+static shale_code replay(struct shl_lsm *db, uint64_t first, uint64_t fence, shale_error *err)
+{
+    struct shl_replay r = {.last_l0_seq = db->last_seq, .last_tick = INT64_MIN};
+    for (uint64_t id = first; id < fence; id++) {
+        r.table = ((struct shl_version *)env_load_relaxed(&db->version))->active;
+        shale_code rc = shl_lsm_replay_one(db, &r, id, err);
+        if (rc == SHALE_NOT_FOUND)
+            rc = missing_wal(db, id, first, fence - 1, err);
+        if (rc == SHALE_OK)
+            rc = replayed_one(db, &r, id, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    return SHALE_OK;
+}
+
+/* ---------------------------------------------------------------- tasks */
+
+static shale_code spawn(struct env_task **out, const char *name, void (*fn)(void *),
+                        struct shl_lsm *db, shale_error *err)
+{
+    shale_code rc = env_task_spawn(out, name, fn, db);
+    if (rc == SHALE_OK)
+        return rc;
+    *out = NULL;
+    return rc == SHALE_NOMEM ? shl_nomem(err)
+                             : shl_fail(err, rc, "cannot start the thread %s", name);
+}
+
+static shale_code start_flushers(struct shl_lsm *db, shale_error *err)
+{
+    db->flush_tasks = env_calloc(db->settings.l0_flush_parallelism, sizeof(struct env_task *));
+    if (db->flush_tasks == NULL)
+        return shl_nomem(err);
+    for (uint32_t i = 0; i < db->settings.l0_flush_parallelism; i++) {
+        shale_code rc = spawn(&db->flush_tasks[i], "shale-flush", shl_flush_task, db, err);
+        if (rc != SHALE_OK)
+            return rc;
+        db->flush_task_count++;
+    }
+    return SHALE_OK;
+}
+
+static void join(struct env_task **task)
+{
+    if (*task != NULL)
+        env_task_join(*task);
+    *task = NULL;
+}
+
+/* All tasks were told to end. */
+static void join_all(struct shl_lsm *db)
+{
+    join(&db->wal_task);
+    for (size_t i = 0; i < db->flush_task_count; i++)
+        join(&db->flush_tasks[i]);
+    join(&db->compact_task);
+    join(&db->poll_task);
+}
+
+static void stop_hard(struct shl_lsm *db)
+{
+    shale_error closed = {0};
+    (void)shl_fail(&closed, SHALE_CLOSED, "the database was closed");
+    env_mutex_lock(&db->mu);
+    db->stopping = true;
+    shl_lsm_fail_locked(db, &closed);
+    env_mutex_unlock(&db->mu);
+    join_all(db);
+}
+
+/* ---------------------------------------------------------------- open */
+
+static void start_clocks(struct shl_lsm *db, uint64_t fence)
+{
+    uint64_t now = env_now_mono_ns();
+    env_mutex_lock(&db->mu);
+    db->last_wal_id = fence;
+    db->active_first_wal_id = fence;
+    db->wal_tokens = 600; /* full at open */
+    db->wal_token_time_ns = db->wal_next_tick_ns = now;
+    db->compact_due = true;
+    env_mutex_unlock(&db->mu);
+}
+
+/* SST ids must not run behind those that are there, whatever the clock says. */
+static void note_newest_ulid(struct shl_lsm *db)
+{
+    struct shl_version *v = shl_lsm_version(db);
+    for (size_t i = 0; i < v->levels->sst_count; i++) {
+        struct shl_ulid id = shl_sst_describe(v->levels->ssts[i].sst)->id;
+        if (shl_ulid_cmp(id, db->last_ulid) > 0)
+            db->last_ulid = id;
+    }
+    for (size_t i = 0; i < v->levels->manifest->segments.count; i++) {
+        const struct shl_tree *t = &v->levels->manifest->segments.items[i].tree;
+        if (t->has_watermark && shl_ulid_cmp(t->watermark, db->last_ulid) > 0)
+            db->last_ulid = t->watermark;
+    }
+    const struct shl_tree *root = &v->levels->manifest->root;
+    if (root->has_watermark && shl_ulid_cmp(root->watermark, db->last_ulid) > 0)
+        db->last_ulid = root->watermark;
+    shl_version_unref(v);
+}
+
+shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out, shale_error *err)
+{
+    struct shl_lsm *db = NULL;
+    uint64_t fence, first;
+    shale_code rc = new_handle(o, true, &db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    SHL_TRY(load_or_create(db, err));
+    SHL_TRY(take_over(db, &fence, err));
+    SHL_TRY(install_first(db, err));
+    note_newest_ulid(db);
+    db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;
+    db->last_tick = db->manifest->last_l0_clock_tick;
+    db->last_wal_id = db->active_first_wal_id = db->manifest->replay_after_wal_id;
+    env_store_release(&db->committed_seq, db->last_seq);
+    env_store_release(&db->durable_seq, db->last_seq);
+    first = db->manifest->replay_after_wal_id + 1; /* the uploaders own the manifest from here on */
+    SHL_TRY(start_flushers(db, err));
+    SHL_TRY(replay(db, first, fence, err));
+    start_clocks(db, fence);
+    SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
+    if (db->settings.compactor_enabled)
+        SHL_TRY(spawn(&db->compact_task, "shale-compact", shl_compact_task, db, err));
+    SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
+    *out = db;
+    db = NULL;
+out:
+    if (db != NULL) {
+        stop_hard(db);
+        destroy(db);
+    }
+    return rc;
+}
+
+static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *how,
+                               shale_error *err)
+{
+    shale_code rc;
+    bool changed;
+    SHL_TRY(shl_lsm_refresh_manifest(db, &changed, err));
+    if (how->mode == SHL_READER_CHECKPOINT)
+        SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
+    SHL_TRY(check_manifest(db, db->manifest, err));
+    SHL_TRY(shl_lsm_reader_install(db, err));
+out:
+    return rc;
+}
+
+shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_lsm_reader *how,
+                               struct shl_lsm **out, shale_error *err)
+{
+    struct shl_lsm *db = NULL;
+    shale_code rc = new_handle(o, false, &db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    SHL_TRY(reader_start(db, how, err));
+    db->follow = how->follow && how->mode == SHL_READER_LATEST;
+    if (db->follow)
+        SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
+    *out = db;
+    db = NULL;
+out:
+    if (db != NULL) {
+        stop_hard(db);
+        destroy(db);
+    }
+    return rc;
+}
+
+/* ---------------------------------------------------------------- close */
+
+static shale_code edit_final(struct shl_lsm *db, struct shl_manifest *m, void *arg,
+                             shale_error *err)
+{
+    (void)arg;
+    (void)err;
+    m->wal_id_last_seen = shl_max_u64(m->wal_id_last_seen, db->last_wal_id);
+    m->recent_snapshot_min_seq = m->last_l0_seq;
+    return SHALE_OK;
+}
+
+/* No task runs any more. */
+static shale_code write_final_manifest(struct shl_lsm *db, shale_error *err)
+{
+    bool changed;
+    shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_update_manifest(db, edit_final, NULL, err);
+    return rc;
+}
+
+static shale_code close_writer(struct shl_lsm *db, shale_error *err)
+{
+    shale_error ignored;
+    env_mutex_lock(&db->mu);
+    bool failed_before = env_load_relaxed(&db->closed) != SHALE_OK;
+    bool wal_on = db->settings.wal_enabled;
+    if (!failed_before) {
+        shale_code rc = shl_lsm_freeze_locked(db, &ignored);
+        for (int tries = 0; rc != SHALE_OK && tries < 100; tries++) { /* out of memory */
+            env_mutex_unlock(&db->mu);
+            env_sleep_ns(10 * ENV_NS_PER_MS);
+            env_mutex_lock(&db->mu);
+            rc = shl_lsm_freeze_locked(db, &ignored);
+        }
+        if (rc != SHALE_OK && !wal_on)
+            shl_lsm_fail_locked(db, &ignored);
+    }
+    db->stopping = true;
+    env_cond_broadcast(&db->wal_cond);
+    env_cond_broadcast(&db->flush_cond);
+    env_cond_broadcast(&db->progress_cond);
+    env_cond_broadcast(&db->compact_cond);
+    env_cond_broadcast(&db->poll_cond);
+    env_mutex_unlock(&db->mu);
+    join_all(db);
+    if (failed_before)
+        return SHALE_OK;
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc == SHALE_OK)
+        rc = write_final_manifest(db, err);
+    return rc;
+}
+
+shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    if (db == NULL)
+        return SHALE_OK;
+    if (db->writer)
+        rc = close_writer(db, err);
+    else
+        stop_hard(db);
+    destroy(db);
+    return rc;
+}

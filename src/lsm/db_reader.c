@@ -1,0 +1,227 @@
+/* Following a database: a reader's WAL replay and refresh, the poller of readers and writers. slatedb-behaviour 7, 5. */
+#include "lsm/db_internal.h"
+
+#include "base/assert.h"
+#include "base/num.h"
+#include <inttypes.h>
+
+#define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)
+#define QUIET_SHIFT_MAX     3 /* an idle handle polls at an eighth of its pace */
+
+/* ---------------------------------------------------------------- readers */
+
+static bool matches(const struct shl_checkpoint *c, const char *text)
+{
+    struct shl_ulid id;
+    if (shl_uuid_parse(shl_slice_str(text), &id) && shl_ulid_eq(id, c->id))
+        return true;
+    return c->name != NULL && strcmp(c->name, text) == 0;
+}
+
+shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *checkpoint, shale_error *err)
+{
+    struct shl_buf body = {0};
+    struct shl_manifest *m = NULL;
+    uint64_t id = 0;
+    shale_code rc;
+    for (size_t i = 0; i < db->manifest->checkpoints.count && id == 0; i++)
+        if (matches(&db->manifest->checkpoints.items[i], checkpoint))
+            id = db->manifest->checkpoints.items[i].manifest_id;
+    if (id == 0)
+        return shl_fail(err, SHALE_NOT_FOUND,
+                        "checkpoint \"%s\": manifest %" PRIu64
+                        " of \"%s\" has none of that id or name",
+                        checkpoint, db->manifests.id, db->paths.r1);
+    SHL_TRY(shl_sequenced_read(&db->manifests, id, &body, err));
+    rc = shl_manifest_decode(shl_buf_view(&body), &m, err);
+    if (rc != SHALE_OK) {
+        shl_err_prefix(err, "%s/manifest/%020" PRIu64 ".manifest", db->paths.r1, id);
+        goto out;
+    }
+    db->checkpoint = env_strdup(checkpoint);
+    if (db->checkpoint == NULL) {
+        rc = shl_nomem(err);
+        goto out;
+    }
+    shl_manifest_free(db->manifest);
+    db->manifest = m;
+    m = NULL;
+out:
+    shl_manifest_free(m);
+    shl_buf_free(&body);
+    return rc;
+}
+
+/* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. */
+static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last,
+                               shale_error *err)
+{
+    shl_wal_ids ids = {0};
+    uint64_t end = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
+    shale_code rc = SHALE_OK;
+    if (!db->settings.skip_wal_replay)
+        rc = shl_wal_list(db->wal_store, &db->paths, *last, &ids, err);
+    for (size_t i = 0;
+         rc == SHALE_OK && i < ids.count && ids.items[i] == *last + 1 && ids.items[i] <= end; i++) {
+        rc = shl_lsm_replay_one(db, r, ids.items[i], err);
+        if (rc == SHALE_OK)
+            *last = ids.items[i];
+    }
+    shl_array_free(&ids);
+    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
+}
+
+/* The new version if there is one, then the rows in it. */
+static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_replay *r)
+{
+    uint64_t seq = shl_max_u64(r->last_seq, r->last_l0_seq);
+    env_mutex_lock(&db->mu);
+    if (v != NULL) {
+        struct shl_version *before = env_load_relaxed(&db->version);
+        env_store_seq(&db->version, v);
+        if (before != NULL)
+            shl_version_retire(before);
+    }
+    db->last_seq = shl_max_u64(db->last_seq, seq);
+    env_store_release(&db->committed_seq, db->last_seq);
+    env_store_release(&db->durable_seq, db->last_seq);
+    env_mutex_unlock(&db->mu);
+}
+
+shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_levels *levels = NULL;
+    struct shl_memtable *table = NULL;
+    struct shl_version *v = NULL;
+    struct shl_replay r = {.last_l0_seq = db->manifest->last_l0_seq, .last_tick = INT64_MIN};
+    uint64_t last = db->manifest->replay_after_wal_id;
+    shale_code rc;
+    SHL_TRY(shl_lsm_build_levels(db, &levels, err));
+    SHL_TRY(shl_memtable_new(&table, err));
+    r.table = table;
+    SHL_TRY(replay_after(db, &r, &last, err));
+    SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
+    db->replayed_wal_id = last;
+    show(db, v, &r);
+out:
+    shl_memtable_unref(table);
+    shl_levels_unref(levels);
+    return rc;
+}
+
+static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_version *v = env_load_relaxed(&db->version); /* only we replace it */
+    struct shl_replay r = {
+        .table = v->active, .last_l0_seq = db->manifest->last_l0_seq, .last_tick = INT64_MIN};
+    r.last_seq = env_load_relaxed(&db->committed_seq) > r.last_l0_seq
+                     ? env_load_relaxed(&db->committed_seq)
+                     : 0;
+    shale_code rc = replay_after(db, &r, &db->replayed_wal_id, err);
+    if (rc == SHALE_OK)
+        show(db, NULL, &r);
+    return rc;
+}
+
+static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error *err)
+{
+    uint64_t before;
+    shale_code rc;
+    env_mutex_lock(&db->refresh_mu);
+    before = env_load_relaxed(&db->committed_seq);
+    rc = shl_lsm_refresh_manifest(db, changed, err);
+    if (rc == SHALE_OK)
+        rc = *changed ? shl_lsm_reader_install(db, err) : follow_wal(db, err);
+    *changed = *changed || env_load_relaxed(&db->committed_seq) != before;
+    env_mutex_unlock(&db->refresh_mu);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- writers */
+
+/* What others did to the manifest: a compactor took L0s, or a newer writer our place. */
+static shale_code refresh_writer(struct shl_lsm *db, bool *changed, shale_error *err)
+{
+    struct shl_levels *levels = NULL;
+    shl_manifest_turn_begin(db);
+    shale_code rc = shl_lsm_refresh_manifest(db, changed, err);
+    if (rc == SHALE_OK && *changed) {
+        rc = shl_lsm_build_levels(db, &levels, err);
+        env_mutex_lock(&db->mu);
+        if (rc == SHALE_OK)
+            rc = shl_lsm_install_locked(
+                db, ((struct shl_version *)env_load_relaxed(&db->version))->active, levels, 0, NULL,
+                err);
+        if (rc == SHALE_OK) {
+            env_cond_broadcast(&db->flush_cond);
+            env_cond_broadcast(&db->progress_cond);
+        }
+        env_mutex_unlock(&db->mu);
+        shl_levels_unref(levels);
+    }
+    shl_manifest_turn_end(db);
+    return rc;
+}
+
+shale_code shl_lsm_refresh(struct shl_lsm *db, shale_error *err)
+{
+    bool changed;
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (db->checkpoint != NULL)
+        return SHALE_OK; /* pinned */
+    return db->writer ? refresh_writer(db, &changed, err) : refresh_reader(db, &changed, err);
+}
+
+/* ---------------------------------------------------------------- the poller */
+
+static bool stalled_locked(const struct shl_lsm *db)
+{
+    return db->frozen_head != NULL && db->frozen_head->state == SHL_FROZEN_WAITING;
+}
+
+/* How long to wait: the setting; faster while L0 is full and somebody else may make room; slower when nothing happens. */
+static uint64_t pace_locked(struct shl_lsm *db, uint64_t *stall_ns, uint64_t *seen_activity)
+{
+    uint64_t interval = db->settings.manifest_poll_interval_ns;
+    if (stalled_locked(db)) {
+        *stall_ns = *stall_ns == 0
+                        ? STALL_POLL_FIRST_NS
+                        : shl_min_u64(*stall_ns * 2, shl_min_u64(interval, ENV_NS_PER_SEC));
+        return *stall_ns;
+    }
+    *stall_ns = 0;
+    if (db->activity != *seen_activity)
+        db->polls_quiet = 0;
+    else if (db->polls_quiet < QUIET_SHIFT_MAX)
+        db->polls_quiet++;
+    *seen_activity = db->activity;
+    return interval << db->polls_quiet;
+}
+
+void shl_poll_task(void *arg)
+{
+    struct shl_lsm *db = arg;
+    uint64_t stall_ns = 0, seen_activity = 0;
+    env_mutex_lock(&db->mu);
+    while (!db->stopping && env_load_relaxed(&db->closed) == SHALE_OK) {
+        bool changed = false;
+        shale_error err = {0};
+        (void)env_cond_wait_until(&db->poll_cond, &db->mu,
+                                  env_now_mono_ns() + pace_locked(db, &stall_ns, &seen_activity));
+        if (db->stopping || env_load_relaxed(&db->closed) != SHALE_OK)
+            break;
+        env_mutex_unlock(&db->mu);
+        shale_code rc =
+            db->writer ? refresh_writer(db, &changed, &err) : refresh_reader(db, &changed, &err);
+        if (rc != SHALE_OK && rc != SHALE_FENCED)
+            shl_log_write(db->log, SHL_LOG_WARN, "manifest poll: %s", err.text);
+        env_mutex_lock(&db->mu);
+        if (rc == SHALE_FENCED)
+            shl_lsm_fail_locked(db, &err);
+        if (changed)
+            db->activity++;
+    }
+    env_mutex_unlock(&db->mu);
+}

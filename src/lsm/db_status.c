@@ -1,0 +1,100 @@
+/* Waiting for the background, and the figures of a handle. */
+#include "lsm/db_internal.h"
+
+/* Waits until every row up to `seq` is in the manifest. Under mu. */
+static shale_code wait_flushed_locked(struct shl_lsm *db, uint64_t seq, shale_error *err)
+{
+    while (db->frozen_head != NULL && db->frozen_head->last_seq <= seq) {
+        if (env_load_relaxed(&db->closed) != SHALE_OK) {
+            *err = db->failure;
+            return err->code;
+        }
+        env_cond_wait(&db->progress_cond, &db->mu);
+    }
+    return shl_lsm_wait_durable_locked(db, seq, err);
+}
+
+static shale_code flush_memtable_locked(struct shl_lsm *db, shale_error *err)
+{
+    uint64_t seq = db->last_seq;
+    shale_code rc = shl_lsm_freeze_locked(db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    db->wal_request_seq = seq;
+    env_cond_signal(&db->wal_cond);
+    return wait_flushed_locked(db, seq, err);
+}
+
+static shale_code flush_wal_locked(struct shl_lsm *db, shale_error *err)
+{
+    uint64_t seq = db->last_seq;
+    if (env_load_relaxed(&db->durable_seq) >= seq)
+        return SHALE_OK;
+    if (db->wal_request_seq < seq)
+        db->wal_request_seq = seq;
+    env_cond_signal(&db->wal_cond);
+    return shl_lsm_wait_durable_locked(db, seq, err);
+}
+
+static shale_code check_writer(struct shl_lsm *db, shale_error *err)
+{
+    if (!db->writer)
+        return shl_fail(err, SHALE_INVALID, "the database is open for reading only");
+    return shl_lsm_check(db, err);
+}
+
+shale_code shl_lsm_flush(struct shl_lsm *db, bool memtable, shale_error *err)
+{
+    shale_code rc = check_writer(db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    env_mutex_lock(&db->mu);
+    if (memtable || !db->settings.wal_enabled)
+        rc = flush_memtable_locked(db, err);
+    else
+        rc = flush_wal_locked(db, err);
+    env_mutex_unlock(&db->mu);
+    return rc;
+}
+
+shale_code shl_lsm_settle(struct shl_lsm *db, shale_error *err)
+{
+    shale_code rc = shl_lsm_flush(db, true, err);
+    if (rc != SHALE_OK || !db->settings.compactor_enabled)
+        return rc;
+    env_mutex_lock(&db->mu);
+    db->compact_due = true;
+    db->compact_idle = false;
+    env_cond_signal(&db->compact_cond);
+    while (env_load_relaxed(&db->closed) == SHALE_OK && !db->stopping &&
+           (db->compact_due || db->compacting || !db->compact_idle))
+        env_cond_wait(&db->progress_cond, &db->mu);
+    env_mutex_unlock(&db->mu);
+    return shl_lsm_check(db, err);
+}
+
+void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out)
+{
+    struct shl_version *v = shl_lsm_version(db);
+    struct shl_cache_counts cache;
+    shl_cache_count(db->cache, &cache);
+    *out = (struct shl_lsm_status){.writer = db->writer,
+                                   .manifest_id = v->levels->manifest_id,
+                                   .writer_epoch = db->writer ? db->writer_epoch
+                                                              : v->levels->manifest->writer_epoch,
+                                   .run_count = v->levels->run_count,
+                                   .memtable_bytes = shl_memtable_arena_bytes(v->active),
+                                   .cache_bytes = cache.bytes};
+    for (size_t i = 0; i < v->levels->tree_count; i++)
+        out->l0_count += v->levels->trees[i].l0_count;
+    for (size_t i = 0; i < v->frozen_count; i++)
+        out->memtable_bytes += shl_memtable_arena_bytes(v->frozen[i]);
+    shl_version_unref(v);
+    env_mutex_lock(&db->mu);
+    out->committed_seq = env_load_relaxed(&db->committed_seq);
+    out->durable_seq = env_load_relaxed(&db->durable_seq);
+    out->last_wal_id = db->writer ? db->last_wal_id : db->replayed_wal_id;
+    out->compactions_done = db->compactions_done;
+    out->closed = (shale_code)env_load_relaxed(&db->closed);
+    env_mutex_unlock(&db->mu);
+}

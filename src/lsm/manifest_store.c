@@ -1,0 +1,204 @@
+#include "lsm/manifest_store.h"
+
+#include "base/env/env.h"
+#include <inttypes.h>
+
+/* SlateDB probes so many ids before it lists again. */
+#define PROBES_MAX 4
+
+void shl_sequenced_init(struct shl_sequenced *q, struct shl_store *store,
+                        const struct shl_db_paths *paths, const char *what)
+{
+    *q = (struct shl_sequenced){.store = store, .paths = paths, .what = what};
+}
+
+char *shl_sequenced_key(const struct shl_sequenced *q, uint64_t id)
+{
+    return strcmp(q->what, "manifest") == 0 ? shl_name_manifest(q->paths, id)
+                                            : shl_name_compactions(q->paths, id);
+}
+
+/* "16" with white space around it; anything else is damage. */
+static shale_code parse_boundary(struct shl_slice text, const char *key, uint64_t *out,
+                                 shale_error *err)
+{
+    uint64_t v = 0;
+    size_t digits = 0, i = 0, end = text.len;
+    while (i < end && (text.data[i] == ' ' || (text.data[i] >= '\t' && text.data[i] <= '\r')))
+        i++;
+    while (end > i && (text.data[end - 1] == ' ' ||
+                       (text.data[end - 1] >= '\t' && text.data[end - 1] <= '\r')))
+        end--;
+    for (; i < end; i++, digits++) {
+        uint64_t d = (uint64_t)text.data[i] - '0';
+        if (text.data[i] < '0' || text.data[i] > '9' ||
+            __builtin_mul_overflow(v, (uint64_t)10, &v) || __builtin_add_overflow(v, d, &v))
+            return shl_fail(err, SHALE_CORRUPTION, "%s: not a decimal number", key);
+    }
+    if (digits == 0)
+        return shl_fail(err, SHALE_CORRUPTION, "%s: empty", key);
+    *out = v;
+    return SHALE_OK;
+}
+
+/* The boundary below which ids are dead; 0 if the collector has not written any. */
+static shale_code read_boundary(struct shl_sequenced *q, uint64_t *out, shale_error *err)
+{
+    shale_code rc;
+    struct shl_buf body = {0};
+    struct shl_object meta = {0};
+    struct shl_get how = {.if_none_match = q->boundary_etag[0] != '\0' ? q->boundary_etag : NULL};
+    char *key = shl_name_boundary(q->paths, q->what);
+    if (key == NULL)
+        return shl_nomem(err);
+    rc = shl_store_get(q->store, key, &how, &body, &meta, err);
+    if (rc == SHALE_NOT_FOUND) {
+        *out = 0;
+        rc = SHALE_OK;
+    } else if (rc == SHALE_NOT_MODIFIED) {
+        *out = q->boundary;
+        rc = SHALE_OK;
+    } else if (rc == SHALE_OK) {
+        rc = parse_boundary(shl_buf_view(&body), key, &q->boundary, err);
+        if (rc == SHALE_OK) {
+            memcpy(q->boundary_etag, meta.etag, sizeof meta.etag);
+            *out = q->boundary;
+        }
+    }
+    shl_buf_free(&body);
+    env_free(key);
+    return rc;
+}
+
+shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_buf *body,
+                              shale_error *err)
+{
+    char *key = shl_sequenced_key(q, id);
+    if (key == NULL)
+        return shl_nomem(err);
+    body->len = 0;
+    shale_code rc = shl_store_get(q->store, key, NULL, body, NULL, err);
+    env_free(key);
+    return rc;
+}
+
+/* The highest id in the folder; 0 if there is none. */
+static shale_code list_newest(struct shl_sequenced *q, uint64_t *out, shale_error *err)
+{
+    struct shl_list list = {0};
+    uint64_t newest = 0;
+    char *dir = shl_name_dir(q->paths, q->what);
+    if (dir == NULL)
+        return shl_nomem(err);
+    shale_code rc = shl_store_list(q->store, &(struct shl_list_options){.prefix = dir}, &list, err);
+    env_free(dir);
+    if (rc != SHALE_OK)
+        return rc;
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t id;
+        if (shl_name_parse_id(list.items[i].key, q->what, &id) && id > newest)
+            newest = id;
+    }
+    shl_list_free(&list);
+    *out = newest;
+    return SHALE_OK;
+}
+
+/* LIST, then GET the highest; again if the collector took it meanwhile. */
+static shale_code load_by_list(struct shl_sequenced *q, struct shl_buf *body, shale_error *err)
+{
+    for (;;) {
+        uint64_t id;
+        shale_code rc = list_newest(q, &id, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (id == 0)
+            return shl_fail(err, SHALE_NOT_FOUND, "no %s in \"%s\"", q->what, q->paths->r1);
+        rc = shl_sequenced_read(q, id, body, err);
+        if (rc == SHALE_NOT_FOUND)
+            continue;
+        if (rc == SHALE_OK)
+            q->id = id;
+        return rc;
+    }
+}
+
+/* From a known id onward. */
+static shale_code load_by_probe(struct shl_sequenced *q, struct shl_buf *body, bool *changed,
+                                shale_error *err)
+{
+    struct shl_buf next = {0};
+    shale_code rc = SHALE_OK;
+    for (unsigned tries = 0; tries < PROBES_MAX; tries++) {
+        rc = shl_sequenced_read(q, q->id + 1, &next, err);
+        if (rc != SHALE_OK)
+            break;
+        struct shl_buf swap = *body;
+        *body = next;
+        next = swap;
+        q->id++;
+        *changed = true;
+    }
+    shl_buf_free(&next);
+    if (rc == SHALE_NOT_FOUND)
+        return SHALE_OK;
+    if (rc == SHALE_OK)
+        return load_by_list(q, body, err);
+    return rc;
+}
+
+shale_code shl_sequenced_load(struct shl_sequenced *q, struct shl_buf *body, bool *changed,
+                              shale_error *err)
+{
+    uint64_t dead = 0; /* newest id that a listing gave and that the boundary covers */
+    *changed = false;
+    for (;;) {
+        uint64_t boundary;
+        shale_code rc;
+        bool listed = q->id == 0;
+        body->len = 0;
+        if (q->id == 0) {
+            rc = load_by_list(q, body, err);
+            *changed = rc == SHALE_OK;
+        } else {
+            rc = load_by_probe(q, body, changed, err);
+        }
+        if (rc != SHALE_OK)
+            return rc;
+        rc = read_boundary(q, &boundary, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (q->id > boundary)
+            return SHALE_OK;
+        /* What we found is dead: the newest lies above. The collector never covers the newest one, so the same answer twice is damage. */
+        if (listed && q->id == dead)
+            return shl_fail(err, SHALE_CORRUPTION,
+                            "%s/gc/%s.boundary: says %" PRIu64 ", but the newest %s is %" PRIu64,
+                            q->paths->r1, q->what, boundary, q->what, q->id);
+        dead = listed ? q->id : 0;
+        q->id = 0;
+    }
+}
+
+shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slice body, shale_error *err)
+{
+    uint64_t boundary;
+    char *key = shl_sequenced_key(q, q->id + 1);
+    if (key == NULL)
+        return shl_nomem(err);
+    shale_code rc = shl_store_put(q->store, key, &body, 1,
+                                  &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
+    if (rc == SHALE_ALREADY_EXISTS)
+        rc = shl_fail(err, SHALE_PRECONDITION, "%s: written by somebody else", key);
+    if (rc == SHALE_OK)
+        rc = read_boundary(q, &boundary, err);
+    if (rc == SHALE_OK && q->id + 1 <= boundary) {
+        rc = shl_fail(err, SHALE_PRECONDITION, "%s: at or below the boundary %" PRIu64, key,
+                      boundary);
+        q->id = 0;
+    }
+    if (rc == SHALE_OK)
+        q->id++;
+    env_free(key);
+    return rc;
+}

@@ -1,0 +1,34 @@
+/* Numbered objects written by create-only puts: the protocol of manifests and compactions files (slatedb-behaviour 1.1).
+ * Knows ids, the garbage collector's boundary and bytes; not what the bytes mean. One task at a time per struct. */
+#ifndef SHL_LSM_MANIFEST_STORE_H
+#define SHL_LSM_MANIFEST_STORE_H
+
+#include "lsm/format/names.h"
+#include "store/store.h"
+
+struct shl_sequenced {
+    struct shl_store *store;          /* borrowed */
+    const struct shl_db_paths *paths; /* borrowed */
+    const char *what; /* "manifest" or "compactions": folder, extension, boundary name */
+    uint64_t id;      /* newest id that this struct has seen; 0: none yet */
+    char boundary_etag[SHL_ETAG_BYTES];
+    uint64_t boundary; /* last value read */
+};
+
+void shl_sequenced_init(struct shl_sequenced *q, struct shl_store *store,
+                        const struct shl_db_paths *paths, const char *what);
+
+/* Reads the newest version into body (which is emptied before). First time by LIST, later by probing id+1, +2, ... *changed false: still q->id, and
+ * body is empty. NOT_FOUND: there is none. */
+SHL_MUST shale_code shl_sequenced_load(struct shl_sequenced *q, struct shl_buf *body, bool *changed,
+                                       shale_error *err);
+/* Reads one version, without the boundary check (checkpoints may lie below it). */
+SHL_MUST shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_buf *body,
+                                       shale_error *err);
+/* Writes version q->id + 1. PRECONDITION: somebody else wrote it, or it is at or below the boundary: load and try again. */
+SHL_MUST shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slice body,
+                                        shale_error *err);
+/* The full key of version id, owned; NULL if out of memory. */
+char *shl_sequenced_key(const struct shl_sequenced *q, uint64_t id);
+
+#endif

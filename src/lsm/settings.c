@@ -1,0 +1,125 @@
+#include "lsm/settings.h"
+
+#include "base/codec/endian.h"
+#include "base/env/env.h"
+#include <inttypes.h>
+
+#define KIB UINT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+
+void shl_lsm_settings_default(struct shl_lsm_settings *s)
+{
+    *s = (struct shl_lsm_settings){
+        .flush_interval_ns = 100 * ENV_NS_PER_MS,
+        .wal_enabled = true,
+        .manifest_poll_interval_ns = ENV_NS_PER_SEC,
+        .manifest_update_timeout_ns = 300 * ENV_NS_PER_SEC,
+        .min_filter_keys = 1000,
+        .l0_sst_size_bytes = 64 * MIB,
+        .max_wal_flushes_before_l0_flush = 4096,
+        .l0_max_ssts = 8,
+        .l0_max_ssts_per_key = 8,
+        .l0_flush_parallelism = 4,
+        .max_unflushed_bytes = GIB,
+        .compression = SHL_COMPRESSION_NONE,
+        .default_ttl_ms = SHL_TTL_NONE,
+        .object_store_max_retries = SHL_RETRIES_NONE,
+        .compactor_enabled = true,
+        .compactor_poll_interval_ns = 5 * ENV_NS_PER_SEC,
+        .compactor_max_concurrent = 4,
+        .compactor_checkpoint_lifetime_ns = 900 * ENV_NS_PER_SEC,
+        .min_compaction_sources = 4,
+        .max_compaction_sources = 8,
+        .include_size_threshold = 4.0,
+        .max_sst_size_bytes = 256 * MIB,
+        .sst_block_size_bytes = 4 * KIB,
+        .filter = {.bits_per_key = 10, .whole_key = true},
+        .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
+        .block_cache_bytes = 512 * MIB,
+        .scan_window_bytes = MIB,
+        .max_memtable_bytes = 64 * MIB,
+    };
+}
+
+shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err)
+{
+    uint32_t block = s->sst_block_size_bytes;
+    if (block < KIB || block > 64 * KIB || (block & (block - 1)) != 0)
+        return shl_fail(
+            err, SHALE_INVALID,
+            "sst_block_size: %" PRIu32 " bytes; it must be 1, 2, 4, 8, 16, 32 or 64 KiB", block);
+    if (s->l0_flush_parallelism < 1 || s->l0_flush_parallelism > 64)
+        return shl_fail(err, SHALE_INVALID, "l0_flush_parallelism: %" PRIu32 "; it must be 1 to 64",
+                        s->l0_flush_parallelism);
+    if (s->max_wal_flushes_before_l0_flush < 4096)
+        return shl_fail(err, SHALE_INVALID,
+                        "max_wal_flushes_before_l0_flush: %" PRIu64 "; it must be at least 4096",
+                        s->max_wal_flushes_before_l0_flush);
+    if (s->max_unflushed_bytes <= s->l0_sst_size_bytes)
+        return shl_fail(err, SHALE_INVALID,
+                        "max_unflushed_bytes: %" PRIu64
+                        "; it must be greater than l0_sst_size_bytes (%" PRIu64 ")",
+                        s->max_unflushed_bytes, s->l0_sst_size_bytes);
+    if (s->l0_sst_size_bytes == 0)
+        return shl_fail(err, SHALE_INVALID, "l0_sst_size_bytes: it must be greater than 0");
+    if (s->l0_max_ssts < 1 || s->l0_max_ssts_per_key < 1)
+        return shl_fail(err, SHALE_INVALID,
+                        "l0_max_ssts and l0_max_ssts_per_key must be at least 1");
+    if (s->min_compaction_sources < 2 || s->max_compaction_sources < s->min_compaction_sources)
+        return shl_fail(err, SHALE_INVALID,
+                        "compaction sources: %" PRIu32 " to %" PRIu32
+                        "; at least 2, and the maximum not below the minimum",
+                        s->min_compaction_sources, s->max_compaction_sources);
+    if (!(s->include_size_threshold >= 1.0))
+        return shl_fail(err, SHALE_INVALID, "include_size_threshold: it must be at least 1");
+    return SHALE_OK;
+}
+
+static shale_code merge_concat(void *ctx, struct shl_slice key, const struct shl_slice *existing,
+                               struct shl_slice operand, struct shl_buf *out, shale_error *err)
+{
+    (void)ctx;
+    (void)key;
+    if (existing != NULL) {
+        shale_code rc = shl_buf_append(out, existing->data, existing->len, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    return shl_buf_append(out, operand.data, operand.len, err);
+}
+
+/* The first 8 bytes little-endian; shorter values count as zero-extended. */
+static uint64_t u64_of(struct shl_slice s)
+{
+    uint8_t bytes[8] = {0};
+    size_t n = s.len < sizeof bytes ? s.len : sizeof bytes;
+    if (n > 0)
+        memcpy(bytes, s.data, n);
+    return shl_load_u64le(bytes);
+}
+
+static shale_code merge_sum_u64(void *ctx, struct shl_slice key, const struct shl_slice *existing,
+                                struct shl_slice operand, struct shl_buf *out, shale_error *err)
+{
+    uint8_t bytes[8];
+    (void)ctx;
+    (void)key;
+    if (operand.len > sizeof bytes || (existing != NULL && existing->len > sizeof bytes))
+        return shl_fail(err, SHALE_INVALID,
+                        "merge operator sum-u64: a value of %zu bytes, at most 8 are known",
+                        operand.len > sizeof bytes ? operand.len : existing->len);
+    shl_store_u64le(bytes, (existing != NULL ? u64_of(*existing) : 0) + u64_of(operand));
+    return shl_buf_append(out, bytes, sizeof bytes, err);
+}
+
+bool shl_merge_operator_builtin(const char *name, struct shl_merge_operator *out)
+{
+    if (strcmp(name, "concat") == 0)
+        *out = (struct shl_merge_operator){.merge = merge_concat};
+    else if (strcmp(name, "sum-u64") == 0)
+        *out = (struct shl_merge_operator){.merge = merge_sum_u64};
+    else
+        return false;
+    return true;
+}

@@ -1,0 +1,44 @@
+/* Sources made of what a version holds: a memtable, a run as one after the other, trees one after the other. */
+#ifndef SHL_LSM_SOURCE_CHAIN_H
+#define SHL_LSM_SOURCE_CHAIN_H
+
+#include "lsm/levels.h"
+#include "lsm/source.h"
+
+/* How SSTs are read by a scan or compaction. */
+struct shl_read_plan {
+    bool reverse;
+    bool use_cache;
+    bool fill_cache;
+    size_t window_first_bytes;
+    size_t window_max_bytes;
+    bool has_prefix;         /* every key of the scan begins with `prefix`: filters may be asked */
+    struct shl_slice prefix; /* borrowed until the source is closed */
+};
+
+/* All versions of all keys of a memtable. Holds a reference. */
+SHL_MUST shale_code shl_memtable_source_new(struct shl_memtable *t, bool reverse,
+                                            struct shl_source **out, shale_error *err);
+
+/* One SST through its view. The levels are borrowed. */
+SHL_MUST shale_code shl_level_sst_source_new(const struct shl_level_sst *s,
+                                             const struct shl_read_plan *plan,
+                                             struct shl_source **out, shale_error *err);
+
+/* The SSTs of a run, opened one after the other as they are reached. The levels are borrowed; the plan is copied. */
+SHL_MUST shale_code shl_run_source_new(const struct shl_levels *l, const struct shl_level_run *run,
+                                       const struct shl_read_plan *plan, struct shl_source **out,
+                                       shale_error *err);
+
+/* L0 and runs of a tree, merged. */
+SHL_MUST shale_code shl_tree_source_new(const struct shl_levels *l,
+                                        const struct shl_level_tree *tree,
+                                        const struct shl_read_plan *plan, struct shl_source **out,
+                                        shale_error *err);
+
+/* All segments in key order, opened one after the other as they are reached (one tree: just that). */
+SHL_MUST shale_code shl_levels_source_new(const struct shl_levels *l,
+                                          const struct shl_read_plan *plan, struct shl_source **out,
+                                          shale_error *err);
+
+#endif
