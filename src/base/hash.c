@@ -1,7 +1,7 @@
 /* SipHash-1-3 with the zero key: one round per 8-byte word, three at the end (slatedb-format 2.6). */
 #include "base/hash.h"
 
-#include "base/codec/endian.h"
+#include <string.h>
 
 struct sip_state {
     uint64_t v0, v1, v2, v3;
@@ -10,6 +10,16 @@ struct sip_state {
 static inline uint64_t rotate_left(uint64_t x, unsigned bits)
 {
     return x << bits | x >> (64 - bits);
+}
+
+static inline uint64_t load_little_endian(const uint8_t *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return v;
 }
 
 static inline void sip_round(struct sip_state *s)
@@ -54,7 +64,7 @@ uint64_t shl_siphash13(const void *data, size_t len)
     const uint8_t *p = data;
     size_t rest = len;
     for (; rest >= 8; rest -= 8, p += 8)
-        sip_word(&s, shl_load_u64le(p));
+        sip_word(&s, load_little_endian(p));
     sip_word(&s, sip_tail(p, rest, len));
     s.v2 ^= 0xff;
     sip_round(&s);
