@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/codec/endian.h"
 #include "base/num.h"
+#include "lsm/key_word.h"
 
 #define NODE_KEYS       SHL_MEMTABLE_LEAF
 #define NODE_HALF       (NODE_KEYS / 2)
@@ -48,22 +49,6 @@ struct shl_slice shl_mem_entry_key(const struct shl_mem_entry *e)
     return shl_slice_of(p, e->key_len);
 }
 
-/* Key bytes [from, from + 8) as a big-endian number, zero behind the end. */
-static uint64_t key_word(struct shl_slice key, size_t from)
-{
-    if (from + 8 <= key.len)
-        return shl_load_u64be(key.data + from);
-    if (from >= key.len)
-        return 0;
-    size_t n = key.len - from;
-    if (key.len >= 8) /* the last 8 bytes, without those before `from` */
-        return shl_load_u64be(key.data + key.len - 8) << (8 * (8 - n));
-    uint64_t word = 0;
-    for (size_t i = 0; i < n; i++)
-        word |= (uint64_t)key.data[from + i] << (56 - 8 * i);
-    return word;
-}
-
 /* A key being searched, with its first bytes as numbers. */
 struct probe {
     struct shl_slice key;
@@ -74,14 +59,8 @@ static struct probe probe_of(struct shl_slice key)
 {
     struct probe p = {.key = key};
     for (size_t i = 0; i < PREFIX_WORDS; i++)
-        p.words[i] = key_word(key, 8 * i);
+        p.words[i] = shl_key_word(key, 8 * i);
     return p;
-}
-
-/* Mask of the first n bytes (0 < n <= 8) of a word. */
-static uint64_t word_mask(size_t n)
-{
-    return UINT64_MAX << (64 - 8 * n);
 }
 
 /* ---------------------------------------------------------------- search in a node */
@@ -97,7 +76,7 @@ static int prefix_compare(const struct shl_mem_node *node, size_t prefix_len, co
     size_t left = prefix_len;
     for (size_t i = 0; left > 0; i++) {
         size_t n = shl_min_size(left, 8);
-        uint64_t a = p->words[i] & word_mask(n);
+        uint64_t a = p->words[i] & shl_key_word_mask(n);
         uint64_t b = env_load_acquire(&node->prefix[i]);
         if (a != b)
             return a < b ? -1 : 1;
@@ -165,7 +144,7 @@ static struct position node_search(const struct shl_mem_node *node, const struct
     int c = prefix_compare(node, prefix_len, p);
     if (c != 0)
         return (struct position){.index = c < 0 ? 0 : count, .equal = false};
-    uint64_t head = key_word(p->key, prefix_len);
+    uint64_t head = shl_key_word(p->key, prefix_len);
     unsigned i = head_lower_bound(node->head, count, head);
     if (i == count || env_load_acquire(&node->head[i]) != head)
         return (struct position){.index = i, .equal = false};
@@ -372,7 +351,7 @@ static void node_set_meta(struct shl_mem_node *node, unsigned count, size_t pref
 static void node_set_prefix(struct shl_mem_node *node, struct shl_slice prefix)
 {
     for (size_t i = 0; i < PREFIX_WORDS; i++)
-        env_store_release(&node->prefix[i], key_word(prefix, 8 * i));
+        env_store_release(&node->prefix[i], shl_key_word(prefix, 8 * i));
 }
 
 /* The node's prefix bytes followed by zeros. */
@@ -435,7 +414,7 @@ static void node_lengthen_prefix(struct shl_mem_node *node)
         __builtin_prefetch(env_load_relaxed(&node->slot[i]) + 1);
     for (unsigned i = 0; i < count; i++) {
         struct shl_slice key = shl_mem_entry_key(env_load_relaxed(&node->slot[i]));
-        env_store_release(&node->head[i], key_word(key, len));
+        env_store_release(&node->head[i], shl_key_word(key, len));
     }
     node_set_prefix(node, shl_slice_of(first.data, len));
     node_set_meta(node, count, len);
@@ -461,7 +440,7 @@ static void node_insert(struct shl_mem_node *node, unsigned index, const struct 
         env_store_release(&node->head[i], env_load_relaxed(&node->head[i - 1]));
         env_store_release(&node->slot[i], env_load_relaxed(&node->slot[i - 1]));
     }
-    env_store_release(&node->head[index], key_word(key, node_prefix_len(node)));
+    env_store_release(&node->head[index], shl_key_word(key, node_prefix_len(node)));
     env_store_release(&node->slot[index], e);
     if (right != NULL) {
         struct mem_inner *inner = inner_of_mut(node);
