@@ -20,6 +20,12 @@ shale_code shl_fail(shale_error *err, shale_code code, const char *format, ...) 
 /* Puts "<formatted>: " before the text that is there. Keeps the code. */
 void shl_err_prefix(shale_error *err, const char *format, ...) SHL_PRINTF(2, 3);
 
+/* For the rare call whose failure changes nothing: says so where it is made. */
+static inline void shl_ignore(shale_code rc)
+{
+    (void)rc;
+}
+
 /* SHALE_NOMEM with the text "out of memory". */
 shale_code shl_nomem(shale_error *err);
 

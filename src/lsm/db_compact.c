@@ -573,7 +573,7 @@ static void delete_outputs(struct job *j)
     for (size_t i = 0; i < j->outputs.count; i++) {
         char *key = shl_name_sst(&j->db->paths, j->outputs.items[i]->id);
         if (key != NULL)
-            (void)shl_store_delete(j->db->store, key, &ignored);
+            shl_ignore(shl_store_delete(j->db->store, key, &ignored));
         env_free(key);
     }
 }

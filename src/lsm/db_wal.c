@@ -184,7 +184,7 @@ static void no_wal_task(struct shl_lsm *db)
         (void)env_cond_wait_until(&db->wal_cond, &db->mu,
                                   env_now_mono_ns() + db->settings.flush_interval_ns);
         if (db->waiters != NULL && db->frozen_count == 0)
-            (void)shl_lsm_freeze_locked(db, &err);
+            shl_ignore(shl_lsm_freeze_locked(db, &err));
     }
     env_mutex_unlock(&db->mu);
 }

@@ -165,7 +165,7 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
         db->wal_request_seq = db->last_seq;
         env_cond_signal(&db->wal_cond);
         if (db->frozen_count == 0)
-            (void)shl_lsm_freeze_locked(db, err);
+            shl_ignore(shl_lsm_freeze_locked(db, err));
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
     }
 }
@@ -204,7 +204,7 @@ static void track_locked(struct shl_lsm *db, uint64_t seq, int64_t tick)
     int64_t now_s = tick / 1000;
     size_t n = db->tracker.points.count;
     if (n == 0 || now_s - db->tracker.points.items[n - 1].unix_s >= TRACKER_STEP_S)
-        (void)shl_seq_tracker_add(&db->tracker, seq, now_s, &ignored);
+        shl_ignore(shl_seq_tracker_add(&db->tracker, seq, now_s, &ignored));
 }
 
 /* Wakes the WAL task if this commit gives it something to do that it does not know of. */
@@ -259,7 +259,7 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
     track_locked(db, seq, tick);
     env_store_release(&db->committed_seq, seq);
     if (memtable_is_full(db, active))
-        (void)shl_lsm_freeze_locked(db, err); /* out of memory: tried again with the next write */
+        shl_ignore(shl_lsm_freeze_locked(db, err)); /* out of memory: tried again with the next write */
     if (db->settings.wal_enabled)
         wake_wal_locked(db, log_was_empty);
     *out = (struct shl_lsm_written){.seq = seq, .create_ts = tick};

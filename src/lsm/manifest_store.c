@@ -108,7 +108,7 @@ static shale_code list_newest(struct shl_sequenced *q, uint64_t *out, shale_erro
 static shale_code load_by_list(struct shl_sequenced *q, struct shl_buf *body, shale_error *err)
 {
     for (;;) {
-        uint64_t id;
+        uint64_t id = 0;
         shale_code rc = list_newest(q, &id, err);
         if (rc != SHALE_OK)
             return rc;

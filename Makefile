@@ -1,0 +1,61 @@
+# The front door. CMake does the building (see CMakePresets.json); this names what people do.
+#   make            release build in build/release          make demo     real data into a database, with progress
+#   make test       everything that CI checks               make check    the quick part of it, for the edit cycle
+#   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
+.PHONY: all deps demo test check asan tsan clang coverage fuzz sim soak bench install format clean
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+JOBS ?= $(shell nproc)
+HOURS ?= 1
+
+all: build/release/build.ninja
+	cmake --build build/release -j $(JOBS)
+
+build/%/build.ninja:
+	cmake --preset $*
+
+deps:
+	tools/deps build test
+
+demo:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo $(DB)
+
+test:
+	tools/deps build test
+	tools/run-tests full
+
+check:
+	tools/run-tests quick
+
+asan tsan clang coverage:
+	cmake --preset $@
+	cmake --build build/$@ -j $(JOBS)
+	ctest --test-dir build/$@ --output-on-failure
+
+fuzz:
+	cmake --preset fuzz
+	cmake --build build/fuzz -j $(JOBS)
+	tools/run-fuzz build/fuzz $(or $(SECONDS_EACH),600)
+
+sim:
+	cmake --preset sim
+	cmake --build build/sim -j $(JOBS)
+	tools/run-sim build/sim $(SEED)
+
+soak: all
+	tools/soak $(HOURS)
+
+bench: all
+	build/release/shale bench file:///tmp/shale-bench/db --workload fillseq,readhot,scan --num 1000000 --store-option local_fsync=off
+
+install: all
+	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+
+format:
+	git ls-files '*.c' '*.h' | grep -v '^tests/fixtures/' | xargs clang-format-14 -i
+
+clean:
+	rm -rf build out
