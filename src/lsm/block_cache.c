@@ -55,15 +55,16 @@ struct shl_cache {
 
 /* ---------------------------------------------------------------- blocks */
 
-/* Room for about 70 entries in a slot of a 4 KiB block, and for entries of 58 bytes and more in others. */
+/* Bytes for the side table: all of a slot that a block of about 4 KiB leaves, which is 63 to 75 entries; in other blocks room for
+ * entries of 58 bytes and more. */
 static size_t side_room(size_t len)
 {
-    size_t head = sizeof(struct shl_block);
     size_t room = shl_align_up(len / 16 + len / 32 + len / 128, 8);
-    size_t slot_room = SHL_BLOCK_SLOT_BYTES - head;
-    if (len <= slot_room && head + room + len <= SHL_BLOCK_SLOT_BYTES &&
-        shl_block_pool_round(head + room + len) == SHL_BLOCK_SLOT_BYTES)
-        return (slot_room - len) & ~(size_t)7; /* all of the slot */
+    size_t least = sizeof(struct shl_block) + len;
+    if (least <= SHL_BLOCK_SLOT_BYTES &&
+        shl_block_pool_round(shl_min_size(least + room, SHL_BLOCK_SLOT_BYTES)) ==
+            SHL_BLOCK_SLOT_BYTES)
+        return (SHL_BLOCK_SLOT_BYTES - least) & ~(size_t)7;
     return room;
 }
 
