@@ -435,11 +435,12 @@ out:
 static shale_code seal_index(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc;
-    const uint8_t *key = w->index_keys.data;
+    size_t at = 0;
     for (size_t i = 0; i < w->index.blocks.count; i++) {
         struct shl_slice *first_key = &w->index.blocks.items[i].first_key;
-        first_key->data = key;
-        key += first_key->len;
+        if (first_key->len > 0)
+            first_key->data = w->index_keys.data + at;
+        at += first_key->len;
     }
     w->raw.len = 0;
     SHL_TRY(shl_sst_index_encode(&w->index, &w->raw, err));
