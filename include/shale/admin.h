@@ -14,7 +14,8 @@ SHALE_API SHALE_MUST shale_code shale_admin_manifest(char **out_json, const char
 /* Ids, sizes and times of the stored manifests. */
 SHALE_API SHALE_MUST shale_code shale_admin_manifests(char **out_json, const char *url, const shale_options *options,
                                                       shale_error *err);
-/* One SST: info, stats, blocks (offset, bytes, first key, rows). `sst` is a ULID. rows: also every row. */
+/* One SST: info, stats, blocks (offset, bytes, first key, row count). `sst` is a ULID, or NULL: a list of all SSTs of the newest manifest.
+ * rows: also every row. */
 SHALE_API SHALE_MUST shale_code shale_admin_sst(char **out_json, const char *url, const shale_options *options,
                                                 const char *sst, bool rows, shale_error *err);
 /* WAL objects above the replay boundary (id 0), or one WAL object with its rows. */

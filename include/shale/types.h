@@ -81,7 +81,8 @@ static inline shale_range shale_range_prefix(shale_slice prefix)
 }
 
 /* One live row as a scan or get returns it. The slices stay valid as long as the call that filled it says.
- * Times are milliseconds since the Unix epoch; `has_expire_ts` is false where the row never expires. */
+ * Times are milliseconds since the Unix epoch; `has_expire_ts` is false where the row never expires, `has_create_ts` where no time of
+ * writing was stored. */
 typedef struct shale_row {
     shale_slice key;
     shale_slice value;
@@ -89,6 +90,7 @@ typedef struct shale_row {
     int64_t create_ts;
     int64_t expire_ts;
     bool has_expire_ts;
+    bool has_create_ts;
 } shale_row;
 
 SHALE_END_DECLS

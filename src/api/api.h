@@ -1,0 +1,23 @@
+/* Shared by the files of this room. */
+#ifndef SHL_API_API_H
+#define SHL_API_API_H
+
+#include "api/options.h"
+#include "store/store.h"
+
+#include <shale/store.h>
+
+/* A user may pass NULL for err; below this room it never is. Declares the lent one. */
+#define SHL_API_ERR(err)                                                                           \
+    shale_error lent_error;                                                                        \
+    if ((err) == NULL)                                                                             \
+    (err) = &lent_error
+
+/* Takes a sized struct of the user: copies what both know into `ours` (which holds our defaults and is ours_size bytes) from `theirs`.
+ * A longer one is accepted only if what we do not know is zero: INVALID. theirs NULL: the defaults stay. */
+SHL_MUST shale_code shl_api_take_struct(void *ours, size_t ours_size, const void *theirs,
+                                        const char *what, shale_error *err);
+/* The other way: fills at most theirs' struct_size bytes. */
+void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size);
+
+#endif

@@ -1,0 +1,518 @@
+/* shale_db_*: check, convert, call down. The handle holds the engine and what it stands on. */
+#include "api/db.h"
+
+#include "api/api.h"
+#include "base/assert.h"
+#include "base/env/env.h"
+
+#include <inttypes.h>
+
+static struct shl_slice slice_in(shale_slice s)
+{
+    return shl_slice_of(s.data, s.len);
+}
+
+static shale_slice slice_out(struct shl_slice s)
+{
+    return shale_bytes(s.data, s.len);
+}
+
+/* ---- a merge operator of the user behind the engine's interface */
+
+struct emitted {
+    struct shl_buf *out;
+    shale_error *err;
+    unsigned calls;
+    shale_code rc;
+};
+
+static void on_emit(void *ctx, shale_slice result)
+{
+    struct emitted *e = ctx;
+    e->calls++;
+    if (e->rc == SHALE_OK)
+        e->rc = shl_buf_append(e->out, result.data, result.len, e->err);
+}
+
+static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_slice *existing,
+                             struct shl_slice operand, struct shl_buf *out, shale_error *err)
+{
+    const struct shale_db *db = ctx;
+    shale_slice before = {0};
+    struct emitted e = {.out = out, .err = err};
+    if (existing != NULL)
+        before = slice_out(*existing);
+    shale_code rc = db->merge(db->merge_ctx, slice_out(key), existing != NULL ? &before : NULL,
+                              slice_out(operand), on_emit, &e);
+    if (rc != SHALE_OK)
+        return shl_fail(err, SHALE_INVALID, "the merge operator failed: %s", shale_code_name(rc));
+    if (e.rc != SHALE_OK)
+        return e.rc;
+    if (e.calls != 1)
+        return shl_fail(err, SHALE_INVALID, "the merge operator gave %u results, want 1", e.calls);
+    return SHALE_OK;
+}
+
+/* ---- open, close */
+
+static void on_log(void *ctx, enum shl_log_level level, const char *text)
+{
+    const struct shale_db *db = ctx;
+    db->log_fn(db->log_ctx, (int)level, text);
+}
+
+static void take_components(struct shale_db *db, const shale_options *o,
+                            const struct shl_api_resolved *r)
+{
+    if (o->log_fn != NULL) {
+        db->log_fn = o->log_fn;
+        db->log_ctx = o->log_ctx;
+        db->log = (struct shl_log){.sink = on_log, .ctx = db, .level_max = o->log.level_max};
+    }
+    db->transformer = r->transformer;
+    if (o->merge != NULL) {
+        db->merge = o->merge;
+        db->merge_ctx = o->merge_ctx;
+        db->merge_operator = (struct shl_merge_operator){.merge = user_merge, .ctx = db};
+    } else {
+        db->merge_operator = r->builtin;
+    }
+}
+
+static void db_free(struct shale_db *db)
+{
+    if (db == NULL)
+        return;
+    shl_api_stack_close(&db->stack);
+    env_free(db);
+}
+
+/* reader NULL: as writer. */
+static shale_code open_db(shale_db **out, const char *url, const shale_options *o,
+                          const struct shl_lsm_reader *reader, shale_error *err)
+{
+    shale_code rc;
+    struct shl_api_resolved resolved;
+    struct shl_lsm_open how;
+    struct shale_db *db = env_calloc(1, sizeof *db);
+    if (db == NULL)
+        return shl_nomem(err);
+    SHL_TRY(shl_api_resolve(o, reader != NULL, &resolved, err));
+    SHL_TRY(shl_api_stack_open(&db->stack, url, o, reader != NULL, err));
+    take_components(db, o, &resolved);
+    how = (struct shl_lsm_open){.store = db->stack.store,
+                                .wal_store = db->stack.wal_store,
+                                .path = db->stack.path,
+                                .settings = &resolved.lsm,
+                                .merge =
+                                    db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
+                                .transformer = resolved.has_transformer ? &db->transformer : NULL,
+                                .log = db->log_fn != NULL ? &db->log : NULL};
+    if (reader != NULL)
+        SHL_TRY(shl_lsm_open_reader(&how, reader, &db->lsm, err));
+    else
+        SHL_TRY(shl_lsm_open_writer(&how, &db->lsm, err));
+    *out = db;
+    db = NULL; /* moved to the caller */
+out:
+    db_free(db);
+    return rc;
+}
+
+/* options NULL: the defaults, made for this call. */
+static shale_code open_with(shale_db **out, const char *url, const shale_options *options,
+                            const struct shl_lsm_reader *reader, shale_error *err)
+{
+    if (out == NULL || url == NULL)
+        return shl_fail(err, SHALE_INVALID, "open: the %s is NULL",
+                        out == NULL ? "place for the handle" : "URL");
+    if (options != NULL)
+        return open_db(out, url, options, reader, err);
+    shale_options *defaults = shale_options_new();
+    if (defaults == NULL)
+        return shl_nomem(err);
+    shale_code rc = open_db(out, url, defaults, reader, err);
+    shale_options_free(defaults);
+    return rc;
+}
+
+shale_code shale_db_open(shale_db **out, const char *url, const shale_options *options,
+                         shale_error *err)
+{
+    SHL_API_ERR(err);
+    return open_with(out, url, options, NULL, err);
+}
+
+shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
+                                const shale_reader_options *reader, shale_error *err)
+{
+    SHL_API_ERR(err);
+    shale_reader_options how;
+    shale_reader_options_init(&how, sizeof how);
+    shale_code rc = shl_api_take_struct(&how, sizeof how, reader, "shale_reader_options", err);
+    if (rc != SHALE_OK)
+        return rc;
+    const struct shl_lsm_reader mode = {.mode = how.checkpoint != NULL ? SHL_READER_CHECKPOINT
+                                                                       : SHL_READER_LATEST,
+                                        .checkpoint = how.checkpoint,
+                                        .follow = how.follow};
+    return open_with(out, url, options, &mode, err);
+}
+
+shale_code shale_db_close(shale_db *db, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (db == NULL)
+        return SHALE_OK;
+    shale_code rc = shl_lsm_close(db->lsm, err);
+    db->lsm = NULL;
+    db_free(db);
+    return rc;
+}
+
+static shale_code no_handle(shale_error *err)
+{
+    return shl_fail(err, SHALE_INVALID, "the database handle is NULL");
+}
+
+/* ---- writing */
+
+static shale_code write_how(const shale_write_options *theirs, shale_write_options *how,
+                            struct shl_ttl *ttl, shale_error *err)
+{
+    shale_write_options_init(how, sizeof *how);
+    shale_code rc = shl_api_take_struct(how, sizeof *how, theirs, "shale_write_options", err);
+    if (rc != SHALE_OK)
+        return rc;
+    if ((unsigned)how->ttl_kind > SHALE_TTL_AT_MS)
+        return shl_fail(err, SHALE_INVALID, "ttl_kind is %u, known 0..3", (unsigned)how->ttl_kind);
+    *ttl = (struct shl_ttl){.kind = (enum shl_ttl_kind)how->ttl_kind, .ms = how->ttl_ms};
+    return SHALE_OK;
+}
+
+static void give_result(const shale_write_options *how, const struct shl_lsm_written *written)
+{
+    if (how->result != NULL)
+        *how->result = (shale_write_result){.seq = written->seq, .create_ts = written->create_ts};
+}
+
+static shale_code write_one(shale_db *db, uint8_t kind, shale_slice key, shale_slice value,
+                            const shale_write_options *options, shale_error *err)
+{
+    shale_write_options how;
+    struct shl_ttl ttl;
+    struct shl_lsm_written written;
+    if (db == NULL)
+        return no_handle(err);
+    shale_code rc = write_how(options, &how, &ttl, err);
+    if (rc != SHALE_OK)
+        return rc;
+    const struct shl_lsm_write lsm_how = {.await_durable = how.await_durable, .seq = how.seq};
+    rc = shl_lsm_write_one(db->lsm, kind, slice_in(key), slice_in(value), ttl, &lsm_how, &written,
+                           err);
+    if (rc == SHALE_OK)
+        give_result(&how, &written);
+    return rc;
+}
+
+shale_code shale_db_put(shale_db *db, shale_slice key, shale_slice value,
+                        const shale_write_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return write_one(db, 0, key, value, options, err);
+}
+
+shale_code shale_db_delete(shale_db *db, shale_slice key, const shale_write_options *options,
+                           shale_error *err)
+{
+    SHL_API_ERR(err);
+    return write_one(db, SHL_ROW_TOMBSTONE, key, shale_bytes(NULL, 0), options, err);
+}
+
+shale_code shale_db_merge(shale_db *db, shale_slice key, shale_slice operand,
+                          const shale_write_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return write_one(db, SHL_ROW_MERGE, key, operand, options, err);
+}
+
+shale_code shale_db_write(shale_db *db, const shale_batch *batch,
+                          const shale_write_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    shale_write_options how;
+    struct shl_ttl ttl;
+    struct shl_lsm_written written;
+    if (db == NULL)
+        return no_handle(err);
+    if (batch == NULL)
+        return shl_nomem(
+            err); /* shale_batch_new could not make it; the calls that add said nothing */
+    shale_code rc = write_how(options, &how, &ttl, err);
+    if (rc != SHALE_OK)
+        return rc;
+    const struct shl_lsm_write lsm_how = {.await_durable = how.await_durable, .seq = how.seq};
+    rc = shl_lsm_write(db->lsm, &batch->batch, &lsm_how, &written, err);
+    if (rc == SHALE_OK)
+        give_result(&how, &written);
+    return rc;
+}
+
+shale_code shale_db_await_durable(shale_db *db, uint64_t seq, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return db == NULL ? no_handle(err) : shl_lsm_await_durable(db->lsm, seq, err);
+}
+
+shale_code shale_db_flush(shale_db *db, shale_flush_type type, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (type != SHALE_FLUSH_WAL && type != SHALE_FLUSH_MEMTABLE)
+        return shl_fail(err, SHALE_INVALID, "flush type is %u, known 0 and 1", (unsigned)type);
+    return db == NULL ? no_handle(err) : shl_lsm_flush(db->lsm, type == SHALE_FLUSH_MEMTABLE, err);
+}
+
+shale_code shale_db_settle(shale_db *db, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return db == NULL ? no_handle(err) : shl_lsm_settle(db->lsm, err);
+}
+
+/* ---- batches */
+
+shale_batch *shale_batch_new(void)
+{
+    shale_batch *b = env_calloc(1, sizeof *b);
+    if (b != NULL)
+        shl_batch_init(&b->batch);
+    return b;
+}
+
+void shale_batch_free(shale_batch *b)
+{
+    if (b == NULL)
+        return;
+    shl_batch_deinit(&b->batch);
+    env_free(b);
+}
+
+void shale_batch_clear(shale_batch *b)
+{
+    if (b != NULL)
+        shl_batch_clear(&b->batch);
+}
+
+static void batch_add(shale_batch *b, uint8_t kind, shale_slice key, shale_slice value,
+                      struct shl_ttl ttl)
+{
+    if (b != NULL)
+        shl_batch_add(&b->batch, kind, slice_in(key), slice_in(value), ttl);
+}
+
+void shale_batch_put(shale_batch *b, shale_slice key, shale_slice value)
+{
+    batch_add(b, 0, key, value, (struct shl_ttl){.kind = SHL_TTL_DEFAULT});
+}
+
+void shale_batch_put_ttl(shale_batch *b, shale_slice key, shale_slice value, shale_ttl_kind kind,
+                         int64_t ttl_ms)
+{
+    if (b != NULL && (unsigned)kind > SHALE_TTL_AT_MS)
+        b->batch.failed = SHALE_INVALID;
+    else
+        batch_add(b, 0, key, value,
+                  (struct shl_ttl){.kind = (enum shl_ttl_kind)kind, .ms = ttl_ms});
+}
+
+void shale_batch_delete(shale_batch *b, shale_slice key)
+{
+    batch_add(b, SHL_ROW_TOMBSTONE, key, shale_bytes(NULL, 0),
+              (struct shl_ttl){.kind = SHL_TTL_DEFAULT});
+}
+
+void shale_batch_merge(shale_batch *b, shale_slice key, shale_slice operand)
+{
+    batch_add(b, SHL_ROW_MERGE, key, operand, (struct shl_ttl){.kind = SHL_TTL_DEFAULT});
+}
+
+size_t shale_batch_count(const shale_batch *b)
+{
+    return b == NULL ? 0 : b->batch.ops.count;
+}
+
+/* ---- reading */
+
+static shale_code read_how(const shale_read_options *theirs, struct shl_lsm_read *out,
+                           shale_error *err)
+{
+    shale_read_options how;
+    if (theirs == NULL) { /* the hot path */
+        *out = (struct shl_lsm_read){0};
+        return SHALE_OK;
+    }
+    shale_read_options_init(&how, sizeof how);
+    shale_code rc = shl_api_take_struct(&how, sizeof how, theirs, "shale_read_options", err);
+    *out = (struct shl_lsm_read){.remote_only = how.durability == SHALE_REMOTE,
+                                 .no_cache_fill = !how.cache_blocks};
+    return rc;
+}
+
+shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
+                        const shale_read_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_lsm_read how;
+    struct shl_lsm_pinned found = {0};
+    if (db == NULL)
+        return no_handle(err);
+    shale_code rc = read_how(options, &how, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = shl_lsm_get(db->lsm, slice_in(key), &how, &found, err);
+    if (rc != SHALE_OK)
+        return rc;
+    *out = (shale_pinned){.value = slice_out(found.value),
+                          .seq = found.seq,
+                          .create_ts = found.create_ts,
+                          .expire_ts = found.expire_ts,
+                          .has_expire_ts = found.has_expire_ts,
+                          .owner_kind = found.kind,
+                          .owner = found.owner};
+    return SHALE_OK;
+}
+
+void shale_pinned_release(shale_pinned *pinned)
+{
+    if (pinned == NULL)
+        return;
+    struct shl_lsm_pinned held = {
+        .value = slice_in(pinned->value), .kind = pinned->owner_kind, .owner = pinned->owner};
+    shl_lsm_pinned_release(&held);
+    *pinned = (shale_pinned){0};
+}
+
+shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap,
+                             size_t *value_len, const shale_read_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_lsm_read how;
+    if (db == NULL)
+        return no_handle(err);
+    shale_code rc = read_how(options, &how, err);
+    return rc != SHALE_OK
+               ? rc
+               : shl_lsm_get_into(db->lsm, slice_in(key), &how, dst, cap, value_len, err);
+}
+
+/* ---- scanning */
+
+static shale_code range_in(const shale_range *r, struct shl_lsm_range *out, shale_error *err)
+{
+    if ((unsigned)r->from_kind > SHALE_EXCLUDED || (unsigned)r->to_kind > SHALE_EXCLUDED)
+        return shl_fail(err, SHALE_INVALID, "range: bound kinds %u and %u, known 0..2",
+                        (unsigned)r->from_kind, (unsigned)r->to_kind);
+    if (r->prefix.data != NULL) {
+        *out = (struct shl_lsm_range){.from = slice_in(r->prefix), .is_prefix = true};
+        return SHALE_OK;
+    }
+    *out = (struct shl_lsm_range){.from = slice_in(r->from),
+                                  .to = slice_in(r->to),
+                                  .from_kind = (enum shl_lsm_bound)r->from_kind,
+                                  .to_kind = (enum shl_lsm_bound)r->to_kind};
+    return SHALE_OK;
+}
+
+static struct shl_lsm_iter *iter_in(shale_iter *it)
+{
+    return (struct shl_lsm_iter *)(void *)it;
+}
+
+shale_code shale_db_scan(shale_iter **out, shale_db *db, shale_range range,
+                         const shale_scan_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    shale_scan_options how;
+    struct shl_lsm_range lsm_range;
+    struct shl_lsm_iter *it = NULL;
+    if (db == NULL)
+        return no_handle(err);
+    shale_scan_options_init(&how, sizeof how);
+    shale_code rc = shl_api_take_struct(&how, sizeof how, options, "shale_scan_options", err);
+    if (rc == SHALE_OK)
+        rc = range_in(&range, &lsm_range, err);
+    if (rc != SHALE_OK)
+        return rc;
+    const struct shl_lsm_scan scan = {.reverse = how.reverse,
+                                      .remote_only = how.durability == SHALE_REMOTE,
+                                      .cache_blocks = how.cache_blocks,
+                                      .rows_max = how.rows_max,
+                                      .read_ahead_bytes = how.read_ahead_bytes};
+    rc = shl_lsm_scan_open(db->lsm, &lsm_range, &scan, &it, err);
+    if (rc == SHALE_OK)
+        *out = (shale_iter *)(void *)it; /* the public handle is the engine's iterator, unseen */
+    return rc;
+}
+
+shale_code shale_iter_next(shale_row *row, shale_iter *it, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_row found;
+    if (it == NULL)
+        return shl_fail(err, SHALE_INVALID, "the iterator is NULL");
+    shale_code rc = shl_lsm_iter_next(iter_in(it), &found, err);
+    if (rc != SHALE_OK)
+        return rc;
+    *row = (shale_row){.key = slice_out(found.key),
+                       .value = slice_out(found.value),
+                       .seq = found.seq,
+                       .create_ts = found.create_ts,
+                       .expire_ts = found.expire_ts,
+                       .has_expire_ts = (found.flags & SHL_ROW_HAS_EXPIRE) != 0,
+                       .has_create_ts = (found.flags & SHL_ROW_HAS_CREATE) != 0};
+    return SHALE_OK;
+}
+
+shale_code shale_iter_seek(shale_iter *it, shale_slice key, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (it == NULL)
+        return shl_fail(err, SHALE_INVALID, "the iterator is NULL");
+    return shl_lsm_iter_seek(iter_in(it), slice_in(key), err);
+}
+
+void shale_iter_close(shale_iter *it)
+{
+    if (it != NULL)
+        shl_lsm_iter_close(iter_in(it));
+}
+
+/* ---- state */
+
+shale_code shale_db_refresh(shale_db *db, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return db == NULL ? no_handle(err) : shl_lsm_refresh(db->lsm, err);
+}
+
+void shale_db_status_get(shale_db *db, shale_db_status *out)
+{
+    struct shl_lsm_status s = {0};
+    if (out == NULL || out->struct_size < sizeof out->struct_size)
+        return;
+    if (db != NULL)
+        shl_lsm_status(db->lsm, &s);
+    const shale_db_status ours = {.struct_size = sizeof ours,
+                                  .writer = s.writer,
+                                  .closed = db == NULL ? SHALE_CLOSED : s.closed,
+                                  .manifest_id = s.manifest_id,
+                                  .writer_epoch = s.writer_epoch,
+                                  .committed_seq = s.committed_seq,
+                                  .durable_seq = s.durable_seq,
+                                  .last_wal_id = s.last_wal_id,
+                                  .l0_count = s.l0_count,
+                                  .run_count = s.run_count,
+                                  .memtable_bytes = s.memtable_bytes,
+                                  .cache_bytes = s.cache_bytes,
+                                  .compactions_done = s.compactions_done};
+    shl_api_give_struct(out, &ours, sizeof ours);
+}

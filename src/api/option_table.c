@@ -1,0 +1,249 @@
+/* The table of all settings: SlateDB's names and defaults (slatedb-surface 2.2 to 2.7), then ours. */
+#include "api/options.h"
+#include "base/num.h"
+
+#include <stddef.h>
+
+#define AT(field)    offsetof(struct shl_api_settings, field)
+#define LSM(field)   offsetof(struct shl_api_settings, lsm.field)
+#define LATER(field) offsetof(struct shl_api_settings, unused.field)
+#define NO_EFFECT    " (no effect yet)"
+
+static const struct shl_opt_word codecs[] = {
+    {"none", SHL_COMPRESSION_NONE}, {"snappy", SHL_COMPRESSION_SNAPPY},
+    {"zlib", SHL_COMPRESSION_ZLIB}, {"lz4", SHL_COMPRESSION_LZ4},
+    {"zstd", SHL_COMPRESSION_ZSTD}, {NULL, 0}};
+static const struct shl_opt_word levels[] = {{"Info", 0}, {"Debug", 1}, {NULL, 0}};
+static const struct shl_opt_word own_levels[] = {{"none", 0}, {"Info", 1}, {"Debug", 2}, {NULL, 0}};
+static const struct shl_opt_word preloads[] = {{"none", 0}, {"L0Sst", 1}, {"AllSst", 2}, {NULL, 0}};
+static const struct shl_opt_word wal_flushes[] = {
+    {"adaptive", SHL_WAL_FLUSH_ADAPTIVE}, {"interval", SHL_WAL_FLUSH_INTERVAL}, {NULL, 0}};
+
+#define BOOL(n, at, def, text)                                                                     \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_BOOL, .default_text = def, .offset = at, .help = text           \
+    }
+#define U32(n, at, def, low, text)                                                                 \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_U32, .default_text = def, .min = low, .offset = at,             \
+        .help = text                                                                               \
+    }
+#define U64(n, at, def, low, text)                                                                 \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_U64, .default_text = def, .min = low, .offset = at,             \
+        .help = text                                                                               \
+    }
+#define SIZE(n, at, def, low, text)                                                                \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_SIZE, .default_text = def, .min = low, .offset = at,            \
+        .help = text                                                                               \
+    }
+#define TIME(n, at, def, text)                                                                     \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_DURATION, .default_text = def, .offset = at, .help = text       \
+    }
+#define TABLE(n, at, text)                                                                         \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_TABLE, .nullable = true, .default_text = "default",             \
+        .offset = at, .help = text                                                                 \
+    }
+#define TEXT(n, at, text)                                                                          \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_STRING, .nullable = true, .offset = at, .help = text            \
+    }
+#define RETRIES(n, at, text)                                                                       \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_U32, .nullable = true, .offset = at, .help = text               \
+    }
+#define WORD(n, at, list, def, text)                                                               \
+    {                                                                                              \
+        .name = n, .type = SHL_OPT_ENUM, .nullable = true, .words = list, .default_text = def,     \
+        .offset = at, .help = text                                                                 \
+    }
+#define GC_DIRECTORY(n, field, dry)                                                                \
+    TABLE("garbage_collector_options." n, LATER(gc_##field),                                       \
+          "collect these objects; none = never" NO_EFFECT),                                        \
+        TIME("garbage_collector_options." n ".interval", LATER(gc_##field##_interval), "600s",     \
+             "how often" NO_EFFECT),                                                               \
+        TIME("garbage_collector_options." n ".min_age", LATER(gc_##field##_age), "300s",           \
+             "younger ones stay" NO_EFFECT),                                                       \
+        BOOL("garbage_collector_options." n ".dry_run", LATER(gc_##field##_dry), dry,              \
+             "only say what would go" NO_EFFECT)
+
+static const struct shl_opt opts[] = {
+    {.name = "flush_interval",
+     .type = SHL_OPT_DURATION,
+     .nullable = true,
+     .default_text = "100ms",
+     .offset = LSM(flush_interval_ns),
+     .help = "WAL flush timer; none = only on demand or by size"},
+    BOOL("wal_enabled", LSM(wal_enabled), "true",
+         "false: rows are durable only when a memtable is flushed"),
+    TIME("manifest_poll_interval", LSM(manifest_poll_interval_ns), "1s",
+         "how often to look for a newer manifest; readers: 10s"),
+    TIME("manifest_update_timeout", LSM(manifest_update_timeout_ns), "300s",
+         "how long to retry one manifest update"),
+    U32("min_filter_keys", LSM(min_filter_keys), "1000", 0,
+        "an SSTable with fewer rows gets no filter"),
+    SIZE("l0_sst_size_bytes", LSM(l0_sst_size_bytes), "64MiB", 1,
+         "a memtable is flushed at this size"),
+    U64("max_wal_flushes_before_l0_flush", LSM(max_wal_flushes_before_l0_flush), "4096", 4096,
+        "a memtable is flushed after so many WAL objects"),
+    U32("l0_max_ssts", LSM(l0_max_ssts), "8", 1, "L0 SSTables before writers wait"),
+    U32("l0_max_ssts_per_key", LSM(l0_max_ssts_per_key), "8", 1,
+        "L0 SSTables over one key before writers wait"),
+    {.name = "l0_flush_parallelism",
+     .type = SHL_OPT_U32,
+     .default_text = "4",
+     .min = 1,
+     .max = 64,
+     .offset = LSM(l0_flush_parallelism),
+     .help = "memtables that are flushed at once"},
+    SIZE("max_unflushed_bytes", LSM(max_unflushed_bytes), "1GiB", 1,
+         "writers wait above it; greater than l0_sst_size_bytes"),
+    WORD("compression_codec", LSM(compression), codecs, "none",
+         "none, snappy, zlib, lz4 or zstd, for new SSTables"),
+    {.name = "default_ttl_millis",
+     .type = SHL_OPT_I64,
+     .nullable = true,
+     .offset = LSM(default_ttl_ms),
+     .unit = "ms",
+     .help = "time to live of rows that name none"},
+    RETRIES("object_store_max_retries", LSM(object_store_max_retries),
+            "tries of a request after the first; none = for ever"),
+    WORD("metric_level", LATER(metric_level), levels, "Info", "Info or Debug" NO_EFFECT),
+
+    TABLE("compactor_options", LSM(compactor_enabled), "none: this process compacts nothing"),
+    TIME("compactor_options.poll_interval", LSM(compactor_poll_interval_ns), "5s",
+         "how often to look for work"),
+    TIME("compactor_options.manifest_update_timeout", LATER(compactor_manifest_timeout), "300s",
+         "as above" NO_EFFECT),
+    U32("compactor_options.max_concurrent_compactions", LSM(compactor_max_concurrent), "4", 1,
+        "jobs at once"),
+    BOOL("compactor_options.enable_trivial_move", LATER(trivial_move), "false",
+         "move instead of rewriting" NO_EFFECT),
+    U32("compactor_options.scheduler_options.min_compaction_sources", LSM(min_compaction_sources),
+        "4", 2, "fewest sources of a job"),
+    U32("compactor_options.scheduler_options.max_compaction_sources", LSM(max_compaction_sources),
+        "8", 2, "most sources of a job"),
+    {.name = "compactor_options.scheduler_options.include_size_threshold",
+     .type = SHL_OPT_F64,
+     .default_text = "4.0",
+     .offset = LSM(include_size_threshold),
+     .help = "a source may be so many times larger than the smallest"},
+    U64("compactor_options.scheduler_options.sorted_run_consolidation_threshold",
+        LATER(consolidation_threshold), "0", 0,
+        "merge all runs from so many on; 0 = off" NO_EFFECT),
+    TIME("compactor_options.commit_compacted_interval", LATER(commit_compacted_interval), "1s",
+         "pause between commits" NO_EFFECT),
+    BOOL("compactor_options.enable_experimental_incremental_compaction",
+         LATER(incremental_compaction), "false", "publish finished parts early" NO_EFFECT),
+    TIME("compactor_options.checkpoint_lifetime", LSM(compactor_checkpoint_lifetime_ns), "900s",
+         "of the checkpoints that pin its inputs"),
+    TIME("compactor_options.worker_heartbeat_timeout", LATER(worker_heartbeat_timeout), "30s",
+         "a silent worker loses its job" NO_EFFECT),
+    WORD("compactor_options.metric_level", LATER(compactor_metric_level), own_levels, "none",
+         "none = as metric_level" NO_EFFECT),
+    RETRIES("compactor_options.object_store_max_retries", LATER(compactor_retries),
+            "none = for ever" NO_EFFECT),
+    TABLE("compactor_options.worker", LATER(worker),
+          "none: jobs are left to other workers" NO_EFFECT),
+    U32("compactor_options.worker.max_concurrent_compactions", LATER(worker_concurrent), "4", 1,
+        "jobs at once" NO_EFFECT),
+    TIME("compactor_options.worker.compactions_poll_interval", LATER(worker_poll_interval), "5s",
+         "how often to look for jobs" NO_EFFECT),
+    TIME("compactor_options.worker.heartbeat_interval", LATER(worker_heartbeat_interval), "10s",
+         "between signs of life" NO_EFFECT),
+    SIZE("compactor_options.worker.max_sst_size", LSM(max_sst_size_bytes), "256MiB", 1,
+         "an output SSTable ends at this size"),
+    U32("compactor_options.worker.max_fetch_tasks", LATER(worker_fetch_tasks), "4", 1,
+        "reads ahead at once" NO_EFFECT),
+    SIZE("compactor_options.worker.bytes_to_fetch", LATER(worker_fetch_bytes), "2MiB", 1,
+         "bytes of one read" NO_EFFECT),
+    U32("compactor_options.worker.max_subcompactions", LATER(worker_subcompactions), "4", 1,
+        "parts of one job at once" NO_EFFECT),
+    U32("compactor_options.worker.min_filter_keys", LATER(worker_filter_keys), "1000", 0,
+        "as above" NO_EFFECT),
+    WORD("compactor_options.worker.compression_codec", LATER(worker_compression), codecs, "none",
+         "as above" NO_EFFECT),
+    WORD("compactor_options.worker.metric_level", LATER(worker_metric_level), own_levels, "none",
+         "none = as metric_level" NO_EFFECT),
+    RETRIES("compactor_options.worker.object_store_max_retries", LATER(worker_retries),
+            "none = for ever" NO_EFFECT),
+
+    TABLE("garbage_collector_options", LATER(gc), "none: this process collects nothing" NO_EFFECT),
+    GC_DIRECTORY("manifest_options", manifest, "false"),
+    GC_DIRECTORY("wal_options", wal, "false"),
+    GC_DIRECTORY("compacted_options", compacted, "false"),
+    GC_DIRECTORY("compactions_options", compactions, "false"),
+    GC_DIRECTORY("wal_fence_options", wal_fence, "true"),
+    TABLE("garbage_collector_options.detach_options", LATER(gc_detach),
+          "let go of parents of clones; none = never" NO_EFFECT),
+    TIME("garbage_collector_options.detach_options.interval", LATER(gc_detach_interval), "600s",
+         "how often" NO_EFFECT),
+    WORD("garbage_collector_options.metric_level", LATER(gc_metric_level), own_levels, "none",
+         "none = as metric_level" NO_EFFECT),
+    BOOL("garbage_collector_options.boundary_files_enabled", LATER(gc_boundary_files), "true",
+         "write boundary objects" NO_EFFECT),
+    RETRIES("garbage_collector_options.object_store_max_retries", LATER(gc_retries),
+            "none = for ever" NO_EFFECT),
+
+    TEXT("object_store_cache_options.root_folder", LATER(cache_root_folder),
+         "folder of the disk cache; none = off" NO_EFFECT),
+    {.name = "object_store_cache_options.max_cache_size_bytes",
+     .type = SHL_OPT_SIZE,
+     .nullable = true,
+     .default_text = "16GiB",
+     .offset = LATER(cache_max_bytes),
+     .help = "largest size; none = no limit" NO_EFFECT},
+    SIZE("object_store_cache_options.part_size_bytes", LATER(cache_part_bytes), "4MiB", 1024,
+         "bytes of a part" NO_EFFECT),
+    BOOL("object_store_cache_options.cache_on_flush", LATER(cache_on_flush), "false",
+         "keep what is flushed" NO_EFFECT),
+    BOOL("object_store_cache_options.cache_on_compaction", LATER(cache_on_compaction), "false",
+         "keep what is compacted" NO_EFFECT),
+    WORD("object_store_cache_options.preload_disk_cache_on_startup", LATER(cache_preload), preloads,
+         "none", "none, L0Sst or AllSst" NO_EFFECT),
+    {.name = "object_store_cache_options.scan_interval",
+     .type = SHL_OPT_DURATION,
+     .nullable = true,
+     .default_text = "3600s",
+     .offset = LATER(cache_scan_interval),
+     .help = "how often to look at the folder; none = never" NO_EFFECT},
+    U64("object_store_cache_options.max_open_file_handles", LATER(cache_handles), "1000", 1,
+        "open files" NO_EFFECT),
+
+    TIME("checkpoint_lifetime", LATER(checkpoint_lifetime), "600s",
+         "readers: of a managed checkpoint" NO_EFFECT),
+    SIZE("max_memtable_bytes", LSM(max_memtable_bytes), "64MiB", 1,
+         "readers: bytes of one table of replayed rows"),
+    BOOL("skip_wal_replay", LSM(skip_wal_replay), "false",
+         "readers: leave out rows that are only in the WAL"),
+
+    TEXT("root", AT(root),
+         "folder or URL that is the bucket; none = the parent folder of the database"),
+    TEXT("wal_url", AT(wal_url), "URL of another bucket for wal/"),
+    TEXT("merge_operator", AT(merge_operator), "concat or sum-u64"),
+    TEXT("segment_extractor", AT(segment_extractor),
+         "N (first bytes) or slash (up to the first '/')"),
+    U32("bloom_bits_per_key", LSM(filter.bits_per_key), "10", 0, "size of the filters; 0 = none"),
+    TEXT("bloom_prefix", AT(bloom_prefix),
+         "prefixes go into the filters too: N (first bytes) or slash"),
+    BOOL("bloom_whole_key", LSM(filter.whole_key), "true", "whole keys go into the filters"),
+    {.name = "sst_block_size",
+     .type = SHL_OPT_SIZE32,
+     .default_text = "4KiB",
+     .min = 1024,
+     .max = 65536,
+     .offset = LSM(sst_block_size_bytes),
+     .help = "block of an SSTable: 1, 2, 4 .. 64 KiB"},
+    SIZE("block_cache_bytes", LSM(block_cache_bytes), "512MiB", 0,
+         "memory for blocks; 0 = nothing is kept"),
+    SIZE("scan_window_bytes", LSM(scan_window_bytes), "1MiB", 4096, "largest read-ahead of a scan"),
+    WORD("wal_flush", LSM(wal_flush), wal_flushes, "adaptive",
+         "adaptive: a waiting put starts a flush; interval: only flush_interval does, as in "
+         "SlateDB"),
+    TEXT("transformer", AT(transformer), "xor:HH: every byte of a block is XORed with HH"),
+};
+
+const struct shl_optable shl_api_table = {.opts = opts, .count = SHL_COUNT_OF(opts)};

@@ -1,0 +1,419 @@
+#include "api/options.h"
+
+#include "api/api.h"
+#include "api/stack.h"
+#include "base/assert.h"
+#include "base/codec/settings_file.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/units.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define ORIGIN_BYTES   160
+#define FILE_BYTES_MAX (1u << 20)
+
+/* Words of programs from before SlateDB's names were taken over; `unit` is added to a bare number. */
+static const struct {
+    const char *old;
+    const char *name;
+    const char *unit;
+} old_words[] = {{"flush_ms", "flush_interval", "ms"},
+                 {"max_unflushed_memtable", "max_unflushed_bytes", ""},
+                 {"poll_interval", "manifest_poll_interval", ""}};
+
+size_t shl_api_option_index(const char *name)
+{
+    const struct shl_opt *opt = shl_optable_find(&shl_api_table, shl_slice_str(name), false);
+    return opt == NULL ? shl_api_table.count : (size_t)(opt - shl_api_table.opts);
+}
+
+bool shl_api_is_default(const shale_options *o, const char *name)
+{
+    size_t index = shl_api_option_index(name);
+    SHL_ASSERT(index < shl_api_table.count);
+    return o->origins[index] == NULL;
+}
+
+static void log_line(void *ctx, enum shl_log_level level, const char *text)
+{
+    const shale_options *o = ctx;
+    if (o->log_fn != NULL)
+        o->log_fn(o->log_ctx, (int)level, text);
+}
+
+shale_options *shale_options_new(void)
+{
+    shale_error err;
+    shale_options *o = env_calloc(1, sizeof *o);
+    if (o == NULL)
+        return NULL;
+    shl_lsm_settings_default(&o->settings.lsm);
+    o->origins = env_calloc(shl_api_table.count, sizeof *o->origins);
+    if (o->origins == NULL ||
+        shl_optable_defaults(&shl_api_table, &o->settings, &err) != SHALE_OK) {
+        shale_options_free(o);
+        return NULL;
+    }
+    return o;
+}
+
+void shale_options_free(shale_options *o)
+{
+    if (o == NULL)
+        return;
+    for (size_t i = 0; o->origins != NULL && i < shl_api_table.count; i++)
+        env_free(o->origins[i]);
+    for (size_t i = 0; i < o->store_options.count; i++) {
+        env_free(o->store_options.items[i].key);
+        env_free(o->store_options.items[i].value);
+    }
+    shl_optable_deinit(&shl_api_table, &o->settings);
+    env_free(o->origins);
+    shl_array_free(&o->store_options);
+    env_free(o);
+}
+
+/* A value with the unit of an old word. */
+struct renamed {
+    struct shl_slice name;
+    struct shl_slice value;
+    char text[64];
+};
+
+static void rename_old(const shale_options *o, struct renamed *r)
+{
+    uint64_t number;
+    for (size_t i = 0; i < SHL_COUNT_OF(old_words); i++) {
+        if (!shl_slice_ieq(r->name, old_words[i].old))
+            continue;
+        shl_log_write(&o->log, SHL_LOG_WARN, "%s is an old word for %s", old_words[i].old,
+                      old_words[i].name);
+        r->name = shl_slice_str(old_words[i].name);
+        if (old_words[i].unit[0] != '\0' && shl_parse_u64(r->value, &number)) {
+            (void)snprintf(r->text, sizeof r->text, "%" PRIu64 "%s", number, old_words[i].unit);
+            r->value = shl_slice_str(r->text);
+        }
+        return;
+    }
+}
+
+/* Extractors are checked when they are set, so that the message comes before anything is opened. */
+static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, shale_error *err)
+{
+    struct shl_extractor extractor;
+    struct shl_merge_operator merge;
+    uint8_t byte;
+    char text[64];
+    if (opt->type != SHL_OPT_STRING || shl_slice_ieq(value, "none") || shl_slice_ieq(value, "null"))
+        return SHALE_OK;
+    (void)snprintf(text, sizeof text, "%.*s", (int)shl_min_size(value.len, sizeof text - 1),
+                   (const char *)value.data);
+    if (strcmp(opt->name, "merge_operator") == 0 && !shl_merge_operator_builtin(text, &merge))
+        return shl_fail(err, SHALE_INVALID, "merge_operator: \"%s\"; it is concat, sum-u64 or none",
+                        text);
+    bool extracts =
+        strcmp(opt->name, "segment_extractor") == 0 || strcmp(opt->name, "bloom_prefix") == 0;
+    if (extracts && !shl_extractor_parse(text, &extractor))
+        return shl_fail(err, SHALE_INVALID, "%s: \"%s\"; it is a number of bytes, slash or none",
+                        opt->name, text);
+    if (strcmp(opt->name, "transformer") == 0 && !shl_api_transformer_parse(text, &byte))
+        return shl_fail(err, SHALE_INVALID,
+                        "transformer: \"%s\"; it is xor:HH (two hex digits) or none", text);
+    return SHALE_OK;
+}
+
+static shale_code set_one(shale_options *o, struct shl_slice name, struct shl_slice value,
+                          enum shl_opt_source source, const char *origin, shale_error *err)
+{
+    struct renamed r = {.name = name, .value = value};
+    rename_old(o, &r);
+    const struct shl_opt *opt = shl_optable_find(&shl_api_table, r.name, false);
+    if (opt == NULL)
+        return shl_optable_unknown(&shl_api_table, r.name, err);
+    shale_code rc = check_text(opt, r.value, err);
+    if (rc != SHALE_OK)
+        return rc;
+    char *from = env_strdup(origin);
+    if (from == NULL)
+        return shl_nomem(err);
+    rc = shl_opt_set(opt, &o->settings, r.value, source, err);
+    if (rc != SHALE_OK) {
+        env_free(from);
+        return rc;
+    }
+    size_t index = (size_t)(opt - shl_api_table.opts);
+    env_free(o->origins[index]);
+    o->origins[index] = from;
+    return SHALE_OK;
+}
+
+shale_code shale_options_set(shale_options *o, const char *name, const char *value,
+                             shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err); /* shale_options_new could not make it */
+    if (name == NULL || value == NULL)
+        return shl_fail(err, SHALE_INVALID, "shale_options_set: the %s is NULL",
+                        name == NULL ? "name" : "value");
+    return set_one(o, shl_slice_str(name), shl_slice_str(value), SHL_OPT_FROM_USER, "set", err);
+}
+
+shale_code shale_options_set_bool(shale_options *o, const char *name, bool value, shale_error *err)
+{
+    return shale_options_set(o, name, value ? "true" : "false", err);
+}
+
+shale_code shale_options_set_u64(shale_options *o, const char *name, uint64_t value,
+                                 shale_error *err)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%" PRIu64, value);
+    return shale_options_set(o, name, text, err);
+}
+
+shale_code shale_options_set_duration_ms(shale_options *o, const char *name, uint64_t value_ms,
+                                         shale_error *err)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%" PRIu64 "ms", value_ms);
+    return shale_options_set(o, name, text, err);
+}
+
+/* ---- store options */
+
+shale_code shale_options_set_store(shale_options *o, const char *key, const char *value,
+                                   shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err);
+    if (key == NULL || value == NULL)
+        return shl_fail(err, SHALE_INVALID, "shale_options_set_store: the %s is NULL",
+                        key == NULL ? "key" : "value");
+    shale_code rc = shl_api_store_option_check(key, value, err);
+    if (rc != SHALE_OK)
+        return rc;
+    struct shl_api_pair fresh = {.key = env_strdup(key), .value = env_strdup(value)};
+    if (fresh.key == NULL || fresh.value == NULL || !shl_array_push(&o->store_options, fresh)) {
+        env_free(fresh.key);
+        env_free(fresh.value);
+        return shl_nomem(err);
+    }
+    return SHALE_OK;
+}
+
+/* ---- files and environment */
+
+struct file_sink {
+    shale_options *options;
+    const char *path;
+};
+
+static shale_code from_file(void *ctx, const struct shl_setting *setting, shale_error *err)
+{
+    struct file_sink *s = ctx;
+    return set_one(s->options, setting->name, setting->value, SHL_OPT_FROM_FILE, s->path, err);
+}
+
+static shale_code read_whole(const char *path, struct shl_buf *out, shale_error *err)
+{
+    struct env_stat st = {0};
+    size_t len = 0;
+    int fd = -1;
+    int failed = env_open(&fd, path, ENV_OPEN_READ);
+    if (failed != 0)
+        return shl_fail(err, failed == ENOENT ? SHALE_NOT_FOUND : SHALE_UNAVAILABLE,
+                        "settings file %s cannot be opened: %s", path,
+                        failed == ENOENT ? "there is none" : "the system refused");
+    failed = env_fstat(fd, &st);
+    shale_code rc = SHALE_OK;
+    if (failed != 0 || !st.is_file || st.size > FILE_BYTES_MAX)
+        rc = shl_fail(err, SHALE_INVALID, "settings file %s is no file of at most %u bytes", path,
+                      FILE_BYTES_MAX);
+    else
+        rc = shl_buf_reserve(out, (size_t)st.size + 1, err);
+    if (rc == SHALE_OK && env_pread(fd, out->data, (size_t)st.size, 0, &len) != 0)
+        rc = shl_fail(err, SHALE_UNAVAILABLE, "settings file %s cannot be read", path);
+    out->len = len;
+    (void)env_close(fd);
+    return rc;
+}
+
+shale_code shale_options_load_file(shale_options *o, const char *path, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_buf text = {0};
+    struct file_sink sink = {.options = o, .path = path};
+    enum shl_settings_format format;
+    shale_code rc;
+    if (o == NULL)
+        return shl_nomem(err);
+    if (path == NULL || !shl_settings_format_of(path, &format))
+        return shl_fail(err, SHALE_INVALID,
+                        "settings file %s: the name ends in .json, .toml, .yaml or .yml",
+                        path != NULL ? path : "NULL");
+    SHL_TRY(read_whole(path, &text, err));
+    rc = shl_settings_read(format, shl_buf_view(&text), from_file, &sink, err);
+    if (rc != SHALE_OK && rc != SHALE_NOMEM)
+        shl_err_prefix(err, "%s", path);
+out:
+    shl_buf_free(&text);
+    return rc;
+}
+
+/* The value of NAME from "PREFIX_NAME=value", and the name behind the prefix. */
+static bool split_variable(const char *variable, const char *prefix, struct shl_slice *name,
+                           struct shl_slice *value)
+{
+    size_t len = strlen(prefix);
+    const char *equals = strchr(variable, '=');
+    if (strncmp(variable, prefix, len) != 0 || equals == NULL || equals < variable + len)
+        return false;
+    *name = shl_slice_of(variable + len, (size_t)(equals - variable) - len);
+    *value = shl_slice_str(equals + 1);
+    return name->len > 0;
+}
+
+static bool is_old_word(struct shl_slice name)
+{
+    for (size_t i = 0; i < SHL_COUNT_OF(old_words); i++)
+        if (shl_slice_ieq(name, old_words[i].old))
+            return true;
+    return false;
+}
+
+static shale_code load_prefix(shale_options *o, const char *prefix, shale_error *err)
+{
+    char **environment = env_environ();
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
+        struct shl_slice name;
+        struct shl_slice value;
+        char origin[ORIGIN_BYTES];
+        if (!split_variable(environment[i], prefix, &name, &value))
+            continue;
+        /* Only names that we know: SHALE_SERVERS of somebody's test set-up is no mistake. */
+        const struct shl_opt *opt = shl_optable_find(&shl_api_table, name, true);
+        if (opt == NULL && !is_old_word(name))
+            continue;
+        (void)snprintf(origin, sizeof origin, "%s%.*s", prefix, (int)shl_min_size(name.len, 120),
+                       (const char *)name.data);
+        rc = set_one(o, opt != NULL ? shl_slice_str(opt->name) : name, value, SHL_OPT_FROM_FILE,
+                     origin, err);
+        if (rc != SHALE_OK) {
+            shl_err_prefix(err, "environment variable %s", origin);
+            return rc;
+        }
+    }
+    return SHALE_OK;
+}
+
+shale_code shale_options_load_env(shale_options *o, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err);
+    shale_code rc = load_prefix(o, "SLATEDB_", err);
+    return rc != SHALE_OK ? rc : load_prefix(o, "SHALE_", err);
+}
+
+/* ---- components */
+
+void shale_options_set_merge_operator(shale_options *o, shale_merge_fn merge, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->merge = merge;
+    o->merge_ctx = ctx;
+}
+
+void shale_options_set_log(shale_options *o, shale_log_fn log, int level_max, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->log_fn = log;
+    o->log_ctx = ctx;
+    o->log = (struct shl_log){.sink = log != NULL ? log_line : NULL,
+                              .ctx = o,
+                              .level_max = level_max < 0   ? SHL_LOG_ERROR
+                                           : level_max > 3 ? SHL_LOG_DEBUG
+                                                           : (enum shl_log_level)level_max};
+}
+
+void shale_options_each(const shale_options *o,
+                        bool (*visit)(void *ctx, const shale_option_info *info), void *ctx)
+{
+    struct shl_buf value = {0};
+    shale_error err;
+    for (size_t i = 0; o != NULL && i < shl_api_table.count; i++) {
+        const struct shl_opt *opt = &shl_api_table.opts[i];
+        value.len = 0;
+        if (shl_opt_format(opt, &o->settings, &value, &err) != SHALE_OK ||
+            shl_str_terminate(&value, &err) != SHALE_OK)
+            break;
+        shale_option_info info = {.name = opt->name,
+                                  .type = shl_opt_type_name(opt),
+                                  .default_value =
+                                      opt->default_text != NULL ? opt->default_text : "none",
+                                  .help = opt->help,
+                                  .value = (const char *)value.data,
+                                  .origin = o->origins[i] != NULL ? o->origins[i] : "default"};
+        if (!visit(ctx, &info))
+            break;
+    }
+    shl_buf_free(&value);
+}
+
+/* ---- what an open needs */
+
+bool shl_api_transformer_parse(const char *text, uint8_t *out_byte)
+{
+    static const char digits[] = "0123456789abcdef";
+    unsigned byte = 0;
+    if (strncmp(text, "xor:", 4) != 0 || strlen(text) != 6)
+        return false;
+    for (size_t i = 4; i < 6; i++) {
+        char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
+        const char *at = strchr(digits, c);
+        if (at == NULL)
+            return false;
+        byte = byte << 4 | (unsigned)(at - digits);
+    }
+    *out_byte = (uint8_t)byte;
+    return true;
+}
+
+static shale_code resolve_texts(const shale_options *o, struct shl_api_resolved *out,
+                                shale_error *err)
+{
+    const struct shl_api_settings *s = &o->settings;
+    uint8_t byte = 0;
+    if (s->segment_extractor != NULL &&
+        !shl_extractor_parse(s->segment_extractor, &out->lsm.segment_extractor))
+        return shl_fail(err, SHALE_INVALID, "segment_extractor: \"%s\"", s->segment_extractor);
+    if (s->bloom_prefix != NULL &&
+        !shl_extractor_parse(s->bloom_prefix, &out->lsm.filter.extractor))
+        return shl_fail(err, SHALE_INVALID, "bloom_prefix: \"%s\"", s->bloom_prefix);
+    out->has_transformer =
+        s->transformer != NULL && shl_api_transformer_parse(s->transformer, &byte);
+    if (out->has_transformer)
+        out->transformer = shl_transformer_xor(byte);
+    out->has_builtin =
+        s->merge_operator != NULL && shl_merge_operator_builtin(s->merge_operator, &out->builtin);
+    return SHALE_OK;
+}
+
+shale_code shl_api_resolve(const shale_options *o, bool reader, struct shl_api_resolved *out,
+                           shale_error *err)
+{
+    *out = (struct shl_api_resolved){.lsm = o->settings.lsm};
+    /* SlateDB's readers look less often than its writers (slatedb-surface 2.7). */
+    if (reader && shl_api_is_default(o, "manifest_poll_interval"))
+        out->lsm.manifest_poll_interval_ns = 10 * ENV_NS_PER_SEC;
+    return resolve_texts(o, out, err);
+}

@@ -1,0 +1,90 @@
+/* The options object behind shale_options: settings by table, store options as pairs, components. One task at a time. */
+#ifndef SHL_API_OPTIONS_H
+#define SHL_API_OPTIONS_H
+
+#include "base/array.h"
+#include "base/log.h"
+#include "base/optable.h"
+#include "lsm/settings.h"
+
+#include <shale/options.h>
+
+/* Settings that are accepted and kept for files written for SlateDB, but that nothing reads in this version. Durations in ns. */
+struct shl_api_unused {
+    unsigned metric_level;
+    char *cache_root_folder;
+    uint64_t cache_max_bytes, cache_part_bytes, cache_scan_interval, cache_handles;
+    bool cache_on_flush, cache_on_compaction;
+    unsigned cache_preload;
+    uint64_t compactor_manifest_timeout, commit_compacted_interval, worker_heartbeat_timeout;
+    bool trivial_move, incremental_compaction, worker;
+    uint64_t consolidation_threshold;
+    unsigned compactor_metric_level;
+    uint32_t compactor_retries;
+    uint32_t worker_concurrent, worker_fetch_tasks, worker_subcompactions, worker_filter_keys,
+        worker_retries;
+    uint64_t worker_poll_interval, worker_heartbeat_interval, worker_fetch_bytes;
+    unsigned worker_compression, worker_metric_level;
+    bool gc, gc_boundary_files;
+    unsigned gc_metric_level;
+    uint32_t gc_retries;
+    bool gc_manifest, gc_wal, gc_compacted, gc_compactions, gc_wal_fence, gc_detach;
+    uint64_t gc_manifest_interval, gc_wal_interval, gc_compacted_interval, gc_compactions_interval,
+        gc_wal_fence_interval, gc_detach_interval;
+    uint64_t gc_manifest_age, gc_wal_age, gc_compacted_age, gc_compactions_age, gc_wal_fence_age;
+    bool gc_manifest_dry, gc_wal_dry, gc_compacted_dry, gc_compactions_dry, gc_wal_fence_dry;
+    uint64_t checkpoint_lifetime;
+};
+
+/* The struct that the table describes; strings are owned. */
+struct shl_api_settings {
+    struct shl_lsm_settings
+        lsm; /* filter.extractor and segment_extractor are set by shl_api_resolve, not by the table */
+    char *root;
+    char *wal_url;
+    char *merge_operator;
+    char *segment_extractor;
+    char *bloom_prefix;
+    char *transformer;
+    struct shl_api_unused unused;
+};
+
+struct shl_api_pair {
+    char *key;   /* owned */
+    char *value; /* owned */
+};
+
+struct shale_options {
+    struct shl_api_settings settings;
+    char **origins; /* owned: per table row, an owned text or NULL for "default" */
+    SHL_ARRAY(struct shl_api_pair) store_options;
+    shale_merge_fn merge;
+    void *merge_ctx;
+    struct shl_log log; /* its sink calls log_fn */
+    shale_log_fn log_fn;
+    void *log_ctx;
+};
+
+extern const struct shl_optable shl_api_table;
+
+/* Index of the row for `name`, or count. */
+size_t shl_api_option_index(const char *name);
+/* True if nothing has set the option. */
+bool shl_api_is_default(const shale_options *o, const char *name);
+
+/* "xor:5a" to 0x5a; false if it is none. */
+SHL_MUST bool shl_api_transformer_parse(const char *text, uint8_t *out_byte);
+
+/* What an open needs, made of the options: settings with extractors parsed and readers' defaults, components. Borrows from the options. */
+struct shl_api_resolved {
+    struct shl_lsm_settings lsm;
+    struct shl_transformer transformer;
+    bool has_transformer;
+    struct shl_merge_operator builtin;
+    bool has_builtin;
+};
+/* reader: readers' defaults where nothing was set. INVALID names the setting. */
+SHL_MUST shale_code shl_api_resolve(const shale_options *o, bool reader,
+                                    struct shl_api_resolved *out, shale_error *err);
+
+#endif

@@ -1,0 +1,182 @@
+#include "api/stack.h"
+
+#include "api/api.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "store/open.h"
+#include "store/price.h"
+#include "store/wrap_count.h"
+#include "store/wrap_latency.h"
+#include "store/wrap_retry.h"
+
+/* An option of this room, not of a backend: waits before requests, for benches. */
+#define LATENCY_KEY    "latency_ms"
+#define LATENCY_MAX_MS 60000
+
+shale_code shl_api_store_option_check(const char *key, const char *value, shale_error *err)
+{
+    const struct shl_store_option option = {.key = key, .value = value};
+    uint64_t ms;
+    if (!shl_str_ieq(key, LATENCY_KEY))
+        return shl_store_options_check(&option, 1, err);
+    if (!shl_parse_u64(shl_slice_str(value), &ms) || ms > LATENCY_MAX_MS)
+        return shl_fail(err, SHALE_INVALID,
+                        "store option " LATENCY_KEY
+                        ": \"%.40s\"; it is a number of milliseconds up to %d",
+                        value, LATENCY_MAX_MS);
+    return SHALE_OK;
+}
+
+/* The backends' options apart from ours. */
+struct split_options {
+    struct shl_store_option *items; /* owned; texts borrowed from the options */
+    size_t count;
+    uint64_t latency_ms;
+};
+
+static shale_code split_options(const shale_options *o, struct split_options *out, shale_error *err)
+{
+    *out =
+        (struct split_options){.items = env_calloc(o->store_options.count + 1, sizeof *out->items)};
+    if (out->items == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < o->store_options.count; i++) {
+        const struct shl_api_pair *pair = &o->store_options.items[i];
+        if (!shl_str_ieq(pair->key, LATENCY_KEY))
+            out->items[out->count++] =
+                (struct shl_store_option){.key = pair->key, .value = pair->value};
+        else if (!shl_parse_u64(shl_slice_str(pair->value), &out->latency_ms))
+            out->latency_ms = 0; /* checked when it was set */
+    }
+    return SHALE_OK;
+}
+
+static shale_code add_latency(struct shl_store **io_store, uint64_t ms, shale_error *err)
+{
+    static const enum shl_store_kind slow[] = {SHL_KIND_PUT,         SHL_KIND_GET,
+                                               SHL_KIND_HEAD,        SHL_KIND_UPLOAD_START,
+                                               SHL_KIND_UPLOAD_PART, SHL_KIND_UPLOAD_COMPLETE};
+    struct shl_latency_options options = {.seed = 1};
+    struct shl_store *fresh;
+    uint64_t ns = ms * ENV_NS_PER_MS;
+    if (ms == 0)
+        return SHALE_OK;
+    for (size_t i = 0; i < SHL_COUNT_OF(slow); i++)
+        options.kinds[slow[i]] = (struct shl_latency){.min_ns = ns, .p50_ns = ns, .p99_ns = ns};
+    shale_code rc = shl_store_latency_new(&fresh, *io_store, &options, err);
+    if (rc != SHALE_OK)
+        return rc;
+    shl_store_unref(*io_store); /* the wrapper holds its own */
+    *io_store = fresh;
+    return SHALE_OK;
+}
+
+/* Takes the reference of a backend; *out_store is the top of the layers over it, *out_count the counting one. retry NULL: none. */
+static shale_code wrap(struct shl_store *take_backend, uint64_t latency_ms,
+                       const struct shl_retry_options *retry, struct shl_store **out_store,
+                       struct shl_store **out_count, shale_error *err)
+{
+    struct shl_store *count = NULL;
+    struct shl_store *top = NULL;
+    shale_code rc;
+    SHL_TRY(add_latency(&take_backend, latency_ms, err));
+    SHL_TRY(shl_store_count_new(&count, take_backend, err));
+    if (retry != NULL)
+        SHL_TRY(shl_store_retry_new(&top, count, retry, err));
+    else
+        top = shl_store_ref(count);
+    *out_store = top;
+    *out_count = count;
+    count = NULL; /* moved to the caller */
+out:
+    shl_store_unref(count);
+    shl_store_unref(take_backend);
+    return rc;
+}
+
+shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const shale_options *o,
+                              bool reader, shale_error *err)
+{
+    struct shl_api_stack s = {0};
+    struct split_options options = {0};
+    struct shl_store_config config = {.create_root = !reader, .root = o->settings.root};
+    const struct shl_retry_options retry = {.max_retries =
+                                                o->settings.lsm.object_store_max_retries};
+    struct shl_store *backend = NULL;
+    shale_code rc;
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
+    SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
+    if (o->settings.wal_url != NULL) {
+        config.root = NULL;
+        SHL_TRY(shl_store_open_raw(o->settings.wal_url, &config, &backend, err));
+        SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.wal_store, &s.wal_count, err));
+    }
+    *out = s;
+    s = (struct shl_api_stack){0}; /* moved to the caller */
+out:
+    env_free(options.items);
+    shl_api_stack_close(&s);
+    return rc;
+}
+
+shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
+                                  const shale_options *o, shale_error *err)
+{
+    struct shl_api_stack s = {0};
+    struct split_options options = {0};
+    struct shl_store_config config = {.create_root = true};
+    struct shl_store *backend = NULL;
+    shale_code rc;
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
+    SHL_TRY(wrap(backend, options.latency_ms, NULL, &s.store, &s.count, err));
+    *out = s;
+    s = (struct shl_api_stack){0}; /* moved to the caller */
+out:
+    env_free(options.items);
+    shl_api_stack_close(&s);
+    return rc;
+}
+
+void shl_api_stack_close(struct shl_api_stack *s)
+{
+    shl_store_unref(s->store);
+    shl_store_unref(s->count);
+    shl_store_unref(s->wal_store);
+    shl_store_unref(s->wal_count);
+    env_free(s->path);
+    *s = (struct shl_api_stack){0};
+}
+
+static void add_counts(struct shl_store *count, shale_store_counts *sum)
+{
+    struct shl_store_counts n;
+    if (count == NULL)
+        return;
+    shl_store_counts_read(count, &n);
+    sum->put += n.kinds[SHL_KIND_PUT].requests + n.kinds[SHL_KIND_UPLOAD_START].requests +
+                n.kinds[SHL_KIND_UPLOAD_PART].requests + n.kinds[SHL_KIND_UPLOAD_COMPLETE].requests;
+    sum->get += n.kinds[SHL_KIND_GET].requests;
+    sum->head += n.kinds[SHL_KIND_HEAD].requests;
+    sum->list += n.kinds[SHL_KIND_LIST].requests;
+    sum->del += n.kinds[SHL_KIND_DELETE].requests;
+    sum->copy += n.kinds[SHL_KIND_COPY].requests;
+    for (unsigned i = 0; i < SHL_KINDS; i++)
+        sum->errors += n.kinds[i].errors;
+    sum->bytes_up += n.bytes_up;
+    sum->bytes_down += n.bytes_down;
+    sum->cost_usd += shl_price_requests(shl_price_s3(), &n);
+}
+
+void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out)
+{
+    *out = (shale_store_counts){.struct_size = sizeof *out};
+    add_counts(s->count, out);
+    add_counts(s->wal_count, out);
+}

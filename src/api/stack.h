@@ -1,0 +1,33 @@
+/* The stores under a database: backend -> latency (if asked) -> count -> retry. Made of a URL and options. */
+#ifndef SHL_API_STACK_H
+#define SHL_API_STACK_H
+
+#include "api/options.h"
+#include "store/store.h"
+
+#include <shale/metrics.h>
+
+/* {0} may be closed. */
+struct shl_api_stack {
+    struct shl_store *store;     /* owned reference: what the engine uses */
+    struct shl_store *wal_store; /* owned reference; NULL: wal/ lies in store */
+    struct shl_store *count;     /* owned reference: the counting layer of store */
+    struct shl_store *wal_count; /* owned reference or NULL */
+    char *path;                  /* owned: the database in the bucket */
+};
+
+/* reader: a missing folder is not made. Errors: INVALID, NOT_SUPPORTED, NOMEM. No request is sent. */
+SHL_MUST shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url,
+                                       const shale_options *o, bool reader, shale_error *err);
+/* The same for raw objects: the whole path of the URL is the bucket; path stays NULL. Without retries. */
+SHL_MUST shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
+                                           const shale_options *o, shale_error *err);
+void shl_api_stack_close(struct shl_api_stack *s);
+/* Sums of both counting layers, in the public shape. */
+void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
+
+/* INVALID names the option and the nearest known one. */
+SHL_MUST shale_code shl_api_store_option_check(const char *key, const char *value,
+                                               shale_error *err);
+
+#endif

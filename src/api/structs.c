@@ -1,0 +1,72 @@
+/* Sized structs of the public API: shorter and longer callers. */
+#include "api/api.h"
+#include "base/assert.h"
+
+#include <shale/shale.h>
+
+shale_code shl_api_take_struct(void *ours, size_t ours_size, const void *theirs, const char *what,
+                               shale_error *err)
+{
+    size_t size;
+    if (theirs == NULL)
+        return SHALE_OK;
+    memcpy(&size, theirs, sizeof size);
+    if (size < sizeof size)
+        return shl_fail(err, SHALE_INVALID, "%s: struct_size is %zu; call its init function", what,
+                        size);
+    const uint8_t *bytes = theirs;
+    for (size_t i = ours_size; i < size; i++)
+        if (bytes[i] != 0)
+            return shl_fail(err, SHALE_INVALID,
+                            "%s: a field at byte %zu is set that this library (%s) does not know",
+                            what, i, shale_version());
+    memcpy(ours, theirs, size < ours_size ? size : ours_size);
+    memcpy(ours, &ours_size, sizeof ours_size);
+    return SHALE_OK;
+}
+
+void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size)
+{
+    size_t size;
+    memcpy(&size, theirs, sizeof size);
+    if (size <= sizeof size)
+        return;
+    size_t common = size < ours_size ? size : ours_size;
+    memcpy((uint8_t *)theirs + sizeof size, (const uint8_t *)ours + sizeof size,
+           common - sizeof size);
+    if (size > common)
+        memset((uint8_t *)theirs + common, 0, size - common);
+}
+
+/* Fills a caller's struct of any length with our defaults: the front is ours, what we do not know is zero. */
+static void init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size)
+{
+    SHL_ASSERT(size >= sizeof size);
+    memset(theirs, 0, size);
+    memcpy(theirs, defaults, size < ours_size ? size : ours_size);
+    memcpy(theirs, &size, sizeof size);
+}
+
+void shale_reader_options_init(shale_reader_options *o, size_t struct_size)
+{
+    const shale_reader_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_write_options_init(shale_write_options *o, size_t struct_size)
+{
+    const shale_write_options defaults = {.struct_size = sizeof defaults, .await_durable = true};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_read_options_init(shale_read_options *o, size_t struct_size)
+{
+    const shale_read_options defaults = {.struct_size = sizeof defaults, .cache_blocks = true};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_scan_options_init(shale_scan_options *o, size_t struct_size)
+{
+    const shale_scan_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
