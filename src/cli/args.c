@@ -1,0 +1,297 @@
+#include "cli/args.h"
+
+#include "base/env/env.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/units.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static enum cli_parse bad(struct cli_problem *p, const char *hint, const char *format, ...)
+    SHL_PRINTF(3, 4);
+static enum cli_parse bad(struct cli_problem *p, const char *hint, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(p->text, sizeof p->text, format, args);
+    va_end(args);
+    (void)snprintf(p->hint, sizeof p->hint, "%s", hint != NULL ? hint : "");
+    return CLI_PARSE_BAD;
+}
+
+const char *cli_nearest_command(const char *word)
+{
+    const char *best = NULL;
+    size_t best_distance = 3;
+    for (size_t i = 0; i <= cli_command_count(); i++) {
+        const char *name = i < cli_command_count() ? cli_command_at(i)->name : "help";
+        size_t distance = shl_str_distance(shl_slice_str(word), shl_slice_str(name), 2);
+        if (distance < best_distance && distance < strlen(name)) {
+            best = name;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+/* Among the options that the command takes. */
+static const char *nearest_option(const struct cli_command *command, struct shl_slice word)
+{
+    const char *best = NULL;
+    size_t best_distance = 3;
+    for (unsigned i = 0; i < OPT_IDS; i++) {
+        if ((cli_command_options(command) & CLI_BIT(i)) == 0)
+            continue;
+        const char *name = cli_option_at((enum cli_option_id)i)->name;
+        size_t distance = shl_str_distance(word, shl_slice_str(name), 2);
+        if (distance < best_distance) {
+            best = name;
+            best_distance = distance;
+        }
+    }
+    return best;
+}
+
+/* --help and --version win over everything, so they are looked for before anything can be wrong. */
+static enum cli_parse early(int argc, char **argv)
+{
+    enum cli_parse found = CLI_PARSE_OK;
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0)
+            return CLI_PARSE_HELP;
+        if (strcmp(argv[i], "--version") == 0)
+            found = CLI_PARSE_VERSION;
+    }
+    return found;
+}
+
+/* Words of the command: the first one or two arguments that are not options. Marks them NULL in `words`. */
+static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct cli_args *args,
+                                   struct cli_problem *p)
+{
+    int first = 0;
+    int second = 0;
+    for (int i = 1; i < argc && second == 0; i++) {
+        if (strcmp(argv[i], "--") == 0)
+            break;
+        if (argv[i][0] == '-' && argv[i][1] != '\0') {
+            /* Options may stand before the command; those with a value take the next word along. */
+            const char *name = argv[i][1] == '-' ? argv[i] + 2 : "";
+            enum cli_option_id id =
+                argv[i][1] == '-' ? cli_option_find(name, strlen(name))
+                                  : (argv[i][2] == '\0' ? cli_option_letter(argv[i][1]) : OPT_IDS);
+            if (id != OPT_IDS && cli_option_at(id)->type != CLI_FLAG)
+                i++;
+            continue;
+        }
+        if (first == 0)
+            first = i;
+        else
+            second = i;
+        if (first != 0 && !cli_command_is_group(argv[first]))
+            break;
+    }
+    if (first == 0)
+        return CLI_PARSE_NONE;
+    args->word = argv[first];
+    is_word[first] = true;
+    args->command = cli_command_find(argv[first]);
+    if (args->command != NULL)
+        return CLI_PARSE_OK;
+    if (!cli_command_is_group(argv[first])) {
+        const char *near = cli_nearest_command(argv[first]);
+        return near != NULL ? bad(p, "shale help", "unknown command \"%s\": did you mean %s ?",
+                                  argv[first], near)
+                            : bad(p, "shale help", "unknown command \"%s\"", argv[first]);
+    }
+    if (second == 0)
+        return bad(p, "shale help store", "%s: which one? ls, cat, cp, rm, stat", argv[first]);
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s %s", argv[first], argv[second]);
+    args->command = cli_command_find(name);
+    if (args->command == NULL)
+        return bad(p, "shale help store",
+                   "unknown command \"%s %s\": known are ls, cat, cp, rm, stat", argv[first],
+                   argv[second]);
+    is_word[second] = true;
+    return CLI_PARSE_OK;
+}
+
+static bool is_choice(const char *choices, const char *value)
+{
+    size_t len = strlen(value);
+    for (const char *at = choices; len > 0 && *at != '\0';) {
+        size_t n = strcspn(at, "|");
+        if (n == len && memcmp(at, value, len) == 0)
+            return true;
+        at += n + (at[n] == '|');
+    }
+    return false;
+}
+
+static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, const char *value,
+                                 struct cli_problem *p)
+{
+    const struct cli_option *o = cli_option_at(id);
+    const char *cmd = args->command->name;
+    args->given[args->given_count++] = (struct cli_given){id, value};
+    args->value[id] = value;
+    if (o->type == CLI_CHOICE && !is_choice(o->choices, value))
+        return bad(p, NULL, "%s: --%s %s: what is that? %s", cmd, o->name, value, o->help);
+    if (o->type == CLI_NUMBER && !shl_parse_u64(shl_slice_str(value), &args->number[id]))
+        return bad(p, NULL, "%s: --%s %s: not a whole number", cmd, o->name, value);
+    shale_error err;
+    if (o->type == CLI_SIZE &&
+        shl_parse_size(shl_slice_str(value), &args->number[id], &err) != SHALE_OK)
+        return bad(p, NULL, "%s: --%s: %s", cmd, o->name, err.text);
+    return CLI_PARSE_OK;
+}
+
+static enum cli_parse take_flag(struct cli_args *args, enum cli_option_id id)
+{
+    args->given[args->given_count++] = (struct cli_given){id, NULL};
+    args->value[id] = "";
+    return CLI_PARSE_OK;
+}
+
+static bool takes(const struct cli_args *args, enum cli_option_id id)
+{
+    return id != OPT_IDS && (cli_command_options(args->command) & CLI_BIT(id)) != 0;
+}
+
+static enum cli_parse unknown_option(const struct cli_args *args, struct shl_slice name,
+                                     struct cli_problem *p)
+{
+    const char *cmd = args->command->name;
+    const char *near = nearest_option(args->command, name);
+    char hint[80];
+    (void)snprintf(hint, sizeof hint, "shale %s --help", cmd);
+    if (near != NULL)
+        return bad(p, hint, "%s: unknown option --%.*s: did you mean --%s ?", cmd,
+                   (int)shl_min_size(name.len, 60), (const char *)name.data, near);
+    if (cli_option_find((const char *)name.data, name.len) != OPT_IDS)
+        return bad(p, hint, "%s: --%.*s is an option of other commands", cmd, (int)name.len,
+                   (const char *)name.data);
+    return bad(p, hint, "%s: unknown option --%.*s", cmd, (int)shl_min_size(name.len, 60),
+               (const char *)name.data);
+}
+
+/* --name, --name=value, --name value. */
+static enum cli_parse long_option(struct cli_args *args, int argc, char **argv, int *i,
+                                  struct cli_problem *p)
+{
+    const char *name = argv[*i] + 2;
+    size_t len = strcspn(name, "=");
+    enum cli_option_id id = cli_option_find(name, len);
+    if (!takes(args, id))
+        return unknown_option(args, shl_slice_of(name, len), p);
+    bool flag = cli_option_at(id)->type == CLI_FLAG;
+    if (flag && name[len] == '=')
+        return bad(p, NULL, "%s: --%s takes no value", args->command->name,
+                   cli_option_at(id)->name);
+    if (flag)
+        return take_flag(args, id);
+    if (name[len] == '=')
+        return take_value(args, id, name + len + 1, p);
+    if (*i + 1 >= argc)
+        return bad(p, NULL, "%s: --%s needs a value: %s", args->command->name,
+                   cli_option_at(id)->name, cli_option_at(id)->help);
+    return take_value(args, id, argv[++*i], p);
+}
+
+/* -j, -jq, -L 5, -L5. */
+static enum cli_parse short_options(struct cli_args *args, int argc, char **argv, int *i,
+                                    struct cli_problem *p)
+{
+    for (const char *at = argv[*i] + 1; *at != '\0'; at++) {
+        enum cli_option_id id = cli_option_letter(*at);
+        if (!takes(args, id))
+            return bad(p, "put -- before a key or value that begins with a dash",
+                       "%s: unknown option -%c", args->command->name, *at);
+        if (cli_option_at(id)->type == CLI_FLAG) {
+            (void)take_flag(args, id);
+            continue;
+        }
+        if (at[1] != '\0')
+            return take_value(args, id, at + 1, p);
+        if (*i + 1 >= argc)
+            return bad(p, NULL, "%s: -%c needs a value: %s", args->command->name, *at,
+                       cli_option_at(id)->help);
+        return take_value(args, id, argv[++*i], p);
+    }
+    return CLI_PARSE_OK;
+}
+
+static enum cli_parse check_count(const struct cli_args *args, struct cli_problem *p)
+{
+    const struct cli_command *c = args->command;
+    char hint[80];
+    (void)snprintf(hint, sizeof hint, "shale %s --help", c->name);
+    if (args->positional_count < c->args_min) {
+        const char *missing = c->args[shl_min_size(args->positional_count, 2)];
+        return bad(p, hint, "%s: %s is missing: usage: shale %s %s", c->name,
+                   missing != NULL ? missing : "an argument", c->name, c->usage);
+    }
+    if (args->positional_count > c->args_max)
+        return bad(p, hint, "%s: one argument too many: \"%.60s\"", c->name,
+                   args->positional[c->args_max]);
+    return CLI_PARSE_OK;
+}
+
+enum cli_parse cli_args_parse(int argc, char **argv, struct cli_args *args,
+                              struct cli_problem *problem)
+{
+    memset(args, 0, sizeof *args);
+    memset(problem, 0, sizeof *problem);
+    size_t room = (size_t)argc + 1;
+    bool *is_word = env_calloc(room, sizeof *is_word);
+    args->positional = env_calloc(room, sizeof *args->positional);
+    /* A cluster like -jqv gives several options in one word. */
+    size_t options_max = room;
+    for (int i = 1; i < argc; i++)
+        options_max += strlen(argv[i]);
+    args->given = env_calloc(options_max, sizeof *args->given);
+    enum cli_parse rc = CLI_PARSE_OK;
+    enum cli_parse first = early(argc, argv);
+    bool only_args = false;
+    /* Before anything can be wrong, so that errors come as JSON too. */
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0 || strcmp(argv[i], "-j") == 0)
+            args->value[OPT_JSON] = "";
+    if (is_word == NULL || args->positional == NULL || args->given == NULL) {
+        rc = bad(problem, NULL, "out of memory");
+        goto out;
+    }
+    rc = find_command(argc, argv, is_word, args, problem);
+    if (first != CLI_PARSE_OK) {
+        rc = first;
+        goto out;
+    }
+    for (int i = 1; i < argc && rc == CLI_PARSE_OK; i++) {
+        if (is_word[i])
+            continue;
+        if (only_args || argv[i][0] != '-' || argv[i][1] == '\0')
+            args->positional[args->positional_count++] = argv[i];
+        else if (strcmp(argv[i], "--") == 0)
+            only_args = true;
+        else if (argv[i][1] == '-')
+            rc = long_option(args, argc, argv, &i, problem);
+        else
+            rc = short_options(args, argc, argv, &i, problem);
+    }
+    if (rc == CLI_PARSE_OK)
+        rc = check_count(args, problem);
+out:
+    env_free(is_word);
+    return rc;
+}
+
+void cli_args_deinit(struct cli_args *args)
+{
+    env_free(args->positional);
+    env_free(args->given);
+    memset(args, 0, sizeof *args);
+}

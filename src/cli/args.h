@@ -1,0 +1,57 @@
+/* The command line, parsed against the table. Everything points into argv. */
+#ifndef SHL_CLI_ARGS_H
+#define SHL_CLI_ARGS_H
+
+#include "base/bytes.h"
+#include "cli/table.h"
+
+/* One option as given; the order matters for those that repeat. */
+struct cli_given {
+    enum cli_option_id id;
+    const char *value; /* NULL for flags */
+};
+
+struct cli_args {
+    const struct cli_command *command; /* NULL: none was named */
+    const char *word;                  /* the first word, if it names no command; for the message */
+    const char **positional;           /* owned array: without the command's words */
+    size_t positional_count;
+    struct cli_given *given; /* owned array */
+    size_t given_count;
+    const char *value[OPT_IDS]; /* last value given; "" for flags; NULL if not given */
+    uint64_t number[OPT_IDS];   /* CLI_NUMBER, CLI_SIZE */
+};
+
+enum cli_parse {
+    CLI_PARSE_OK,
+    CLI_PARSE_HELP,    /* -h or --help stands somewhere before "--" */
+    CLI_PARSE_VERSION, /* --version */
+    CLI_PARSE_NONE,    /* no word at all */
+    CLI_PARSE_BAD      /* problem is filled */
+};
+
+/* What is wrong, in one line, and a command that helps. */
+struct cli_problem {
+    char text[400];
+    char hint[200]; /* "" if there is none */
+};
+
+/* args is filled as far as was understood, whatever is returned; free it with cli_args_deinit. */
+SHL_MUST enum cli_parse cli_args_parse(int argc, char **argv, struct cli_args *args,
+                                       struct cli_problem *problem);
+void cli_args_deinit(struct cli_args *args);
+
+static inline bool cli_has(const struct cli_args *a, enum cli_option_id id)
+{
+    return a->value[id] != NULL;
+}
+static inline uint64_t cli_number(const struct cli_args *a, enum cli_option_id id,
+                                  uint64_t fallback)
+{
+    return a->value[id] != NULL ? a->number[id] : fallback;
+}
+
+/* The nearest command word within two changes, or NULL. */
+const char *cli_nearest_command(const char *word);
+
+#endif

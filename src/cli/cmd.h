@@ -1,0 +1,92 @@
+/* What every command gets, and the commands. */
+#ifndef SHL_CLI_CMD_H
+#define SHL_CLI_CMD_H
+
+#include "base/bytes.h"
+#include "cli/args.h"
+#include "cli/out.h"
+#include "cli/table.h"
+
+#include <shale/shale.h>
+
+/* State of one run of the program; one task. */
+struct cli {
+    struct cli_args args;
+    struct out *out;        /* owned: stdout */
+    shale_options *options; /* owned: settings as given; NULL until cli_options */
+    bool noted[2];          /* old words that were told already */
+    shale_error err;
+};
+
+/* ---- set-up (open.c) */
+/* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
+SHL_MUST bool cli_options(struct cli *c);
+/* Opens the first argument. 0, or an exit code after a message. */
+SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
+SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
+/* Closes a reader; passes `code` on. */
+int cli_close_reader(shale_db *db, int code);
+/* Closes a writer and reports what did not become durable; returns `code`, or the failure's exit code if it was 0. */
+int cli_close_writer(struct cli *c, shale_db *db, int code);
+/* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
+SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,
+                        shale_slice *out);
+/* The whole of a file or of stdin ("-"). False after a message. */
+SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out);
+/* The durability asked for; notes an old word. */
+shale_durability cli_durability(struct cli *c);
+
+/* ---- messages (report.c) */
+/* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
+int cli_fail(struct cli *c, const char *where);
+/* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
+int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
+/* A failure of the program's own surroundings (files, memory); returns CLI_FAILED. */
+int cli_trouble(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
+/* A line on stderr for people; not with --quiet or --json. */
+void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
+/* Flushes stdout; `code`, or CLI_FAILED after a message if it could not be written. */
+int cli_finish(struct cli *c, int code);
+
+/* ---- progress (progress.c) */
+struct cli_progress {
+    const struct cli *c;
+    const char *what;
+    uint64_t start_ns;
+    uint64_t drawn_ns;
+    bool drawn;     /* a line stands on the terminal */
+    uint64_t total; /* bytes; 0: unknown */
+    unsigned mark;
+};
+void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
+                        uint64_t total_bytes);
+/* Cheap; draws when it is time. */
+void cli_progress_tick(struct cli_progress *p, uint64_t rows, uint64_t bytes);
+/* Wipes the line. */
+void cli_progress_end(struct cli_progress *p);
+
+/* ---- help (help.c) */
+void cli_help_overview(struct out *o, bool whole);
+void cli_help_command(struct out *o, const struct cli_command *command);
+/* shale help [WORD..]: exit code. */
+int cli_help(struct cli *c, const char *const *words, size_t count);
+
+/* ---- the commands */
+int cmd_put(struct cli *c);
+int cmd_get(struct cli *c);
+int cmd_del(struct cli *c);
+int cmd_scan(struct cli *c);
+int cmd_load(struct cli *c);
+int cmd_dump(struct cli *c);
+int cmd_stat(struct cli *c);
+int cmd_manifest(struct cli *c);
+int cmd_sst(struct cli *c);
+int cmd_wal(struct cli *c);
+int cmd_store_ls(struct cli *c);
+int cmd_store_cat(struct cli *c);
+int cmd_store_cp(struct cli *c);
+int cmd_store_rm(struct cli *c);
+int cmd_store_stat(struct cli *c);
+int cmd_bench(struct cli *c);
+
+#endif

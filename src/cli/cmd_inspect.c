@@ -1,0 +1,355 @@
+/* stat, manifest, sst, wal: what the library's JSON says, as it is or as a screen. */
+#include "base/codec/json.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/os.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define BAR_COLUMNS 30
+
+/* Prints the document. */
+static int print_text(struct cli *c, char *text)
+{
+    out_text(c->out, text);
+    out_char(c->out, '\n');
+    shale_text_free(text);
+    return CLI_YES;
+}
+
+/* A number given as an argument. False after a message. */
+static bool number_argument(struct cli *c, size_t index, const char *what, uint64_t *out)
+{
+    const char *text = c->args.positional[index];
+    if (shl_parse_u64(shl_slice_str(text), out) && *out > 0)
+        return true;
+    (void)cli_usage(c, NULL, "%s: \"%.60s\" is no number from 1 on", what, text);
+    return false;
+}
+
+int cmd_manifest(struct cli *c)
+{
+    char *text = NULL;
+    uint64_t id = cli_number(&c->args, OPT_ID, 0);
+    if (cli_has(&c->args, OPT_ID) && id == 0)
+        return cli_usage(c, NULL, "--id 0: manifests are counted from 1");
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    return print_text(c, text);
+}
+
+static uint64_t member(const json_t *object, const char *name)
+{
+    uint64_t n = 0;
+    return shl_json_get_u64(object, name, &n) ? n : 0;
+}
+
+/* A text member, "-" if it is not there. */
+static struct shl_slice text_member(const json_t *object, const char *name)
+{
+    struct shl_slice s;
+    return shl_json_get_str(object, name, &s) ? s : shl_slice_str("-");
+}
+
+static double real_member(const json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+/* The library's text as values; frees the text. NULL after a message. */
+static json_t *parse(struct cli *c, char *text, int *code)
+{
+    json_t *value = NULL;
+    shale_code rc = shl_json_parse(shl_slice_str(text), &value, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        *code = cli_fail(c, NULL);
+    return value;
+}
+
+/* ---- sst */
+
+static void sst_line(struct cli *c, const json_t *sst)
+{
+    char size[SHL_UNITS_TEXT];
+    char level[32] = "L0";
+    struct shl_slice id = text_member(sst, "sst");
+    uint64_t run = 0;
+    if (shl_json_get_u64(sst, "run", &run))
+        (void)snprintf(level, sizeof level, "SR %" PRIu64, run);
+    out_printf(c->out, "%-8s %.*s %10s  %-7.*s ", level, (int)id.len, (const char *)id.data,
+               shl_format_size(member(sst, "bytes"), size),
+               (int)text_member(sst, "compression").len,
+               (const char *)text_member(sst, "compression").data);
+    out_escaped(c->out, text_member(sst, "first_key"), 24);
+    out_text(c->out, " .. ");
+    out_escaped(c->out, text_member(sst, "last_key"), 24);
+    out_char(c->out, '\n');
+}
+
+static void block_lines(struct cli *c, const json_t *sst)
+{
+    struct shl_slice object = text_member(sst, "object");
+    const json_t *stats = json_object_get(sst, "stats");
+    char size[SHL_UNITS_TEXT];
+    out_printf(c->out, "%.*s  %s, format %" PRIu64 ", %.*s\n", (int)object.len,
+               (const char *)object.data, shl_format_size(member(sst, "bytes"), size),
+               member(sst, "format_version"), (int)text_member(sst, "compression").len,
+               (const char *)text_member(sst, "compression").data);
+    out_printf(c->out, "rows     %" PRIu64 " put, %" PRIu64 " deleted, %" PRIu64 " merge\n",
+               member(stats, "puts"), member(stats, "deletes"), member(stats, "merges"));
+    out_printf(c->out, "parts    filter %" PRIu64 " bytes, index %" PRIu64 ", stats %" PRIu64 "\n",
+               member(sst, "filter_bytes"), member(sst, "index_bytes"), member(sst, "stats_bytes"));
+    size_t i;
+    json_t *block;
+    json_array_foreach(json_object_get(sst, "blocks"), i, block)
+    {
+        out_printf(c->out, "%6zu  at %10" PRIu64 "  %7" PRIu64 " bytes  %5" PRIu64 " rows  ", i,
+                   member(block, "offset"), member(block, "bytes"), member(block, "row_count"));
+        out_escaped(c->out, text_member(block, "first_key"), 40);
+        out_char(c->out, '\n');
+    }
+}
+
+int cmd_sst(struct cli *c)
+{
+    const char *sst = c->args.positional_count > 1 ? c->args.positional[1] : NULL;
+    bool rows = cli_has(&c->args, OPT_ROWS);
+    char *text = NULL;
+    int code = CLI_YES;
+    if (rows && sst == NULL)
+        return cli_usage(c, "shale sst DB", "--rows needs the name of an SSTable");
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_sst(&text, c->args.positional[0], c->options, sst, rows, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    if (cli_has(&c->args, OPT_JSON) || rows)
+        return print_text(c, text);
+    json_t *value = parse(c, text, &code);
+    if (value == NULL)
+        return code;
+    if (sst != NULL)
+        block_lines(c, value);
+    size_t i;
+    json_t *line;
+    if (sst == NULL) {
+        json_array_foreach(value, i, line) sst_line(c, line);
+    }
+    json_decref(value);
+    return code;
+}
+
+/* ---- wal */
+
+int cmd_wal(struct cli *c)
+{
+    uint64_t id = 0;
+    char *text = NULL;
+    int code = CLI_YES;
+    if (c->args.positional_count > 1 && !number_argument(c, 1, "ID", &id))
+        return CLI_USAGE;
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_wal(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    if (cli_has(&c->args, OPT_JSON))
+        return print_text(c, text);
+    json_t *value = parse(c, text, &code);
+    if (value == NULL)
+        return code;
+    size_t i;
+    json_t *line;
+    json_array_foreach(json_object_get(value, "objects"), i, line)
+    {
+        bool fence = json_is_true(json_object_get(line, "fence"));
+        out_printf(c->out, "%8" PRIu64 "  %10" PRIu64 " bytes%s\n", member(line, "id"),
+                   member(line, "bytes"), fence ? "  (a writer opened here)" : "");
+    }
+    json_array_foreach(json_object_get(value, "rows"), i, line)
+    {
+        char *row = json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        out_text(c->out, row != NULL ? row : "out of memory");
+        out_char(c->out, '\n');
+        env_free(row);
+    }
+    json_decref(value);
+    return code;
+}
+
+/* ---- stat */
+
+/* "3 s ago"; "-" if unknown. */
+static const char *ago(char text[SHL_UNITS_TEXT + 8], uint64_t unix_ms)
+{
+    char span[SHL_UNITS_TEXT];
+    int64_t now = env_now_wall_ms();
+    if (unix_ms == 0)
+        return "-";
+    uint64_t ms = now > (int64_t)unix_ms ? (uint64_t)now - unix_ms : 0;
+    (void)snprintf(text, SHL_UNITS_TEXT + 8, "%s ago",
+                   shl_format_duration_human(ms / 1000 * ENV_NS_PER_SEC, span));
+    return text;
+}
+
+static void bar(struct out *o, uint64_t bytes, uint64_t per_mark, char mark)
+{
+    uint64_t marks = bytes == 0 ? 0 : shl_max_u64(1, bytes / per_mark);
+    for (uint64_t i = 0; i < BAR_COLUMNS; i++)
+        out_char(o, i < marks ? mark : ' ');
+}
+
+static uint64_t largest_run(const json_t *trees)
+{
+    uint64_t most = 0;
+    size_t i;
+    size_t k;
+    json_t *tree;
+    json_t *run;
+    json_array_foreach(trees, i, tree)
+    {
+        most = shl_max_u64(most, member(tree, "l0_bytes"));
+        json_array_foreach(json_object_get(tree, "runs"), k, run) most =
+            shl_max_u64(most, member(run, "bytes"));
+    }
+    return most;
+}
+
+static void tree_lines(struct out *o, const json_t *tree, uint64_t per_mark)
+{
+    struct shl_slice segment;
+    char size[SHL_UNITS_TEXT];
+    char name[32];
+    if (shl_json_get_str(tree, "segment", &segment) && segment.len > 0) {
+        out_text(o, "  segment ");
+        out_escaped(o, segment, 60);
+        out_char(o, '\n');
+    }
+    out_text(o, "  L0       ");
+    bar(o, member(tree, "l0_bytes"), per_mark, '|');
+    out_printf(o, " %5" PRIu64 " SSTs %10s   overlap %" PRIu64 "\n", member(tree, "l0_count"),
+               shl_format_size(member(tree, "l0_bytes"), size), member(tree, "l0_overlap"));
+    size_t i;
+    json_t *run;
+    json_array_foreach(json_object_get(tree, "runs"), i, run)
+    {
+        (void)snprintf(name, sizeof name, "SR %" PRIu64, member(run, "id"));
+        out_printf(o, "  %-8s ", name);
+        bar(o, member(run, "bytes"), per_mark, '#');
+        out_printf(o, " %5" PRIu64 " SSTs %10s\n", member(run, "sst_count"),
+                   shl_format_size(member(run, "bytes"), size));
+    }
+}
+
+static void shape(struct out *o, const json_t *stat)
+{
+    const json_t *trees = json_object_get(stat, "trees");
+    uint64_t per_mark = shl_max_u64(1, largest_run(trees) / BAR_COLUMNS);
+    char mark[SHL_UNITS_TEXT];
+    size_t i;
+    json_t *tree;
+    out_printf(o, "shape    a get asks up to %" PRIu64 " sources   (a mark = %s)\n",
+               member(stat, "l0_count") + member(stat, "run_count"),
+               shl_format_size(per_mark, mark));
+    json_array_foreach(trees, i, tree) tree_lines(o, tree, per_mark);
+}
+
+static void checkpoints(struct out *o, const json_t *stat)
+{
+    const json_t *all = json_object_get(stat, "checkpoints");
+    size_t i;
+    json_t *checkpoint;
+    out_printf(o, "readers  %zu checkpoints", json_array_size(all));
+    json_array_foreach(all, i, checkpoint)
+    {
+        struct shl_slice name = text_member(checkpoint, "name");
+        struct shl_slice expires = text_member(checkpoint, "expire_time");
+        if (name.len == 1)
+            name = text_member(checkpoint, "id");
+        out_text(o, i == 0 ? ": " : ", ");
+        out_escaped(o, name, 40);
+        if (expires.len > 1)
+            out_printf(o, " (expires %.*s)", (int)expires.len, (const char *)expires.data);
+        else
+            out_text(o, " (never expires)");
+    }
+    out_char(o, '\n');
+}
+
+static void sizes(struct out *o, const json_t *stat)
+{
+    char size[SHL_UNITS_TEXT];
+    char rows[OUT_UNIT_BYTES];
+    char when[SHL_UNITS_TEXT + 8];
+    struct shl_slice codec = text_member(stat, "compression");
+    double stored = (double)member(stat, "sst_bytes");
+    out_printf(o, "size     %s in %" PRIu64 " SSTables, about %s rows (from SST stats)",
+               shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
+               out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")));
+    if (codec.len > 1 && stored > 0)
+        out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
+                   (double)member(stat, "raw_bytes") / stored);
+    out_printf(o, ", oldest %s\n", ago(when, member(stat, "oldest_sst_unix_ms")));
+}
+
+static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
+{
+    struct out *o = c->out;
+    const json_t *requests = json_object_get(stat, "requests");
+    char size[SHL_UNITS_TEXT];
+    char when[SHL_UNITS_TEXT + 8];
+    char count[OUT_UNIT_BYTES];
+    out_printf(o,
+               "%s   SlateDB format, manifest %s (v%" PRIu64 "), read only   %" PRIu64
+               " requests, %" PRIu64 " ms\n",
+               c->args.positional[0], out_count(count, member(stat, "manifest_id")),
+               member(stat, "manifest_version"), member(requests, "get") + member(requests, "list"),
+               elapsed_ns / ENV_NS_PER_MS);
+    out_printf(o, "writer   epoch %" PRIu64 ", last write %s, ", member(stat, "writer_epoch"),
+               ago(when, member(stat, "last_write_unix_ms")));
+    if (member(stat, "wal_count") > 0)
+        out_printf(o, "WAL %" PRIu64 "..%" PRIu64 " (%" PRIu64 " objects, %s not yet in L0)\n",
+                   member(stat, "wal_first_id"), member(stat, "wal_last_id"),
+                   member(stat, "wal_count"), shl_format_size(member(stat, "wal_bytes"), size));
+    else
+        out_text(o, "no WAL object waits for L0\n");
+    sizes(o, stat);
+    checkpoints(o, stat);
+    if (member(stat, "external_db_count") > 0)
+        out_printf(o, "parents  a clone: SSTables of %" PRIu64 " other databases are in use\n",
+                   member(stat, "external_db_count"));
+    shape(o, stat);
+    if (member(stat, "unreferenced_count") > 0)
+        out_printf(o,
+                   "others   %" PRIu64
+                   " objects, %s, are not in the newest manifest (checkpoints may need them)\n",
+                   member(stat, "unreferenced_count"),
+                   shl_format_size(member(stat, "unreferenced_bytes"), size));
+    out_printf(o, "cost     ~$%.4f/month for %s on S3 Standard us-east-1 (prices of 2026-11)\n",
+               real_member(stat, "storage_usd_month"),
+               shl_format_size(member(stat, "stored_bytes"), size));
+}
+
+int cmd_stat(struct cli *c)
+{
+    char *text = NULL;
+    int code = CLI_YES;
+    uint64_t start_ns = env_now_mono_ns();
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_stat(&text, c->args.positional[0], c->options, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    if (cli_has(&c->args, OPT_JSON))
+        return print_text(c, text);
+    json_t *value = parse(c, text, &code);
+    if (value == NULL)
+        return code;
+    screen(c, value, env_now_mono_ns() - start_ns);
+    json_decref(value);
+    return code;
+}

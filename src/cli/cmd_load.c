@@ -1,0 +1,267 @@
+/* load and dump: rows as JSON lines, streaming both ways. */
+#include "base/env/env.h"
+#include "base/num.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/jsonrow.h"
+#include "cli/os.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#define BATCH_ROWS  1000
+#define BATCH_BYTES ((size_t)1 << 20)
+#define READ_BYTES  ((size_t)1 << 20)
+
+struct load {
+    struct cli *c;
+    shale_db *db;
+    shale_batch *batch; /* owned */
+    size_t batch_rows;
+    size_t batch_bytes;
+    uint64_t rows;    /* written */
+    uint64_t deletes; /* of them */
+    uint64_t bytes;   /* read */
+    uint64_t line;    /* number of the line being parsed, from 1 */
+    const char *name; /* of the input, for messages */
+    struct json_row_parser parser;
+    struct cli_progress progress;
+};
+
+static shale_slice slice_out(struct shl_slice s)
+{
+    return shale_bytes(s.data, s.len);
+}
+
+static int write_batch(struct load *l)
+{
+    shale_write_options how;
+    if (l->batch_rows == 0)
+        return CLI_YES;
+    shale_write_options_init(&how, sizeof how);
+    how.await_durable = false; /* one flush at the end makes all of it durable */
+    if (shale_db_write(l->db, l->batch, &how, &l->c->err) != SHALE_OK)
+        return cli_fail(l->c, l->c->args.positional[0]);
+    l->rows += l->batch_rows;
+    l->batch_rows = 0;
+    l->batch_bytes = 0;
+    shale_batch_clear(l->batch);
+    cli_progress_tick(&l->progress, l->rows, l->bytes);
+    return CLI_YES;
+}
+
+static int take_line(struct load *l, struct shl_slice line)
+{
+    struct json_row row;
+    l->line++;
+    while (line.len > 0 && (line.data[line.len - 1] == '\r' || line.data[line.len - 1] == ' '))
+        line.len--;
+    if (line.len == 0)
+        return CLI_YES;
+    shale_code rc = json_row_parse(&l->parser, line, &row, &l->c->err);
+    if (rc == SHALE_INVALID)
+        return cli_trouble(l->c, "%s:%" PRIu64 ": %s", l->name, l->line, l->c->err.text);
+    if (rc != SHALE_OK)
+        return cli_fail(l->c, NULL);
+    if (row.is_delete) {
+        shale_batch_delete(l->batch, slice_out(row.key));
+        l->deletes++;
+    } else if (row.has_expire_ts) {
+        shale_batch_put_ttl(l->batch, slice_out(row.key), slice_out(row.value), SHALE_TTL_AT_MS,
+                            row.expire_ts);
+    } else {
+        shale_batch_put(l->batch, slice_out(row.key), slice_out(row.value));
+    }
+    l->batch_rows++;
+    l->batch_bytes += row.key.len + row.value.len;
+    return l->batch_rows >= BATCH_ROWS || l->batch_bytes >= BATCH_BYTES ? write_batch(l) : CLI_YES;
+}
+
+/* Takes every whole line of `buf` and moves the rest to its front. */
+static int take_lines(struct load *l, struct shl_buf *buf, size_t searched)
+{
+    size_t at = 0;
+    int code = CLI_YES;
+    while (code == CLI_YES) {
+        size_t from = shl_max_size(at, searched);
+        const uint8_t *end =
+            from < buf->len ? memchr(buf->data + from, '\n', buf->len - from) : NULL;
+        if (end == NULL)
+            break;
+        code = take_line(l, shl_slice_of(buf->data + at, (size_t)(end - buf->data) - at));
+        at = (size_t)(end - buf->data) + 1;
+    }
+    memmove(buf->data, buf->data + at, buf->len - at);
+    buf->len -= at;
+    return code;
+}
+
+static int read_rows(struct load *l, int fd)
+{
+    struct shl_buf buf = {0};
+    int code = CLI_YES;
+    for (size_t n = 1; code == CLI_YES && n > 0;) {
+        if (shl_buf_reserve(&buf, READ_BYTES, &l->c->err) != SHALE_OK) {
+            code = cli_fail(l->c, NULL);
+            break;
+        }
+        int failed = os_read(fd, buf.data + buf.len, READ_BYTES, &n);
+        if (failed == EINTR) /* asked to stop: a line that is not whole yet is not a row */
+            break;
+        if (failed != 0) {
+            code = cli_trouble(l->c, "%s cannot be read: %s", l->name, strerror(failed));
+            break;
+        }
+        size_t searched = buf.len;
+        buf.len += n;
+        l->bytes += n;
+        code = n > 0         ? take_lines(l, &buf, searched)
+               : buf.len > 0 ? take_line(l, shl_buf_view(&buf))
+                             : CLI_YES;
+    }
+    shl_buf_free(&buf);
+    return code;
+}
+
+static void tell(struct load *l, uint64_t start_ns)
+{
+    char rows[OUT_UNIT_BYTES];
+    char size[SHL_UNITS_TEXT];
+    shale_store_counts n = {.struct_size = sizeof n};
+    double seconds = (double)(env_now_mono_ns() - start_ns) / 1e9;
+    shale_db_store_counts(l->db, &n);
+    if (!os_is_terminal(CLI_STDERR) && l->c->args.value[OPT_PROGRESS] == NULL)
+        return;
+    cli_note(l->c,
+             "loaded %s rows (%s) in %.1f s, %" PRIu64 " PUT %" PRIu64
+             " GET, ~$%.4f on S3 Standard us-east-1 (prices of 2026-11)",
+             out_count(rows, l->rows), shl_format_size(l->bytes, size), seconds, n.put, n.get,
+             n.cost_usd);
+}
+
+/* What was read is made durable in any case: after a bad line, after Ctrl-C. */
+static int make_durable(struct load *l, int code)
+{
+    int stop = os_stop_code();
+    if (stop != 0)
+        cli_note(l->c, "stopping: making %" PRIu64 " rows durable; Ctrl-C again drops them",
+                 l->rows + l->batch_rows);
+    int last = l->c->err.code == SHALE_OK || code != CLI_FAILED || l->batch_rows > 0
+                   ? write_batch(l)
+                   : CLI_YES;
+    if (last == CLI_YES && l->rows > 0 &&
+        shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
+        last = cli_fail(l->c, l->c->args.positional[0]);
+    if (last == CLI_YES && (code != CLI_YES || stop != 0))
+        cli_note(l->c, "  %" PRIu64 " rows before it are durable.", l->rows);
+    return code != CLI_YES ? code : last != CLI_YES ? last : stop;
+}
+
+int cmd_load(struct cli *c)
+{
+    const char *path = c->args.positional_count > 1 ? c->args.positional[1] : "-";
+    bool is_stdin = strcmp(path, "-") == 0;
+    struct load l = {
+        .c = c, .name = is_stdin ? "stdin" : path, .parser = {.hex = cli_has(&c->args, OPT_HEX)}};
+    struct env_stat st = {0};
+    int fd = CLI_STDIN;
+    uint64_t start_ns = env_now_mono_ns();
+    int code = CLI_FAILED;
+    /* The input first: a mistyped name must not fence the production writer. */
+    int failed = is_stdin ? 0 : os_open_read(&fd, path);
+    if (failed != 0)
+        return cli_usage(c, "shale load --help", "%s cannot be read: %s", path, strerror(failed));
+    if (!is_stdin && env_stat(path, &st) == 0 && st.is_dir) {
+        code = cli_usage(c, "shale load --help", "%s is a folder, not a file of rows", path);
+        goto out;
+    }
+    if (is_stdin && os_is_terminal(CLI_STDIN))
+        cli_note(c, "reading rows from the terminal; Ctrl-D ends");
+    os_signals(OS_STOP_SAFELY);
+    l.batch = shale_batch_new();
+    if (l.batch == NULL) {
+        code = cli_trouble(c, "out of memory");
+        goto out;
+    }
+    code = cli_open_writer(c, &l.db);
+    if (code != CLI_YES)
+        goto out;
+    cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
+    code = make_durable(&l, read_rows(&l, fd));
+    cli_progress_end(&l.progress);
+    if (code == CLI_YES)
+        tell(&l, start_ns);
+out:
+    code = cli_close_writer(c, l.db, code);
+    shale_batch_free(l.batch);
+    json_row_deinit(&l.parser);
+    if (!is_stdin)
+        os_close(fd);
+    return code;
+}
+
+/* ---- dump */
+
+static void dump_hex(struct out *o, const shale_row *row)
+{
+    out_text(o, "{\"k\":\"");
+    out_hex(o, shl_slice_of(row->key.data, row->key.len));
+    out_text(o, "\",\"v\":\"");
+    out_hex(o, shl_slice_of(row->value.data, row->value.len));
+    out_text(o, "\",\"seq\":");
+    out_u64(o, row->seq);
+    if (row->has_create_ts) {
+        out_text(o, ",\"create_ts\":");
+        out_i64(o, row->create_ts);
+    }
+    if (row->has_expire_ts) {
+        out_text(o, ",\"expire_ts\":");
+        out_i64(o, row->expire_ts);
+    }
+    out_text(o, "}\n");
+}
+
+static void dump_text(struct out *o, const shale_row *row)
+{
+    out_char(o, '{');
+    out_json_member(o, "key", shl_slice_of(row->key.data, row->key.len));
+    out_char(o, ',');
+    out_json_member(o, "value", shl_slice_of(row->value.data, row->value.len));
+    out_text(o, "}\n");
+}
+
+int cmd_dump(struct cli *c)
+{
+    bool hex = cli_has(&c->args, OPT_HEX);
+    shale_db *db = NULL;
+    shale_iter *it = NULL;
+    shale_row row;
+    shale_scan_options how;
+    struct cli_progress progress;
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
+    shale_code rc;
+    int code = cli_open_reader(c, &db);
+    if (code != CLI_YES)
+        return code;
+    shale_scan_options_init(&how, sizeof how);
+    how.durability = cli_durability(c);
+    if (shale_db_scan(&it, db, shale_range_all(), &how, &c->err) != SHALE_OK)
+        return cli_close_reader(db, cli_fail(c, c->args.positional[0]));
+    cli_progress_start(&progress, c, "dump", 0);
+    bool show_life = !os_is_terminal(CLI_STDOUT);
+    while ((rc = shale_iter_next(&row, it, &c->err)) == SHALE_OK && c->out->failed == 0) {
+        (hex ? dump_hex : dump_text)(c->out, &row);
+        bytes += row.key.len + row.value.len;
+        if (++rows % 1024 == 0 && show_life)
+            cli_progress_tick(&progress, rows, bytes);
+    }
+    cli_progress_end(&progress);
+    if (rc != SHALE_DONE && rc != SHALE_OK) {
+        code = cli_fail(c, c->args.positional[0]);
+        cli_note(c, "  %" PRIu64 " rows before it were printed.", rows);
+    }
+    shale_iter_close(it);
+    return cli_close_reader(db, code);
+}

@@ -1,0 +1,34 @@
+/* What the program needs of the system beyond base/env: terminals, signals, streams. The only file of this room that calls it. */
+#ifndef SHL_CLI_OS_H
+#define SHL_CLI_OS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum cli_fd { CLI_STDIN = 0, CLI_STDOUT = 1, CLI_STDERR = 2 };
+
+bool os_is_terminal(int fd);
+/* Width of the terminal behind stdout or stderr, else $COLUMNS, else 80. */
+unsigned os_columns(void);
+
+/* Whole write; 0 or errno. */
+int os_write(int fd, const void *data, size_t len);
+/* Up to cap bytes; *out_len 0 at the end. 0 or errno; EINTR when a signal asked to stop. */
+int os_read(int fd, void *dst, size_t cap, size_t *out_len);
+int os_open_read(int *out_fd, const char *path);
+void os_close(int fd);
+
+enum os_stop_mode {
+    OS_STOP_NOW,   /* SIGINT and SIGTERM leave at once with 130 and 143 */
+    OS_STOP_SAFELY /* the first only sets os_stop_code; the second leaves */
+};
+void os_signals(enum os_stop_mode mode);
+/* 0, or 130 / 143 once a signal asked to stop. */
+int os_stop_code(void);
+/* The reader of our output went away: ends the process as SIGPIPE would, without a word. */
+void os_die_of_pipe(void) __attribute__((noreturn));
+
+/* One line from the terminal into dst (NUL-terminated, without the line end); false at the end of input. */
+bool os_read_line(char *dst, size_t cap);
+
+#endif

@@ -1,0 +1,247 @@
+#include "cli/out.h"
+
+#include "base/codec/text.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include "cli/os.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+struct out *out_new(int fd)
+{
+    struct out *o = env_alloc(sizeof *o);
+    if (o == NULL)
+        return NULL;
+    o->fd = fd;
+    o->failed = 0;
+    o->len = 0;
+    return o;
+}
+
+void out_free(struct out *o)
+{
+    env_free(o);
+}
+
+static void write_through(struct out *o, const void *data, size_t len)
+{
+    if (o->failed != 0 || len == 0)
+        return;
+    o->failed = os_write(o->fd, data, len);
+    if (o->failed == EPIPE)
+        os_die_of_pipe();
+}
+
+int out_finish(struct out *o)
+{
+    write_through(o, o->buffer, o->len);
+    o->len = 0;
+    return o->failed;
+}
+
+void out_bytes(struct out *o, const void *data, size_t len)
+{
+    if (len > OUT_BYTES - o->len) {
+        (void)out_finish(o);
+        if (len >= OUT_BYTES) {
+            write_through(o, data, len);
+            return;
+        }
+    }
+    if (len > 0)
+        memcpy(o->buffer + o->len, data, len);
+    o->len += len;
+}
+
+void out_text(struct out *o, const char *text)
+{
+    out_bytes(o, text, strlen(text));
+}
+
+void out_printf(struct out *o, const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (n > 0)
+        out_bytes(o, text, shl_min_size((size_t)n, sizeof text - 1));
+}
+
+void out_u64(struct out *o, uint64_t n)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    out_bytes(o, digits + at, sizeof digits - at);
+}
+
+void out_i64(struct out *o, int64_t n)
+{
+    if (n < 0)
+        out_char(o, '-');
+    out_u64(o, n < 0 ? UINT64_C(0) - (uint64_t)n : (uint64_t)n);
+}
+
+static const char hex_digits[] = "0123456789abcdef";
+
+void out_hex(struct out *o, struct shl_slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (OUT_BYTES - o->len < 2)
+            (void)out_finish(o);
+        o->buffer[o->len++] = hex_digits[s.data[i] >> 4];
+        o->buffer[o->len++] = hex_digits[s.data[i] & 15];
+    }
+}
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+void out_base64(struct out *o, struct shl_slice s)
+{
+    for (size_t i = 0; i < s.len; i += 3) {
+        size_t n = shl_min_size(3, s.len - i);
+        uint32_t bits = (uint32_t)s.data[i] << 16;
+        bits |= n > 1 ? (uint32_t)s.data[i + 1] << 8 : 0;
+        bits |= n > 2 ? (uint32_t)s.data[i + 2] : 0;
+        char quad[4] = {base64_digits[bits >> 18], base64_digits[bits >> 12 & 63],
+                        n > 1 ? base64_digits[bits >> 6 & 63] : '=',
+                        n > 2 ? base64_digits[bits & 63] : '='};
+        out_bytes(o, quad, 4);
+    }
+}
+
+static const char *json_escape(uint8_t c, char text[8])
+{
+    switch (c) {
+    case '"':
+        return "\\\"";
+    case '\\':
+        return "\\\\";
+    case '\n':
+        return "\\n";
+    case '\r':
+        return "\\r";
+    case '\t':
+        return "\\t";
+    default:
+        memcpy(text, "\\u00", 4);
+        text[4] = hex_digits[c >> 4];
+        text[5] = hex_digits[c & 15];
+        text[6] = '\0';
+        return text;
+    }
+}
+
+void out_json_string(struct out *o, struct shl_slice s)
+{
+    char escape[8];
+    size_t clean = 0; /* start of the bytes not yet written that need no escape */
+    out_char(o, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = s.data[i];
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+            continue;
+        out_bytes(o, s.data + clean, i - clean);
+        out_text(o, json_escape(c, escape));
+        clean = i + 1;
+    }
+    if (s.len > clean)
+        out_bytes(o, s.data + clean, s.len - clean);
+    out_char(o, '"');
+}
+
+void out_json_member(struct out *o, const char *name, struct shl_slice s)
+{
+    bool text = shl_utf8_valid(s);
+    out_char(o, '"');
+    out_text(o, name);
+    out_text(o, text ? "\":" : "_base64\":\"");
+    if (text) {
+        out_json_string(o, s);
+        return;
+    }
+    out_base64(o, s);
+    out_char(o, '"');
+}
+
+/* Escape of one byte of text output, or its own sequence of `n` bytes. */
+static size_t text_piece(struct shl_slice s, char piece[8], size_t *used)
+{
+    uint8_t c = s.data[0];
+    uint32_t point = 0;
+    size_t n = shl_utf8_char(s, &point);
+    *used = 1;
+    if (c == '\t' || c == '\n' || c == '\r' || c == '\\') {
+        piece[0] = '\\';
+        piece[1] = c == '\t' ? 't' : c == '\n' ? 'n' : c == '\r' ? 'r' : '\\';
+        return 2;
+    }
+    bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
+    if (n == 0 || control) {
+        memcpy(piece, "\\x", 2);
+        piece[2] = hex_digits[c >> 4];
+        piece[3] = hex_digits[c & 15];
+        return 4;
+    }
+    memcpy(piece, s.data, n);
+    *used = n;
+    return n;
+}
+
+void out_escaped(struct out *o, struct shl_slice s, size_t width)
+{
+    char piece[8];
+    size_t columns = 0;
+    while (s.len > 0) {
+        size_t used = 0;
+        size_t n = text_piece(s, piece, &used);
+        columns += used > 1 ? 1 : n;
+        if (width > 0 && columns + 3 > width && s.len > used) {
+            out_text(o, "...");
+            return;
+        }
+        out_bytes(o, piece, n);
+        s = shl_slice_of(s.data + used, s.len - used);
+    }
+}
+
+void out_csv(struct out *o, struct shl_slice s)
+{
+    bool quote = false;
+    for (size_t i = 0; i < s.len && !quote; i++)
+        quote = s.data[i] == '"' || s.data[i] == ',' || s.data[i] == '\n' || s.data[i] == '\r';
+    if (!quote) {
+        out_bytes(o, s.data, s.len);
+        return;
+    }
+    out_char(o, '"');
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.data[i] == '"')
+            out_char(o, '"');
+        out_bytes(o, s.data + i, 1);
+    }
+    out_char(o, '"');
+}
+
+const char *out_count(char text[OUT_UNIT_BYTES], uint64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRIu64, n);
+    size_t at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0)
+            text[at++] = ',';
+        text[at++] = digits[i];
+    }
+    text[at] = '\0';
+    return text;
+}

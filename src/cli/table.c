@@ -1,0 +1,377 @@
+#include "cli/table.h"
+
+#include "base/assert.h"
+#include "base/num.h"
+#include "cli/cmd.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define ROWS  "Which rows"
+#define PRINT "What to print"
+#define WHAT  "What to do"
+#define DB    "How the database is opened"
+#define EVERY "Everywhere"
+
+static const struct cli_option options[OPT_IDS] = {
+    [OPT_PREFIX] = {"prefix", 0, CLI_TEXT, false, "P", "keys that begin with P", NULL, ROWS},
+    [OPT_FROM] = {"from", 0, CLI_TEXT, false, "A", "A <= key; may be left out", NULL, ROWS},
+    [OPT_TO] = {"to", 0, CLI_TEXT, false, "B", "key < B; may be left out", NULL, ROWS},
+    [OPT_REVERSE] = {"reverse", 0, CLI_FLAG, false, NULL, "highest key first", NULL, ROWS},
+    [OPT_LIMIT] = {"limit", 'L', CLI_NUMBER, false, "N",
+                   "stop after N rows [terminal: 1000, then says so]", NULL, ROWS},
+    [OPT_CHECKPOINT] = {"checkpoint", 0, CLI_TEXT, false, "C",
+                        "as it was at a checkpoint, by id or name", NULL, ROWS},
+    [OPT_DURABILITY] = {"durability", 0, CLI_CHOICE, false, "LEVEL",
+                        "memory or remote: only what is durable [memory]",
+                        "memory|remote|uncommitted|committed", ROWS},
+    [OPT_VALUE_FILE] = {"value-file", 0, CLI_TEXT, false, "F",
+                        "the value is the content of F (-: stdin)", NULL, WHAT},
+    [OPT_KEYS_ONLY] = {"keys-only", 0, CLI_FLAG, false, NULL, "no values", NULL, PRINT},
+    [OPT_COUNT] = {"count", 0, CLI_FLAG, false, NULL, "only \"N rows, M bytes\"", NULL, PRINT},
+    [OPT_FORMAT] = {"format", 0, CLI_CHOICE, false, "F",
+                    "text, json, csv, tsv, raw0 (NUL-separated) [text]", "text|json|csv|tsv|raw0",
+                    PRINT},
+    [OPT_HEX] = {"hex", 0, CLI_FLAG, false, NULL, "keys and values in hex, given and printed", NULL,
+                 PRINT},
+    [OPT_WIDTH] = {"width", 0, CLI_NUMBER, false, "N",
+                   "cut rows to N columns [terminal: what fits; a pipe: never]", NULL, PRINT},
+    [OPT_EXISTS] = {"exists", 0, CLI_FLAG, false, NULL,
+                    "print nothing; exit 0 if there is such a row, else 1", NULL, PRINT},
+    [OPT_ID] = {"id", 0, CLI_NUMBER, false, "N", "the manifest with this number [the newest]", NULL,
+                PRINT},
+    [OPT_ROWS] = {"rows", 0, CLI_FLAG, false, NULL, "every row too", NULL, PRINT},
+    [OPT_DRY_RUN] = {"dry-run", 'n', CLI_FLAG, false, NULL, "say what would happen, change nothing",
+                     NULL, WHAT},
+    [OPT_YES] = {"yes", 'y', CLI_FLAG, false, NULL, "do not ask", NULL, WHAT},
+    [OPT_WORKLOAD] = {"workload", 0, CLI_TEXT, false, "W[,W..]",
+                      "fillseq fillrandom settle readcold readhot readmissing scan shortscan "
+                      "overwrite filldurable",
+                      NULL, WHAT},
+    [OPT_NUM] = {"num", 0, CLI_NUMBER, false, "N", "records [1000000]", NULL, WHAT},
+    [OPT_VALUE_SIZE] = {"value-size", 0, CLI_SIZE, false, "SIZE", "bytes of a value [100]", NULL,
+                        WHAT},
+    [OPT_CLIENTS] = {"clients", 0, CLI_NUMBER, false, "T",
+                     "reading clients at once, at most 64 [1]", NULL, WHAT},
+    [OPT_READS] = {"reads", 0, CLI_NUMBER, false, "N",
+                   "gets of a read workload [200000; readcold 20000, readmissing 100000]", NULL,
+                   WHAT},
+    [OPT_SCANS] = {"scans", 0, CLI_NUMBER, false, "N", "scans of shortscan [5000]", NULL, WHAT},
+    [OPT_DURABLE_OPS] = {"durable-ops", 0, CLI_NUMBER, false, "N", "puts of filldurable [50]", NULL,
+                         WHAT},
+    [OPT_LATENCY_MS] = {"latency-ms", 0, CLI_NUMBER, false, "L",
+                        "wait so long before each GET, PUT and part [0]", NULL, WHAT},
+    [OPT_ROOT] = {"root", 0, CLI_TEXT, false, "URL",
+                  "the bucket [the parent folder of the database]", NULL, DB},
+    [OPT_WAL_URL] = {"wal-url", 0, CLI_TEXT, false, "URL", "another bucket for wal/", NULL, DB},
+    [OPT_MERGE] = {"merge", 0, CLI_CHOICE, false, "OP", "merge operator: concat, sum-u64, none",
+                   "concat|sum-u64|none", DB},
+    [OPT_SEGMENTS] = {"segments", 0, CLI_TEXT, false, "X",
+                      "segment extractor: N (first bytes), slash, none", NULL, DB},
+    [OPT_BLOOM_PREFIX] = {"bloom-prefix", 0, CLI_TEXT, false, "X",
+                          "prefix in the filters: N (first bytes), slash, none", NULL, DB},
+    [OPT_TRANSFORMER] = {"transformer", 0, CLI_TEXT, false, "T",
+                         "how blocks are transformed: xor:HH, none", NULL, DB},
+    [OPT_SET] = {"set", 0, CLI_TEXT, true, "NAME=V",
+                 "a setting, e.g. compression_codec=zstd (all: shale help settings)", NULL, DB},
+    [OPT_STORE_OPTION] = {"store-option", 0, CLI_TEXT, true, "K=V",
+                          "an option of the bucket, e.g. local_fsync=off", NULL, DB},
+    [OPT_SETTINGS] = {"settings", 0, CLI_TEXT, true, "FILE",
+                      "settings of a .toml, .json or .yaml file", NULL, DB},
+    [OPT_JSON] = {"json", 'j', CLI_FLAG, false, NULL,
+                  "one JSON document, or a line a row, on stdout; errors as JSON too", NULL, EVERY},
+    [OPT_QUIET] = {"quiet", 'q', CLI_FLAG, false, NULL, "no notes, no progress", NULL, EVERY},
+    [OPT_VERBOSE] = {"verbose", 'v', CLI_FLAG, false, NULL, "the log of the library on stderr",
+                     NULL, EVERY},
+    [OPT_COLOR] = {"color", 0, CLI_CHOICE, false, "WHEN", "auto, always, never [auto]",
+                   "auto|always|never", EVERY},
+    [OPT_NO_COLOR] = {"no-color", 0, CLI_FLAG, false, NULL, "as --color never", NULL, EVERY},
+    [OPT_PROGRESS] = {"progress", 0, CLI_CHOICE, false, "HOW", "auto, plain, json, off [auto]",
+                      "auto|plain|json|off", EVERY},
+    [OPT_HELP] = {"help", 'h', CLI_FLAG, false, NULL, "this text", NULL, EVERY},
+    [OPT_VERSION] = {"version", 0, CLI_FLAG, false, NULL, "the version", NULL, EVERY},
+};
+
+#define COMMON                                                                                     \
+    (CLI_BIT(OPT_JSON) | CLI_BIT(OPT_QUIET) | CLI_BIT(OPT_VERBOSE) | CLI_BIT(OPT_COLOR) |          \
+     CLI_BIT(OPT_NO_COLOR) | CLI_BIT(OPT_PROGRESS) | CLI_BIT(OPT_HELP) | CLI_BIT(OPT_VERSION) |    \
+     CLI_BIT(OPT_SET) | CLI_BIT(OPT_STORE_OPTION) | CLI_BIT(OPT_SETTINGS))
+#define OPENS                                                                                      \
+    (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_WAL_URL) | CLI_BIT(OPT_MERGE) | CLI_BIT(OPT_SEGMENTS) |       \
+     CLI_BIT(OPT_BLOOM_PREFIX) | CLI_BIT(OPT_TRANSFORMER))
+#define READS (OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_DURABILITY))
+#define RANGE (CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_FROM) | CLI_BIT(OPT_TO))
+#define ANY   UINT_MAX
+
+static const struct cli_command commands[] = {
+    {"put",
+     "write one row, durable on return",
+     "DB KEY VALUE|- [--value-file F] [--hex]",
+     2,
+     3,
+     {"DB", "KEY", "VALUE"},
+     OPENS | CLI_BIT(OPT_HEX) | CLI_BIT(OPT_VALUE_FILE),
+     {{"shale put ./pkgs zlib 1.2.13", "one row"},
+      {"shale put ./pkgs logo - < logo.png", "the value is what stdin holds"},
+      {"shale put ./pkgs 00ff 01 --hex", "bytes that cannot be typed"}},
+     "Opens the database as its writer (makes it if there is none): another writer is fenced. A "
+     "KEY or VALUE that begins\n"
+     "with a dash stands behind --. VALUE - is stdin.",
+     "0 written. Cost: about 5 requests to open and close, 1 PUT for the row.",
+     cmd_put},
+    {"get",
+     "print the value of a key, without disturbing the writer",
+     "DB KEY [--hex] [--json]",
+     2,
+     2,
+     {"DB", "KEY"},
+     READS | CLI_BIT(OPT_HEX),
+     {{"shale get ./pkgs zlib", "the value, as it is"},
+      {"shale get ./pkgs logo > logo.png", "raw bytes, nothing added"},
+      {"shale get ./pkgs zlib --json", "with sequence number and times"}},
+     NULL,
+     "0 found, 1 no such key. Cost: a LIST and a few GETs to open, 1 or 2 GETs for a block.",
+     cmd_get},
+    {"del",
+     "delete keys, durable on return",
+     "DB KEY...",
+     2,
+     ANY,
+     {"DB", "KEY"},
+     OPENS | CLI_BIT(OPT_HEX),
+     {{"shale del ./pkgs zlib", "one key"},
+      {"shale del ./pkgs zlib lz4 zstd", "all or none of three"}},
+     "All keys go in one batch. A key that is not there is deleted as well. Opens as writer: "
+     "another writer is fenced.",
+     "0 done.",
+     cmd_del},
+    {"scan",
+     "print rows in key order, without disturbing the writer",
+     "DB [--prefix P | --from A --to B] [--reverse] [--limit N] [...]",
+     1,
+     1,
+     {"DB"},
+     READS | RANGE | CLI_BIT(OPT_REVERSE) | CLI_BIT(OPT_LIMIT) | CLI_BIT(OPT_KEYS_ONLY) |
+         CLI_BIT(OPT_COUNT) | CLI_BIT(OPT_FORMAT) | CLI_BIT(OPT_HEX) | CLI_BIT(OPT_WIDTH) |
+         CLI_BIT(OPT_EXISTS),
+     {{"shale scan ./pkgs --prefix lib --limit 3", "three keys that start with lib"},
+      {"shale scan ./pkgs --from a --to b --keys-only", "a range (b itself is not included)"},
+      {"shale scan ./pkgs --json | jq .key", "a line of JSON a row"},
+      {"shale scan ./pkgs --count", "how many rows, how many bytes"}},
+     NULL,
+     "0 also when no row matches (with --exists: 1). Cost: a GET per read-ahead window plus one "
+     "per SSTable opened.",
+     cmd_scan},
+    {"load",
+     "write rows from JSON lines",
+     "DB [FILE|-] [--hex]",
+     1,
+     2,
+     {"DB", "FILE"},
+     OPENS | CLI_BIT(OPT_HEX),
+     {{"shale load ./pkgs packages.jsonl", "fill a database in a folder"},
+      {"shale dump ./a | shale load ./b", "copy the rows of a to b"},
+      {"shale dump ./a --hex | shale load ./b - --hex", "with all bytes and the times of expiry"}},
+     "A line is {\"key\":\"..\",\"value\":\"..\"}; bytes that are no text stand in \"key_base64\" "
+     "and \"value_base64\". With --hex a\n"
+     "line is {\"k\":hex,\"v\":hex}, \"expire_ts\" is kept, \"seq\" and \"create_ts\" are passed "
+     "over. A value of null deletes\n"
+     "the key. Exit 0 means that every row is durable. May be repeated: the same rows are written "
+     "again.",
+     "0 all written, 3 stopped (the message says at which line). Ctrl-C: what was read is made "
+     "durable, exit 130.",
+     cmd_load},
+    {"dump",
+     "print every live row as JSON lines, in key order",
+     "DB [--hex]",
+     1,
+     1,
+     {"DB"},
+     READS | CLI_BIT(OPT_HEX),
+     {{"shale dump ./pkgs > pkgs.jsonl", "what shale load reads"},
+      {"shale dump ./pkgs --hex | zstd > pkgs.zst", "with sequence numbers and times"},
+      {"shale dump ./pkgs --checkpoint nightly", "as it was"}},
+     NULL,
+     "0 done, 3 also for damage (the rows before it were printed).",
+     cmd_dump},
+    {"stat",
+     "shape, sizes, checkpoints and cost",
+     "DB [--json]",
+     1,
+     1,
+     {"DB"},
+     OPENS,
+     {{"shale stat ./pkgs", "one screen"},
+      {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
+     NULL,
+     "0 done. Cost: 3 LISTs, 1 GET of the manifest, 1 or 2 GETs per SSTable for its stats.",
+     cmd_stat},
+    {"manifest",
+     "print a manifest in SlateDB's JSON shape",
+     "DB [--id N]",
+     1,
+     1,
+     {"DB"},
+     OPENS | CLI_BIT(OPT_ID),
+     {{"shale manifest ./pkgs", "the newest"},
+      {"shale manifest ./pkgs --id 3", "an older one"},
+      {"shale manifest ./pkgs | jq .checkpoints", "one part of it"}},
+     NULL,
+     "0 done. Cost: 1 LIST, 1 GET.",
+     cmd_manifest},
+    {"sst",
+     "look into an SSTable",
+     "DB [ULID] [--rows]",
+     1,
+     2,
+     {"DB", "ULID"},
+     OPENS | CLI_BIT(OPT_ROWS),
+     {{"shale sst ./pkgs", "all SSTables of the newest manifest"},
+      {"shale sst ./pkgs 01J79B0000000000000000C0Q2", "its parts and blocks"},
+      {"shale sst ./pkgs 01J79B0000000000000000C0Q2 --rows", "its rows too"}},
+     NULL,
+     "0 done. Cost: 1 GET of the whole object.",
+     cmd_sst},
+    {"wal",
+     "look into the write-ahead log",
+     "DB [ID]",
+     1,
+     2,
+     {"DB", "ID"},
+     OPENS,
+     {{"shale wal ./pkgs", "the objects that are not in SSTables yet"},
+      {"shale wal ./pkgs 17", "the rows of one"}},
+     NULL,
+     "0 done. Cost: 1 LIST, 1 GET of the manifest, 1 GET per object looked into.",
+     cmd_wal},
+    {"store ls",
+     "list objects",
+     "URL",
+     1,
+     1,
+     {"URL"},
+     0,
+     {{"shale store ls ./pkgs", "every object below the folder"},
+      {"shale store ls ./pkgs --json", "a line a object"}},
+     NULL,
+     "0 done, also for none. Cost: 1 LIST per 1,000 objects.",
+     cmd_store_ls},
+    {"store cat",
+     "print an object",
+     "URL",
+     1,
+     1,
+     {"URL"},
+     0,
+     {{"shale store cat ./pkgs/manifest/00000000000000000001.manifest | xxd", "raw bytes"}},
+     NULL,
+     "0 done, 1 no such object.",
+     cmd_store_cat},
+    {"store cp",
+     "copy an object",
+     "FROM TO",
+     2,
+     2,
+     {"FROM", "TO"},
+     CLI_BIT(OPT_DRY_RUN),
+     {{"shale store cp ./pkgs/wal/00000000000000000001.sst ./saved.sst",
+       "from one bucket to another"}},
+     "An object at TO is replaced.",
+     "0 done, 1 no such object.",
+     cmd_store_cp},
+    {"store rm",
+     "delete objects",
+     "URL...",
+     1,
+     ANY,
+     {"URL"},
+     CLI_BIT(OPT_DRY_RUN) | CLI_BIT(OPT_YES),
+     {{"shale store rm -n ./saved.sst", "what would go"},
+      {"shale store rm -y ./saved.sst", "without a question"}},
+     "Asks on a terminal; elsewhere it needs --yes.",
+     "0 done.",
+     cmd_store_rm},
+    {"store stat",
+     "size, time and ETag of an object",
+     "URL",
+     1,
+     1,
+     {"URL"},
+     0,
+     {{"shale store stat ./pkgs/manifest/00000000000000000001.manifest", ""}},
+     NULL,
+     "0 found, 1 no such object.",
+     cmd_store_stat},
+    {"bench",
+     "run workloads and measure",
+     "DB --workload W[,W..] [...]",
+     1,
+     1,
+     {"DB"},
+     OPENS | CLI_BIT(OPT_WORKLOAD) | CLI_BIT(OPT_NUM) | CLI_BIT(OPT_VALUE_SIZE) |
+         CLI_BIT(OPT_CLIENTS) | CLI_BIT(OPT_READS) | CLI_BIT(OPT_SCANS) | CLI_BIT(OPT_DURABLE_OPS) |
+         CLI_BIT(OPT_LATENCY_MS),
+     {{"shale bench /tmp/b --workload fillrandom,settle --num 200000", "fill, then compact"},
+      {"shale bench /tmp/b --workload readhot --num 200000 --clients 4", "reads by four clients"},
+      {"shale bench memory: --workload fillrandom,readcold --latency-ms 15",
+       "a slow bucket in memory"}},
+     "Writes to DB: use an empty place. Each workload opens the database anew, in the order given.",
+     "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
+     "p99us rss_mb puts put_mb gets get_mb.",
+     cmd_bench},
+};
+
+const struct cli_option *cli_option_at(enum cli_option_id id)
+{
+    SHL_ASSERT(id < OPT_IDS);
+    return &options[id];
+}
+
+enum cli_option_id cli_option_find(const char *name, size_t len)
+{
+    for (unsigned i = 0; i < OPT_IDS; i++)
+        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0)
+            return (enum cli_option_id)i;
+    return OPT_IDS;
+}
+
+enum cli_option_id cli_option_letter(char letter)
+{
+    for (unsigned i = 0; i < OPT_IDS; i++)
+        if (letter != 0 && options[i].letter == letter)
+            return (enum cli_option_id)i;
+    return OPT_IDS;
+}
+
+uint64_t cli_command_options(const struct cli_command *command)
+{
+    return command->options | COMMON;
+}
+
+size_t cli_command_count(void)
+{
+    return SHL_COUNT_OF(commands);
+}
+
+const struct cli_command *cli_command_at(size_t index)
+{
+    SHL_ASSERT(index < SHL_COUNT_OF(commands));
+    return &commands[index];
+}
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+bool cli_command_is_group(const char *word)
+{
+    size_t len = strlen(word);
+    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
+        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
+            return true;
+    return false;
+}

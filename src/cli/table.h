@@ -1,0 +1,112 @@
+/* The one table of commands and options: parsing, help and "did you mean" are driven by it. Constant. */
+#ifndef SHL_CLI_TABLE_H
+#define SHL_CLI_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cli_option_id {
+    OPT_PREFIX,
+    OPT_FROM,
+    OPT_TO,
+    OPT_REVERSE,
+    OPT_LIMIT,
+    OPT_CHECKPOINT,
+    OPT_DURABILITY,
+    OPT_VALUE_FILE,
+    OPT_KEYS_ONLY,
+    OPT_COUNT,
+    OPT_FORMAT,
+    OPT_HEX,
+    OPT_WIDTH,
+    OPT_EXISTS,
+    OPT_ID,
+    OPT_ROWS,
+    OPT_DRY_RUN,
+    OPT_YES,
+    OPT_WORKLOAD,
+    OPT_NUM,
+    OPT_VALUE_SIZE,
+    OPT_CLIENTS,
+    OPT_READS,
+    OPT_SCANS,
+    OPT_DURABLE_OPS,
+    OPT_LATENCY_MS,
+    OPT_ROOT,
+    OPT_WAL_URL,
+    OPT_MERGE,
+    OPT_SEGMENTS,
+    OPT_BLOOM_PREFIX,
+    OPT_TRANSFORMER,
+    OPT_SET,
+    OPT_STORE_OPTION,
+    OPT_SETTINGS,
+    OPT_JSON,
+    OPT_QUIET,
+    OPT_VERBOSE,
+    OPT_COLOR,
+    OPT_NO_COLOR,
+    OPT_PROGRESS,
+    OPT_HELP,
+    OPT_VERSION,
+    OPT_IDS
+};
+#define CLI_BIT(id) (UINT64_C(1) << (id))
+
+enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_CHOICE };
+
+struct cli_option {
+    const char *name; /* without "--" */
+    char letter;      /* short form, or 0 */
+    enum cli_type type;
+    bool repeats;        /* every value counts, in order */
+    const char *metavar; /* NULL for flags */
+    const char *help;    /* with its default in brackets */
+    const char *choices; /* CLI_CHOICE: words separated by '|' */
+    const char *heading; /* of the help section */
+};
+
+struct cli_args;
+struct cli;
+/* Runs a parsed command; returns the exit code. */
+typedef int (*cli_run_fn)(struct cli *c);
+
+struct cli_example {
+    const char *command;
+    const char *what;
+};
+
+struct cli_command {
+    const char *name; /* "scan", "store ls" */
+    const char *summary;
+    const char *usage;   /* what stands behind the name */
+    unsigned args_min;   /* positional, DB included */
+    unsigned args_max;   /* UINT_MAX: any number */
+    const char *args[3]; /* names of the positional arguments, for messages */
+    uint64_t options;    /* CLI_BIT of those of its own; the common ones come on top */
+    struct cli_example examples[4];
+    const char *notes; /* lines under the options; NULL: none */
+    const char *exits; /* exit codes, cost */
+    cli_run_fn run;
+};
+
+/* The option of `id`. */
+const struct cli_option *cli_option_at(enum cli_option_id id);
+/* By long name of `len` bytes, or OPT_IDS. */
+enum cli_option_id cli_option_find(const char *name, size_t len);
+enum cli_option_id cli_option_letter(char letter);
+/* All options that a command takes. */
+uint64_t cli_command_options(const struct cli_command *command);
+
+size_t cli_command_count(void);
+const struct cli_command *cli_command_at(size_t index);
+/* "store ls" by its whole name; NULL if there is none. */
+const struct cli_command *cli_command_find(const char *name);
+/* True if `word` begins two-word commands ("store"). */
+bool cli_command_is_group(const char *word);
+
+/* Exit codes. */
+enum { CLI_YES = 0, CLI_NO = 1, CLI_USAGE = 2, CLI_FAILED = 3 };
+
+#endif
