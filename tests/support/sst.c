@@ -9,7 +9,7 @@
 #include "base/codec/endian.h"
 #include "base/env/env.h"
 #include "lsm/format/block.h"
-#include "support_sst.h"
+#include "support/sst.h"
 
 /* splitmix64 */
 uint64_t test_rand(uint64_t *state)
