@@ -11,7 +11,7 @@
 
 #include "base/num.h"
 #include "lsm/block_cache.h"
-#include "support_sst.h"
+#include "support/sst.h"
 
 #define SEED  UINT64_C(0xb10c)
 #define TASKS 8

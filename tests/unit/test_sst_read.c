@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/num.h"
-#include "support_sst.h"
+#include "support/sst.h"
 
 #define SEED UINT64_C(0x5e5771)
 
