@@ -15,6 +15,7 @@
 #define PREFIX_GAIN_MIN                                                                            \
     4 /* a split recomputes heads only if they shift by so much: it costs a miss per key */
 #define TREE_HEIGHT_MAX   16 /* every node off the right edge is half full at least: 32^16 keys */
+#define GATE_SLEEP_NS     UINT64_C(100000)
 #define META_COUNT_MASK   0xffu
 #define META_PREFIX_SHIFT 8
 
@@ -240,12 +241,13 @@ struct attempts {
     bool holds_gate;
 };
 
-/* After a failed try. A reader that failed often takes the gate: the writer then finishes the insert it is in, and waits. */
+/* After a failed try. A reader that failed often takes the gate: the writer then finishes the insert it is in, and waits. Sleeping,
+ * not spinning, lets that writer run whatever the scheduler prefers. */
 static void attempts_failed(const struct shl_mem_tree *t, struct attempts *a)
 {
     bool enough = env_backoff(&a->count);
     if (a->holds_gate) {
-        env_yield();
+        env_sleep_ns(GATE_SLEEP_NS);
     } else if (enough) {
         (void)env_fetch_add(&t->gate->stalled, 1u);
         env_mutex_lock(&t->gate->mu);
