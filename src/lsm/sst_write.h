@@ -18,10 +18,12 @@ struct shl_sst_write_options {
 
 struct shl_sst_writer;
 /* For a compacted SST: parts go to `store` under `key` (copied) while it is written; for one PUT at the end if it stays below part_bytes.
- * store NULL: everything is kept, take it with shl_sst_writer_bytes. */
+ * store NULL: everything is kept, take it with shl_sst_writer_bytes. The store is borrowed until free.
+ * Errors: NOMEM; INVALID if more than one policy has bits. */
 SHL_MUST shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_store *store, const char *key,
                                        struct shl_sst_writer **out, shale_error *err);
-/* Rows in order (key ascending, seq descending; WAL: commit order). Copies what it needs. */
+/* Rows in order (key ascending, seq descending; WAL: commit order). Copies what it needs. After a failure (NOMEM, or of the store
+ * while a part goes up) the row is not in, and may be added again. */
 SHL_MUST shale_code shl_sst_writer_add(struct shl_sst_writer *w, const struct shl_row *row, shale_error *err);
 /* Bytes of finished (encoded) blocks so far: compactions close an SST by it. */
 uint64_t shl_sst_writer_block_bytes(const struct shl_sst_writer *w);
