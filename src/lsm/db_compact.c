@@ -139,9 +139,36 @@ static struct shl_compaction *find_job(struct shl_compactions *c, struct shl_uli
     return NULL;
 }
 
+/* Job ids do not run behind those in the file, nor outputs behind their job: another machine's clock may have been ahead. */
+static void renew_id(struct job *j, const struct shl_compactions *c)
+{
+    struct shl_ulid newest;
+    if (c->jobs.count == 0)
+        return;
+    newest = c->jobs.items[c->jobs.count - 1].id;
+    env_mutex_lock(&j->db->mu);
+    if (shl_ulid_time_ms(newest) > shl_ulid_time_ms(j->db->last_ulid))
+        j->db->last_ulid = newest;
+    if (shl_ulid_time_ms(newest) > shl_ulid_time_ms(j->id))
+        j->id = shl_lsm_next_ulid_locked(j->db);
+    env_mutex_unlock(&j->db->mu);
+}
+
+static void insert_job(struct shl_compactions *c, const struct shl_compaction *job)
+{
+    size_t at = c->jobs.count;
+    while (at > 0 && shl_ulid_cmp(c->jobs.items[at - 1].id, job->id) > 0)
+        at--;
+    memmove(&c->jobs.items[at + 1], &c->jobs.items[at],
+            (c->jobs.count - at) * sizeof c->jobs.items[0]);
+    c->jobs.items[at] = *job;
+    c->jobs.count++;
+}
+
 static shale_code edit_start(struct job *j, struct shl_compactions *c, shale_error *err)
 {
     char worker[SHL_ULID_TEXT];
+    renew_id(j, c);
     struct shl_compaction n = {.id = j->id,
                                .kind = SHL_COMPACTION_TIERED,
                                .destination = j->destination,
@@ -164,7 +191,7 @@ static shale_code edit_start(struct job *j, struct shl_compactions *c, shale_err
         shl_array_add(&n.l0_view_ids, j->l0_views.items[i]);
     for (size_t i = 0; i < j->runs.count; i++)
         shl_array_add(&n.runs, j->runs.items[i]);
-    shl_array_add(&c->jobs, n); /* the newest id: the order holds */
+    insert_job(c, &n);
     rc = SHALE_OK;
 out:
     if (rc != SHALE_OK)

@@ -328,6 +328,8 @@ static shale_code retire_locked(struct shl_lsm *db, size_t count, struct shl_lev
     db->compact_due = true;
     db->compact_idle = false;
     env_cond_signal(&db->compact_cond);
+    env_cond_signal(
+        &db->wal_cond); /* with the WAL off, a waiter of a later row wants the next flush now */
     env_cond_broadcast(&db->flush_cond);
     env_cond_broadcast(&db->progress_cond);
     return SHALE_OK;

@@ -115,6 +115,7 @@ shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_err
 {
     struct shl_buf body = {0};
     struct shl_manifest *stored = NULL;
+    uint64_t before = db->manifests.id;
     shale_code rc;
 
     SHL_TRY(shl_sequenced_load(&db->manifests, &body, changed, err));
@@ -133,6 +134,10 @@ shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_err
     db->manifest = stored;
     stored = NULL;
 out:
+    /* The id says which state db->manifest is: were it left at one that we did not adopt (fenced, out of memory), our next write would
+     * not collide and would undo what is there. */
+    if (rc != SHALE_OK)
+        db->manifests.id = before;
     shl_manifest_free(stored);
     shl_buf_free(&body);
     return rc;

@@ -259,7 +259,8 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
     track_locked(db, seq, tick);
     env_store_release(&db->committed_seq, seq);
     if (memtable_is_full(db, active))
-        shl_ignore(shl_lsm_freeze_locked(db, err)); /* out of memory: tried again with the next write */
+        shl_ignore(
+            shl_lsm_freeze_locked(db, err)); /* out of memory: tried again with the next write */
     if (db->settings.wal_enabled)
         wake_wal_locked(db, log_was_empty);
     *out = (struct shl_lsm_written){.seq = seq, .create_ts = tick};

@@ -30,22 +30,26 @@ void shl_memtable_unref(struct shl_memtable *t); /* NULL is fine */
 /* ---- the writer */
 /* Makes sure that the rows given (by count and by the sum of their key and value bytes) can be added without any further
  * allocation. NOMEM leaves the table as it was. */
-SHL_MUST shale_code shl_memtable_reserve(struct shl_memtable *t, size_t rows, size_t key_value_bytes, shale_error *err);
+SHL_MUST shale_code shl_memtable_reserve(struct shl_memtable *t, size_t rows,
+                                         size_t key_value_bytes, shale_error *err);
 /* Copies the row into the arena and links it. Room must have been reserved. Its seq is not lower than that of the key's newest version;
  * with an equal seq (replayed twice) it is put in front. Returns the entry, which lives as long as the table. */
 const struct shl_mem_entry *shl_memtable_add(struct shl_memtable *t, const struct shl_row *row);
 
 /* Counters; exact for the writer, and a moment old for others. */
-size_t shl_memtable_arena_bytes(const struct shl_memtable *t);   /* memory in use, without what is only reserved */
+size_t shl_memtable_arena_bytes(
+    const struct shl_memtable *t); /* memory in use, without what is only reserved */
 size_t shl_memtable_encoded_bytes(const struct shl_memtable *t); /* sum of shl_row_encoded_bytes */
 size_t shl_memtable_rows(const struct shl_memtable *t);          /* versions, not keys */
 
 /* ---- readers */
 /* The row of an entry; slices point into the arena. */
 void shl_mem_entry_row(const struct shl_mem_entry *e, struct shl_row *out);
-const struct shl_mem_entry *shl_mem_entry_older(const struct shl_mem_entry *e); /* NULL at the end */
+const struct shl_mem_entry *
+shl_mem_entry_older(const struct shl_mem_entry *e); /* NULL at the end */
 /* Newest version of `key` with seq <= max_seq; NULL if none. */
-const struct shl_mem_entry *shl_memtable_get(const struct shl_memtable *t, struct shl_slice key, uint64_t max_seq);
+const struct shl_mem_entry *shl_memtable_get(const struct shl_memtable *t, struct shl_slice key,
+                                             uint64_t max_seq);
 /* Starts loading the root's lines into the cache: for staged lookups. */
 void shl_memtable_prefetch(const struct shl_memtable *t);
 
@@ -53,7 +57,7 @@ void shl_memtable_prefetch(const struct shl_memtable *t);
  * concurrent writer neither blocks nor confuses it: keys present at its creation are met exactly once, later ones maybe. */
 #define SHL_MEMTABLE_LEAF 64
 struct shl_memtable_iter {
-    const struct shl_memtable *table; /* borrowed */
+    const struct shl_memtable *table;  /* borrowed */
     const struct shl_mem_entry *entry; /* current; NULL past either end */
     const struct shl_mem_entry *leaf[SHL_MEMTABLE_LEAF];
     unsigned count;
@@ -65,8 +69,9 @@ struct shl_memtable_iter {
 void shl_memtable_iter_init(struct shl_memtable_iter *it, const struct shl_memtable *t);
 void shl_memtable_iter_first(struct shl_memtable_iter *it);
 void shl_memtable_iter_last(struct shl_memtable_iter *it);
-void shl_memtable_iter_seek(struct shl_memtable_iter *it, struct shl_slice key);      /* first key >= */
-void shl_memtable_iter_seek_back(struct shl_memtable_iter *it, struct shl_slice key); /* last key <= */
+void shl_memtable_iter_seek(struct shl_memtable_iter *it, struct shl_slice key); /* first key >= */
+void shl_memtable_iter_seek_back(struct shl_memtable_iter *it,
+                                 struct shl_slice key); /* last key <= */
 void shl_memtable_iter_next(struct shl_memtable_iter *it);
 void shl_memtable_iter_prev(struct shl_memtable_iter *it);
 

@@ -172,8 +172,9 @@ enum shl_side_answer shl_side_table_get(const struct shl_block *b, struct shl_sl
     struct shl_slice raw = shl_block_raw(b);
     struct shl_block_tail t = {
         .raw = raw.data, .entries_end = b->raw_len, .count = 1, .version = 2};
-    /* Bytes of `key` that the key before entry i begins with; that key is smaller. The first entry with this head can share at most
-     * prefix and head with the one before, and these are bytes of `key` too, or zeros behind its end. */
+    /* Bytes of `key` that the key before entry i begins with; that key is smaller. The first entry with this head shares no more than
+     * prefix and head with the one before, or both had this head. Nor more than key.len: else its head would be `key` and zeros,
+     * and the one before, which is not greater, would have the same. So what it shares are bytes of `key` too. */
     size_t matched = b->prefix_len + (size_t)HEAD_BYTES;
     for (; i < count && heads[i] == head; i++) {
         struct shl_block_entry e;
@@ -182,8 +183,7 @@ enum shl_side_answer shl_side_table_get(const struct shl_block *b, struct shl_sl
             SHL_NEVER();
         if (e.shared > matched)
             continue; /* differs from `key` where the key before did */
-        if (e.shared > key.len)
-            return SHL_SIDE_PAST; /* `key` and then zeros: the head hides where `key` ends */
+        SHL_ASSERT(e.shared <= key.len);
         struct shl_slice rest = shl_slice_of(key.data + e.shared, key.len - e.shared);
         size_t same = shl_common_prefix(e.suffix, rest);
         matched = e.shared + same;
