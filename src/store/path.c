@@ -120,7 +120,7 @@ shale_code shl_path_parse(const char *text, char **out, shale_error *err)
         s.data++;
         s.len--;
     }
-    if (s.len > 0 && s.data[s.len - 1] == '/')
+    if (s.len > 1 && s.data[s.len - 1] == '/') /* so "/" is the root, but "//" is wrong */
         s.len--;
     char *key = shl_slice_dup_cstr(s);
     if (key == NULL)

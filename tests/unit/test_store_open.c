@@ -1,0 +1,180 @@
+/* Goal: URLs and paths lead to the right store and the right path in it, and bad ones to an error that says how to write them.
+ * Method: tables over shl_store_open_url and shl_store_open_raw; nothing is written. */
+#include "store/memory.h"
+#include "store/open.h"
+#include "base/env/env.h"
+#include "base/num.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+static void expand(char out[1024], const char *text, const char *cwd)
+{
+    const char *mark = strchr(text, '@'); /* stands for the current folder */
+    if (mark == NULL)
+        snprintf(out, 1024, "%s", text);
+    else
+        snprintf(out, 1024, "%.*s%s%s", (int)(mark - text), text, cwd, mark + 1);
+}
+
+static void test_databases_are_split_from_their_bucket(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        const char *root;  /* --root, or NULL */
+        const char *store; /* name of the store that is opened */
+        const char *path;
+    } rows[] = {
+        {"memory", NULL, "memory:", ""},
+        {"memory:", NULL, "memory:", ""},
+        {"memory://", NULL, "memory:", ""},
+        {"memory:///a/b", NULL, "memory:", "a/b"},
+        {"memory://?name=x", NULL, "memory://?name=x", ""},
+        {"memory:///db?name=x%20y", NULL, "memory://?name=x y", "db"},
+        {"file:///srv/db", NULL, "file:///srv", "db"},
+        {"file:///srv/a%20b%23", NULL, "file:///srv", "a b#"},
+        {"FILE:///db/", NULL, "file:///", "db"},
+        {"/srv//x/./db/", NULL, "file:///srv/x", "db"},
+        {"/nowhere/x/../db", NULL, "file:///nowhere", "db"},
+        {"/srv/a%20b", NULL, "file:///srv", "a%20b"},
+        {"db", NULL, "file://@", "db"},
+        {"./db", NULL, "file://@", "db"},
+        {"a:b", NULL, "file://@", "a:b"},
+        {"./memory", NULL, "file://@", "memory"},
+        {"file:///srv/a/b", "/srv", "file:///srv", "a/b"},
+        {"/srv/a/b", "file:///srv/", "file:///srv", "a/b"},
+        {"/srv/a", "/", "file:///", "srv/a"},
+    };
+    char *cwd;
+    assert_int_equal(env_getcwd(&cwd), 0);
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_store_config config = {.root = rows[i].root};
+        struct shl_store *s;
+        char *path;
+        char want[1024];
+        shale_error err;
+        shale_code rc = shl_store_open_url(rows[i].url, &config, &s, &path, &err);
+        if (rc != SHALE_OK)
+            fail_msg("%s: %s", rows[i].url, err.text);
+        expand(want, rows[i].store, cwd);
+        assert_string_equal(s->name, want);
+        assert_string_equal(path, rows[i].path);
+        shl_store_unref(s);
+        env_free(path);
+    }
+    env_free(cwd);
+    shl_store_memory_forget("x");
+    shl_store_memory_forget("x y");
+}
+
+static void test_bad_urls_say_what_is_wrong(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        const char *root;
+        shale_code code;
+        const char *text;
+    } rows[] = {
+        {"", NULL, SHALE_INVALID, "it is empty"},
+        {"s3:/acme/orders", NULL, SHALE_INVALID,
+         "bad URL: \"s3:/acme/orders\": one slash is missing after \"s3:\""},
+        {"s3:acme", NULL, SHALE_INVALID, "slashes are missing"},
+        {"file:/srv/db", NULL, SHALE_INVALID, "file:///srv/db"},
+        {"file://srv/db", NULL, SHALE_INVALID, "no host"},
+        {"file:///srv/db?x=1", NULL, SHALE_INVALID, "%3F"},
+        {"file:///srv/%00", NULL, SHALE_INVALID, "%00"},
+        {"file:///", NULL, SHALE_INVALID, "a folder of its own"},
+        {"/", NULL, SHALE_INVALID, "a folder of its own"},
+        {"memory://host/x", NULL, SHALE_INVALID, "no host"},
+        {"memory://?nam=x", NULL, SHALE_INVALID, "name="},
+        {"memory://?name=", NULL, SHALE_INVALID, "name="},
+        {"memory:/x", NULL, SHALE_INVALID, "one slash is missing"},
+        {"sr3://b/p", NULL, SHALE_INVALID, "did you mean s3://"},
+        {"zzzzzz://b/p", NULL, SHALE_INVALID, "unknown kind of store"},
+        {"s3://b/p", NULL, SHALE_NOT_SUPPORTED, "not built yet in this version"},
+        {"gs://b/p", NULL, SHALE_NOT_SUPPORTED, "gs://"},
+        {"az://c/p", NULL, SHALE_NOT_SUPPORTED, "az://"},
+        {"https://b.s3.amazonaws.com/p", NULL, SHALE_NOT_SUPPORTED, "https://"},
+        {"/srv/db", "/var", SHALE_INVALID, "/srv/db is not below the root /var"},
+        {"/srvx/db", "/srv", SHALE_INVALID, "not below"},
+        {"/srv", "/srv", SHALE_INVALID, "not below"},
+        {"/srv/db", "memory:", SHALE_INVALID, "root must be a folder"},
+        {"/srv/a\nb", NULL, SHALE_INVALID, "control character"},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_store_config config = {.root = rows[i].root};
+        struct shl_store *s;
+        char *path;
+        shale_error err;
+        shale_code rc = shl_store_open_url(rows[i].url, &config, &s, &path, &err);
+        if (rc != rows[i].code)
+            fail_msg("%s: got %s", rows[i].url, shale_code_name(rc));
+        if (strstr(err.text, rows[i].text) == NULL)
+            fail_msg("%s: \"%s\" does not say \"%s\"", rows[i].url, err.text, rows[i].text);
+    }
+}
+
+static void test_a_raw_store_has_the_whole_path_as_root(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url;
+        const char *store;
+    } rows[] = {
+        {"file:///srv/db", "file:///srv/db"}, {"file:///", "file:///"},
+        {"/srv/x", "file:///srv/x"},          {"memory:", "memory:"},
+        {"memory:///a/b", "a/b(memory:)"},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_store_config config = {0};
+        struct shl_store *s;
+        shale_error err;
+        assert_int_equal(shl_store_open_raw(rows[i].url, &config, &s, &err), SHALE_OK);
+        assert_string_equal(s->name, rows[i].store);
+        shl_store_unref(s);
+    }
+}
+
+static void test_options_are_checked_by_name_and_value(void **state)
+{
+    (void)state;
+    static const struct {
+        struct shl_store_option option;
+        const char *text; /* NULL: fine */
+    } rows[] = {
+        {{"local_fsync", "on"}, NULL},
+        {{"LOCAL_FSYNC", "No"}, NULL},
+        {{"local_fsync", "0"}, NULL},
+        {{"local_fsync", "maybe"}, "\"maybe\" is neither on nor off"},
+        {{"local_fsink", "on"}, "did you mean local_fsync"},
+        {{"quite_different", "on"}, "unknown store option \"quite_different\""},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_store_config config = {.options = &rows[i].option, .option_count = 1};
+        static const char *const urls[] = {"file:///srv/db", "memory:"};
+        for (size_t j = 0; j < SHL_COUNT_OF(urls); j++) {
+            struct shl_store *s = NULL;
+            shale_error err;
+            shale_code rc = shl_store_open_raw(urls[j], &config, &s, &err);
+            assert_int_equal(rc, rows[i].text == NULL ? SHALE_OK : SHALE_INVALID);
+            if (rows[i].text != NULL)
+                assert_non_null(strstr(err.text, rows[i].text));
+            shl_store_unref(s);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_databases_are_split_from_their_bucket),
+        cmocka_unit_test(test_bad_urls_say_what_is_wrong),
+        cmocka_unit_test(test_a_raw_store_has_the_whole_path_as_root),
+        cmocka_unit_test(test_options_are_checked_by_name_and_value),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
