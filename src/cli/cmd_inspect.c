@@ -10,7 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define BAR_COLUMNS 30
+#define BAR_COLUMNS       30
+#define CHECKPOINTS_SHOWN 3
 
 /* Prints the document. */
 static int print_text(struct cli *c, char *text)
@@ -192,6 +193,8 @@ static const char *ago(char text[SHL_UNITS_TEXT + 8], uint64_t unix_ms)
     if (unix_ms == 0)
         return "-";
     uint64_t ms = now > (int64_t)unix_ms ? (uint64_t)now - unix_ms : 0;
+    if (ms < 1000)
+        return "just now";
     (void)snprintf(text, SHL_UNITS_TEXT + 8, "%s ago",
                    shl_format_duration_human(ms / 1000 * ENV_NS_PER_SEC, span));
     return text;
@@ -269,6 +272,10 @@ static void checkpoints(struct out *o, const json_t *stat)
     {
         struct shl_slice name = text_member(checkpoint, "name");
         struct shl_slice expires = text_member(checkpoint, "expire_time");
+        if (i == CHECKPOINTS_SHOWN) {
+            out_printf(o, ", and %zu more (--json)", json_array_size(all) - i);
+            break;
+        }
         if (name.len == 1)
             name = text_member(checkpoint, "id");
         out_text(o, i == 0 ? ": " : ", ");

@@ -83,8 +83,10 @@ void cli_help_command(struct out *o, const struct cli_command *command)
     examples(o, command);
     for (size_t i = 0; i < SHL_COUNT_OF(titles); i++)
         options_under(o, cli_command_options(command), titles[i]);
-    if (command->notes != NULL)
-        out_printf(o, "\n%s\n", command->notes);
+    if (command->notes != NULL) {
+        out_char(o, '\n');
+        wrapped(o, command->notes, 0);
+    }
     out_text(o, "\nExit: ");
     wrapped(o, command->exits, 6);
 }
@@ -136,11 +138,12 @@ static int help_settings(struct cli *c)
     if (options == NULL)
         return cli_trouble(c, "out of memory");
     out_text(c->out,
-             "Settings of a database, with their defaults. Highest first: --set, the commands' own "
-             "flags, SHALE_<NAME>,\n"
-             "SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml, "
-             "~/.config/shale/config.toml,\n"
-             "/etc/shale/config.toml. A setting that may be null is switched off with none.\n\n");
+             "Settings of a database, with their defaults. Highest first: --set and the commands' "
+             "own flags,\n"
+             "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml,\n"
+             "~/.config/shale/config.toml, /etc/shale/config.toml. A setting that may be null is "
+             "switched off\n"
+             "with none.\n\n");
     shale_options_each(options, print_setting, c->out);
     shale_options_free(options);
     return CLI_YES;

@@ -115,7 +115,7 @@ static const struct cli_command commands[] = {
       {"shale put ./pkgs logo - < logo.png", "the value is what stdin holds"},
       {"shale put ./pkgs 00ff 01 --hex", "bytes that cannot be typed"}},
      "Opens the database as its writer (makes it if there is none): another writer is fenced. A "
-     "KEY or VALUE that begins\n"
+     "KEY or VALUE that begins "
      "with a dash stands behind --. VALUE - is stdin.",
      "0 written. Cost: about 5 requests to open and close, 1 PUT for the row.",
      cmd_put},
@@ -173,9 +173,9 @@ static const struct cli_command commands[] = {
       {"shale dump ./a | shale load ./b", "copy the rows of a to b"},
       {"shale dump ./a --hex | shale load ./b - --hex", "with all bytes and the times of expiry"}},
      "A line is {\"key\":\"..\",\"value\":\"..\"}; bytes that are no text stand in \"key_base64\" "
-     "and \"value_base64\". With --hex a\n"
+     "and \"value_base64\". With --hex a "
      "line is {\"k\":hex,\"v\":hex}, \"expire_ts\" is kept, \"seq\" and \"create_ts\" are passed "
-     "over. A value of null deletes\n"
+     "over. A value of null deletes "
      "the key. Exit 0 means that every row is durable. May be repeated: the same rows are written "
      "again.",
      "0 all written, 3 stopped (the message says at which line). Ctrl-C: what was read is made "

@@ -1,0 +1,468 @@
+/* The public functions on a database in memory.
+ *
+ * Goal: options behave as their header says (names, old words, null, origins, files), and each db call hands its arguments and answers through
+ * unchanged. Method: tables of settings; one database in memory per test. */
+#include "api/options.h"
+
+#include <shale/shale.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+/* cmocka.h wants some of the above */
+#include <cmocka.h>
+
+static void test_defaults_of_the_table_are_those_of_the_engine(void **state)
+{
+    (void)state;
+    struct shl_api_resolved resolved;
+    shale_error err;
+    shale_options *o = shale_options_new();
+    assert_non_null(o);
+    assert_int_equal(shl_api_resolve(o, false, &resolved, &err), SHALE_OK);
+    assert_int_equal(shl_lsm_settings_check(&resolved.lsm, &err), SHALE_OK);
+    assert_int_equal(shl_api_resolve(o, true, &resolved, &err), SHALE_OK);
+    assert_int_equal(resolved.lsm.manifest_poll_interval_ns, UINT64_C(10000000000));
+    shl_lsm_settings_default(&o->settings.lsm); /* the engine's word against the table's */
+    for (size_t i = 0; i < shl_api_table.count; i++)
+        if (!shl_opt_is_default(&shl_api_table.opts[i], &o->settings))
+            fail_msg("%s: the engine's default is another", shl_api_table.opts[i].name);
+    shale_options_free(o);
+}
+
+struct found {
+    const char *name;
+    char value[64];
+    char origin[64];
+};
+
+static bool look(void *ctx, const shale_option_info *info)
+{
+    struct found *f = ctx;
+    if (strcmp(info->name, f->name) != 0)
+        return true;
+    (void)snprintf(f->value, sizeof f->value, "%s", info->value);
+    (void)snprintf(f->origin, sizeof f->origin, "%s", info->origin);
+    return false;
+}
+
+static struct found look_up(const shale_options *o, const char *name)
+{
+    struct found f = {.name = name};
+    shale_options_each(o, look, &f);
+    return f;
+}
+
+static void test_settings_take_what_they_should(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *value;
+        shale_code want;
+        const char *setting; /* where it shows */
+        const char *shown;
+    } cases[] = {
+        {"flush_interval", "50ms", SHALE_OK, "flush_interval", "50ms"},
+        {"flush_interval", "none", SHALE_OK, "flush_interval", "none"},
+        {"flush_interval", "NULL", SHALE_OK, "flush_interval", "none"},
+        {"flush_interval", "5", SHALE_INVALID, NULL, NULL},
+        {"flush_ms", "20", SHALE_OK, "flush_interval", "20ms"},
+        {"poll_interval", "3s", SHALE_OK, "manifest_poll_interval", "3s"},
+        {"max_unflushed_memtable", "2GiB", SHALE_OK, "max_unflushed_bytes", "2GiB"},
+        {"l0_sst_size_bytes", "1M", SHALE_OK, "l0_sst_size_bytes", "1MiB"},
+        {"l0_sst_size_bytes", "none", SHALE_INVALID, NULL, NULL},
+        {"compression_codec", "ZSTD", SHALE_OK, "compression_codec", "zstd"},
+        {"compression_codec", "gzip", SHALE_INVALID, NULL, NULL},
+        {"default_ttl_millis", "1000", SHALE_OK, "default_ttl_millis", "1000"},
+        {"compactor_options", "none", SHALE_OK, "compactor_options", "none"},
+        {"compactor_options.worker.max_sst_size", "1MiB", SHALE_OK,
+         "compactor_options.worker.max_sst_size", "1MiB"},
+        {"compactor_options.scheduler_options.include_size_threshold", "2.5", SHALE_OK,
+         "compactor_options.scheduler_options.include_size_threshold", "2.5"},
+        {"garbage_collector_options.wal_fence_options.dry_run", "no", SHALE_OK,
+         "garbage_collector_options.wal_fence_options.dry_run", "false"},
+        {"object_store_cache_options.root_folder", "/x", SHALE_OK,
+         "object_store_cache_options.root_folder", "/x"},
+        {"merge_operator", "concat", SHALE_OK, "merge_operator", "concat"},
+        {"merge_operator", "min", SHALE_INVALID, NULL, NULL},
+        {"segment_extractor", "slash", SHALE_OK, "segment_extractor", "slash"},
+        {"segment_extractor", "", SHALE_INVALID, NULL, NULL},
+        {"bloom_prefix", "3", SHALE_OK, "bloom_prefix", "3"},
+        {"transformer", "xor:5A", SHALE_OK, "transformer", "xor:5A"},
+        {"transformer", "xor:5", SHALE_INVALID, NULL, NULL},
+        {"no_such_setting", "1", SHALE_INVALID, NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        shale_error err = {0};
+        shale_options *o = shale_options_new();
+        shale_code rc = shale_options_set(o, cases[i].name, cases[i].value, &err);
+        if (rc != cases[i].want)
+            fail_msg("%s = %s: %s %s", cases[i].name, cases[i].value, shale_code_name(rc),
+                     err.text);
+        if (rc == SHALE_OK) {
+            struct found f = look_up(o, cases[i].setting);
+            if (strcmp(f.value, cases[i].shown) != 0 || strcmp(f.origin, "set") != 0)
+                fail_msg("%s = %s: shown %s from %s", cases[i].name, cases[i].value, f.value,
+                         f.origin);
+        } else {
+            assert_true(strlen(err.text) > 0);
+        }
+        shale_options_free(o);
+    }
+}
+
+static void test_typed_setters(void **state)
+{
+    (void)state;
+    shale_error err;
+    shale_options *o = shale_options_new();
+    assert_int_equal(shale_options_set_bool(o, "wal_enabled", false, &err), SHALE_OK);
+    assert_int_equal(shale_options_set_u64(o, "l0_sst_size_bytes", 12345, &err), SHALE_OK);
+    assert_int_equal(shale_options_set_duration_ms(o, "flush_interval", 1500, &err), SHALE_OK);
+    assert_string_equal(look_up(o, "wal_enabled").value, "false");
+    assert_string_equal(look_up(o, "l0_sst_size_bytes").value, "12345");
+    assert_string_equal(look_up(o, "flush_interval").value, "1s+500ms");
+    assert_int_equal(shale_options_set_u64(o, "flush_interval", 5, &err),
+                     SHALE_INVALID); /* five what? */
+    assert_int_equal(shale_options_set_store(o, "local_fsync", "off", &err), SHALE_OK);
+    assert_int_equal(shale_options_set_store(o, "local_fsyn", "off", &err), SHALE_INVALID);
+    assert_int_equal(shale_options_set_store(o, "latency_ms", "x", &err), SHALE_INVALID);
+    shale_options_free(o);
+}
+
+static void test_files_of_each_kind(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        const char *text;
+        shale_code want;
+    } files[] = {
+        {"a.json",
+         "{\"flush_interval\":\"7ms\",\"compactor_options\":{\"poll_interval\":\"2s\"},\"l0_max_"
+         "ssts\":9}",
+         SHALE_OK},
+        {"a.toml",
+         "flush_interval = \"7ms\"\nl0_max_ssts = 9\n[compactor_options]\npoll_interval = \"2s\"\n",
+         SHALE_OK},
+        {"a.yaml", "flush_interval: 7ms\nl0_max_ssts: 9\ncompactor_options:\n  poll_interval: 2s\n",
+         SHALE_OK},
+        {"a.yml", "flush_interval: 7ms\nl0_max_ssts: 9\ncompactor_options:\n  poll_interval: 2\n",
+         SHALE_OK}, /* bare: seconds */
+        {"a.txt", "flush_interval: 7ms\n", SHALE_INVALID},
+        {"b.json", "{\"flush_intervall\":\"7ms\"}", SHALE_INVALID},
+        {"c.json", "{", SHALE_INVALID},
+    };
+    char folder[] = "/tmp/shale-api-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        char path[128];
+        shale_error err = {0};
+        shale_options *o = shale_options_new();
+        (void)snprintf(path, sizeof path, "%s/%s", folder, files[i].name);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_true(fputs(files[i].text, f) >= 0);
+        assert_int_equal(fclose(f), 0);
+        shale_code rc = shale_options_load_file(o, path, &err);
+        if (rc != files[i].want)
+            fail_msg("%s: %s %s", files[i].name, shale_code_name(rc), err.text);
+        if (rc == SHALE_OK) {
+            assert_string_equal(look_up(o, "flush_interval").value, "7ms");
+            assert_string_equal(look_up(o, "flush_interval").origin, path);
+            assert_string_equal(look_up(o, "compactor_options.poll_interval").value, "2s");
+            assert_string_equal(look_up(o, "l0_max_ssts").value, "9");
+        } else {
+            assert_non_null(strstr(err.text, files[i].name));
+        }
+        shale_options_free(o);
+        assert_int_equal(unlink(path), 0);
+    }
+    shale_error err;
+    shale_options *o = shale_options_new();
+    assert_int_equal(shale_options_load_file(o, "/nonexistent/x.json", &err), SHALE_NOT_FOUND);
+    shale_options_free(o);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static shale_db *open_memory(const shale_options *o)
+{
+    shale_db *db = NULL;
+    shale_error err;
+    if (shale_db_open(&db, "memory:", o, &err) != SHALE_OK)
+        fail_msg("open: %s", err.text);
+    return db;
+}
+
+static void check_value(shale_db *db, const char *key, const char *want)
+{
+    shale_error err = {0};
+    shale_pinned p = {0};
+    char copy[8];
+    size_t len = 0;
+    shale_code rc = shale_db_get(&p, db, shale_str(key), NULL, &err);
+    if (want == NULL) {
+        assert_int_equal(rc, SHALE_NOT_FOUND);
+        assert_string_equal(err.text, "");
+        return;
+    }
+    assert_int_equal(rc, SHALE_OK);
+    assert_int_equal(p.value.len, strlen(want));
+    assert_memory_equal(p.value.data, want, p.value.len);
+    assert_int_equal(shale_db_get_into(db, shale_str(key), copy, sizeof copy, &len, NULL, &err),
+                     SHALE_OK);
+    assert_int_equal(len, strlen(want));
+    assert_memory_equal(copy, want, len < sizeof copy ? len : sizeof copy);
+    shale_pinned_release(&p);
+    shale_pinned_release(&p); /* twice is fine */
+}
+
+static void test_rows_go_through_unchanged(void **state)
+{
+    (void)state;
+    shale_error err;
+    shale_db *db = open_memory(NULL);
+    shale_batch *batch = shale_batch_new();
+    shale_write_result result = {0};
+    shale_write_options how;
+    shale_write_options_init(&how, sizeof how);
+    how.result = &result;
+    assert_int_equal(shale_db_put(db, SHALE_STR("a"), SHALE_STR("one"), &how, &err), SHALE_OK);
+    assert_int_equal(result.seq, 1);
+    assert_true(result.create_ts > 0);
+    assert_int_equal(shale_db_write(db, batch, NULL, &err), SHALE_INVALID); /* empty */
+    shale_batch_put(batch, SHALE_STR("b"), SHALE_STR(""));
+    shale_batch_put_ttl(batch, SHALE_STR("c"), SHALE_STR("far longer than the copy"),
+                        SHALE_TTL_AT_MS, INT64_C(4102444800000));
+    shale_batch_delete(batch, SHALE_STR("a"));
+    assert_int_equal(shale_batch_count(batch), 3);
+    assert_int_equal(shale_db_write(db, batch, &how, &err), SHALE_OK);
+    assert_int_equal(result.seq, 2);
+    check_value(db, "a", NULL);
+    check_value(db, "b", "");
+    check_value(db, "c", "far longer than the copy");
+    shale_pinned p = {0};
+    assert_int_equal(shale_db_get(&p, db, SHALE_STR("c"), NULL, &err), SHALE_OK);
+    assert_true(p.has_expire_ts);
+    assert_int_equal(p.expire_ts, INT64_C(4102444800000));
+    shale_pinned_release(&p);
+    shale_batch_free(batch);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
+static void test_scans_and_seeks(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        shale_range range;
+        bool reverse;
+        uint64_t rows_max;
+        const char *want;
+    } cases[] = {
+        {"all", {{0}, {0}, SHALE_UNBOUNDED, SHALE_UNBOUNDED, {0}}, false, 0, "a1 a2 b1 b2 c1 "},
+        {"reverse", {{0}, {0}, SHALE_UNBOUNDED, SHALE_UNBOUNDED, {0}}, true, 0, "c1 b2 b1 a2 a1 "},
+        {"prefix", {{0}, {0}, SHALE_UNBOUNDED, SHALE_UNBOUNDED, {"b", 1}}, false, 0, "b1 b2 "},
+        {"between",
+         {{"a2", 2}, {"b2", 2}, SHALE_INCLUDED, SHALE_EXCLUDED, {0}},
+         false,
+         0,
+         "a2 b1 "},
+        {"excluded from, included to",
+         {{"a2", 2}, {"b2", 2}, SHALE_EXCLUDED, SHALE_INCLUDED, {0}},
+         false,
+         0,
+         "b1 b2 "},
+        {"limit", {{0}, {0}, SHALE_UNBOUNDED, SHALE_UNBOUNDED, {0}}, false, 2, "a1 a2 "},
+    };
+    static const char *const keys[] = {"a1", "a2", "b1", "b2", "c1"};
+    shale_error err;
+    shale_db *db = open_memory(NULL);
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(shale_db_put(db, shale_str(keys[i]), SHALE_STR("v"), NULL, &err),
+                         SHALE_OK);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char got[64] = "";
+        shale_iter *it = NULL;
+        shale_row row;
+        shale_scan_options how;
+        shale_scan_options_init(&how, sizeof how);
+        how.reverse = cases[i].reverse;
+        how.rows_max = cases[i].rows_max;
+        assert_int_equal(shale_db_scan(&it, db, cases[i].range, &how, &err), SHALE_OK);
+        while (shale_iter_next(&row, it, &err) == SHALE_OK)
+            (void)snprintf(got + strlen(got), sizeof got - strlen(got), "%.*s ", (int)row.key.len,
+                           (const char *)row.key.data);
+        if (strcmp(got, cases[i].want) != 0)
+            fail_msg("%s: %s, want %s", cases[i].name, got, cases[i].want);
+        shale_iter_close(it);
+    }
+    shale_iter *it = NULL;
+    shale_row row;
+    assert_int_equal(shale_db_scan(&it, db, shale_range_all(), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_iter_seek(it, SHALE_STR("b"), &err), SHALE_OK);
+    assert_int_equal(shale_iter_next(&row, it, &err), SHALE_OK);
+    assert_memory_equal(row.key.data, "b1", 2);
+    assert_true(row.has_create_ts);
+    shale_iter_close(it);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
+/* Keeps the longer of the two. */
+static shale_code longest(void *ctx, shale_slice key, const shale_slice *existing,
+                          shale_slice operand, void (*emit)(void *emit_ctx, shale_slice result),
+                          void *emit_ctx)
+{
+    (void)key;
+    ++*(unsigned *)ctx;
+    emit(emit_ctx, existing != NULL && existing->len >= operand.len ? *existing : operand);
+    return SHALE_OK;
+}
+
+static void test_merge_operators_of_the_user_and_built_in(void **state)
+{
+    (void)state;
+    unsigned calls = 0;
+    shale_error err;
+    shale_options *o = shale_options_new();
+    shale_options_set_merge_operator(o, longest, &calls);
+    shale_db *db = open_memory(o);
+    shale_options_free(o); /* the database keeps what it needs */
+    assert_int_equal(shale_db_merge(db, SHALE_STR("k"), SHALE_STR("aaa"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_merge(db, SHALE_STR("k"), SHALE_STR("b"), NULL, &err), SHALE_OK);
+    check_value(db, "k", "aaa");
+    assert_true(calls > 0);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+    o = shale_options_new();
+    assert_int_equal(shale_options_set(o, "merge_operator", "concat", &err), SHALE_OK);
+    db = open_memory(o);
+    shale_options_free(o);
+    assert_int_equal(shale_db_merge(db, SHALE_STR("k"), SHALE_STR("ab"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_merge(db, SHALE_STR("k"), SHALE_STR("c"), NULL, &err), SHALE_OK);
+    check_value(db, "k", "abc");
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+    db = open_memory(NULL);
+    assert_int_equal(shale_db_merge(db, SHALE_STR("k"), SHALE_STR("c"), NULL, &err), SHALE_INVALID);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
+static void test_a_reader_reads_and_does_not_write(void **state)
+{
+    (void)state;
+    static const char url[] = "memory://?name=test_api_reader";
+    shale_error err;
+    shale_db *writer = NULL;
+    shale_db *reader = NULL;
+    assert_int_equal(shale_db_open_reader(&reader, url, NULL, NULL, &err), SHALE_NOT_FOUND);
+    assert_int_equal(shale_db_open(&writer, url, NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_put(writer, SHALE_STR("k"), SHALE_STR("v"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_open_reader(&reader, url, NULL, NULL, &err), SHALE_OK);
+    check_value(reader, "k", "v");
+    assert_int_equal(shale_db_put(reader, SHALE_STR("k"), SHALE_STR("v"), NULL, &err),
+                     SHALE_INVALID);
+    assert_int_equal(shale_db_put(writer, SHALE_STR("k2"), SHALE_STR("v2"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_refresh(reader, &err), SHALE_OK);
+    check_value(reader, "k2", "v2");
+    shale_store_counts n = {.struct_size = sizeof n};
+    shale_db_store_counts(reader, &n);
+    assert_int_equal(n.put, 0);
+    assert_true(n.get > 0);
+    assert_int_equal(shale_db_close(reader, &err), SHALE_OK);
+    shale_db *second = NULL;
+    assert_int_equal(shale_db_open(&second, url, NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_put(writer, SHALE_STR("k3"), SHALE_STR("v3"), NULL, &err),
+                     SHALE_FENCED);
+    assert_int_equal(shale_db_close(writer, &err), SHALE_OK); /* after fencing nothing is flushed */
+    check_value(second, "k2", "v2");
+    assert_int_equal(shale_db_close(second, &err), SHALE_OK);
+}
+
+static void test_metrics_and_admin_are_text(void **state)
+{
+    (void)state;
+    static const char url[] = "memory://?name=test_api_admin";
+    shale_error err;
+    shale_db *db = NULL;
+    char *text = NULL;
+    assert_int_equal(shale_db_open(&db, url, NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err), SHALE_OK);
+    text = shale_db_metrics_json(db);
+    assert_non_null(strstr(text, "slatedb.db.l0_sst_count"));
+    shale_text_free(text);
+    text = shale_db_metrics_prometheus(db);
+    assert_non_null(strstr(text, "\nslatedb_db_l0_sst_count 1\n"));
+    shale_text_free(text);
+    assert_int_equal(shale_admin_stat(&text, url, NULL, &err), SHALE_OK);
+    assert_non_null(strstr(text, "\"rows_put\":1,"));
+    shale_text_free(text);
+    assert_int_equal(shale_admin_manifest(&text, url, NULL, 0, &err), SHALE_OK);
+    shale_text_free(text);
+    assert_int_equal(shale_admin_manifests(&text, url, NULL, &err), SHALE_OK);
+    assert_non_null(strstr(text, "{\"id\":1,"));
+    shale_text_free(text);
+    assert_int_equal(shale_admin_sst(&text, url, NULL, "no ulid", false, &err), SHALE_INVALID);
+    assert_int_equal(shale_admin_wal(&text, url, NULL, 0, &err), SHALE_OK);
+    shale_text_free(text);
+    assert_int_equal(shale_admin_manifest(&text, "memory:", NULL, 0, &err), SHALE_NOT_FOUND);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
+static bool count_object(void *ctx, const shale_object *object)
+{
+    ++*(unsigned *)ctx;
+    return object->key != NULL;
+}
+
+static void test_raw_objects(void **state)
+{
+    (void)state;
+    shale_error err;
+    shale_store *s = NULL;
+    shale_object object = {0};
+    void *data = NULL;
+    size_t len = 0;
+    unsigned count = 0;
+    assert_int_equal(shale_store_open(&s, "memory:", NULL, &err), SHALE_OK);
+    assert_int_equal(shale_store_put(s, "a/b", SHALE_STR("body"), true, &err), SHALE_OK);
+    assert_int_equal(shale_store_put(s, "a/b", SHALE_STR("body"), true, &err),
+                     SHALE_ALREADY_EXISTS);
+    assert_int_equal(shale_store_copy(s, "a/b", "ab", &err), SHALE_OK);
+    assert_int_equal(shale_store_head(s, "ab", &object, &err), SHALE_OK);
+    assert_int_equal(object.size, 4);
+    assert_int_equal(shale_store_get(s, "ab", &data, &len, &err), SHALE_OK);
+    assert_int_equal(len, 4);
+    assert_memory_equal(data, "body", 4);
+    shale_store_body_free(data);
+    assert_int_equal(shale_store_list(s, NULL, count_object, &count, &err), SHALE_OK);
+    assert_int_equal(count, 2);
+    assert_int_equal(shale_store_delete(s, "ab", &err), SHALE_OK);
+    assert_int_equal(shale_store_get(s, "ab", &data, &len, &err), SHALE_NOT_FOUND);
+    shale_store_counts n = {.struct_size = sizeof n};
+    shale_store_counts_get(s, &n);
+    assert_int_equal(n.put, 2);
+    assert_true(n.cost_usd > 0);
+    shale_store_close(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_of_the_table_are_those_of_the_engine),
+        cmocka_unit_test(test_settings_take_what_they_should),
+        cmocka_unit_test(test_typed_setters),
+        cmocka_unit_test(test_files_of_each_kind),
+        cmocka_unit_test(test_rows_go_through_unchanged),
+        cmocka_unit_test(test_scans_and_seeks),
+        cmocka_unit_test(test_merge_operators_of_the_user_and_built_in),
+        cmocka_unit_test(test_a_reader_reads_and_does_not_write),
+        cmocka_unit_test(test_metrics_and_admin_are_text),
+        cmocka_unit_test(test_raw_objects),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
