@@ -9,9 +9,22 @@
 
 /* ---- parsing */
 
+/* jansson tells of most failed allocations as a syntax error or without any code, so we remember them ourselves: the task's
+ * slot points to `was_nomem` when one failed since it was cleared. */
+#define NOMEM_SLOT ENV_TLS_SPARE_1
+static const char was_nomem[] = "out of memory";
+
+static void *alloc_noting_failure(size_t size)
+{
+    void *p = env_alloc(size);
+    if (p == NULL)
+        env_tls_set(NOMEM_SLOT, (void *)(uintptr_t)was_nomem, NULL);
+    return p;
+}
+
 void shl_json_setup(uint64_t hash_seed)
 {
-    json_set_alloc_funcs(env_alloc, env_free);
+    json_set_alloc_funcs(alloc_noting_failure, env_free);
     /* Without it jansson would ask the system for chance. */
     json_object_seed(hash_seed != 0 ? (size_t)hash_seed : 1);
 }
@@ -45,14 +58,17 @@ shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
     if (is_too_deep(text))
         return shl_fail(err, SHALE_INVALID, "JSON: nested deeper than %d", SHL_JSON_DEPTH_MAX);
     json_error_t why;
+    env_tls_set(NOMEM_SLOT, NULL, NULL);
     const char *bytes = text.data != NULL ? (const char *)text.data : "";
     json_t *root = json_loadb(bytes, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+    if (env_tls_get(NOMEM_SLOT) != NULL) { /* even with a root: the lexer drops bytes that it has no room for */
+        json_decref(root);
+        return shl_nomem(err);
+    }
     if (root != NULL) {
         *out = root;
         return SHALE_OK;
     }
-    if (json_error_code(&why) == json_error_out_of_memory)
-        return shl_nomem(err);
     return shl_fail(err, SHALE_INVALID, "JSON: line %d column %d: %s", why.line, why.column,
                     why.text);
 }
