@@ -463,8 +463,9 @@ static void test_wait_with_if_is_found_by_some_seed(void **state)
 
 struct sleeper {
     uint64_t wait_ms;
-    uint64_t *log;
-    unsigned *logged;
+    struct env_mutex *mu;
+    uint64_t *log;    /* [mu] */
+    unsigned *logged; /* [mu] */
 };
 
 static void sleep_and_log(void *arg)
@@ -480,7 +481,9 @@ static void sleep_and_log(void *arg)
     CHECK(env_now_mono_ns() >= deadline);
     CHECK(!env_cond_wait_until(&never, &mu, deadline)); /* it is over already */
     env_mutex_unlock(&mu);
+    env_mutex_lock(s->mu);
     s->log[(*s->logged)++] = s->wait_ms;
+    env_mutex_unlock(s->mu);
     env_cond_deinit(&never);
     env_mutex_deinit(&mu);
 }
@@ -493,14 +496,18 @@ static void sleepers_main(void *arg)
     struct env_task *tasks[5];
     uint64_t log[5];
     unsigned logged = 0;
+    struct env_mutex mu;
+    env_mutex_init(&mu);
     for (int i = 0; i < 5; i++) {
-        sleepers[i] = (struct sleeper){.wait_ms = waits_ms[i], .log = log, .logged = &logged};
+        sleepers[i] =
+            (struct sleeper){.wait_ms = waits_ms[i], .mu = &mu, .log = log, .logged = &logged};
         CHECK(env_task_spawn(&tasks[i], "sleeper", sleep_and_log, &sleepers[i]) == SHALE_OK);
     }
     for (int i = 0; i < 5; i++)
         env_task_join(tasks[i]);
     for (unsigned i = 0; i < 5; i++)
         CHECK(log[i] == 10 * (i + 1));
+    env_mutex_deinit(&mu);
 }
 
 static void test_timed_waits_end_in_order_of_their_deadlines(void **state)
@@ -598,9 +605,18 @@ static void test_slots_of_ended_tasks_are_used_again(void **state)
 struct shared {
     struct env_mutex mu; /* of group 0: outlives the processes */
     struct env_cond changed;
-    int low, high; /* [mu] always equal when unlocked */
-    unsigned rounds;
+    int low, high;   /* [mu] always equal when unlocked */
+    unsigned rounds; /* [mu] */
 };
+
+static unsigned shared_rounds(struct shared *s)
+{
+    env_mutex_lock(&s->mu);
+    CHECK(s->low == s->high);
+    unsigned rounds = s->rounds;
+    env_mutex_unlock(&s->mu);
+    return rounds;
+}
 
 static void use_shared(void *arg)
 {
@@ -650,20 +666,18 @@ static void kill_main(void *arg)
     sim_group_kill(a); /* again: nothing */
 
     uint64_t live = sim_alloc_live(b);
-    unsigned rounds = s.rounds;
+    unsigned rounds = shared_rounds(&s);
     env_sleep_ns(5 * ENV_NS_PER_MS);
-    CHECK(sim_alloc_live(b) > live && s.rounds > rounds); /* b goes on */
+    CHECK(sim_alloc_live(b) > live && shared_rounds(&s) > rounds); /* b goes on */
 
     sim_group_pause(b);
     env_sleep_ns(ENV_NS_PER_MS); /* holders of the lock come out */
-    env_mutex_lock(&s.mu);       /* a paused process does not hold the store up */
-    rounds = s.rounds;
-    env_mutex_unlock(&s.mu);
+    rounds = shared_rounds(&s);  /* a paused process does not hold the store up */
     env_sleep_ns(50 * ENV_NS_PER_MS);
-    CHECK(s.rounds == rounds && s.low == s.high);
+    CHECK(shared_rounds(&s) == rounds);
     sim_group_resume(b);
     env_sleep_ns(5 * ENV_NS_PER_MS);
-    CHECK(s.rounds > rounds);
+    CHECK(shared_rounds(&s) > rounds);
 
     sim_group_pause(b);
     sim_group_kill(b); /* a paused one too */
@@ -1048,7 +1062,7 @@ static void fill(char *buf, size_t size, char c)
 
 static void loss_main(void *arg)
 {
-    enum { BIG = 4000 };
+    enum { BIG = 3000 };
     struct losses *l = arg;
     char old[BIG], new[BIG], got[BIG + 1], name[8];
     fill(old, BIG, 'o');
@@ -1236,8 +1250,8 @@ static void test_short_write_leaves_a_prefix(void **state)
 }
 
 struct flock_count {
-    int inside;
-    int rounds;
+    atomic_int inside;
+    atomic_int rounds;
 };
 
 static void flock_process(void *arg)

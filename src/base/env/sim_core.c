@@ -166,6 +166,7 @@ void env_die(const char *what)
     (void)fprintf(stderr, "shale: %s\n", what);
     report();
     (void)fflush(stderr);
+    TSAN_IGNORE_END();
     _exit(EXIT_SIM_FAILED); /* not exit: its handlers would run on a task's stack */
 }
 

@@ -127,6 +127,7 @@ static void finish_kill(sim_group g)
             kill_task(t);
     }
     settle_survivors(g);
+    TSAN(__tsan_acquire(group)); /* and what its tasks did that ended before */
     sim_mem_free_group(g);
     sim_fs_close_group(g);
     TSAN(__tsan_release(group));
