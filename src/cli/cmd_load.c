@@ -24,6 +24,7 @@ struct load {
     uint64_t deletes; /* of them */
     uint64_t bytes;   /* read */
     uint64_t line;    /* number of the line being parsed, from 1 */
+    bool broken;      /* a write failed: nothing more can be made durable */
     const char *name; /* of the input, for messages */
     struct json_row_parser parser;
     struct cli_progress progress;
@@ -41,8 +42,10 @@ static int write_batch(struct load *l)
         return CLI_YES;
     shale_write_options_init(&how, sizeof how);
     how.await_durable = false; /* one flush at the end makes all of it durable */
-    if (shale_db_write(l->db, l->batch, &how, &l->c->err) != SHALE_OK)
+    if (shale_db_write(l->db, l->batch, &how, &l->c->err) != SHALE_OK) {
+        l->broken = true;
         return cli_fail(l->c, l->c->args.positional[0]);
+    }
     l->rows += l->batch_rows;
     l->batch_rows = 0;
     l->batch_bytes = 0;
@@ -144,12 +147,12 @@ static void tell(struct load *l, uint64_t start_ns)
 static int make_durable(struct load *l, int code)
 {
     int stop = os_stop_code();
+    if (l->broken)
+        return code;
     if (stop != 0)
         cli_note(l->c, "stopping: making %" PRIu64 " rows durable; Ctrl-C again drops them",
                  l->rows + l->batch_rows);
-    int last = l->c->err.code == SHALE_OK || code != CLI_FAILED || l->batch_rows > 0
-                   ? write_batch(l)
-                   : CLI_YES;
+    int last = write_batch(l);
     if (last == CLI_YES && l->rows > 0 &&
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
         last = cli_fail(l->c, l->c->args.positional[0]);
