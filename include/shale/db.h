@@ -33,7 +33,7 @@ SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char 
 
 /* Flushes everything (writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and
  * pinned values must have been closed and released. After fencing or a failure it flushes nothing and returns OK. */
-SHALE_API SHALE_MUST shale_code shale_db_close(shale_db *db, shale_error *err);
+SHALE_API shale_code shale_db_close(shale_db *db, shale_error *err); /* not SHALE_MUST: after a failure nobody asks */
 
 /* ---- writing */
 typedef enum shale_ttl_kind { SHALE_TTL_DEFAULT = 0, SHALE_TTL_NEVER = 1, SHALE_TTL_AFTER_MS = 2, SHALE_TTL_AT_MS = 3 } shale_ttl_kind;
