@@ -1,8 +1,8 @@
 /* Rows of one SST in either direction, cut to a key range. performance.md 5.
  *
  * Neighbouring blocks come with one request, the window, into one buffer that is used again; a block that is neither compressed
- * nor transformed is read where it lies in the window. Version 2 blocks are walked forward by code of their own, 3 times as
- * fast as the iterator, which does all the rest: version 1, backward, and finding where to start. */
+ * nor transformed is read where it lies in the window. Version 2 blocks are walked forward by code of their own, without a call
+ * per entry; the iterator does the rest: version 1, backward, and finding where to start. */
 #include "lsm/sst_internal.h"
 
 #include "base/assert.h"
