@@ -93,8 +93,8 @@ shale_code file_upload_part(struct shl_store *s, struct shl_upload *base, uint32
     struct file_upload *u = (struct file_upload *)base;
     size_t len = shl_parts_bytes(parts, count);
     uint8_t *bytes = NULL;
-    bool in_file;
-    uint64_t offset;
+    bool in_file = false;
+    uint64_t offset = 0;
     shale_code rc = plan_part(u, index, len, &in_file, &offset, err);
     if (rc == SHALE_OK && in_file)
         rc = file_stage_write(&u->st, parts, count, offset, err);

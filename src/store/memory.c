@@ -466,7 +466,7 @@ static shale_code mem_upload_complete(struct shl_store *s, struct shl_upload *ba
 {
     static const struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
     struct mem_upload *u = (struct mem_upload *)base;
-    struct mem_blob *all;
+    struct mem_blob *all = NULL;
     shale_code rc;
     SHL_TRY(gather(u, &all, err));
     SHL_TRY(publish(mem_of(s), object_new(u->key, all, NULL), &how, out, err));
@@ -522,7 +522,7 @@ static shale_code mem_new(struct mem_store **out, const char *name, shale_error 
 
 shale_code shl_store_memory_new(struct shl_store **out, shale_error *err)
 {
-    struct mem_store *m;
+    struct mem_store *m = NULL;
     shale_code rc = mem_new(&m, "memory:", err);
     if (rc == SHALE_OK)
         *out = &m->base;
@@ -573,6 +573,7 @@ static shale_code named_new(struct mem_store **out, const char *name, shale_erro
     if (copy == NULL)
         SHL_TRY(shl_nomem(err));
     SHL_TRY(mem_new(&m, (const char *)url.data, err));
+    SHL_ASSERT(m != NULL);
     m->registered = copy;
     copy = NULL;
     *out = m;

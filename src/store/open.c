@@ -8,6 +8,7 @@
 #include "store/memory.h"
 #include "store/path.h"
 #include "store/wrap_prefix.h"
+#include <errno.h>
 #include <stdio.h>
 
 /* ---- options */
@@ -261,23 +262,28 @@ static shale_code absolute(const char *path, char **out, shale_error *err)
 {
     char *cwd = NULL;
     char *full = NULL;
+    int e = 0;
     if (path[0] == '/') {
         full = env_strdup(path);
-    } else if (env_getcwd(&cwd) != 0) {
-        return shl_fail(err, SHALE_UNAVAILABLE,
-                        "cannot tell the current folder, which \"%s\" is below", path);
     } else {
-        full = shl_path_join(cwd, path);
+        e = env_getcwd(&cwd);
+        full = e == 0 ? shl_path_join(cwd, path) : NULL;
         env_free(cwd);
     }
+    if (e != 0 && e != ENOMEM)
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "cannot tell the current folder, which \"%s\" is below", path);
     if (full == NULL)
         return shl_nomem(err);
     /* "a/.." is not "." if a is a link: the system knows. For a folder that is not there yet the text must do. */
-    char *real;
-    if (has_dotdot(full) && env_realpath(full, &real) == 0) {
+    char *real = NULL;
+    e = has_dotdot(full) ? env_realpath(full, &real) : ENOENT;
+    if (e == 0 || e == ENOMEM) {
         env_free(full);
         full = real;
     }
+    if (full == NULL)
+        return shl_nomem(err);
     normalize(full);
     *out = full;
     return SHALE_OK;
@@ -340,8 +346,10 @@ static shale_code split_database(const char *folder, const struct shl_store_conf
             SHL_TRY(shl_nomem(err));
     }
     rest = below(folder, root);
-    if (rest == NULL)
-        SHL_TRY(shl_fail(err, SHALE_INVALID, "%s is not below the root %s", folder, root));
+    if (rest == NULL) {
+        rc = shl_fail(err, SHALE_INVALID, "%s is not below the root %s", folder, root);
+        goto out;
+    }
     if (rest[0] == '\0')
         SHL_TRY(bad_url(err, url, "a database needs a folder of its own", "file:///srv/db"));
     SHL_TRY(shl_path_parse(rest, &path, err));
