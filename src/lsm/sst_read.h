@@ -21,6 +21,7 @@ struct shl_cache_counts {
 };
 /* limit 0: nothing is kept. The epoch is borrowed and outlives the cache. */
 SHL_MUST shale_code shl_cache_new(uint64_t limit_bytes, struct shl_epoch *epoch, struct shl_cache **out, shale_error *err);
+/* After all handles that use it; pinned blocks may outlive it. NULL is fine. */
 void shl_cache_free(struct shl_cache *c);
 void shl_cache_count(const struct shl_cache *c, struct shl_cache_counts *out);
 
