@@ -7,6 +7,15 @@
 
 /* ---------------------------------------------------------------- the store of a process */
 
+/* Held while the bucket works, so that a process is never killed half way through the server's own work (a kill waits until the victim owns
+ * no lock of others). */
+static struct env_mutex wire;
+
+void world_init(void)
+{
+    env_mutex_init(&wire);
+}
+
 struct world_store {
     struct shl_store base;
     struct shl_store *bucket;
@@ -73,9 +82,11 @@ static shale_code do_put(struct shl_store *s, const char *key, const struct shl_
                          shale_error *err)
 {
     /* The object belongs to the bucket, not to the process that may die. */
+    env_mutex_lock(&wire);
     sim_group before = sim_group_push(0);
     shale_code rc = shl_store_put(self(s)->bucket, key, parts, count, how, out, err);
     sim_group_pop(before);
+    env_mutex_unlock(&wire);
     return rc;
 }
 
@@ -91,7 +102,10 @@ static shale_code ws_put(struct shl_store *s, const char *key, const struct shl_
 static shale_code do_get(struct shl_store *s, const char *key, const struct shl_get *how,
                          struct shl_buf *body, struct shl_object *out, shale_error *err)
 {
-    return shl_store_get(self(s)->bucket, key, how, body, out, err);
+    env_mutex_lock(&wire);
+    shale_code rc = shl_store_get(self(s)->bucket, key, how, body, out, err);
+    env_mutex_unlock(&wire);
+    return rc;
 }
 
 static shale_code ws_get(struct shl_store *s, const char *key, const struct shl_get *how,
@@ -113,11 +127,28 @@ static shale_code ws_get(struct shl_store *s, const char *key, const struct shl_
     return rc;
 }
 
+static shale_code do_get_ranges(struct shl_store *s, const char *key,
+                                const struct shl_get_range *ranges, size_t count, shale_error *err)
+{
+    env_mutex_lock(&wire);
+    shale_code rc = shl_store_get_ranges(self(s)->bucket, key, ranges, count, err);
+    env_mutex_unlock(&wire);
+    return rc;
+}
+
+static shale_code do_list(struct shl_store *s, const struct shl_list_options *how,
+                          struct shl_list *out, shale_error *err)
+{
+    env_mutex_lock(&wire);
+    shale_code rc = shl_store_list(self(s)->bucket, how, out, err);
+    env_mutex_unlock(&wire);
+    return rc;
+}
+
 static shale_code ws_get_ranges(struct shl_store *s, const char *key,
                                 const struct shl_get_range *ranges, size_t count, shale_error *err)
 {
-    WORLD_CALL(s, "get_ranges", key, false,
-               shl_store_get_ranges(self(s)->bucket, key, ranges, count, err));
+    WORLD_CALL(s, "get_ranges", key, false, do_get_ranges(s, key, ranges, count, err));
 }
 
 static shale_code ws_head(struct shl_store *s, const char *key, struct shl_object *out,
@@ -134,15 +165,17 @@ static shale_code ws_list(struct shl_store *s, const struct shl_list_options *ho
         sim_group_kill_self();
     if (cut != CUT_NONE)
         return lost(err, "list", how->prefix);
-    return shl_store_list(self(s)->bucket, how, out, err);
+    return do_list(s, how, out, err);
 }
 
 static shale_code do_delete(struct shl_store *s, const char *const *keys, size_t count,
                             shale_error *err)
 {
+    env_mutex_lock(&wire);
     sim_group before = sim_group_push(0);
     shale_code rc = shl_store_delete_many(self(s)->bucket, keys, count, err);
     sim_group_pop(before);
+    env_mutex_unlock(&wire);
     return rc;
 }
 

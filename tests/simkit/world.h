@@ -27,6 +27,8 @@ struct world_faults {
     bool fired;
 };
 
+/* Before each run. */
+void world_init(void);
 /* A view of `bucket` (borrowed) for one process; faults are read at every call and may be changed. */
 shale_code world_store_new(struct shl_store *bucket, struct world_faults *faults,
                            struct shl_store **out, shale_error *err);
@@ -48,6 +50,7 @@ struct world_op {
 struct world_history {
     struct world_op ops[WORLD_OPS_MAX];
     unsigned count;
+    uint64_t checked_seq; /* what the last check found committed */
 };
 
 void world_key(unsigned number, char out[24]);
