@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,8 +10,10 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* A signal handler can reach nothing else: the one mutable global of the program. */
+/* A signal handler can reach nothing else: the only mutable globals of the program. A byte in the pipe wakes os_read, so that
+ * no signal is lost between the look at stop_code and the wait for input. */
 static volatile sig_atomic_t stop_code;
+static int wake_pipe[2] = {-1, -1};
 
 bool os_is_terminal(int fd)
 {
@@ -46,9 +49,18 @@ int os_write(int fd, const void *data, size_t len)
     return 0;
 }
 
+/* Until there is input or a signal asked to stop. */
+static void wait_readable(int fd)
+{
+    struct pollfd both[2] = {{.fd = fd, .events = POLLIN}, {.fd = wake_pipe[0], .events = POLLIN}};
+    if (wake_pipe[0] >= 0)
+        (void)poll(both, 2, -1); /* whatever it answers, the caller looks */
+}
+
 int os_read(int fd, void *dst, size_t cap, size_t *out_len)
 {
     for (;;) {
+        wait_readable(fd);
         if (stop_code != 0)
             return EINTR;
         ssize_t n = read(fd, dst, cap);
@@ -85,11 +97,17 @@ static void stop_safely(int sig)
     if (stop_code != 0)
         leave_now(sig);
     stop_code = sig == SIGTERM ? 143 : 130;
+    int saved = errno;
+    ssize_t ignored = write(wake_pipe[1], "", 1);
+    (void)ignored;
+    errno = saved;
 }
 
 void os_signals(enum os_stop_mode mode)
 {
     struct sigaction action;
+    if (mode == OS_STOP_SAFELY && wake_pipe[0] < 0 && pipe(wake_pipe) != 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* signals still interrupt a read that has begun */
     memset(&action, 0, sizeof action);
     action.sa_handler = mode == OS_STOP_NOW ? leave_now : stop_safely;
     sigemptyset(&action.sa_mask);
