@@ -390,6 +390,7 @@ static uint64_t run_one(const struct scenario *sc, uint64_t seed, enum sim_backe
     memset(&history, 0, sizeof history);
     memset(&zombie, 0, sizeof zombie);
     scene = (struct scene){.history = &history, .zombie = &zombie};
+    world_init();
     if (shl_store_memory_new(&scene.bucket, &err) != SHALE_OK)
         abort();
     struct sim_options o = {
