@@ -404,7 +404,7 @@ static shale_code read_jobs(struct shl_fb_vector tables, struct shl_compactions 
         if (rc != SHALE_OK)
             return rc;
     }
-    /* SlateDB keeps them in a map and writes them in order, but would read any order. */
+    /* SlateDB writes them in order; nothing depends on it when they are read. */
     if (c->jobs.count > 1)
         qsort(c->jobs.items, c->jobs.count, sizeof *c->jobs.items, compare_jobs);
     for (size_t i = 1; i < c->jobs.count; i++)
