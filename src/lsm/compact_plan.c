@@ -40,36 +40,40 @@ static uint32_t next_run_id(const struct shl_manifest *m)
     return next;
 }
 
-static bool plan_l0(const struct shl_manifest *m, const struct shl_tree *t,
-                    const struct shl_lsm_settings *s, struct shl_compact_plan *p)
+static bool plan_l0(const struct shl_manifest *m, const struct shl_segment *segment,
+                    const struct shl_tree *t, const struct shl_lsm_settings *s,
+                    struct shl_compact_plan *out)
 {
     size_t n = t->l0.count < s->max_compaction_sources ? t->l0.count : s->max_compaction_sources;
+    size_t first = t->l0.count - n;
     if (t->l0.count < s->min_compaction_sources)
         return false;
-    p->l0_first = t->l0.count - n;
-    p->l0_count = n;
     /* Back-pressure: a group of runs that is full already is compacted before it gets another member. */
-    uint64_t result = views_bytes(&t->l0.items[p->l0_first], n);
+    uint64_t result = views_bytes(&t->l0.items[first], n);
     if (group_len(t, 0, s->include_size_threshold, result) >= s->max_compaction_sources)
         return false;
-    p->destination = next_run_id(m);
-    p->drop_tombstones = t->runs.count == 0;
+    *out = (struct shl_compact_plan){.segment = segment,
+                                     .l0_first = first,
+                                     .l0_count = n,
+                                     .destination = next_run_id(m),
+                                     .drop_tombstones = t->runs.count == 0};
     return true;
 }
 
-static bool plan_runs(const struct shl_tree *t, const struct shl_lsm_settings *s,
-                      struct shl_compact_plan *p)
+static bool plan_runs(const struct shl_segment *segment, const struct shl_tree *t,
+                      const struct shl_lsm_settings *s, struct shl_compact_plan *out)
 {
     for (size_t first = 0; first < t->runs.count; first++) {
         size_t n = group_len(t, first, s->include_size_threshold, UINT64_MAX);
         if (n < s->min_compaction_sources)
             continue;
-        size_t drop = n > s->max_compaction_sources ? n - s->max_compaction_sources
-                                                    : 0; /* the newest ones wait */
-        p->run_first = first + drop;
-        p->run_count = n - drop;
-        p->destination = t->runs.items[first + n - 1].id;
-        p->drop_tombstones = first + n == t->runs.count;
+        /* The newest ones wait if the group is too large. */
+        size_t drop = n > s->max_compaction_sources ? n - s->max_compaction_sources : 0;
+        *out = (struct shl_compact_plan){.segment = segment,
+                                         .run_first = first + drop,
+                                         .run_count = n - drop,
+                                         .destination = t->runs.items[first + n - 1].id,
+                                         .drop_tombstones = first + n == t->runs.count};
         return true;
     }
     return false;
@@ -79,21 +83,19 @@ bool shl_compact_plan_next(const struct shl_manifest *m, const struct shl_lsm_se
                            struct shl_compact_plan *out)
 {
     /* The tree with the most L0 SSTs first: it is the one that makes writers wait. */
-    size_t trees = 1 + m->segments.count, best = SIZE_MAX;
-    struct shl_compact_plan best_plan = {0};
+    size_t trees = 1 + m->segments.count, best = 0;
+    bool found = false;
     for (size_t i = 0; i < trees; i++) {
         const struct shl_segment *segment = i == 0 ? NULL : &m->segments.items[i - 1];
         const struct shl_tree *t = segment == NULL ? &m->root : &segment->tree;
-        struct shl_compact_plan p = {.segment = segment};
-        if (best != SIZE_MAX && t->l0.count <= best)
+        struct shl_compact_plan p;
+        if (found && t->l0.count <= best)
             continue;
-        if (plan_l0(m, t, s, &p) || plan_runs(t, s, &p)) {
+        if (plan_l0(m, segment, t, s, &p) || plan_runs(segment, t, s, &p)) {
             best = t->l0.count;
-            best_plan = p;
+            *out = p;
+            found = true;
         }
     }
-    if (best == SIZE_MAX)
-        return false;
-    *out = best_plan;
-    return true;
+    return found;
 }
