@@ -105,6 +105,15 @@ static ZSTD_DCtx *ready_zstd_decoder(void)
     return c == NULL ? NULL : c->zstd_decoder;
 }
 
+static void drop_zstd_decoder(void)
+{
+    struct codec_contexts *c = contexts_of_task();
+    if (c == NULL)
+        return;
+    ZSTD_freeDCtx(c->zstd_decoder);
+    c->zstd_decoder = NULL;
+}
+
 static void *ready_lz4_state(void)
 {
     struct codec_contexts *c = contexts_of_task();
@@ -448,10 +457,8 @@ static shale_code zstd_decode(struct shl_slice in, size_t raw_max, struct shl_bu
     size_t raw_len;
     if (!zstd_is_plain(in, &raw_len)) {
         shale_code rc = zstd_decode_stream(decoder, in, raw_max, out, err);
-        if (ZSTD_sizeof_DCtx(decoder) > ZSTD_KEEP_BYTES_MAX) {
-            ZSTD_freeDCtx(decoder);
-            contexts_of_task()->zstd_decoder = NULL;
-        }
+        if (ZSTD_sizeof_DCtx(decoder) > ZSTD_KEEP_BYTES_MAX)
+            drop_zstd_decoder();
         return rc;
     }
     if (raw_len > raw_max)
