@@ -127,6 +127,14 @@ static int read_rows(struct load *l, int fd)
     return code;
 }
 
+/* What closing would write is written before the requests are counted. */
+static int settle(struct load *l)
+{
+    if (l->rows > 0 && shale_db_flush(l->db, SHALE_FLUSH_MEMTABLE, &l->c->err) != SHALE_OK)
+        return cli_fail(l->c, l->c->args.positional[0]);
+    return CLI_YES;
+}
+
 static void tell(struct load *l, uint64_t start_ns)
 {
     char rows[OUT_UNIT_BYTES];
@@ -192,6 +200,8 @@ int cmd_load(struct cli *c)
         goto out;
     cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
     code = make_durable(&l, read_rows(&l, fd));
+    if (code == CLI_YES)
+        code = settle(&l);
     cli_progress_end(&l.progress);
     if (code == CLI_YES)
         tell(&l, start_ns);
