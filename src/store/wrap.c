@@ -2,19 +2,13 @@
 
 #include "base/assert.h"
 #include "base/env/env.h"
-#include "base/str.h"
 
 shale_code shl_wrap_init(struct shl_wrap *w, struct shl_store *inner,
-                         const struct shl_store_ops *ops, const char *kind, shale_error *err)
+                         const struct shl_store_ops *ops, shale_error *err)
 {
-    struct shl_buf name = {0};
-    shale_code rc;
-    SHL_TRY(shl_str_printf(&name, err, "%s(%s)", kind, inner->name));
-    SHL_TRY(shl_str_terminate(&name, err));
-    SHL_TRY(shl_store_init(&w->base, ops, inner->caps, (const char *)name.data, err));
-    w->inner = shl_store_ref(inner);
-out:
-    shl_buf_free(&name);
+    shale_code rc = shl_store_init(&w->base, ops, inner->caps, inner->name, err);
+    if (rc == SHALE_OK)
+        w->inner = shl_store_ref(inner);
     return rc;
 }
 

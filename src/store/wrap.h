@@ -15,10 +15,10 @@ static inline struct shl_store *shl_wrap_inner(struct shl_store *s)
     return ((struct shl_wrap *)s)->inner;
 }
 
-/* Fills the head: name "kind(inner's name)", the inner store's caps, a reference to it. Errors: NOMEM. */
+/* Fills the head: the inner store's name (messages name the bucket, not what lies before it) and caps, and a reference to
+ * it. Errors: NOMEM. */
 SHL_MUST shale_code shl_wrap_init(struct shl_wrap *w, struct shl_store *inner,
-                                  const struct shl_store_ops *ops, const char *kind,
-                                  shale_error *err);
+                                  const struct shl_store_ops *ops, shale_error *err);
 void shl_wrap_deinit(struct shl_wrap *w);
 
 /* First member of a wrapper's upload. A wrapper must have its own, because an upload belongs to the store that made it. */

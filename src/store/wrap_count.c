@@ -93,7 +93,7 @@ shale_code shl_store_count_new(struct shl_store **out, struct shl_store *inner, 
     static const struct shl_hooks hooks = {
         .begin = count_begin, .end = count_end, .deinit = count_deinit};
     struct shl_hooked *h;
-    shale_code rc = shl_hooked_new(sizeof(struct count_store), inner, &hooks, "count", &h, err);
+    shale_code rc = shl_hooked_new(sizeof(struct count_store), inner, &hooks, &h, err);
     if (rc == SHALE_OK)
         *out = &h->wrap.base;
     return rc;

@@ -128,7 +128,7 @@ shale_code shl_store_fault_new(struct shl_store **out, struct shl_store *inner, 
     static const struct shl_hooks hooks = {
         .begin = fault_begin, .end = fault_end, .deinit = fault_deinit};
     struct shl_hooked *h;
-    shale_code rc = shl_hooked_new(sizeof(struct fault_store), inner, &hooks, "fault", &h, err);
+    shale_code rc = shl_hooked_new(sizeof(struct fault_store), inner, &hooks, &h, err);
     if (rc != SHALE_OK)
         return rc;
     struct fault_store *f = (struct fault_store *)h;

@@ -197,14 +197,14 @@ static const struct shl_store_ops hook_ops = {
 };
 
 shale_code shl_hooked_new(size_t bytes, struct shl_store *inner, const struct shl_hooks *hooks,
-                          const char *kind, struct shl_hooked **out, shale_error *err)
+                          struct shl_hooked **out, shale_error *err)
 {
     SHL_ASSERT(bytes >= sizeof(struct shl_hooked));
     struct shl_hooked *h = env_calloc(1, bytes);
     if (h == NULL)
         return shl_nomem(err);
     h->hooks = hooks;
-    shale_code rc = shl_wrap_init(&h->wrap, inner, &hook_ops, kind, err);
+    shale_code rc = shl_wrap_init(&h->wrap, inner, &hook_ops, err);
     if (rc == SHALE_OK)
         *out = h;
     else

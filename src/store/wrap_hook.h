@@ -39,7 +39,7 @@ struct shl_hooked {
 
 /* A zeroed struct of `bytes` bytes that begins with a shl_hooked, wrapped around `inner` (a reference is taken). Errors: NOMEM. */
 SHL_MUST shale_code shl_hooked_new(size_t bytes, struct shl_store *inner,
-                                   const struct shl_hooks *hooks, const char *kind,
-                                   struct shl_hooked **out, shale_error *err);
+                                   const struct shl_hooks *hooks, struct shl_hooked **out,
+                                   shale_error *err);
 
 #endif

@@ -80,7 +80,7 @@ shale_code shl_store_latency_new(struct shl_store **out, struct shl_store *inner
         SHL_ASSERT(options->kinds[i].p50_ns <= options->kinds[i].p99_ns);
     }
     struct shl_hooked *h;
-    shale_code rc = shl_hooked_new(sizeof(struct latency_store), inner, &hooks, "latency", &h, err);
+    shale_code rc = shl_hooked_new(sizeof(struct latency_store), inner, &hooks, &h, err);
     if (rc != SHALE_OK)
         return rc;
     ((struct latency_store *)h)->options = *options;

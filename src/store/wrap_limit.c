@@ -87,7 +87,7 @@ shale_code shl_store_limit_new(struct shl_store **out, struct shl_store *inner,
     static const struct shl_hooks hooks = {
         .begin = limit_begin, .end = limit_end, .deinit = limit_deinit};
     struct shl_hooked *h;
-    shale_code rc = shl_hooked_new(sizeof(struct limit_store), inner, &hooks, "limit", &h, err);
+    shale_code rc = shl_hooked_new(sizeof(struct limit_store), inner, &hooks, &h, err);
     if (rc != SHALE_OK)
         return rc;
     struct limit_store *l = (struct limit_store *)h;

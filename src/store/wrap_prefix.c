@@ -160,7 +160,7 @@ shale_code shl_store_prefix_new(struct shl_store **out, struct shl_store *inner,
     p->prefix = env_strdup(prefix);
     if (p->prefix == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(shl_wrap_init(&p->wrap, inner, &prefix_ops, prefix, err));
+    SHL_TRY(shl_wrap_init(&p->wrap, inner, &prefix_ops, err));
     *out = &p->wrap.base;
     p = NULL;
 out:

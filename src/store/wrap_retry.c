@@ -389,7 +389,7 @@ shale_code shl_store_retry_new(struct shl_store **out, struct shl_store *inner,
     struct retry_store *r = env_calloc(1, sizeof *r);
     if (r == NULL)
         return shl_nomem(err);
-    shale_code rc = shl_wrap_init(&r->wrap, inner, &retry_ops, "retry", err);
+    shale_code rc = shl_wrap_init(&r->wrap, inner, &retry_ops, err);
     if (rc != SHALE_OK) {
         env_free(r);
         return rc;
