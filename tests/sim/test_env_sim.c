@@ -551,12 +551,12 @@ static void count_dtor(void *value)
 
 static void carry(void *arg)
 {
-    CHECK(env_tls_get(ENV_TLS_SPARE_1) == NULL);
-    env_tls_set(ENV_TLS_SPARE_1, arg, count_dtor);
+    CHECK(env_tls_get(ENV_TLS_JSON) == NULL);
+    env_tls_set(ENV_TLS_JSON, arg, count_dtor);
     errno = (int)env_task_index() + 100;
     for (int i = 0; i < 10; i++) {
         env_yield();
-        CHECK(env_tls_get(ENV_TLS_SPARE_1) == arg);
+        CHECK(env_tls_get(ENV_TLS_JSON) == arg);
         CHECK(errno == (int)env_task_index() + 100);
     }
 }

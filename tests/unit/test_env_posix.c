@@ -202,11 +202,11 @@ static void count_dtor(void *value)
 static void set_tls(void *arg)
 {
     (void)arg;
-    assert_null(env_tls_get(ENV_TLS_SPARE_1));
+    assert_null(env_tls_get(ENV_TLS_JSON));
     void *mine = env_alloc(8);
-    env_tls_set(ENV_TLS_SPARE_1, mine, count_dtor);
-    env_tls_set(ENV_TLS_SPARE_2, &dtor_calls, NULL);
-    assert_ptr_equal(env_tls_get(ENV_TLS_SPARE_1), mine);
+    env_tls_set(ENV_TLS_JSON, mine, count_dtor);
+    env_tls_set(ENV_TLS_CODEC, &dtor_calls, NULL);
+    assert_ptr_equal(env_tls_get(ENV_TLS_JSON), mine);
 }
 
 static void test_tls_is_each_tasks_own_and_destroyed_at_its_end(void **state)
@@ -219,7 +219,7 @@ static void test_tls_is_each_tasks_own_and_destroyed_at_its_end(void **state)
         env_task_join(task);
         assert_int_equal(atomic_load(&dtor_calls), i);
     }
-    assert_null(env_tls_get(ENV_TLS_SPARE_1));
+    assert_null(env_tls_get(ENV_TLS_JSON));
 }
 
 struct indexes {

@@ -11,7 +11,7 @@
 
 /* jansson tells of most failed allocations as a syntax error or without any code, so we remember them ourselves: the task's
  * slot points to `was_nomem` when one failed since it was cleared. */
-#define NOMEM_SLOT ENV_TLS_SPARE_1
+#define NOMEM_SLOT ENV_TLS_JSON
 static const char was_nomem[] = "out of memory";
 
 static void *alloc_noting_failure(size_t size)

@@ -8,7 +8,7 @@
 #define SHL_JSON_DEPTH_MAX 64
 
 /* Gives jansson our allocator and a seed for its hash tables (0 is taken as 1), process-wide. Call before anything else here, once, while no
- * other task uses jansson. A task's slot ENV_TLS_SPARE_1 is ours from then on. */
+ * other task uses jansson. A task's slot ENV_TLS_JSON is ours from then on. */
 void shl_json_setup(uint64_t hash_seed);
 
 /* Any JSON value (RFC 8259; \u0000 and duplicate keys are refused). *out is owned: json_decref. Errors: INVALID with line and column;

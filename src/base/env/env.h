@@ -53,8 +53,7 @@ bool env_backoff(unsigned *n);
 /* One pointer per task and slot. `dtor`, if not NULL, is called with the pointer when the task ends. */
 enum env_tls_slot {
     ENV_TLS_CODEC,   /* base/codec/compress: reused codec contexts */
-    ENV_TLS_SPARE_1,
-    ENV_TLS_SPARE_2,
+    ENV_TLS_JSON,    /* base/codec/json: an allocation of jansson failed in this task */
     ENV_TLS_SLOTS
 };
 void *env_tls_get(enum env_tls_slot slot);
