@@ -45,8 +45,8 @@ struct world {
     struct shl_epoch *epoch;
     _Atomic(struct holder *) current;
     _Atomic uint32_t done;
-    bool pauses;     /* readers sleep at times: else a starved writer would never be done */
-    uint64_t checks; /* the simulation runs one task at a time */
+    bool pauses; /* readers sleep at times: else a starved writer would never be done */
+    _Atomic uint64_t checks;
 };
 
 static struct shl_slice make_key(const struct world *w, uint64_t n, uint8_t out[KEY_BYTES])
@@ -123,7 +123,7 @@ static void check_get(struct world *w, const struct holder *h)
     uint64_t k = sim_rand_below(w->scenario->keys);
     const struct shl_mem_entry *e = shl_memtable_get(h->table, make_key(w, k, text), max_seq);
     SHL_ASSERT((e == NULL ? 0 : e->seq) == newest_seq(w, k, max_seq));
-    w->checks++;
+    (void)env_fetch_add(&w->checks, 1);
 }
 
 /* All keys that were committed when the scan began, once each and in order. */
@@ -153,7 +153,7 @@ static void check_scan(struct world *w, const struct holder *h, bool backward)
             shl_memtable_iter_next(&it);
     }
     SHL_ASSERT(met == known);
-    w->checks++;
+    (void)env_fetch_add(&w->checks, 1);
 }
 
 static void reader_main(void *arg)
