@@ -520,8 +520,8 @@ static void random_rows(struct list *l)
                                   .create = (int64_t)below(100) + 1};
             snprintf(v->key, sizeof v->key, "k%u", k);
             if (v->kind != 'd') {
-                snprintf(v->value, sizeof v->value, below(8) == 0 ? "" : "<%llu>",
-                         (unsigned long long)v->seq);
+                if (below(8) != 0)
+                    snprintf(v->value, sizeof v->value, "<%llu>", (unsigned long long)v->seq);
                 v->expire = below(3) == 0 ? 10 * (1 + (int64_t)below(3)) : 0;
             }
         }
