@@ -564,26 +564,13 @@ static shale_code claim(struct job *j, shale_error *err)
 static shale_code commit(struct job *j, shale_error *err)
 {
     struct shl_lsm *db = j->db;
-    struct shl_levels *levels = NULL;
     shl_manifest_turn_begin(db);
     shale_code rc = shl_lsm_update_manifest(db, edit_checkpoint, j, err);
     if (rc == SHALE_OK)
         rc = shl_lsm_update_manifest(db, edit_commit, j, err);
     bool committed = rc == SHALE_OK;
     while (committed) {
-        rc = shl_lsm_build_levels(db, &levels, err);
-        env_mutex_lock(&db->mu);
-        if (rc == SHALE_OK)
-            rc = shl_lsm_install_locked(
-                db, ((struct shl_version *)env_load_relaxed(&db->version))->active, levels, 0, NULL,
-                err);
-        shl_levels_unref(levels);
-        levels = NULL;
-        if (rc == SHALE_OK) {
-            env_cond_broadcast(&db->flush_cond);
-            env_cond_broadcast(&db->progress_cond);
-        }
-        env_mutex_unlock(&db->mu);
+        rc = shl_lsm_show_manifest(db, err);
         if (rc != SHALE_NOMEM || must_stop(db))
             break;
         env_sleep_ns(
@@ -630,9 +617,14 @@ static shale_code run_job(struct job *j, const struct shl_levels *levels, shale_
 static shale_code compact_once(struct shl_lsm *db, bool *did, shale_error *err)
 {
     struct shl_compact_plan plan;
-    struct shl_version *v = shl_lsm_version(db);
     struct job j = {.db = db};
-    shale_code rc = SHALE_OK;
+    /* A plan from an old tree would be refused for ever. */
+    shl_manifest_turn_begin(db);
+    shale_code rc = shl_lsm_show_manifest(db, err);
+    shl_manifest_turn_end(db);
+    if (rc != SHALE_OK)
+        return rc;
+    struct shl_version *v = shl_lsm_version(db);
     *did = shl_compact_plan_next(v->levels->manifest, &db->settings, &plan);
     if (*did) {
         SHL_TRY(make_job(&j, v->levels->manifest, &plan, err));

@@ -8,6 +8,8 @@
 #include <inttypes.h>
 
 #define PART_BYTES (8 * 1024 * 1024)
+/* Closing comes to an end, whether memory and store come back or not. */
+#define CLOSING_TRIES_MAX 10
 
 /* ---------------------------------------------------------------- building the SSTs of one table */
 
@@ -22,7 +24,7 @@ struct build {
 
 static struct shl_ulid output_id(struct build *b)
 {
-    struct shl_ulid first = b->frozen->ids.items[0];
+    struct shl_ulid first = b->frozen->id;
     if (b->opened == 0)
         return first;
     /* Further segments: ids of the same time, so that a later table's are never older. */
@@ -180,38 +182,45 @@ static struct shl_frozen *next_upload_locked(struct shl_lsm *db)
     return NULL;
 }
 
-/* Something that another try may cure. */
-static bool is_transient(shale_code rc)
+/* Whether what failed with rc is tried again. An open handle tries for ever: the rows stay readable. One that closes gives up at once where the
+ * WAL has the rows and only the store fails, else after some tries. */
+static bool again_locked(const struct shl_lsm *db, shale_code rc, unsigned *closing_tries)
 {
-    return rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT || rc == SHALE_NOMEM;
+    bool memory = rc == SHALE_NOMEM;
+    if (env_load_relaxed(&db->closed) != SHALE_OK ||
+        (!memory && rc != SHALE_UNAVAILABLE && rc != SHALE_TIMEOUT))
+        return false;
+    if (!db->stopping)
+        return true;
+    if (!memory && db->settings.wal_enabled)
+        return false;
+    return ++*closing_tries < CLOSING_TRIES_MAX;
 }
 
-/* Uploads until it works; gives up when the handle is closed, or at once while it closes if the WAL has the rows. */
+/* The pause before another try; news for the uploaders end it early. */
+static void pause_locked(struct shl_lsm *db)
+{
+    uint64_t ns = shl_min_u64(db->settings.manifest_poll_interval_ns, ENV_NS_PER_SEC);
+    (void)env_cond_wait_until(&db->flush_cond, &db->mu, env_now_mono_ns() + ns);
+}
+
+/* Uploads until it works, or the handle is closed. */
 static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
 {
     shale_error err = {0};
     shale_code rc;
-    uint64_t pause = shl_min_u64(db->settings.manifest_poll_interval_ns, ENV_NS_PER_SEC);
+    unsigned closing_tries = 0;
     uint64_t barrier = db->settings.wal_enabled ? f->last_seq : env_load_relaxed(&db->durable_seq);
     f->state = SHL_FROZEN_UPLOADING;
     db->l0_in_flight++;
-    if (f->ids.count == 0) {
-        struct shl_ulid id = shl_lsm_next_ulid_locked(db);
-        if (!shl_array_push(&f->ids, id)) {
-            f->state = SHL_FROZEN_WAITING;
-            db->l0_in_flight--;
-            (void)env_cond_wait_until(&db->flush_cond, &db->mu, env_now_mono_ns() + pause);
-            return;
-        }
-    }
+    f->id = shl_lsm_next_ulid_locked(db);
     for (;;) {
         env_mutex_unlock(&db->mu);
         rc = build_l0(db, f, barrier, &err);
         env_mutex_lock(&db->mu);
-        if (rc == SHALE_OK || !is_transient(rc) || env_load_relaxed(&db->closed) != SHALE_OK ||
-            (db->stopping && db->settings.wal_enabled))
+        if (rc == SHALE_OK || !again_locked(db, rc, &closing_tries))
             break;
-        (void)env_cond_wait_until(&db->flush_cond, &db->mu, env_now_mono_ns() + pause);
+        pause_locked(db);
     }
     if (rc == SHALE_OK)
         f->state = SHL_FROZEN_UPLOADED;
@@ -342,7 +351,7 @@ static void publish_locked(struct shl_lsm *db, size_t count)
     struct shl_levels *levels = NULL;
     shale_error err = {0};
     shale_code rc;
-    uint64_t pause = shl_min_u64(db->settings.manifest_poll_interval_ns, ENV_NS_PER_SEC);
+    unsigned closing_tries = 0;
     bool written = false;
     db->publishing = true;
     env_mutex_unlock(&db->mu);
@@ -357,11 +366,9 @@ static void publish_locked(struct shl_lsm *db, size_t count)
             rc = retire_locked(db, count, levels, &err);
         shl_levels_unref(levels);
         levels = NULL;
-        if (rc == SHALE_OK || !is_transient(rc) || env_load_relaxed(&db->closed) != SHALE_OK)
+        if (rc == SHALE_OK || !again_locked(db, rc, &closing_tries))
             break;
-        if (db->stopping && db->settings.wal_enabled && rc != SHALE_NOMEM)
-            break;
-        (void)env_cond_wait_until(&db->flush_cond, &db->mu, env_now_mono_ns() + pause);
+        pause_locked(db);
         env_mutex_unlock(&db->mu);
     }
     if (rc != SHALE_OK)

@@ -53,7 +53,7 @@ struct shl_frozen {
     struct shl_seq_tracker tracker;       /* owned */
     enum shl_frozen_state state;          /* [mu] */
     SHL_ARRAY(struct shl_new_l0) outputs; /* written by its uploader; read after UPLOADED */
-    SHL_ARRAY(struct shl_ulid) ids; /* SST ids allocated at dispatch, one per touched segment */
+    struct shl_ulid id;                   /* of the first SST, made at dispatch */
 };
 
 struct shl_lsm {
@@ -178,6 +178,10 @@ SHL_MUST shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edi
 /* Levels of db->manifest; shares handles with the current version. With the turn. */
 SHL_MUST shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels **out,
                                          shale_error *err);
+
+/* Shows readers db->manifest, if they do not have it yet: an update that failed may have learned of what others wrote, or of its own
+ * write whose answer was lost. With the turn. */
+SHL_MUST shale_code shl_lsm_show_manifest(struct shl_lsm *db, shale_error *err);
 
 /* ---- db_write.c */
 SHL_MUST shale_code shl_commit_log_reserve(struct shl_commit_log *log, size_t rows,

@@ -189,3 +189,26 @@ shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels **out, sha
         shl_version_unref(v);
     return rc;
 }
+
+shale_code shl_lsm_show_manifest(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_levels *levels = NULL;
+    struct shl_version *v = shl_lsm_version(db);
+    bool is_shown = v->levels->manifest_id == db->manifests.id;
+    shl_version_unref(v);
+    if (is_shown)
+        return SHALE_OK;
+    shale_code rc = shl_lsm_build_levels(db, &levels, err);
+    if (rc != SHALE_OK)
+        return rc;
+    env_mutex_lock(&db->mu);
+    v = env_load_relaxed(&db->version);
+    rc = shl_lsm_install_locked(db, v->active, levels, 0, NULL, err);
+    if (rc == SHALE_OK) {
+        env_cond_broadcast(&db->flush_cond);
+        env_cond_broadcast(&db->progress_cond);
+    }
+    env_mutex_unlock(&db->mu);
+    shl_levels_unref(levels);
+    return rc;
+}

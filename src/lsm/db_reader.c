@@ -130,8 +130,11 @@ static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error 
     env_mutex_lock(&db->refresh_mu);
     before = env_load_relaxed(&db->committed_seq);
     rc = shl_lsm_refresh_manifest(db, changed, err);
+    /* Not only after a change: what was loaded before may have failed to become the version. */
+    bool shown = ((struct shl_version *)env_load_relaxed(&db->version))->levels->manifest_id ==
+                 db->manifests.id;
     if (rc == SHALE_OK)
-        rc = *changed ? shl_lsm_reader_install(db, err) : follow_wal(db, err);
+        rc = shown ? follow_wal(db, err) : shl_lsm_reader_install(db, err);
     *changed = *changed || env_load_relaxed(&db->committed_seq) != before;
     env_mutex_unlock(&db->refresh_mu);
     return rc;
@@ -142,23 +145,10 @@ static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error 
 /* What others did to the manifest: a compactor took L0s, or a newer writer our place. */
 static shale_code refresh_writer(struct shl_lsm *db, bool *changed, shale_error *err)
 {
-    struct shl_levels *levels = NULL;
     shl_manifest_turn_begin(db);
     shale_code rc = shl_lsm_refresh_manifest(db, changed, err);
-    if (rc == SHALE_OK && *changed) {
-        rc = shl_lsm_build_levels(db, &levels, err);
-        env_mutex_lock(&db->mu);
-        if (rc == SHALE_OK)
-            rc = shl_lsm_install_locked(
-                db, ((struct shl_version *)env_load_relaxed(&db->version))->active, levels, 0, NULL,
-                err);
-        if (rc == SHALE_OK) {
-            env_cond_broadcast(&db->flush_cond);
-            env_cond_broadcast(&db->progress_cond);
-        }
-        env_mutex_unlock(&db->mu);
-        shl_levels_unref(levels);
-    }
+    if (rc == SHALE_OK)
+        rc = shl_lsm_show_manifest(db, err);
     shl_manifest_turn_end(db);
     return rc;
 }

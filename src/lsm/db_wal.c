@@ -9,6 +9,8 @@
 #define WAL_BLOCK_BYTES 65535
 #define TOKENS_MAX      600 /* saved ticks of flush_interval, for early PUTs where a PUT costs money */
 #define PREFETCH_AHEAD  12
+#define NOMEM_TRIES_MAX 100
+#define NOMEM_PAUSE_NS  (10 * ENV_NS_PER_MS)
 
 /* ---------------------------------------------------------------- when */
 
@@ -105,14 +107,11 @@ static shale_code encode(struct shl_lsm *db, const struct shl_log_chunk *chunks,
     return rc;
 }
 
-static shale_code put_wal(struct shl_lsm *db, uint64_t id, const struct shl_sst_writer *w,
+static shale_code put_wal(struct shl_lsm *db, const char *key, const struct shl_sst_writer *w,
                           shale_error *err)
 {
     const struct shl_slice *pieces;
     size_t count;
-    char *key = shl_name_wal(&db->paths, id);
-    if (key == NULL)
-        return shl_nomem(err);
     shl_sst_writer_bytes(w, &pieces, &count);
     ENV_POINT("wal before put");
     shale_code rc = shl_store_put(db->wal_store, key, pieces, count,
@@ -121,19 +120,22 @@ static shale_code put_wal(struct shl_lsm *db, uint64_t id, const struct shl_sst_
     if (rc == SHALE_ALREADY_EXISTS)
         rc = shl_fail(err, SHALE_FENCED, "another process opened \"%s\" as writer: it wrote %s",
                       db->paths.r1, key);
-    env_free(key);
     return rc;
 }
 
-/* Out of memory is waited out: what was committed must not be lost because of it. Gives up when the handle closes. */
-static shale_code encode_patiently(struct shl_lsm *db, const struct shl_log_chunk *chunks,
+/* Key and bytes of the next object. A short lack of memory is waited out: what was committed must not be lost because of it. *key and *w are the
+ * caller's to free, on failure too. */
+static shale_code encode_patiently(struct shl_lsm *db, uint64_t id,
+                                   const struct shl_log_chunk *chunks, char **key,
                                    struct shl_sst_writer **w, shale_error *err)
 {
-    for (unsigned tries = 0;; tries++) {
-        shale_code rc = encode(db, chunks, w, err);
-        if (rc != SHALE_NOMEM || tries >= 100)
+    for (unsigned tries = 1;; tries++) {
+        if (*key == NULL)
+            *key = shl_name_wal(&db->paths, id);
+        shale_code rc = *key != NULL ? encode(db, chunks, w, err) : shl_nomem(err);
+        if (rc != SHALE_NOMEM || tries >= NOMEM_TRIES_MAX)
             return rc;
-        env_sleep_ns(10 * ENV_NS_PER_MS);
+        env_sleep_ns(NOMEM_PAUSE_NS);
     }
 }
 
@@ -143,15 +145,17 @@ static void write_one_locked(struct shl_lsm *db)
     size_t rows, bytes;
     shale_error err = {0};
     struct shl_sst_writer *w = NULL;
+    char *key = NULL;
     uint64_t id = db->last_wal_id + 1, last_seq = db->last_seq;
     struct shl_log_chunk *chunks = shl_commit_log_take(&db->commit_log, &rows, &bytes);
     db->wal_in_flight = true;
     wal_started_locked(db);
     env_mutex_unlock(&db->mu);
 
-    shale_code rc = encode_patiently(db, chunks, &w, &err);
+    shale_code rc = encode_patiently(db, id, chunks, &key, &w, &err);
     if (rc == SHALE_OK)
-        rc = put_wal(db, id, w, &err);
+        rc = put_wal(db, key, w, &err);
+    env_free(key);
     shl_sst_writer_free(w);
     shl_log_chunks_free(chunks);
 

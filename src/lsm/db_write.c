@@ -75,7 +75,6 @@ void shl_frozen_free(struct shl_frozen *f)
         shl_sst_desc_unref(f->outputs.items[i].desc);
     }
     shl_array_free(&f->outputs);
-    shl_array_free(&f->ids);
     env_free(f);
 }
 
