@@ -72,6 +72,14 @@ static bool tree_is_empty(const struct shl_tree *t)
     return t->l0.count == 0 && t->runs.count == 0;
 }
 
+/* The writer does it, and nobody else: in a merge, and when it writes what its own compactor left. */
+static void remove_empty_segments(struct shl_manifest *m)
+{
+    for (size_t i = m->segments.count; i-- > 0;)
+        if (tree_is_empty(&m->segments.items[i].tree))
+            shl_manifest_remove_segment(m, i);
+}
+
 static shale_code copy_writer_fields(struct shl_manifest *to, const struct shl_manifest *ours,
                                      shale_error *err)
 {
@@ -101,9 +109,8 @@ static shale_code merge_writer(struct shl_manifest *stored, struct shl_manifest 
         struct shl_segment *mine = shl_manifest_segment(ours, shl_buf_view(&s->prefix));
         rc = merge_tree(&s->tree, mine != NULL ? &mine->tree : NULL, err);
     }
-    for (size_t i = stored->segments.count; rc == SHALE_OK && i-- > 0;)
-        if (tree_is_empty(&stored->segments.items[i].tree))
-            shl_manifest_remove_segment(stored, i);
+    if (rc == SHALE_OK)
+        remove_empty_segments(stored);
     if (rc == SHALE_OK)
         rc = copy_writer_fields(stored, ours, err);
     if (rc == SHALE_OK)
@@ -154,6 +161,8 @@ shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, v
         shale_code rc = shl_manifest_clone(db->manifest, &next, err);
         if (rc == SHALE_OK)
             rc = edit(db, next, arg, err);
+        if (rc == SHALE_OK)
+            remove_empty_segments(next);
         if (rc == SHALE_OK)
             rc = shl_manifest_encode(next, &body, err);
         if (rc == SHALE_OK)

@@ -125,6 +125,24 @@ out:
 
 /* ---------------------------------------------------------------- checks of what is stored */
 
+/* The extractor gives each stored prefix back. That is also why a write needs no test whether its segment and another one are prefixes of each
+ * other: our extractors never give a prefix and a longer one that begins with it, neither fixed lengths nor "up to the first /". */
+static shale_code check_segments(const struct shl_lsm *db, const struct shl_manifest *m,
+                                 shale_error *err)
+{
+    const struct shl_extractor *x = &db->settings.segment_extractor;
+    for (size_t i = 0; i < m->segments.count; i++) {
+        struct shl_slice prefix = shl_buf_view(&m->segments.items[i].prefix);
+        size_t len = 0;
+        if (!shl_extractor_prefix(x, prefix, &len) || len != prefix.len)
+            return shl_fail(err, SHALE_INVALID,
+                            "\"%s\" has a segment whose prefix of %zu bytes segment extractor %s "
+                            "does not give (%zu bytes)",
+                            db->paths.r1, prefix.len, x->name, len);
+    }
+    return SHALE_OK;
+}
+
 static shale_code check_extractor(const struct shl_lsm *db, const struct shl_manifest *m,
                                   shale_error *err)
 {
@@ -144,7 +162,7 @@ static shale_code check_extractor(const struct shl_lsm *db, const struct shl_man
         return shl_fail(err, SHALE_INVALID,
                         "\"%s\" was made with segment extractor %s: give it to open it for writing",
                         db->paths.r1, m->segment_extractor_name);
-    return SHALE_OK;
+    return given ? check_segments(db, m, err) : SHALE_OK;
 }
 
 static shale_code check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
@@ -200,14 +218,16 @@ static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
     return rc == SHALE_OK ? check_manifest(db, db->manifest, err) : rc;
 }
 
-/* The last WAL id of the unbroken row above the replay boundary. */
-static shale_code find_wal_end(struct shl_lsm *db, uint64_t *end, shale_error *err)
+/* The last WAL id of the unbroken row above the replay boundary. *none: there is not even the object of the boundary itself, which collectors keep. */
+static shale_code find_wal_end(struct shl_lsm *db, uint64_t *end, bool *none, shale_error *err)
 {
     shl_wal_ids ids = {0};
     uint64_t last = db->manifest->replay_after_wal_id;
-    shale_code rc = shl_wal_list(db->wal_store, &db->paths, last, &ids, err);
-    for (size_t i = 0; rc == SHALE_OK && i < ids.count && ids.items[i] == last + 1; i++)
-        last++;
+    shale_code rc = shl_wal_list(db->wal_store, &db->paths, last > 0 ? last - 1 : 0, &ids, err);
+    *none = ids.count == 0;
+    for (size_t i = 0; rc == SHALE_OK && i < ids.count; i++)
+        if (ids.items[i] == last + 1)
+            last++;
     shl_array_free(&ids);
     *end = last;
     return rc;
@@ -243,17 +263,46 @@ static shale_code put_fence(struct shl_lsm *db, uint64_t *candidate, shale_error
     }
 }
 
+/* Whether WAL objects must be there that are not. Only a clone that nobody opened yet has a boundary and no object. */
+static bool wal_is_missing(const struct shl_manifest *m, uint64_t end, bool none)
+{
+    bool has_ssts = m->root.l0.count + m->root.runs.count + m->segments.count > 0;
+    return end < m->wal_id_last_seen ||
+           (none && m->replay_after_wal_id > 0 && has_ssts && m->external_dbs.count == 0);
+}
+
+/* The same, before anything is written: who forgot that the WAL is in another store would lose rows. slatedb-behaviour 15. */
+static shale_code find_whole_wal(struct shl_lsm *db, uint64_t *end, shale_error *err)
+{
+    for (;;) {
+        bool changed, none;
+        shale_code rc = find_wal_end(db, end, &none, err);
+        if (rc != SHALE_OK || !wal_is_missing(db->manifest, *end, none))
+            return rc;
+        rc = shl_lsm_refresh_manifest(db, &changed, err); /* a writer at work may have moved on */
+        if (rc != SHALE_OK)
+            return rc;
+        if (!changed)
+            return shl_fail(err, SHALE_CORRUPTION,
+                            "%s/wal/%020" PRIu64
+                            ".sst: is missing, and the manifest knows of it (%" PRIu64
+                            " to %" PRIu64 "); is the WAL in another store?",
+                            db->paths.r2, *end + !none, db->manifest->replay_after_wal_id,
+                            db->manifest->wal_id_last_seen);
+    }
+}
+
 static shale_code take_over(struct shl_lsm *db, uint64_t *fence, shale_error *err)
 {
     uint64_t end, epoch;
-    bool changed;
+    bool changed, none;
     shale_code rc;
-    SHL_TRY(find_wal_end(db, &end, err));
+    SHL_TRY(find_whole_wal(db, &end, err));
     SHL_TRY(shl_lsm_update_manifest(db, edit_writer_epoch, &epoch, err));
     db->writer_epoch = epoch;
     ENV_POINT("open after epoch");
     if (end + 1 <= db->manifest->replay_after_wal_id)
-        SHL_TRY(find_wal_end(db, &end, err)); /* the old writer flushed in between */
+        SHL_TRY(find_wal_end(db, &end, &none, err)); /* the old writer flushed in between */
     *fence = end + 1;
     SHL_TRY(put_fence(db, fence, err));
     /* An even newer writer may have fenced, flushed, and let the collector delete the id that we then made. */
@@ -267,6 +316,7 @@ shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t
 {
     struct shl_wal_file f;
     uint64_t before = r->last_seq;
+    size_t rows = 0, bytes = 0;
     shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id,
                                       db->has_transformer ? &db->transformer : NULL, &f, err);
     if (rc != SHALE_OK)
@@ -276,16 +326,21 @@ shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t
                       "%s/wal/%020" PRIu64 ".sst: begins with seq %" PRIu64
                       ", but the objects before it go up to %" PRIu64,
                       db->paths.r2, id, f.rows[0].seq, before);
+    for (size_t i = 0; i < f.count; i++)
+        if (f.rows[i].seq > r->last_l0_seq) {
+            rows++;
+            bytes += f.rows[i].key.len + f.rows[i].value.len;
+        }
+    /* All room first: were the table left with a part of the object, its rows would be there twice after another try. */
+    if (rc == SHALE_OK && rows > 0)
+        rc = shl_memtable_reserve(r->table, rows, bytes, err);
     for (size_t i = 0; i < f.count && rc == SHALE_OK; i++) {
         const struct shl_row *row = &f.rows[i];
         r->last_seq = shl_max_u64(r->last_seq, row->seq);
         if (row->seq <= r->last_l0_seq)
             continue;
-        rc = shl_memtable_reserve(r->table, 1, row->key.len + row->value.len, err);
-        if (rc == SHALE_OK) {
-            (void)shl_memtable_add(r->table, row);
-            r->last_tick = shl_max_i64(r->last_tick, row->create_ts);
-        }
+        (void)shl_memtable_add(r->table, row);
+        r->last_tick = shl_max_i64(r->last_tick, row->create_ts);
     }
     shl_wal_file_deinit(&f);
     return rc;

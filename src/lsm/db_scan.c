@@ -17,13 +17,15 @@ struct shl_lsm_iter {
     uint64_t max_seq;
     struct bound from, to;
     bool reverse;
-    bool started;       /* the source was positioned */
-    bool advance;       /* the source still stands on the row that was returned */
-    bool has_key;       /* key is the last one that was decided */
-    bool returned;      /* ... and some row was returned: key is where a seek must not go behind */
-    uint64_t rows_left; /* UINT64_MAX: no limit */
+    bool started;            /* the source was positioned */
+    bool advance;            /* the source still stands on the row that was returned */
+    bool has_key;            /* key is the last one that was decided */
+    bool returned;           /* some row was returned: a seek must not go behind it */
+    bool key_is_last;        /* ... and key is its key; else last is */
+    uint64_t rows_left;      /* UINT64_MAX: no limit */
     struct shl_buf prefix;   /* owned: for filters; empty if the range is not a prefix */
     struct shl_buf key;      /* owned */
+    struct shl_buf last;     /* owned */
     struct shl_buf value;    /* owned: a folded or copied value */
     struct shl_buf operands; /* owned: values of merge rows of the current key */
     SHL_ARRAY(size_t) operand_lens;
@@ -163,6 +165,7 @@ void shl_lsm_iter_close(struct shl_lsm_iter *it)
     shl_buf_free(&it->to.key);
     shl_buf_free(&it->prefix);
     shl_buf_free(&it->key);
+    shl_buf_free(&it->last);
     shl_buf_free(&it->value);
     shl_buf_free(&it->operands);
     shl_array_free(&it->operand_lens);
@@ -236,6 +239,21 @@ static void forget_operands(struct shl_lsm_iter *it)
 
 /* ---------------------------------------------------------------- forward */
 
+/* The key that is decided now; that of the last row returned is kept aside. */
+static shale_code set_key(struct shl_lsm_iter *it, struct shl_slice key, shale_error *err)
+{
+    if (it->key_is_last) {
+        struct shl_buf swap = it->last;
+        it->last = it->key;
+        it->key = swap;
+        it->key_is_last = false;
+    }
+    it->has_key = false;
+    shale_code rc = shl_buf_set(&it->key, key, err);
+    it->has_key = rc == SHALE_OK;
+    return rc;
+}
+
 static bool same_key(const struct shl_lsm_iter *it, struct shl_slice key)
 {
     return it->has_key && shl_slice_eq(key, shl_buf_view(&it->key));
@@ -290,10 +308,9 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
         if (row->seq <= it->max_seq && !same_key(it, row->key) && !below_from(it, row->key)) {
             if (above_to(it, row->key))
                 return SHALE_DONE;
-            rc = shl_buf_set(&it->key, row->key, err);
+            rc = set_key(it, row->key, err);
             if (rc != SHALE_OK)
                 return rc;
-            it->has_key = true;
             if ((row->flags & SHL_ROW_MERGE) != 0)
                 return fold_forward(it, out, err);
             if ((row->flags & SHL_ROW_TOMBSTONE) == 0) {
@@ -374,10 +391,9 @@ static shale_code next_reverse(struct shl_lsm_iter *it, struct shl_row *out, sha
         }
         if (below_from(it, s->row.key))
             return SHALE_DONE;
-        rc = shl_buf_set(&it->key, s->row.key, err);
+        rc = set_key(it, s->row.key, err);
         if (rc != SHALE_OK)
             return rc;
-        it->has_key = true;
         rc = collect_reverse(it, out, &live, err);
         if (rc != SHALE_OK || live)
             return rc;
@@ -409,7 +425,7 @@ shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale
     if (rc == SHALE_OK)
         rc = it->reverse ? next_reverse(it, out, err) : next_forward(it, out, err);
     if (rc == SHALE_OK) {
-        it->returned = true;
+        it->returned = it->key_is_last = true;
         if (it->rows_left != UINT64_MAX)
             it->rows_left--;
     } else if (rc != SHALE_DONE) {
@@ -427,7 +443,7 @@ shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key, shal
     if (below_from(it, key) || above_to(it, key))
         return shl_fail(err, SHALE_INVALID, "seek: the key lies outside of the range of the scan");
     if (it->returned) {
-        int c = shl_slice_cmp(key, shl_buf_view(&it->key));
+        int c = shl_slice_cmp(key, shl_buf_view(it->key_is_last ? &it->key : &it->last));
         if (it->reverse ? c >= 0 : c <= 0)
             return shl_fail(err, SHALE_INVALID,
                             "seek: the key does not lie behind the last row that was returned");
