@@ -136,17 +136,16 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
                                  struct cli_problem *p)
 {
     const struct cli_option *o = cli_option_at(id);
-    const char *cmd = args->command->name;
     args->given[args->given_count++] = (struct cli_given){id, value};
     args->value[id] = value;
     if (o->type == CLI_CHOICE && !is_choice(o->choices, value))
-        return bad(p, NULL, "%s: --%s %s: what is that? %s", cmd, o->name, value, o->help);
+        return bad(p, NULL, "--%s %s: what is that? %s", o->name, value, o->help);
     if (o->type == CLI_NUMBER && !shl_parse_u64(shl_slice_str(value), &args->number[id]))
-        return bad(p, NULL, "%s: --%s %s: not a whole number", cmd, o->name, value);
+        return bad(p, NULL, "--%s %s: not a whole number", o->name, value);
     shale_error err;
     if (o->type == CLI_SIZE &&
         shl_parse_size(shl_slice_str(value), &args->number[id], &err) != SHALE_OK)
-        return bad(p, NULL, "%s: --%s: %s", cmd, o->name, err.text);
+        return bad(p, NULL, "--%s: %s", o->name, err.text);
     return CLI_PARSE_OK;
 }
 
@@ -170,12 +169,12 @@ static enum cli_parse unknown_option(const struct cli_args *args, struct shl_sli
     char hint[80];
     (void)snprintf(hint, sizeof hint, "shale %s --help", cmd);
     if (near != NULL)
-        return bad(p, hint, "%s: unknown option --%.*s: did you mean --%s ?", cmd,
+        return bad(p, hint, "unknown option --%.*s: did you mean --%s ?",
                    (int)shl_min_size(name.len, 60), (const char *)name.data, near);
     if (cli_option_find((const char *)name.data, name.len) != OPT_IDS)
-        return bad(p, hint, "%s: --%.*s is an option of other commands", cmd, (int)name.len,
+        return bad(p, hint, "--%.*s is an option of other commands", (int)name.len,
                    (const char *)name.data);
-    return bad(p, hint, "%s: unknown option --%.*s", cmd, (int)shl_min_size(name.len, 60),
+    return bad(p, hint, "unknown option --%.*s", (int)shl_min_size(name.len, 60),
                (const char *)name.data);
 }
 
@@ -190,15 +189,14 @@ static enum cli_parse long_option(struct cli_args *args, int argc, char **argv, 
         return unknown_option(args, shl_slice_of(name, len), p);
     bool flag = cli_option_at(id)->type == CLI_FLAG;
     if (flag && name[len] == '=')
-        return bad(p, NULL, "%s: --%s takes no value", args->command->name,
-                   cli_option_at(id)->name);
+        return bad(p, NULL, "--%s takes no value", cli_option_at(id)->name);
     if (flag)
         return take_flag(args, id);
     if (name[len] == '=')
         return take_value(args, id, name + len + 1, p);
     if (*i + 1 >= argc)
-        return bad(p, NULL, "%s: --%s needs a value: %s", args->command->name,
-                   cli_option_at(id)->name, cli_option_at(id)->help);
+        return bad(p, NULL, "--%s needs a value: %s", cli_option_at(id)->name,
+                   cli_option_at(id)->help);
     return take_value(args, id, argv[++*i], p);
 }
 
@@ -210,7 +208,7 @@ static enum cli_parse short_options(struct cli_args *args, int argc, char **argv
         enum cli_option_id id = cli_option_letter(*at);
         if (!takes(args, id))
             return bad(p, "put -- before a key or value that begins with a dash",
-                       "%s: unknown option -%c", args->command->name, *at);
+                       "unknown option -%c", *at);
         if (cli_option_at(id)->type == CLI_FLAG) {
             (void)take_flag(args, id);
             continue;
@@ -218,8 +216,7 @@ static enum cli_parse short_options(struct cli_args *args, int argc, char **argv
         if (at[1] != '\0')
             return take_value(args, id, at + 1, p);
         if (*i + 1 >= argc)
-            return bad(p, NULL, "%s: -%c needs a value: %s", args->command->name, *at,
-                       cli_option_at(id)->help);
+            return bad(p, NULL, "-%c needs a value: %s", *at, cli_option_at(id)->help);
         return take_value(args, id, argv[++*i], p);
     }
     return CLI_PARSE_OK;
@@ -232,12 +229,11 @@ static enum cli_parse check_count(const struct cli_args *args, struct cli_proble
     (void)snprintf(hint, sizeof hint, "shale %s --help", c->name);
     if (args->positional_count < c->args_min) {
         const char *missing = c->args[shl_min_size(args->positional_count, 2)];
-        return bad(p, hint, "%s: %s is missing: usage: shale %s %s", c->name,
+        return bad(p, hint, "%s is missing: usage: shale %s %s",
                    missing != NULL ? missing : "an argument", c->name, c->usage);
     }
     if (args->positional_count > c->args_max)
-        return bad(p, hint, "%s: one argument too many: \"%.60s\"", c->name,
-                   args->positional[c->args_max]);
+        return bad(p, hint, "one argument too many: \"%.60s\"", args->positional[c->args_max]);
     return CLI_PARSE_OK;
 }
 

@@ -55,7 +55,6 @@ static int run(struct cli *c, int argc, char **argv)
         cli_help_overview(c->out, false);
         return CLI_USAGE;
     case CLI_PARSE_BAD:
-        c->args.command = NULL; /* the problem names it */
         return cli_usage(c, problem.hint[0] != '\0' ? problem.hint : NULL, "%s", problem.text);
     case CLI_PARSE_OK:
         break;
