@@ -28,6 +28,8 @@ static enum cut decide(struct world_faults *f, bool conditional)
 {
     if (f->latency_max_ns > 0)
         env_sleep_ns(1 + sim_rand_below(f->latency_max_ns));
+    if (f->fixed_ns > 0)
+        env_sleep_ns(f->fixed_ns);
     if (f->armed != 0 && (conditional || !f->conditional_only)) {
         uint64_t n = f->calls++;
         if (n == f->nth || (f->sticky && n > f->nth)) {

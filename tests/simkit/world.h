@@ -19,6 +19,7 @@ enum world_fault {
 struct world_faults {
     double before, after;    /* chance of a failure before, after the effect of a call */
     uint64_t latency_max_ns; /* each call waits up to this */
+    uint64_t fixed_ns;       /* ... and exactly this */
     unsigned armed;          /* enum world_fault, at the nth call; 0: none */
     uint64_t nth;
     bool sticky;           /* from the nth call on */
