@@ -350,8 +350,10 @@ static shale_code missing_wal(struct shl_lsm *db, uint64_t id, uint64_t first, u
                               shale_error *err)
 {
     bool changed;
+    shl_manifest_turn_begin(db); /* uploaders are at work */
     shale_code rc = shl_lsm_refresh_manifest(
         db, &changed, err); /* FENCED, if a newer writer let it be collected */
+    shl_manifest_turn_end(db);
     if (rc != SHALE_OK)
         return rc;
     return shl_fail(err, SHALE_CORRUPTION,
@@ -384,7 +386,9 @@ static shale_code replay(struct shl_lsm *db, uint64_t first, uint64_t fence, sha
 {
     struct shl_replay r = {.last_l0_seq = db->last_seq, .last_tick = INT64_MIN};
     for (uint64_t id = first; id < fence; id++) {
+        env_mutex_lock(&db->mu); /* uploaders replace the version; the table in it only we do */
         r.table = ((struct shl_version *)env_load_relaxed(&db->version))->active;
+        env_mutex_unlock(&db->mu);
         shale_code rc = shl_lsm_replay_one(db, &r, id, err);
         if (rc == SHALE_NOT_FOUND)
             rc = missing_wal(db, id, first, fence - 1, err);
@@ -461,7 +465,6 @@ static void start_clocks(struct shl_lsm *db, uint64_t fence)
     db->active_first_wal_id = fence;
     db->wal_tokens = 600; /* full at open */
     db->wal_token_time_ns = db->wal_next_tick_ns = now;
-    db->compact_due = true;
     env_mutex_unlock(&db->mu);
 }
 
@@ -502,13 +505,15 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
     first = db->manifest->replay_after_wal_id + 1; /* the uploaders own the manifest from here on */
+    /* All of them before the replay: it may have to wait for room in L0, which our compactor or another one makes. */
     SHL_TRY(start_flushers(db, err));
-    SHL_TRY(replay(db, first, fence, err));
-    start_clocks(db, fence);
-    SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
+    db->compact_due = true;
     if (db->settings.compactor_enabled)
         SHL_TRY(spawn(&db->compact_task, "shale-compact", shl_compact_task, db, err));
     SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
+    SHL_TRY(replay(db, first, fence, err));
+    start_clocks(db, fence);
+    SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
     *out = db;
     db = NULL;
 out:

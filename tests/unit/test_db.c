@@ -1446,6 +1446,64 @@ static void test_without_a_wal_only_flushed_rows_survive(void **state)
     bench_end(&b);
 }
 
+/* L0 is full, and what the WAL has is more than may wait in memory: only a compaction gets on with it, during the replay. */
+static void test_a_full_l0_does_not_keep_a_database_from_opening(void **state)
+{
+    struct bench b;
+    char key[16];
+    (void)state;
+    bench_init(&b);
+    b.settings.l0_max_ssts = b.settings.l0_max_ssts_per_key = 3;
+    bench_open(&b);
+    for (unsigned i = 0; i < 3; i++) {
+        put(&b, "a", "1");
+        OK(shl_lsm_flush(b.db, true, &err));
+    }
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%03u", i);
+        put(&b, key, "value");
+        if (i % 10 == 9)
+            OK(shl_lsm_flush(b.db, false, &err));
+    }
+    assert_int_equal(status_of(b.db).l0_count, 3);
+    b.settings.l0_sst_size_bytes = 200;
+    b.settings.max_unflushed_bytes = 400;
+    b.settings.compactor_enabled = true;
+    bench_crash(&b);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%03u", i);
+        expect_get(b.db, key, "value");
+    }
+    assert_true(status_of(b.db).compactions_done > 0);
+    bench_end(&b);
+}
+
+/* ... and closing does not wait for room. */
+static void test_a_full_l0_does_not_keep_a_database_from_closing(void **state)
+{
+    struct bench b;
+    char key[16];
+    (void)state;
+    bench_init(&b);
+    b.settings.l0_max_ssts = b.settings.l0_max_ssts_per_key = 3;
+    b.settings.l0_sst_size_bytes = 200;
+    bench_open(&b);
+    for (unsigned i = 0; i < 200; i++) {
+        snprintf(key, sizeof key, "k%03u", i);
+        put(&b, key, "value");
+        if (i % 10 == 9)
+            OK(shl_lsm_flush(b.db, false, &err));
+    }
+    assert_true(status_of(b.db).l0_count <= 3);
+    bench_reopen(&b);
+    assert_true(status_of(b.db).l0_count > 3);
+    expect_get(b.db, "k199", "value");
+    compact(&b);
+    assert_true(status_of(b.db).l0_count < 3);
+    expect_get(b.db, "k000", "value");
+    bench_end(&b);
+}
+
 /* ---------------------------------------------------------------- random operations */
 
 #define MODEL_KEYS  24
@@ -1671,6 +1729,8 @@ int main(void)
         cmocka_unit_test(test_a_wal_in_another_store),
         cmocka_unit_test(test_transformed_blobs_need_the_transformer),
         cmocka_unit_test(test_without_a_wal_only_flushed_rows_survive),
+        cmocka_unit_test(test_a_full_l0_does_not_keep_a_database_from_opening),
+        cmocka_unit_test(test_a_full_l0_does_not_keep_a_database_from_closing),
         cmocka_unit_test(test_random_operations_agree_with_a_sorted_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
