@@ -1,0 +1,171 @@
+/* A Shale writer behind a pipe, which the interop drivers steer.
+ *
+ * usage: writer URL [NAME=VALUE..]      settings by name; "ok", or CODE and text, once it is open
+ * Lines in (keys and values in hex, "-" is the empty value):
+ *   p KEY VALUE [EXPIRE_MS] | d KEY | m KEY VALUE       not awaited; a failure is told by the next line with an answer
+ *   b | e                                               what stands between is one batch; e answers
+ *   w | f | s                                           flush the WAL | the memtable | until nothing is left to compact; answer
+ *   q                                                   close, answer, end
+ *   x                                                   end at once, as a crash would
+ * Answers: "ok" or "CODE text". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <shale/shale.h>
+
+struct writer {
+    shale_db *db;
+    shale_batch *batch;
+    bool in_batch;
+    shale_error first; /* failure since the last answer */
+};
+
+static void answer(struct writer *w, shale_code rc, const shale_error *err)
+{
+    if (w->first.code != SHALE_OK)
+        printf("%s %s\n", shale_code_name(w->first.code), w->first.text);
+    else if (rc != SHALE_OK)
+        printf("%s %s\n", shale_code_name(rc), err->text);
+    else
+        puts("ok");
+    fflush(stdout);
+    w->first = (shale_error){0};
+}
+
+static unsigned nibble(char c)
+{
+    return (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+}
+
+/* Hex to bytes where it stands. */
+static shale_slice unhex(char *text)
+{
+    size_t len = strcmp(text, "-") == 0 ? 0 : strlen(text) / 2;
+    for (size_t i = 0; i < len; i++)
+        text[i] = (char)(nibble(text[2 * i]) << 4 | nibble(text[2 * i + 1]));
+    return shale_bytes(text, len);
+}
+
+static void change(struct writer *w, char op, char **word, int words)
+{
+    shale_write_options o;
+    shale_error err = {0};
+    shale_code rc;
+    shale_slice key = unhex(word[1]), value = words > 2 ? unhex(word[2]) : shale_bytes(NULL, 0);
+    shale_write_options_init(&o, sizeof o);
+    o.await_durable = false;
+    if (words > 3) {
+        o.ttl_kind = SHALE_TTL_AT_MS;
+        o.ttl_ms = strtoll(word[3], NULL, 10);
+    }
+    if (w->in_batch) {
+        if (op == 'd')
+            shale_batch_delete(w->batch, key);
+        else if (op == 'm')
+            shale_batch_merge(w->batch, key, value);
+        else
+            shale_batch_put_ttl(w->batch, key, value, o.ttl_kind, o.ttl_ms);
+        return;
+    }
+    if (op == 'd')
+        rc = shale_db_delete(w->db, key, &o, &err);
+    else if (op == 'm')
+        rc = shale_db_merge(w->db, key, value, &o, &err);
+    else
+        rc = shale_db_put(w->db, key, value, &o, &err);
+    if (rc != SHALE_OK && w->first.code == SHALE_OK)
+        w->first = err;
+}
+
+static void end_batch(struct writer *w)
+{
+    shale_write_options o;
+    shale_error err = {0};
+    shale_code rc = SHALE_OK;
+    shale_write_options_init(&o, sizeof o);
+    o.await_durable = false;
+    w->in_batch = false;
+    if (shale_batch_count(w->batch) > 0)
+        rc = shale_db_write(w->db, w->batch, &o, &err);
+    shale_batch_clear(w->batch);
+    answer(w, rc, &err);
+}
+
+/* False: the end. */
+static bool obey(struct writer *w, char *line)
+{
+    char *word[4];
+    int words = 0;
+    shale_error err = {0};
+    for (char *t = strtok(line, " \n"); t != NULL && words < 4; t = strtok(NULL, " \n"))
+        word[words++] = t;
+    if (words == 0)
+        return true;
+    switch (word[0][0]) {
+    case 'b':
+        w->in_batch = true;
+        break;
+    case 'e':
+        end_batch(w);
+        break;
+    case 'w':
+        answer(w, shale_db_flush(w->db, SHALE_FLUSH_WAL, &err), &err);
+        break;
+    case 'f':
+        answer(w, shale_db_flush(w->db, SHALE_FLUSH_MEMTABLE, &err), &err);
+        break;
+    case 's':
+        answer(w, shale_db_settle(w->db, &err), &err);
+        break;
+    case 'q':
+        answer(w, shale_db_close(w->db, &err), &err);
+        return false;
+    case 'x':
+        _exit(0);
+    default:
+        if (words < 2)
+            exit(1);
+        change(w, word[0][0], word, words);
+    }
+    return true;
+}
+
+static shale_code open_db(shale_db **db, int argc, char **argv, shale_error *err)
+{
+    shale_options *options = shale_options_new();
+    shale_code rc = shale_options_set_store(options, "local_fsync", "off", err);
+    for (int i = 2; i < argc && rc == SHALE_OK; i++) {
+        char *value = strchr(argv[i], '=');
+        if (value == NULL)
+            exit(1);
+        *value = '\0';
+        rc = shale_options_set(options, argv[i], value + 1, err);
+    }
+    if (rc == SHALE_OK)
+        rc = shale_db_open(db, argv[1], options, err);
+    shale_options_free(options);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct writer w = {.batch = shale_batch_new()};
+    shale_error err = {0};
+    char *line = NULL;
+    size_t cap = 0;
+    if (argc < 2 || w.batch == NULL)
+        return 1;
+    shale_code rc = open_db(&w.db, argc, argv, &err);
+    answer(&w, rc, &err);
+    if (rc != SHALE_OK)
+        return 2;
+    while (getline(&line, &cap, stdin) > 0)
+        if (!obey(&w, line))
+            break;
+    free(line);
+    shale_batch_free(w.batch);
+    return 0;
+}
