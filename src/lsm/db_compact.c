@@ -199,16 +199,27 @@ out:
     return rc;
 }
 
-static shale_code edit_finish(struct job *j, struct shl_compactions *c, shale_error *err)
+/* Before the manifest names the outputs: a coordinator that finds this record after a crash commits the job, or finds its sources gone
+ * and gives it up. A job still recorded as running would be handed to a worker again and again (slatedb-behaviour 13.2). */
+static shale_code edit_compacted(struct job *j, struct shl_compactions *c, shale_error *err)
 {
     struct shl_compaction *job = find_job(c, j->id);
-    if (job == NULL)
+    if (job == NULL || job->status == SHL_COMPACTION_COMPACTED)
         return SHALE_OK;
     if (!shl_array_reserve(&job->outputs, j->outputs.count))
         return shl_nomem(err);
     for (size_t i = 0; i < j->outputs.count; i++)
         shl_array_add(&job->outputs, shl_sst_desc_ref(j->outputs.items[i]));
-    job->status = SHL_COMPACTION_COMPLETED;
+    job->status = SHL_COMPACTION_COMPACTED;
+    return SHALE_OK;
+}
+
+static shale_code edit_finish(struct job *j, struct shl_compactions *c, shale_error *err)
+{
+    struct shl_compaction *job = find_job(c, j->id);
+    (void)err;
+    if (job != NULL)
+        job->status = SHL_COMPACTION_COMPLETED;
     return SHALE_OK;
 }
 
@@ -599,11 +610,13 @@ static shale_code run_job(struct job *j, const struct shl_levels *levels, shale_
     if (rc != SHALE_OK)
         return rc;
     rc = merge_inputs(j, levels, err);
+    if (rc != SHALE_OK)
+        delete_outputs(j);
+    else /* the outputs stay from here on, for the record may have been written whatever comes back */
+        rc = update_compactions(j, edit_compacted, err);
     ENV_POINT("compaction before commit");
     if (rc == SHALE_OK)
         rc = commit(j, err);
-    else
-        delete_outputs(j);
     ENV_POINT("compaction after commit");
     shale_code rc2 = update_compactions(j, rc == SHALE_OK ? edit_finish : edit_fail, &second);
     if (rc == SHALE_OK &&
