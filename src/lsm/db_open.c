@@ -529,7 +529,12 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
 {
     shale_code rc;
     bool changed;
-    SHL_TRY(shl_lsm_refresh_manifest(db, &changed, err));
+    rc = shl_lsm_refresh_manifest(db, &changed, err);
+    if (rc == SHALE_NOT_FOUND)
+        rc = shl_fail(err, rc, "no database here: %s has no %s/manifest/", db->store->name,
+                      db->paths.r1);
+    if (rc != SHALE_OK)
+        goto out;
     if (how->mode == SHL_READER_CHECKPOINT)
         SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
     SHL_TRY(check_manifest(db, db->manifest, err));

@@ -18,6 +18,7 @@ import unittest
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHALE = os.path.abspath(os.environ.get("SHALE", os.path.join(TOP, "build", "release", "shale")))
 MARK = "@@after@@"
+SHOWN_FOLDER = "/tmp/docs"  # what pages call the folder in which their commands run
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.M | re.S)
 SETUP = re.compile(r"<!-- setup: (.*?) -->", re.S)
@@ -124,7 +125,8 @@ class Page:
             script += "%s\n{ at=$?; printf '\\n%s\\n'; (exit $at); }\n" % (command, MARK)
         p = subprocess.run(["bash", "-c", script], cwd=work, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                            stderr=subprocess.STDOUT, timeout=300)
-        parts = p.stdout.decode("utf-8", "replace").split("\n" + MARK + "\n")
+        text = p.stdout.decode("utf-8", "replace").replace(work, SHOWN_FOLDER)
+        parts = text.split("\n" + MARK + "\n")
         if len(parts) != len(self.steps) + 1:
             raise AssertionError("%s: %d of %d commands ran: %s" % (self.name, len(parts) - 1, len(self.steps), parts[-1][-500:]))
         return parts[:-1]
