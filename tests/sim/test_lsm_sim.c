@@ -1,8 +1,9 @@
 /* Goal: no schedule, crash, fault or second writer loses an acknowledged write, tears a batch or lets two writers win.
  * Method: whole databases in the deterministic simulation: processes over one bucket, a seed each, checked against the history of what clients did.
- *
- * SIM_SEED=N runs one seed; SIM_FIRST=N and SIM_COUNT=N a range; SIM_SCENARIO=name only that; SIM_BACKEND=baton the other scheduler. */
+ * How to choose seeds: driver.h. */
 #include "base/assert.h"
+#include "bucket.h"
+#include "driver.h"
 #include "lsm/format/manifest.h"
 #include "lsm/format/names.h"
 #include "store/memory.h"
@@ -26,6 +27,8 @@ struct scene {
     uint64_t newer_open_seq; /* ... and found rows up to here */
     bool older_fenced;
     bool stop;
+    bool collected; /* WAL objects were deleted */
+    bool wal_always_on;
 };
 
 /* ---------------------------------------------------------------- one process */
@@ -200,6 +203,7 @@ static void crash_main(void *arg)
     sim_group reader = 0;
     random_faults(&s->faults[0]);
     world_random_settings(&s->settings);
+    s->wal_always_on = s->settings.wal_enabled;
     s->clean = true;
     if (sim_chance(0.3)) {
         reader = sim_group_new("reader", 0);
@@ -217,6 +221,7 @@ static void crash_main(void *arg)
             s->settings.compression = (enum shl_compression)sim_rand_below(5);
         if (sim_chance(0.2))
             s->settings.wal_enabled = !s->settings.wal_enabled;
+        s->wal_always_on = s->wal_always_on && s->settings.wal_enabled;
     }
     s->faults[0].before = s->faults[0].after = 0;
     sim_group last = sim_group_new("last", 0);
@@ -225,6 +230,7 @@ static void crash_main(void *arg)
     if (!s->clean)
         env_die("the last process did not close");
     check_no_leak(last);
+    bucket_check(s->bucket, "db", true, s->wal_always_on);
     s->stop = true;
     if (reader != 0) {
         sim_group_wait(reader);
@@ -357,7 +363,8 @@ static void fence_main(void *arg)
     if (!s->clean)
         env_die("the newer writer did not close");
     if (pause) {
-        if (sim_chance(0.5))
+        s->collected = sim_chance(0.5);
+        if (s->collected)
             collect_wal(s);
         sim_group_resume(older);
     }
@@ -371,18 +378,14 @@ static void fence_main(void *arg)
     sim_group_wait(last);
     if (!s->clean)
         env_die("the last process did not close");
+    bucket_check(s->bucket, "db", !s->collected, s->settings.wal_enabled);
 }
 
 /* ---------------------------------------------------------------- driver */
 
-struct scenario {
-    const char *name;
-    void (*main_fn)(void *arg);
-};
-static const struct scenario scenarios[] = {{"crash", crash_main}, {"fence", fence_main}};
+static const struct driver_scenario scenarios[] = {{"crash", crash_main}, {"fence", fence_main}};
 
-static uint64_t run_one(const struct scenario *sc, uint64_t seed, enum sim_backend backend,
-                        enum sim_policy policy)
+static uint64_t run_one(const struct driver_scenario *sc, uint64_t seed, enum sim_backend backend)
 {
     static struct scene scene;
     static struct world_history history, zombie;
@@ -394,7 +397,7 @@ static uint64_t run_one(const struct scenario *sc, uint64_t seed, enum sim_backe
     if (shl_store_memory_new(&scene.bucket, &err) != SHALE_OK)
         abort();
     struct sim_options o = {
-        .seed = seed, .backend = backend, .policy = policy, .scenario = sc->name};
+        .seed = seed, .backend = backend, .policy = SIM_POLICY_BY_SEED, .scenario = sc->name};
     uint64_t hash = sim_run(&o, sc->main_fn, &scene);
     shl_store_unref(scene.bucket);
     if (sim_alloc_live(0) > 0) {
@@ -406,50 +409,7 @@ static uint64_t run_one(const struct scenario *sc, uint64_t seed, enum sim_backe
     return hash;
 }
 
-static uint64_t number(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text != NULL && *text != '\0' ? strtoull(text, NULL, 0) : otherwise;
-}
-
 int main(void)
 {
-    const char *only = getenv("SIM_SCENARIO"), *backend_name = getenv("SIM_BACKEND");
-    enum sim_backend backend =
-        backend_name != NULL && strcmp(backend_name, "baton") == 0 ? SIM_BATON : SIM_UCONTEXT;
-    uint64_t first = number("SIM_FIRST", 1), count = number("SIM_COUNT", 150),
-             meta = number("SIM_META", 10);
-    if (getenv("SIM_SEED") != NULL) {
-        first = number("SIM_SEED", 1);
-        count = 1;
-        meta = 0;
-    }
-    for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) {
-        const struct scenario *sc = &scenarios[i];
-        uint64_t all = 0;
-        if (only != NULL && *only != '\0' && strcmp(only, sc->name) != 0)
-            continue;
-        printf("scenario %s: seeds 0x%" PRIx64 " to 0x%" PRIx64 "\n", sc->name, first,
-               first + count - 1);
-        fflush(stdout);
-        for (uint64_t seed = first; seed < first + count; seed++)
-            all = all * 31 + run_one(sc, seed, backend, SIM_POLICY_BY_SEED);
-        /* Replay must be exact: twice, and on the other backend. */
-        for (uint64_t seed = first; seed < first + meta; seed++) {
-            uint64_t a = run_one(sc, seed, SIM_UCONTEXT, SIM_POLICY_BY_SEED);
-            uint64_t b = run_one(sc, seed, SIM_UCONTEXT, SIM_POLICY_BY_SEED);
-            uint64_t c = run_one(sc, seed, SIM_BATON, SIM_POLICY_BY_SEED);
-            if (a != b || a != c) {
-                fprintf(stderr,
-                        "seed 0x%" PRIx64 " %s: hashes differ: %" PRIx64 " %" PRIx64
-                        ", baton %" PRIx64 "\n",
-                        seed, sc->name, a, b, c);
-                return 1;
-            }
-        }
-        printf("scenario %s: %" PRIu64 " seeds passed, hash of all %016" PRIx64 "; %" PRIu64
-               " of them again on both backends\n",
-               sc->name, count, all, meta);
-    }
-    return 0;
+    return driver_main(scenarios, sizeof scenarios / sizeof scenarios[0], run_one);
 }
