@@ -10,6 +10,8 @@
 #define SHALE_MUST
 #endif
 
+struct shale_error; /* strict C forbids an empty header */
+
 #ifdef __cplusplus
 #define SHALE_BEGIN_DECLS extern "C" {
 #define SHALE_END_DECLS   }

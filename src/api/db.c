@@ -136,38 +136,51 @@ static shale_code open_with(shale_db **out, const char *url, const shale_options
     return rc;
 }
 
+/* The user's error is written on failure only: on the way to a success some answer may have been "no such object". */
+static shale_code give(shale_code rc, const shale_error *mine, shale_error *err)
+{
+    if (rc != SHALE_OK && err != NULL)
+        *err = *mine;
+    return rc;
+}
+
 shale_code shale_db_open(shale_db **out, const char *url, const shale_options *options,
                          shale_error *err)
 {
-    SHL_API_ERR(err);
-    return open_with(out, url, options, NULL, err);
+    shale_error mine = {0};
+    return give(open_with(out, url, options, NULL, &mine), &mine, err);
 }
 
 shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
                                 const shale_reader_options *reader, shale_error *err)
 {
-    SHL_API_ERR(err);
+    shale_error mine = {0};
     shale_reader_options how;
     shale_reader_options_init(&how, sizeof how);
-    shale_code rc = shl_api_take_struct(&how, sizeof how, reader, "shale_reader_options", err);
+    shale_code rc = shl_api_take_struct(&how, sizeof how, reader, "shale_reader_options", &mine);
     if (rc != SHALE_OK)
-        return rc;
+        return give(rc, &mine, err);
     const struct shl_lsm_reader mode = {.mode = how.checkpoint != NULL ? SHL_READER_CHECKPOINT
                                                                        : SHL_READER_LATEST,
                                         .checkpoint = how.checkpoint,
                                         .follow = how.follow};
-    return open_with(out, url, options, &mode, err);
+    return give(open_with(out, url, options, &mode, &mine), &mine, err);
 }
 
 shale_code shale_db_close(shale_db *db, shale_error *err)
 {
-    SHL_API_ERR(err);
+    shale_error mine = {0};
     if (db == NULL)
         return SHALE_OK;
-    shale_code rc = shl_lsm_close(db->lsm, err);
+    shale_code rc = shl_lsm_close(db->lsm, &mine);
     db->lsm = NULL;
     db_free(db);
-    return rc;
+    return give(rc, &mine, err);
+}
+
+static shale_code no_place(shale_error *err)
+{
+    return shl_fail(err, SHALE_INVALID, "the place for the result is NULL");
 }
 
 static shale_code no_handle(shale_error *err)
@@ -267,15 +280,19 @@ shale_code shale_db_await_durable(shale_db *db, uint64_t seq, shale_error *err)
 shale_code shale_db_flush(shale_db *db, shale_flush_type type, shale_error *err)
 {
     SHL_API_ERR(err);
+    shale_error mine = {0};
     if (type != SHALE_FLUSH_WAL && type != SHALE_FLUSH_MEMTABLE)
         return shl_fail(err, SHALE_INVALID, "flush type is %u, known 0 and 1", (unsigned)type);
-    return db == NULL ? no_handle(err) : shl_lsm_flush(db->lsm, type == SHALE_FLUSH_MEMTABLE, err);
+    if (db == NULL)
+        return no_handle(err);
+    return give(shl_lsm_flush(db->lsm, type == SHALE_FLUSH_MEMTABLE, &mine), &mine, err);
 }
 
 shale_code shale_db_settle(shale_db *db, shale_error *err)
 {
     SHL_API_ERR(err);
-    return db == NULL ? no_handle(err) : shl_lsm_settle(db->lsm, err);
+    shale_error mine = {0};
+    return db == NULL ? no_handle(err) : give(shl_lsm_settle(db->lsm, &mine), &mine, err);
 }
 
 /* ---- batches */
@@ -318,7 +335,7 @@ void shale_batch_put_ttl(shale_batch *b, shale_slice key, shale_slice value, sha
                          int64_t ttl_ms)
 {
     if (b != NULL && (unsigned)kind > SHALE_TTL_AT_MS)
-        b->batch.failed = SHALE_INVALID;
+        shl_batch_refuse(&b->batch, "a kind of time to live other than 0 to 3");
     else
         batch_add(b, 0, key, value,
                   (struct shl_ttl){.kind = (enum shl_ttl_kind)kind, .ms = ttl_ms});
@@ -363,8 +380,8 @@ shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
     SHL_API_ERR(err);
     struct shl_lsm_read how;
     struct shl_lsm_pinned found = {0};
-    if (db == NULL)
-        return no_handle(err);
+    if (db == NULL || out == NULL)
+        return db == NULL ? no_handle(err) : no_place(err);
     shale_code rc = read_how(options, &how, err);
     if (rc != SHALE_OK)
         return rc;
@@ -396,8 +413,8 @@ shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t ca
 {
     SHL_API_ERR(err);
     struct shl_lsm_read how;
-    if (db == NULL)
-        return no_handle(err);
+    if (db == NULL || value_len == NULL || (dst == NULL && cap > 0))
+        return db == NULL ? no_handle(err) : no_place(err);
     shale_code rc = read_how(options, &how, err);
     return rc != SHALE_OK
                ? rc
@@ -434,8 +451,8 @@ shale_code shale_db_scan(shale_iter **out, shale_db *db, shale_range range,
     shale_scan_options how;
     struct shl_lsm_range lsm_range;
     struct shl_lsm_iter *it = NULL;
-    if (db == NULL)
-        return no_handle(err);
+    if (db == NULL || out == NULL)
+        return db == NULL ? no_handle(err) : no_place(err);
     shale_scan_options_init(&how, sizeof how);
     shale_code rc = shl_api_take_struct(&how, sizeof how, options, "shale_scan_options", err);
     if (rc == SHALE_OK)

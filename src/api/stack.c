@@ -72,6 +72,10 @@ static shale_code add_latency(struct shl_store **io_store, uint64_t ms, shale_er
     return SHALE_OK;
 }
 
+/* A bucket that does not answer is asked for ever, unless object_store_max_retries says otherwise; a folder that still fails after
+ * some seconds is broken, and whoever waits must hear of it. */
+#define FOLDER_RETRIES_MAX 8
+
 /* Takes the reference of a backend; *out_store is the top of the layers over it, *out_count the counting one. retry NULL: none. */
 static shale_code wrap(struct shl_store *take_backend, uint64_t latency_ms,
                        const struct shl_retry_options *retry, struct shl_store **out_store,
@@ -82,9 +86,12 @@ static shale_code wrap(struct shl_store *take_backend, uint64_t latency_ms,
     shale_code rc;
     SHL_TRY(add_latency(&take_backend, latency_ms, err));
     SHL_TRY(shl_store_count_new(&count, take_backend, err));
-    if (retry != NULL)
-        SHL_TRY(shl_store_retry_new(&top, count, retry, err));
-    else
+    if (retry != NULL) {
+        struct shl_retry_options bounded = *retry;
+        if ((count->caps & SHL_STORE_PUT_IS_FREE) != 0 && bounded.max_retries == SHL_RETRY_FOREVER)
+            bounded.max_retries = FOLDER_RETRIES_MAX;
+        SHL_TRY(shl_store_retry_new(&top, count, &bounded, err));
+    } else
         top = shl_store_ref(count);
     *out_store = top;
     *out_count = count;

@@ -13,9 +13,10 @@ static const struct {
     const char *way_out; /* %s: the database; NULL: none */
 } ways_out[] = {
     {SHALE_NOT_FOUND, "no", "shale store ls %s          (a new database: shale load, shale put)"},
-    {SHALE_INVALID, "no", "shale help settings"},
     {SHALE_FENCED, "no", "shale stat %s          (acknowledged rows are safe; run one writer)"},
     {SHALE_UNAVAILABLE, "later", "the same again: repeating it is safe; -v shows the requests"},
+    {SHALE_NO_SPACE, "later",
+     "df %s          (what was acknowledged is safe; make room and repeat)"},
     {SHALE_TIMEOUT, "later", "the same again: repeating it is safe; -v shows the requests"},
     {SHALE_CORRUPTION, "no", "shale stat %s          (nothing was changed)"},
     {SHALE_PERMISSION_DENIED, "no", "check who owns the folder or which keys are used"},

@@ -20,6 +20,14 @@ void shl_batch_clear(struct shl_batch *b)
     b->failed = SHALE_OK;
 }
 
+void shl_batch_refuse(struct shl_batch *b, const char *why)
+{
+    if (b->failed == SHALE_OK) {
+        b->failed = SHALE_INVALID;
+        b->why = why;
+    }
+}
+
 void shl_batch_add(struct shl_batch *b, uint8_t kind, struct shl_slice key, struct shl_slice value,
                    struct shl_ttl ttl)
 {
@@ -28,7 +36,8 @@ void shl_batch_add(struct shl_batch *b, uint8_t kind, struct shl_slice key, stru
     if (b->failed != SHALE_OK)
         return;
     if (key.len == 0 || key.len > UINT32_MAX || value.len > UINT32_MAX) {
-        b->failed = SHALE_INVALID;
+        shl_batch_refuse(b, key.len == 0 ? "a key of 0 bytes"
+                                         : "a key or value above 4294967295 bytes");
         return;
     }
     total = key.len + value.len; /* at most 2^33 */

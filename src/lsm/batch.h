@@ -24,13 +24,15 @@ struct shl_batch_op {
 struct shl_batch {
     struct shl_buf bytes; /* owned: keys and values, copied */
     SHL_ARRAY(struct shl_batch_op) ops;
-    shale_code
-        failed; /* kept: an op that could not be added (NOMEM, INVALID) is reported by write */
+    shale_code failed; /* kept: an op that could not be added (NOMEM, INVALID); write reports it */
+    const char *why;   /* static text for INVALID */
 };
 
 void shl_batch_init(struct shl_batch *b);
 void shl_batch_deinit(struct shl_batch *b);
 void shl_batch_clear(struct shl_batch *b);
+/* An operation that is wrong in itself: write will report INVALID with `why` (static). */
+void shl_batch_refuse(struct shl_batch *b, const char *why);
 /* kind as in shl_batch_op. Copies. Failures are kept in b->failed. */
 void shl_batch_add(struct shl_batch *b, uint8_t kind, struct shl_slice key, struct shl_slice value,
                    struct shl_ttl ttl);

@@ -267,7 +267,23 @@ static size_t find_run(const struct shl_tree *t, uint32_t id)
     return SIZE_MAX;
 }
 
-/* CONFLICT unless every source is still there and we are still the compactor. */
+/* Whether a run that is no source of the job has the id of its output: another coordinator gave it away after we planned. */
+static bool destination_is_taken(const struct job *j, const struct shl_manifest *m)
+{
+    for (size_t s = 0; s <= m->segments.count; s++) {
+        const struct shl_tree *t = s == 0 ? &m->root : &m->segments.items[s - 1].tree;
+        if (find_run(t, j->destination) == SIZE_MAX)
+            continue;
+        bool is_source = false;
+        for (size_t i = 0; i < j->runs.count; i++)
+            is_source = is_source || j->runs.items[i] == j->destination;
+        if (!is_source)
+            return true;
+    }
+    return false;
+}
+
+/* CONFLICT unless every source is still there, the destination is free, and we are still the compactor. */
 static shale_code check_sources(struct job *j, struct shl_manifest *m, struct shl_tree **out,
                                 shale_error *err)
 {
@@ -284,6 +300,9 @@ static shale_code check_sources(struct job *j, struct shl_manifest *m, struct sh
             t = NULL;
     if (t == NULL)
         return shl_fail(err, SHALE_CONFLICT, "the sources of the compaction are gone");
+    if (destination_is_taken(j, m))
+        return shl_fail(err, SHALE_CONFLICT, "run %" PRIu32 " was made by somebody else",
+                        j->destination);
     *out = t;
     return SHALE_OK;
 }

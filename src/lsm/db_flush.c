@@ -253,10 +253,15 @@ struct publish {
     uint64_t last_wal_id;
 };
 
+/* New points go into the stored tracker, unless that would need its version 2, which SlateDB up to 0.17 cannot open: a few
+ * times that cannot be looked up are better than a database that cannot be read. */
 static shale_code add_to_tracker(struct shl_manifest *m, const struct shl_seq_tracker *points,
                                  shale_error *err)
 {
     struct shl_seq_tracker all = {0};
+    struct shl_buf bytes = {0}, swap;
+    bool was_newer =
+        m->has_sequence_tracker && m->sequence_tracker.len > 0 && m->sequence_tracker.data[0] > 1;
     shale_code rc = SHALE_OK;
     if (points->points.count == 0)
         return SHALE_OK;
@@ -265,10 +270,15 @@ static shale_code add_to_tracker(struct shl_manifest *m, const struct shl_seq_tr
     for (size_t i = 0; i < points->points.count; i++)
         SHL_TRY(shl_seq_tracker_add(&all, points->points.items[i].seq,
                                     points->points.items[i].unix_s, err));
-    m->sequence_tracker.len = 0;
-    m->has_sequence_tracker = true;
-    SHL_TRY(shl_seq_tracker_encode(&all, &m->sequence_tracker, err));
+    SHL_TRY(shl_seq_tracker_encode(&all, &bytes, err));
+    if (bytes.data[0] == 1 || was_newer) {
+        swap = m->sequence_tracker;
+        m->sequence_tracker = bytes;
+        bytes = swap;
+        m->has_sequence_tracker = true;
+    }
 out:
+    shl_buf_free(&bytes);
     shl_seq_tracker_deinit(&all);
     return rc;
 }

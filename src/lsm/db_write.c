@@ -149,6 +149,7 @@ static size_t unflushed_locked(const struct shl_lsm *db, const struct shl_memtab
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */
 static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
 {
+    shale_error ignored; /* out of memory: tried again when we are woken */
     for (;;) {
         const struct shl_memtable *active =
             ((struct shl_version *)env_load_relaxed(&db->version))->active;
@@ -164,7 +165,7 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
         db->wal_request_seq = db->last_seq;
         env_cond_signal(&db->wal_cond);
         if (db->frozen_count == 0)
-            shl_ignore(shl_lsm_freeze_locked(db, err));
+            shl_ignore(shl_lsm_freeze_locked(db, &ignored));
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
     }
 }
@@ -217,6 +218,7 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
                                 const struct shl_lsm_write *how, struct shl_lsm_written *out,
                                 shale_error *err)
 {
+    shale_error ignored;
     shale_code rc = wait_for_room_locked(db, err);
     if (rc != SHALE_OK)
         return rc;
@@ -230,7 +232,10 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
                             how->seq, db->last_seq);
         seq = how->seq;
     }
-    SHL_ASSERT(seq != 0);
+    if (seq == 0 || seq == UINT64_MAX) /* a stored number may be anything */
+        return shl_fail(err, SHALE_INVALID,
+                        "seq %" PRIu64 ": no sequence numbers are left after %" PRIu64, seq,
+                        db->last_seq);
     /* A clock that went back does not stop anybody: time stands still until it has caught up. */
     int64_t tick = shl_max_i64(c->now_ms, db->last_tick);
     rc = shl_memtable_reserve(active, c->count, c->key_value_bytes, err);
@@ -258,8 +263,8 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
     track_locked(db, seq, tick);
     env_store_release(&db->committed_seq, seq);
     if (memtable_is_full(db, active))
-        shl_ignore(
-            shl_lsm_freeze_locked(db, err)); /* out of memory: tried again with the next write */
+        shl_ignore(shl_lsm_freeze_locked(
+            db, &ignored)); /* out of memory: tried again with the next write */
     if (db->settings.wal_enabled)
         wake_wal_locked(db, log_was_empty);
     *out = (struct shl_lsm_written){.seq = seq, .create_ts = tick};
@@ -519,8 +524,7 @@ shale_code shl_lsm_write(struct shl_lsm *db, const struct shl_batch *b,
     if (b->failed == SHALE_NOMEM)
         return shl_nomem(err);
     if (b->failed != SHALE_OK)
-        return shl_fail(err, b->failed,
-                        "batch: a key of 0 bytes, or a key or value above 4294967295 bytes");
+        return shl_fail(err, b->failed, "batch: %s", b->why);
     if (b->ops.count == 0)
         return shl_fail(err, SHALE_INVALID, "batch: it is empty");
     for (size_t i = 0; i < b->ops.count; i++)

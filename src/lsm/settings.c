@@ -49,6 +49,15 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
         return shl_fail(
             err, SHALE_INVALID,
             "sst_block_size: %" PRIu32 " bytes; it must be 1, 2, 4, 8, 16, 32 or 64 KiB", block);
+    if (s->manifest_poll_interval_ns < ENV_NS_PER_MS ||
+        s->compactor_poll_interval_ns < ENV_NS_PER_MS)
+        return shl_fail(err, SHALE_INVALID, "%s: it must be at least 1ms",
+                        s->manifest_poll_interval_ns < ENV_NS_PER_MS
+                            ? "manifest_poll_interval"
+                            : "compactor_options.poll_interval");
+    if (s->filter.bits_per_key > 100)
+        return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
+                        s->filter.bits_per_key);
     if (s->l0_flush_parallelism < 1 || s->l0_flush_parallelism > 64)
         return shl_fail(err, SHALE_INVALID, "l0_flush_parallelism: %" PRIu32 "; it must be 1 to 64",
                         s->l0_flush_parallelism);

@@ -8,7 +8,7 @@
 
 /* ---- errors of the system */
 
-bool file_is_missing(int e)
+bool shl_file_is_missing(int e)
 {
     return e == ENOENT || e == ENOTDIR;
 }
@@ -40,7 +40,7 @@ static shale_code code_of(int e)
     }
 }
 
-shale_code file_fail(shale_error *err, int e, const char *doing, const char *path)
+shale_code shl_file_fail(shale_error *err, int e, const char *doing, const char *path)
 {
     SHL_ASSERT(e != 0);
     char why[96];
@@ -49,18 +49,18 @@ shale_code file_fail(shale_error *err, int e, const char *doing, const char *pat
     if (e == ENOMEM)
         return shl_nomem(err);
     if (e == ENOSPC || e == EDQUOT)
-        return shl_fail(err, SHALE_UNAVAILABLE, "disk full: %s: %s", path, why);
+        return shl_fail(err, SHALE_NO_SPACE, "disk full: %s: %s", path, why);
     return shl_fail(err, code_of(e), "cannot %s %s: %s", doing, path, why);
 }
 
-shale_code file_fail_missing(const struct file_store *f, const char *key, shale_error *err)
+shale_code shl_file_fail_missing(const struct file_store *f, const char *key, shale_error *err)
 {
     return shl_fail(err, SHALE_NOT_FOUND, "no object \"%s\" in %s", key, f->base.name);
 }
 
 /* ---- names */
 
-bool file_is_reserved(const char *name)
+bool shl_file_is_reserved(const char *name)
 {
     const char *hash = strchr(name, '#');
     if (hash == NULL || hash[1] == '\0')
@@ -68,11 +68,11 @@ bool file_is_reserved(const char *name)
     return hash[1 + strspn(hash + 1, "0123456789")] == '\0';
 }
 
-shale_code file_path(const struct file_store *f, const char *key, struct shl_path_buf *out,
-                     shale_error *err)
+shale_code shl_file_path(const struct file_store *f, const char *key, struct shl_path_buf *out,
+                         shale_error *err)
 {
     const char *slash = strrchr(key, '/');
-    if (file_is_reserved(slash == NULL ? key : slash + 1))
+    if (shl_file_is_reserved(slash == NULL ? key : slash + 1))
         return shl_fail(err, SHALE_INVALID,
                         "bad key \"%s\": in a folder, names ending in '#' and digits are those of "
                         "unfinished writes",
@@ -86,7 +86,7 @@ shale_code file_path(const struct file_store *f, const char *key, struct shl_pat
     return rc;
 }
 
-void file_describe(const struct env_stat *st, struct shl_object *out)
+void shl_file_describe(const struct env_stat *st, struct shl_object *out)
 {
     *out = (struct shl_object){.size = st->size, .modified_ns = st->mtime_ns};
     int n = snprintf(out->etag, sizeof out->etag, "\"%" PRIx64 "-%" PRIx64 "-%" PRIx64 "\"",
@@ -106,7 +106,7 @@ struct file_read {
 static void read_close(struct file_read *r)
 {
     if (r->shared != NULL)
-        file_fd_unref(r->shared);
+        shl_file_fd_unref(r->shared);
     else if (r->fd >= 0)
         (void)env_close(r->fd); /* opened for reading: nothing can be lost */
 }
@@ -118,14 +118,14 @@ static shale_code open_file(struct file_store *f, const char *key, struct file_r
     int fd = -1;
     int e;
     shale_code rc;
-    SHL_TRY(file_path(f, key, &path, err));
+    SHL_TRY(shl_file_path(f, key, &path, err));
     e = env_open(&fd, path.text, ENV_OPEN_READ);
     if (e == 0)
         e = env_fstat(fd, &out->st);
-    if (file_is_missing(e) || (e == 0 && !out->st.is_file))
-        SHL_TRY(file_fail_missing(f, key, err));
+    if (shl_file_is_missing(e) || (e == 0 && !out->st.is_file))
+        SHL_TRY(shl_file_fail_missing(f, key, err));
     if (e != 0)
-        SHL_TRY(file_fail(err, e, "open", path.text));
+        SHL_TRY(shl_file_fail(err, e, "open", path.text));
     out->fd = fd;
     fd = -1;
 out:
@@ -139,16 +139,16 @@ out:
 static shale_code read_open(struct file_store *f, const char *key, struct file_read *out,
                             shale_error *err)
 {
-    if (!f->options.cache_descriptors || !file_fds_wants(key))
+    if (!f->options.cache_descriptors || !shl_file_fds_wants(key))
         return open_file(f, key, out, err);
     uint64_t drops;
-    out->shared = file_fds_get(&f->fds, key, &drops);
+    out->shared = shl_file_fds_get(&f->fds, key, &drops);
     if (out->shared == NULL) {
         shale_code rc = open_file(f, key, out, err);
         if (rc != SHALE_OK)
             return rc;
         /* Out of memory here only means that the descriptor is not shared. */
-        out->shared = file_fds_add(&f->fds, key, out->fd, &out->st, drops);
+        out->shared = shl_file_fds_add(&f->fds, key, out->fd, &out->st, drops);
     }
     if (out->shared != NULL) {
         out->fd = out->shared->fd;
@@ -167,14 +167,14 @@ static shale_code file_get(struct shl_store *s, const char *key, const struct sh
     int e;
     shale_code rc;
     SHL_TRY(read_open(file_of(s), key, &r, err));
-    file_describe(&r.st, out);
+    shl_file_describe(&r.st, out);
     if (how->if_none_match != NULL && strcmp(how->if_none_match, out->etag) == 0)
         SHL_TRY(shl_fail(err, SHALE_NOT_MODIFIED, "\"%s\" has not changed", key));
     SHL_TRY(shl_get_window(how, key, r.st.size, &offset, &len, err));
     SHL_TRY(shl_buf_reserve(body, (size_t)len, err));
     e = len == 0 ? 0 : env_pread(r.fd, body->data + body->len, (size_t)len, offset, &got);
     if (e != 0)
-        SHL_TRY(file_fail(err, e, "read", key));
+        SHL_TRY(shl_file_fail(err, e, "read", key));
     body->len += got; /* the front compares it with the size */
 out:
     read_close(&r);
@@ -206,7 +206,7 @@ static shale_code file_get_ranges(struct shl_store *s, const char *key,
         size_t n = joined(ranges + i, count - i, &len);
         int e = env_pread(r.fd, ranges[i].dst, len, ranges[i].offset, &got);
         if (e != 0)
-            SHL_TRY(file_fail(err, e, "read", key));
+            SHL_TRY(shl_file_fail(err, e, "read", key));
         if (got != len)
             SHL_TRY(shl_fail_range(err, key, ranges[i].offset, len, r.st.size));
         i += n;
@@ -223,13 +223,13 @@ static shale_code file_head(struct shl_store *s, const char *key, struct shl_obj
     struct env_stat st;
     int e;
     shale_code rc;
-    SHL_TRY(file_path(file_of(s), key, &path, err));
+    SHL_TRY(shl_file_path(file_of(s), key, &path, err));
     e = env_stat(path.text, &st);
-    if (file_is_missing(e) || (e == 0 && !st.is_file))
-        SHL_TRY(file_fail_missing(file_of(s), key, err));
+    if (shl_file_is_missing(e) || (e == 0 && !st.is_file))
+        SHL_TRY(shl_file_fail_missing(file_of(s), key, err));
     if (e != 0)
-        SHL_TRY(file_fail(err, e, "look at", path.text));
-    file_describe(&st, out);
+        SHL_TRY(shl_file_fail(err, e, "look at", path.text));
+    shl_file_describe(&st, out);
 out:
     shl_path_buf_deinit(&path);
     return rc;
@@ -244,15 +244,15 @@ static shale_code delete_one(struct file_store *f, const char *key, shale_error 
     bool no_object;
     int e;
     shale_code rc;
-    SHL_TRY(file_path(f, key, &path, err));
+    SHL_TRY(shl_file_path(f, key, &path, err));
     e = env_unlink(path.text);
-    if (f->options.cache_descriptors && file_fds_wants(key))
-        file_fds_drop(&f->fds, key);
+    if (f->options.cache_descriptors && shl_file_fds_wants(key))
+        shl_file_fds_drop(&f->fds, key);
     /* A folder is no object. POSIX lets unlink say EPERM for one, Linux says EISDIR. */
-    no_object = file_is_missing(e) ||
+    no_object = shl_file_is_missing(e) ||
                 ((e == EISDIR || e == EPERM) && env_stat(path.text, &st) == 0 && st.is_dir);
     if (e != 0 && !no_object)
-        SHL_TRY(file_fail(err, e, "delete", path.text));
+        SHL_TRY(shl_file_fail(err, e, "delete", path.text));
 out:
     shl_path_buf_deinit(&path);
     return rc;
@@ -276,7 +276,7 @@ static void file_destroy(struct shl_store *s)
     struct file_store *f = file_of(s);
     for (size_t i = 0; i < FILE_DURABLE_DIRS; i++)
         env_free(f->durable_dirs[i]);
-    file_fds_deinit(&f->fds);
+    shl_file_fds_deinit(&f->fds);
     env_mutex_deinit(&f->mu);
     env_free(f->root);
     shl_store_deinit(s);
@@ -284,17 +284,17 @@ static void file_destroy(struct shl_store *s)
 }
 
 static const struct shl_store_ops file_ops = {
-    .put = file_put,
+    .put = shl_file_put,
     .get = file_get,
     .get_ranges = file_get_ranges,
     .head = file_head,
-    .list = file_list,
+    .list = shl_file_list,
     .delete_many = file_delete_many,
-    .copy = file_copy,
-    .upload_start = file_upload_start,
-    .upload_part = file_upload_part,
-    .upload_complete = file_upload_complete,
-    .upload_abort = file_upload_abort,
+    .copy = shl_file_copy,
+    .upload_start = shl_file_upload_start,
+    .upload_part = shl_file_upload_part,
+    .upload_complete = shl_file_upload_complete,
+    .upload_abort = shl_file_upload_abort,
     .destroy = file_destroy,
 };
 
@@ -327,7 +327,7 @@ shale_code shl_store_file_new(struct shl_store **out, const char *root_path,
     SHL_TRY(init_named(f, root_path, err));
     f->root = root;
     f->options = *options;
-    file_fds_init(&f->fds);
+    shl_file_fds_init(&f->fds);
     env_mutex_init(&f->mu);
     *out = &f->base;
     return SHALE_OK;

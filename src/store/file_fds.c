@@ -3,20 +3,20 @@
 #include "base/assert.h"
 #include <xxhash.h>
 
-void file_fds_init(struct file_fds *c)
+void shl_file_fds_init(struct file_fds *c)
 {
     env_mutex_init(&c->mu);
 }
 
-void file_fds_deinit(struct file_fds *c)
+void shl_file_fds_deinit(struct file_fds *c)
 {
     for (size_t i = 0; i < c->count; i++)
-        file_fd_unref(c->slots[i]);
+        shl_file_fd_unref(c->slots[i]);
     c->count = 0;
     env_mutex_deinit(&c->mu);
 }
 
-bool file_fds_wants(const char *key)
+bool shl_file_fds_wants(const char *key)
 {
     static const char dir[] = "compacted/";
     static const char suffix[] = ".sst";
@@ -26,7 +26,7 @@ bool file_fds_wants(const char *key)
     return strncmp(key, dir, sizeof dir - 1) == 0 || strstr(key, "/compacted/") != NULL;
 }
 
-void file_fd_unref(struct file_fd *f)
+void shl_file_fd_unref(struct file_fd *f)
 {
     if (f == NULL || env_fetch_sub_acq_rel(&f->refs, 1) != 1)
         return;
@@ -48,7 +48,7 @@ static size_t find_locked(const struct file_fds *c, const char *key, uint64_t ha
     return i;
 }
 
-struct file_fd *file_fds_get(struct file_fds *c, const char *key, uint64_t *out_drops)
+struct file_fd *shl_file_fds_get(struct file_fds *c, const char *key, uint64_t *out_drops)
 {
     uint64_t hash = hash_of(key);
     struct file_fd *f = NULL;
@@ -82,8 +82,8 @@ static struct file_fd *place_locked(struct file_fds *c, struct file_fd *f)
     return old;
 }
 
-struct file_fd *file_fds_add(struct file_fds *c, const char *key, int fd, const struct env_stat *st,
-                             uint64_t drops)
+struct file_fd *shl_file_fds_add(struct file_fds *c, const char *key, int fd,
+                                 const struct env_stat *st, uint64_t drops)
 {
     size_t key_bytes = strlen(key) + 1;
     struct file_fd *f = env_alloc(sizeof *f + key_bytes);
@@ -103,11 +103,11 @@ struct file_fd *file_fds_add(struct file_fds *c, const char *key, int fd, const 
         old = place_locked(c, f);
     }
     env_mutex_unlock(&c->mu);
-    file_fd_unref(old);
+    shl_file_fd_unref(old);
     return f;
 }
 
-void file_fds_drop(struct file_fds *c, const char *key)
+void shl_file_fds_drop(struct file_fds *c, const char *key)
 {
     struct file_fd *old = NULL;
     uint64_t hash = hash_of(key);
@@ -119,5 +119,5 @@ void file_fds_drop(struct file_fds *c, const char *key)
         c->slots[i] = c->slots[--c->count];
     }
     env_mutex_unlock(&c->mu);
-    file_fd_unref(old);
+    shl_file_fd_unref(old);
 }

@@ -2,7 +2,7 @@
  *
  *   file.c         life, reading, deleting, errors of the system as ours
  *   file_write.c   staged files, publishing, durability of folders, put, copy
- *   file_list.c    walking the tree in key order
+ *   shl_file_list.c    walking the tree in key order
  *   file_upload.c  multipart
  *   file_fds.c     open read descriptors */
 #ifndef SHL_STORE_FILE_IMPL_H
@@ -33,21 +33,21 @@ struct file_fds {
     struct file_fd *slots[FILE_FDS_MAX]; /* [mu] owned references; the first `count` */
     size_t count;                        /* [mu] */
     uint64_t tick;                       /* [mu] */
-    uint64_t drops; /* [mu] counts file_fds_drop, to notice one between open and add */
+    uint64_t drops; /* [mu] counts shl_file_fds_drop, to notice one between open and add */
 };
 
-void file_fds_init(struct file_fds *c);
-void file_fds_deinit(struct file_fds *c);
+void shl_file_fds_init(struct file_fds *c);
+void shl_file_fds_deinit(struct file_fds *c);
 /* Only objects that are never overwritten. */
-bool file_fds_wants(const char *key);
-/* A reference, or NULL; then *out_drops is for file_fds_add. */
-struct file_fd *file_fds_get(struct file_fds *c, const char *key, uint64_t *out_drops);
+bool shl_file_fds_wants(const char *key);
+/* A reference, or NULL; then *out_drops is for shl_file_fds_add. */
+struct file_fd *shl_file_fds_get(struct file_fds *c, const char *key, uint64_t *out_drops);
 /* Takes the descriptor and returns a reference; NULL if out of memory: then the descriptor stays the caller's. It is not kept for
- * others if something was dropped since file_fds_get. */
-struct file_fd *file_fds_add(struct file_fds *c, const char *key, int fd, const struct env_stat *st,
+ * others if something was dropped since shl_file_fds_get. */
+struct file_fd *shl_file_fds_add(struct file_fds *c, const char *key, int fd, const struct env_stat *st,
                              uint64_t drops);
-void file_fds_drop(struct file_fds *c, const char *key);
-void file_fd_unref(struct file_fd *f);
+void shl_file_fds_drop(struct file_fds *c, const char *key);
+void shl_file_fd_unref(struct file_fd *f);
 
 /* ---- the store */
 
@@ -62,7 +62,7 @@ struct file_store {
     /* [mu] folders known to be on disk with everything above them; owned; a ring. The engine writes to five or so. */
     char *durable_dirs[FILE_DURABLE_DIRS];
     size_t durable_next;     /* [mu] */
-    _Atomic bool dir_failed; /* a folder could not be synced: see file_check_sound */
+    _Atomic bool dir_failed; /* a folder could not be synced: see shl_file_check_sound */
 };
 
 static inline struct file_store *file_of(struct shl_store *s)
@@ -71,18 +71,18 @@ static inline struct file_store *file_of(struct shl_store *s)
 }
 
 /* An errno value as ours: "cannot <doing> <path>: <reason>". */
-shale_code file_fail(shale_error *err, int e, const char *doing, const char *path);
+shale_code shl_file_fail(shale_error *err, int e, const char *doing, const char *path);
 /* NOT_FOUND for a key. */
-shale_code file_fail_missing(const struct file_store *f, const char *key, shale_error *err);
+shale_code shl_file_fail_missing(const struct file_store *f, const char *key, shale_error *err);
 /* True for errors that say that there is no such file. */
-bool file_is_missing(int e);
+bool shl_file_is_missing(int e);
 
 /* The file of a key. INVALID if the name is reserved. */
-SHL_MUST shale_code file_path(const struct file_store *f, const char *key, struct shl_path_buf *out,
+SHL_MUST shale_code shl_file_path(const struct file_store *f, const char *key, struct shl_path_buf *out,
                               shale_error *err);
 /* `name` is the last segment. */
-bool file_is_reserved(const char *name);
-void file_describe(const struct env_stat *st, struct shl_object *out);
+bool shl_file_is_reserved(const char *name);
+void shl_file_describe(const struct env_stat *st, struct shl_object *out);
 
 /* ---- writing */
 
@@ -94,40 +94,40 @@ struct file_stage {
 };
 
 /* Opens "<path>#N" for reading and writing with the first N from 1 that is free, and makes missing folders. */
-SHL_MUST shale_code file_stage_open(struct file_store *f, const char *path, struct file_stage *out,
+SHL_MUST shale_code shl_file_stage_open(struct file_store *f, const char *path, struct file_stage *out,
                                     shale_error *err);
-SHL_MUST shale_code file_stage_write(struct file_stage *st, const struct shl_slice *parts,
+SHL_MUST shale_code shl_file_stage_write(struct file_stage *st, const struct shl_slice *parts,
                                      size_t count, uint64_t offset, shale_error *err);
 /* Stat, fsync if asked for, close. After a failure the stage can only be dropped: written pages may be lost although a second
  * fsync would report nothing. */
-SHL_MUST shale_code file_stage_finish(struct file_store *f, struct file_stage *st,
+SHL_MUST shale_code shl_file_stage_finish(struct file_store *f, struct file_stage *st,
                                       struct env_stat *out, shale_error *err);
 /* Closes and removes. */
-void file_stage_drop(struct file_stage *st);
+void shl_file_stage_drop(struct file_stage *st);
 
 /* Gives a finished stage its final name, drops a cached descriptor of the key, and makes the name durable if asked for. create_only:
  * ALREADY_EXISTS if the name is taken. CORRUPTION if the name is there but could not be made durable; after any other failure nothing
  * has changed. `path` is changed and put back. */
-SHL_MUST shale_code file_publish(struct file_store *f, const char *key, struct file_stage *st,
+SHL_MUST shale_code shl_file_publish(struct file_store *f, const char *key, struct file_stage *st,
                                  char *path, bool create_only, shale_error *err);
 /* Refuses to write once a folder could not be synced. */
-SHL_MUST shale_code file_check_sound(struct file_store *f, shale_error *err);
+SHL_MUST shale_code shl_file_check_sound(struct file_store *f, shale_error *err);
 
 /* ---- operations that stand in other files */
 
-shale_code file_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
+shale_code shl_file_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
                     size_t count, const struct shl_put *how, struct shl_object *out,
                     shale_error *err);
-shale_code file_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
+shale_code shl_file_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
                      shale_error *err);
-shale_code file_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out,
+shale_code shl_file_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out,
                      shale_error *err);
-shale_code file_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
+shale_code shl_file_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
                              shale_error *err);
-shale_code file_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index,
+shale_code shl_file_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index,
                             const struct shl_slice *parts, size_t count, shale_error *err);
-shale_code file_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out,
+shale_code shl_file_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out,
                                 shale_error *err);
-void file_upload_abort(struct shl_store *s, struct shl_upload *take_u);
+void shl_file_upload_abort(struct shl_store *s, struct shl_upload *take_u);
 
 #endif

@@ -74,10 +74,10 @@ static shale_code push_dir(struct walk *w, shale_error *err)
         return rc;
     const char *path = (const char *)w->path.data;
     int e = env_listdir(path, &frame.entries, &frame.count);
-    if (file_is_missing(e))
+    if (shl_file_is_missing(e))
         return SHALE_OK;
     if (e != 0)
-        return file_fail(err, e, "list", path);
+        return shl_file_fail(err, e, "list", path);
     if (!shl_array_push(&w->frames, frame)) {
         env_listdir_free(frame.entries, frame.count);
         return shl_nomem(err);
@@ -114,10 +114,10 @@ static shale_code visit_file(struct walk *w, shale_error *err)
     struct env_stat st;
     const char *path = (const char *)w->path.data;
     int e = env_stat(path, &st);
-    if (file_is_missing(e))
+    if (shl_file_is_missing(e))
         return SHALE_OK; /* deleted since the folder was read */
     if (e != 0)
-        return file_fail(err, e, "look at", path);
+        return shl_file_fail(err, e, "look at", path);
     return shl_lister_object(w->lister, key, st.size, st.mtime_ns, err);
 }
 
@@ -126,7 +126,7 @@ static shale_code visit(struct walk *w, const struct env_dirent *entry, shale_er
     /* Names that are no segment of a key cannot be asked for either: they are skipped. */
     if ((!entry->is_dir && !entry->is_file) || shl_path_fault(entry->name) != NULL)
         return SHALE_OK;
-    if (entry->is_file && file_is_reserved(entry->name))
+    if (entry->is_file && shl_file_is_reserved(entry->name))
         return SHALE_OK;
     shale_code rc = set_entry(w, entry->name, entry->is_dir, err);
     if (rc != SHALE_OK)
@@ -138,8 +138,8 @@ static shale_code visit(struct walk *w, const struct env_dirent *entry, shale_er
     return may_hold_later(w) ? push_dir(w, err) : SHALE_OK;
 }
 
-shale_code file_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out,
-                     shale_error *err)
+shale_code shl_file_list(struct shl_store *s, const struct shl_list_options *how,
+                         struct shl_list *out, shale_error *err)
 {
     struct shl_lister lister;
     shl_lister_init(&lister, how, out);

@@ -28,11 +28,11 @@ struct file_upload {
     struct env_stat stat;
 };
 
-void file_upload_abort(struct shl_store *s, struct shl_upload *take_u)
+void shl_file_upload_abort(struct shl_store *s, struct shl_upload *take_u)
 {
     (void)s;
     struct file_upload *u = (struct file_upload *)take_u;
-    file_stage_drop(&u->st);
+    shl_file_stage_drop(&u->st);
     for (size_t i = 0; i < u->parts.count; i++)
         env_free(u->parts.items[i].bytes);
     shl_array_free(&u->parts);
@@ -42,11 +42,11 @@ void file_upload_abort(struct shl_store *s, struct shl_upload *take_u)
     env_free(u);
 }
 
-shale_code file_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
-                             shale_error *err)
+shale_code shl_file_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
+                                 shale_error *err)
 {
     struct file_store *f = file_of(s);
-    shale_code rc = file_check_sound(f, err);
+    shale_code rc = shl_file_check_sound(f, err);
     if (rc != SHALE_OK)
         return rc;
     struct file_upload *u = env_calloc(1, sizeof *u);
@@ -58,13 +58,13 @@ shale_code file_upload_start(struct shl_store *s, const char *key, struct shl_up
     u->key = env_strdup(key);
     if (u->key == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(file_path(f, key, &u->path, err));
-    SHL_TRY(file_stage_open(f, u->path.text, &u->st, err));
+    SHL_TRY(shl_file_path(f, key, &u->path, err));
+    SHL_TRY(shl_file_stage_open(f, u->path.text, &u->st, err));
     *out = &u->base;
     u = NULL;
 out:
     if (u != NULL)
-        file_upload_abort(s, &u->base);
+        shl_file_upload_abort(s, &u->base);
     return rc;
 }
 
@@ -86,8 +86,8 @@ static shale_code plan_part(struct file_upload *u, uint32_t index, size_t len, b
     return room ? SHALE_OK : shl_nomem(err);
 }
 
-shale_code file_upload_part(struct shl_store *s, struct shl_upload *base, uint32_t index,
-                            const struct shl_slice *parts, size_t count, shale_error *err)
+shale_code shl_file_upload_part(struct shl_store *s, struct shl_upload *base, uint32_t index,
+                                const struct shl_slice *parts, size_t count, shale_error *err)
 {
     (void)s;
     struct file_upload *u = (struct file_upload *)base;
@@ -97,7 +97,7 @@ shale_code file_upload_part(struct shl_store *s, struct shl_upload *base, uint32
     uint64_t offset = 0;
     shale_code rc = plan_part(u, index, len, &in_file, &offset, err);
     if (rc == SHALE_OK && in_file)
-        rc = file_stage_write(&u->st, parts, count, offset, err);
+        rc = shl_file_stage_write(&u->st, parts, count, offset, err);
     if (rc != SHALE_OK)
         return rc;
     if (!in_file) {
@@ -132,7 +132,7 @@ static shale_code check_layout(const struct file_upload *u, bool *out_in_order, 
     }
     int e = env_fstat(u->st.fd, &st);
     if (e != 0)
-        return file_fail(err, e, "look at", u->st.path);
+        return shl_file_fail(err, e, "look at", u->st.path);
     if (st.size != end) /* a part was given again, and is shorter now */
         *out_in_order = false;
     return SHALE_OK;
@@ -146,7 +146,7 @@ static shale_code copy_part(const struct file_upload *u, size_t index, struct fi
     const struct upload_part *p = &u->parts.items[index];
     if (p->bytes != NULL) {
         struct shl_slice whole = shl_slice_of(p->bytes, p->len);
-        return file_stage_write(to, &whole, 1, at, err);
+        return shl_file_stage_write(to, &whole, 1, at, err);
     }
     uint64_t from = (uint64_t)index * u->slot;
     for (size_t done = 0; done < p->len;) {
@@ -154,11 +154,11 @@ static shale_code copy_part(const struct file_upload *u, size_t index, struct fi
         size_t got = 0;
         int e = env_pread(u->st.fd, scratch, n, from + done, &got);
         if (e != 0)
-            return file_fail(err, e, "read", u->st.path);
+            return shl_file_fail(err, e, "read", u->st.path);
         if (got != n)
             return shl_fail(err, SHALE_UNAVAILABLE, "%s was cut by another program", u->st.path);
         struct shl_slice piece = shl_slice_of(scratch, n);
-        shale_code rc = file_stage_write(to, &piece, 1, at + done, err);
+        shale_code rc = shl_file_stage_write(to, &piece, 1, at + done, err);
         if (rc != SHALE_OK)
             return rc;
         done += n;
@@ -176,7 +176,7 @@ static shale_code repack(struct file_store *f, struct file_upload *u, shale_erro
     shale_code rc;
     if (scratch == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(file_stage_open(f, u->path.text, &to, err));
+    SHL_TRY(shl_file_stage_open(f, u->path.text, &to, err));
     for (size_t i = 0; i < u->parts.count; i++) {
         SHL_TRY(copy_part(u, i, &to, at, scratch, err));
         at += u->parts.items[i].len;
@@ -185,19 +185,19 @@ static shale_code repack(struct file_store *f, struct file_upload *u, shale_erro
     u->st = to;
     to = old;
 out:
-    file_stage_drop(&to);
+    shl_file_stage_drop(&to);
     env_free(scratch);
     return rc;
 }
 
-shale_code file_upload_complete(struct shl_store *s, struct shl_upload *base,
-                                struct shl_object *out, shale_error *err)
+shale_code shl_file_upload_complete(struct shl_store *s, struct shl_upload *base,
+                                    struct shl_object *out, shale_error *err)
 {
     struct file_store *f = file_of(s);
     struct file_upload *u = (struct file_upload *)base;
     bool in_order = u->repacked || u->finished;
     shale_code rc;
-    SHL_TRY(file_check_sound(f, err));
+    SHL_TRY(shl_file_check_sound(f, err));
     if (!in_order)
         SHL_TRY(check_layout(u, &in_order, err));
     if (!in_order)
@@ -207,13 +207,13 @@ shale_code file_upload_complete(struct shl_store *s, struct shl_upload *base,
         if (u->st.fd < 0) /* a sync failed before, so the bytes may be gone */
             SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
                              "upload of \"%s\": its file could not be synced", u->key));
-        SHL_TRY(file_stage_finish(f, &u->st, &u->stat, err));
+        SHL_TRY(shl_file_stage_finish(f, &u->st, &u->stat, err));
         u->finished = true;
     }
     ENV_POINT("file upload staged");
-    SHL_TRY(file_publish(f, u->key, &u->st, u->path.text, false, err));
-    file_describe(&u->stat, out);
-    file_upload_abort(s, base); /* what is left of it */
+    SHL_TRY(shl_file_publish(f, u->key, &u->st, u->path.text, false, err));
+    shl_file_describe(&u->stat, out);
+    shl_file_upload_abort(s, base); /* what is left of it */
 out:
     return rc;
 }

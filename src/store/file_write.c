@@ -45,7 +45,7 @@ static void remember_durable(struct file_store *f, const char *dir)
     env_free(old);
 }
 
-shale_code file_check_sound(struct file_store *f, shale_error *err)
+shale_code shl_file_check_sound(struct file_store *f, shale_error *err)
 {
     if (!env_load_relaxed(&f->dir_failed))
         return SHALE_OK;
@@ -60,7 +60,7 @@ shale_code file_check_sound(struct file_store *f, shale_error *err)
 static shale_code fail_sync(struct file_store *f, int e, const char *dir, shale_error *err)
 {
     env_store_relaxed(&f->dir_failed, true);
-    (void)file_fail(err, e, "sync folder", dir[0] == '\0' ? "/" : dir);
+    (void)shl_file_fail(err, e, "sync folder", dir[0] == '\0' ? "/" : dir);
     err->code = SHALE_CORRUPTION;
     return SHALE_CORRUPTION;
 }
@@ -71,7 +71,7 @@ static shale_code sync_dir(struct file_store *f, const char *dir, shale_error *e
     int fd;
     int e = env_open(&fd, dir[0] == '\0' ? "/" : dir, ENV_OPEN_READ | ENV_OPEN_DIRECTORY);
     if (e != 0)
-        return file_fail(err, e, "open folder", dir);
+        return shl_file_fail(err, e, "open folder", dir);
     e = sync_fd(fd);
     (void)env_close(fd); /* a folder's descriptor has nothing to write */
     return e == 0 ? SHALE_OK : fail_sync(f, e, dir, err);
@@ -103,7 +103,7 @@ static shale_code open_dir_for_sync(struct file_store *f, char *path, int *out_f
     path[dir_bytes] = '\0';
     int e = env_open(out_fd, dir_bytes == 0 ? "/" : path, ENV_OPEN_READ | ENV_OPEN_DIRECTORY);
     if (e != 0) {
-        rc = file_fail(err, e, "open folder", path);
+        rc = shl_file_fail(err, e, "open folder", path);
     } else if (!is_durable(f, path)) {
         rc = sync_above(f, path, err);
         if (rc == SHALE_OK)
@@ -128,7 +128,7 @@ static shale_code make_dirs(struct file_store *f, char *path, size_t from, size_
         int e = env_mkdir(path);
         shale_code rc = SHALE_OK;
         if (e != 0 && e != EEXIST)
-            rc = file_fail(err, e, "make folder", path);
+            rc = shl_file_fail(err, e, "make folder", path);
         /* Those below the root are synced when the file is published. */
         if (e == 0 && f->options.fsync && i <= root_bytes) {
             size_t parent = dir_len(path, i);
@@ -156,7 +156,7 @@ static shale_code make_parents(struct file_store *f, const char *path, shale_err
     if (e == ENOENT && f->options.create_root)
         SHL_TRY(make_dirs(f, copy, 0, root_bytes, err));
     else if (e != 0)
-        SHL_TRY(file_fail(err, e, "write to", f->root));
+        SHL_TRY(shl_file_fail(err, e, "write to", f->root));
     SHL_TRY(make_dirs(f, copy, root_bytes, dir_len(path, strlen(path)), err));
 out:
     env_free(copy);
@@ -200,7 +200,7 @@ static shale_code stage_make(struct file_store *f, const char *path, uint32_t fi
             return SHALE_OK;
         }
         if (e != EEXIST)
-            rc = file_fail(err, e, "write", st.path);
+            rc = shl_file_fail(err, e, "write", st.path);
     }
     env_free(st.path);
     return rc;
@@ -211,8 +211,8 @@ static int make_by_open(void *ctx, const char *name)
     return env_open(ctx, name, ENV_OPEN_READ | ENV_OPEN_WRITE | ENV_OPEN_CREATE | ENV_OPEN_EXCL);
 }
 
-shale_code file_stage_open(struct file_store *f, const char *path, struct file_stage *out,
-                           shale_error *err)
+shale_code shl_file_stage_open(struct file_store *f, const char *path, struct file_stage *out,
+                               shale_error *err)
 {
     int fd = -1;
     shale_code rc = stage_make(f, path, 1, make_by_open, &fd, out, err);
@@ -221,8 +221,8 @@ shale_code file_stage_open(struct file_store *f, const char *path, struct file_s
     return rc;
 }
 
-shale_code file_stage_write(struct file_stage *st, const struct shl_slice *parts, size_t count,
-                            uint64_t offset, shale_error *err)
+shale_code shl_file_stage_write(struct file_stage *st, const struct shl_slice *parts, size_t count,
+                                uint64_t offset, shale_error *err)
 {
     struct env_iovec iov[16];
     for (size_t i = 0; i < count;) {
@@ -236,14 +236,14 @@ shale_code file_stage_write(struct file_stage *st, const struct shl_slice *parts
         }
         int e = n == 0 ? 0 : env_pwritev(st->fd, iov, n, offset);
         if (e != 0)
-            return file_fail(err, e, "write", st->path);
+            return shl_file_fail(err, e, "write", st->path);
         offset += bytes;
     }
     return SHALE_OK;
 }
 
-shale_code file_stage_finish(struct file_store *f, struct file_stage *st, struct env_stat *out,
-                             shale_error *err)
+shale_code shl_file_stage_finish(struct file_store *f, struct file_stage *st, struct env_stat *out,
+                                 shale_error *err)
 {
     int e = env_fstat(st->fd, out);
     if (e == 0 && f->options.fsync)
@@ -252,10 +252,10 @@ shale_code file_stage_finish(struct file_store *f, struct file_stage *st, struct
     st->fd = -1;
     if (e == 0)
         e = close_error;
-    return e == 0 ? SHALE_OK : file_fail(err, e, "write", st->path);
+    return e == 0 ? SHALE_OK : shl_file_fail(err, e, "write", st->path);
 }
 
-void file_stage_drop(struct file_stage *st)
+void shl_file_stage_drop(struct file_stage *st)
 {
     if (st->fd >= 0)
         (void)env_close(st->fd); /* the file goes away */
@@ -272,14 +272,14 @@ static shale_code write_stage(struct file_store *f, const char *path, const stru
                               shale_error *err)
 {
     shale_code rc;
-    SHL_TRY(file_stage_open(f, path, st, err));
-    SHL_TRY(file_stage_write(st, parts, count, 0, err));
-    SHL_TRY(file_stage_finish(f, st, out, err));
+    SHL_TRY(shl_file_stage_open(f, path, st, err));
+    SHL_TRY(shl_file_stage_write(st, parts, count, 0, err));
+    SHL_TRY(shl_file_stage_finish(f, st, out, err));
 out:
     return rc;
 }
 
-/* link is atomic, on NFS too; the staged name is removed by file_stage_drop. */
+/* link is atomic, on NFS too; the staged name is removed by shl_file_stage_drop. */
 static shale_code name_if_free(const struct file_store *f, const char *key,
                                const struct file_stage *st, const char *path, shale_error *err)
 {
@@ -288,7 +288,7 @@ static shale_code name_if_free(const struct file_store *f, const char *key,
     if (e == 0)
         return SHALE_OK;
     if (e != EEXIST)
-        return file_fail(err, e, "create", path);
+        return shl_file_fail(err, e, "create", path);
     if (env_stat(path, &there) == 0 && there.is_dir)
         return shl_fail(err, SHALE_INVALID, "cannot write %s: a folder has that name", path);
     return shl_fail(err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", key, f->base.name);
@@ -301,14 +301,14 @@ static shale_code name_over(struct file_stage *st, const char *path, shale_error
     if (e == EISDIR || e == EEXIST || e == ENOTEMPTY)
         return shl_fail(err, SHALE_INVALID, "cannot write %s: a folder has that name", path);
     if (e != 0)
-        return file_fail(err, e, "write", path);
+        return shl_file_fail(err, e, "write", path);
     env_free(st->path);
     st->path = NULL;
     return SHALE_OK;
 }
 
-shale_code file_publish(struct file_store *f, const char *key, struct file_stage *st, char *path,
-                        bool create_only, shale_error *err)
+shale_code shl_file_publish(struct file_store *f, const char *key, struct file_stage *st,
+                            char *path, bool create_only, shale_error *err)
 {
     int dir_fd = -1;
     int e;
@@ -318,8 +318,8 @@ shale_code file_publish(struct file_store *f, const char *key, struct file_stage
     ENV_POINT("file staged");
     SHL_TRY(create_only ? name_if_free(f, key, st, path, err) : name_over(st, path, err));
     ENV_POINT("file published");
-    if (f->options.cache_descriptors && file_fds_wants(key))
-        file_fds_drop(&f->fds, key);
+    if (f->options.cache_descriptors && shl_file_fds_wants(key))
+        shl_file_fds_drop(&f->fds, key);
     e = dir_fd < 0 ? 0 : sync_fd(dir_fd);
     if (e != 0)
         SHL_TRY(fail_sync(f, e, path, err));
@@ -339,10 +339,10 @@ static shale_code lock_dir(struct file_store *f, const char *key, const char *pa
         return shl_nomem(err);
     shale_code rc = SHALE_OK;
     int e = env_open(&fd, dir[0] == '\0' ? "/" : dir, ENV_OPEN_READ | ENV_OPEN_DIRECTORY);
-    if (file_is_missing(e))
+    if (shl_file_is_missing(e))
         rc = shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s is gone", key, f->base.name);
     else if (e != 0)
-        rc = file_fail(err, e, "open folder", dir);
+        rc = shl_file_fail(err, e, "open folder", dir);
     else if (env_flock(fd) != 0)
         rc = shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\" if-match: cannot lock folder %s", key,
                       dir);
@@ -359,11 +359,11 @@ static shale_code check_match(struct file_store *f, const char *key, const char 
 {
     struct shl_object now;
     int e = env_stat(path, out);
-    if (e != 0 && !file_is_missing(e))
-        return file_fail(err, e, "look at", path);
+    if (e != 0 && !shl_file_is_missing(e))
+        return shl_file_fail(err, e, "look at", path);
     if (e != 0 || !out->is_file)
         return shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s is gone", key, f->base.name);
-    file_describe(out, &now);
+    shl_file_describe(out, &now);
     if (strcmp(now.etag, if_match) != 0)
         return shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s has ETag %s, want %s", key,
                         f->base.name, now.etag, if_match);
@@ -383,7 +383,7 @@ static shale_code write_newer_stage(struct file_store *f, const char *path,
         shale_code rc = write_stage(f, path, parts, count, st, out, err);
         if (rc != SHALE_OK || out->mtime_ns / 1000 > older_ns / 1000 || tries == NEWER_TRIES_MAX)
             return rc;
-        file_stage_drop(st);
+        shl_file_stage_drop(st);
         env_sleep_ns(ENV_NS_PER_MS);
     }
 }
@@ -399,9 +399,9 @@ static shale_code put_if_match(struct file_store *f, const char *key, char *path
     SHL_TRY(lock_dir(f, key, path, &lock_fd, err));
     SHL_TRY(check_match(f, key, path, if_match, &old, err));
     SHL_TRY(write_newer_stage(f, path, parts, count, old.mtime_ns, &st, out, err));
-    SHL_TRY(file_publish(f, key, &st, path, false, err));
+    SHL_TRY(shl_file_publish(f, key, &st, path, false, err));
 out:
-    file_stage_drop(&st);
+    shl_file_stage_drop(&st);
     if (lock_fd >= 0)
         (void)env_close(lock_fd); /* and unlocks */
     return rc;
@@ -414,27 +414,27 @@ static shale_code put_plain(struct file_store *f, const char *key, char *path,
     struct file_stage st = {.fd = -1};
     shale_code rc;
     SHL_TRY(write_stage(f, path, parts, count, &st, out, err));
-    SHL_TRY(file_publish(f, key, &st, path, create_only, err));
+    SHL_TRY(shl_file_publish(f, key, &st, path, create_only, err));
 out:
-    file_stage_drop(&st);
+    shl_file_stage_drop(&st);
     return rc;
 }
 
-shale_code file_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
-                    size_t count, const struct shl_put *how, struct shl_object *out,
-                    shale_error *err)
+shale_code shl_file_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
+                        size_t count, const struct shl_put *how, struct shl_object *out,
+                        shale_error *err)
 {
     struct file_store *f = file_of(s);
     struct shl_path_buf path = {0};
     struct env_stat st;
     shale_code rc;
-    SHL_TRY(file_check_sound(f, err));
-    SHL_TRY(file_path(f, key, &path, err));
+    SHL_TRY(shl_file_check_sound(f, err));
+    SHL_TRY(shl_file_path(f, key, &path, err));
     if (how->mode == SHL_PUT_IF_MATCH)
         SHL_TRY(put_if_match(f, key, path.text, parts, count, how->if_match, &st, err));
     else
         SHL_TRY(put_plain(f, key, path.text, parts, count, how->mode == SHL_PUT_CREATE, &st, err));
-    file_describe(&st, out);
+    shl_file_describe(&st, out);
 out:
     shl_path_buf_deinit(&path);
     return rc;
@@ -454,8 +454,8 @@ static bool is_same_file(const struct env_stat *from, const char *to)
     return env_stat(to, &st) == 0 && st.is_file && st.inode == from->inode;
 }
 
-shale_code file_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
-                     shale_error *err)
+shale_code shl_file_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
+                         shale_error *err)
 {
     struct file_store *f = file_of(s);
     struct file_stage stage = {.fd = -1};
@@ -464,20 +464,20 @@ shale_code file_copy(struct shl_store *s, const char *from, const char *to, bool
     struct env_stat st;
     int e;
     shale_code rc;
-    SHL_TRY(file_check_sound(f, err));
-    SHL_TRY(file_path(f, from, &from_path, err));
-    SHL_TRY(file_path(f, to, &to_path, err));
+    SHL_TRY(shl_file_check_sound(f, err));
+    SHL_TRY(shl_file_path(f, from, &from_path, err));
+    SHL_TRY(shl_file_path(f, to, &to_path, err));
     e = env_stat(from_path.text, &st);
-    if (file_is_missing(e) || (e == 0 && !st.is_file))
-        SHL_TRY(file_fail_missing(f, from, err));
+    if (shl_file_is_missing(e) || (e == 0 && !st.is_file))
+        SHL_TRY(shl_file_fail_missing(f, from, err));
     if (e != 0)
-        SHL_TRY(file_fail(err, e, "look at", from_path.text));
+        SHL_TRY(shl_file_fail(err, e, "look at", from_path.text));
     if (!create_only && is_same_file(&st, to_path.text))
         goto out;
     SHL_TRY(stage_make(f, to_path.text, 0, make_by_link, from_path.text, &stage, err));
-    SHL_TRY(file_publish(f, to, &stage, to_path.text, create_only, err));
+    SHL_TRY(shl_file_publish(f, to, &stage, to_path.text, create_only, err));
 out:
-    file_stage_drop(&stage);
+    shl_file_stage_drop(&stage);
     shl_path_buf_deinit(&from_path);
     shl_path_buf_deinit(&to_path);
     return rc;

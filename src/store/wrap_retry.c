@@ -24,8 +24,9 @@ uint32_t shl_retry_allowance(shale_code code)
 {
     if (code == SHALE_UNAVAILABLE || code == SHALE_TIMEOUT)
         return SHL_RETRY_FOREVER;
-    if (code == SHALE_PERMISSION_DENIED || code == SHALE_UNAUTHENTICATED)
-        return 2; /* rights may take a moment to arrive, but a mistyped key must not hang */
+    /* Rights may take a moment to arrive and room may be made, but a mistyped key or a full disk must not hang. */
+    if (code == SHALE_PERMISSION_DENIED || code == SHALE_UNAUTHENTICATED || code == SHALE_NO_SPACE)
+        return 2;
     return 0;
 }
 

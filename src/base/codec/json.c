@@ -60,8 +60,10 @@ shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
     json_error_t why;
     env_tls_set(NOMEM_SLOT, NULL, NULL);
     const char *bytes = text.data != NULL ? (const char *)text.data : "";
-    json_t *root = json_loadb(bytes, text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (env_tls_get(NOMEM_SLOT) != NULL) { /* even with a root: the lexer drops bytes that it has no room for */
+    json_t *root = json_loadb(bytes, text.len,
+                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    if (env_tls_get(NOMEM_SLOT) !=
+        NULL) { /* even with a root: the lexer drops bytes that it has no room for */
         json_decref(root);
         return shl_nomem(err);
     }

@@ -82,7 +82,11 @@ shale_code shl_blob_decode(const struct shl_blob_codec *codec, struct shl_slice 
     if (codec->transformer != NULL)
         SHL_TRY(untransform(codec, scratch, out, &body, err));
     if (codec->compression != SHL_COMPRESSION_NONE) {
-        SHL_TRY(shl_decompress((enum shl_codec)codec->compression, body, raw_max, out, err));
+        rc = shl_decompress((enum shl_codec)codec->compression, body, raw_max, out, err);
+        if (rc == SHALE_CORRUPTION && codec->transformer == NULL) /* the checksum was right */
+            shl_err_prefix(err, "its crc is right, so a transformer may be missing");
+        if (rc != SHALE_OK)
+            goto out;
         body = shl_slice_of(out->data + start, out->len - start);
     }
     if (body.len > raw_max) {
