@@ -75,6 +75,9 @@ static shale_code gather(struct shl_retain *r, const struct shl_row *row, shale_
 static struct shl_slice kept_value(const struct shl_retain *r, size_t i)
 {
     const struct shl_kept_row *k = &r->rows.items[i];
+    /* No value has a byte yet: there is no buffer to point into. */
+    if (r->bytes.data == NULL)
+        return shl_slice_of(NULL, 0);
     return shl_slice_of(r->bytes.data + k->value_at, k->row.value.len);
 }
 
