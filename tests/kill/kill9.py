@@ -17,6 +17,7 @@ import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 LIFE_MAX_S = 0.6
+OPEN_MAX_S = 20
 
 
 def compile_writer(build, where):
@@ -98,6 +99,11 @@ class Run:
         errors.close()
         return p, log
 
+    def wait_open(self, p, log):
+        until = time.monotonic() + OPEN_MAX_S
+        while p.poll() is None and time.monotonic() < until and not (os.path.exists(log) and os.path.getsize(log)):
+            time.sleep(0.002)
+
     def after(self, log):
         """Takes a dead writer's log in and checks the database; lines of what is wrong."""
         if os.path.exists(log):
@@ -110,6 +116,8 @@ class Run:
 
     def kill_round(self):
         p, log = self.start()
+        if self.rnd.random() < 0.8:  # else it may be killed while it opens
+            self.wait_open(p, log)
         time.sleep(self.rnd.random() * self.rnd.choice([0.02, 0.1, LIFE_MAX_S]))
         early = p.poll()
         if early is None:
@@ -124,10 +132,12 @@ class Run:
     def zombie_round(self):
         """A writer sleeps through the start of a newer one: it must end fenced, and nothing acknowledged by either is lost."""
         older, older_log = self.start()
-        time.sleep(0.2)
+        self.wait_open(older, older_log)
+        time.sleep(self.rnd.random() * 0.2)
         older.send_signal(signal.SIGSTOP)
         newer, newer_log = self.start()
-        time.sleep(0.3)
+        self.wait_open(newer, newer_log)
+        time.sleep(self.rnd.random() * 0.2)
         older.send_signal(signal.SIGCONT)
         wrong = []
         try:
