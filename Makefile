@@ -21,7 +21,7 @@ deps:
 demo:
 	tools/deps build demo
 	$(MAKE) all
-	tools/demo $(DB)
+	tools/demo $(if $(DB),"$(DB)")
 
 test:
 	tools/deps build test

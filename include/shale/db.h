@@ -32,7 +32,8 @@ SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char 
                                                      const shale_reader_options *reader, shale_error *err);
 
 /* Flushes everything (writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and
- * pinned values must have been closed and released. After fencing or a failure it flushes nothing and returns OK. */
+ * pinned values must have been closed and released. After a call or a background thread has met fencing or a
+ * failure (shale_db_status_get tells) it flushes nothing and returns OK; fencing that is met only now is returned. */
 SHALE_API shale_code shale_db_close(shale_db *db, shale_error *err); /* not SHALE_MUST: after a failure nobody asks */
 
 /* ---- writing */

@@ -374,6 +374,16 @@ static shale_code read_how(const shale_read_options *theirs, struct shl_lsm_read
     return rc;
 }
 
+/* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
+static shale_code not_found(shale_code rc, shale_error *err)
+{
+    if (rc == SHALE_NOT_FOUND) {
+        err->code = rc;
+        err->text[0] = '\0';
+    }
+    return rc;
+}
+
 shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
                         const shale_read_options *options, shale_error *err)
 {
@@ -387,7 +397,7 @@ shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
         return rc;
     rc = shl_lsm_get(db->lsm, slice_in(key), &how, &found, err);
     if (rc != SHALE_OK)
-        return rc;
+        return not_found(rc, err);
     *out = (shale_pinned){.value = slice_out(found.value),
                           .seq = found.seq,
                           .create_ts = found.create_ts,
@@ -418,7 +428,8 @@ shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t ca
     shale_code rc = read_how(options, &how, err);
     return rc != SHALE_OK
                ? rc
-               : shl_lsm_get_into(db->lsm, slice_in(key), &how, dst, cap, value_len, err);
+               : not_found(shl_lsm_get_into(db->lsm, slice_in(key), &how, dst, cap, value_len, err),
+                           err);
 }
 
 /* ---- scanning */

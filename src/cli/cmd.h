@@ -23,6 +23,8 @@ struct cli {
 SHL_MUST bool cli_options(struct cli *c);
 /* Opens the first argument. 0, or an exit code after a message. */
 SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
+/* The same, but a missing database is not made: for commands that would only take something away. */
+SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
 /* Closes a reader; passes `code` on. */
 int cli_close_reader(shale_db *db, int code);

@@ -90,7 +90,7 @@ int cmd_del(struct cli *c)
             goto out;
         shale_batch_delete(batch, key);
     }
-    code = cli_open_writer(c, &db);
+    code = cli_open_existing_writer(c, &db);
     if (code != CLI_YES)
         goto out;
     shale_write_options_init(&how, sizeof how);

@@ -129,11 +129,10 @@ bool cli_options(struct cli *c)
     return true;
 }
 
-int cli_open_writer(struct cli *c, shale_db **out)
+/* With the options made. */
+static int open_writer(struct cli *c, shale_db **out)
 {
     const char *url = c->args.positional[0];
-    if (!cli_options(c))
-        return CLI_USAGE;
     if (shale_db_open(out, url, c->options, &c->err) != SHALE_OK)
         return cli_fail(c, url);
     if (os_is_terminal(CLI_STDERR)) {
@@ -144,6 +143,23 @@ int cli_open_writer(struct cli *c, shale_db **out)
                      status.writer_epoch - 1, status.writer_epoch);
     }
     return CLI_YES;
+}
+
+int cli_open_writer(struct cli *c, shale_db **out)
+{
+    return cli_options(c) ? open_writer(c, out) : CLI_USAGE;
+}
+
+int cli_open_existing_writer(struct cli *c, shale_db **out)
+{
+    const char *url = c->args.positional[0];
+    shale_db *reader = NULL;
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_db_open_reader(&reader, url, c->options, NULL, &c->err) != SHALE_OK)
+        return cli_fail(c, url);
+    (void)shale_db_close(reader, NULL);
+    return open_writer(c, out);
 }
 
 int cli_open_reader(struct cli *c, shale_db **out)

@@ -9,21 +9,29 @@
 
 static const struct {
     shale_code code;
-    const char *retry;   /* "no", "later", "now" */
-    const char *way_out; /* %s: the database; NULL: none */
+    const char *contains; /* only for texts with these words; NULL: for all */
+    const char *retry;    /* "no", "later", "now" */
+    const char *way_out;  /* %s: the database; NULL: none */
 } ways_out[] = {
-    {SHALE_NOT_FOUND, "no", "shale store ls %s          (a new database: shale load, shale put)"},
-    {SHALE_FENCED, "no", "shale stat %s          (acknowledged rows are safe; run one writer)"},
-    {SHALE_UNAVAILABLE, "later", "the same again: repeating it is safe; -v shows the requests"},
-    {SHALE_NO_SPACE, "later",
+    {SHALE_INVALID, "merge operator", "no",
+     "the same with --merge concat or --merge sum-u64: the one that wrote the rows"},
+    {SHALE_INVALID, "setting", "no", "shale help settings"},
+    {SHALE_INVALID, "URL", "no", "shale help urls"},
+    {SHALE_NOT_FOUND, NULL, "no",
+     "shale store ls %s          (a new database: shale load, shale put)"},
+    {SHALE_FENCED, NULL, "no",
+     "shale stat %s          (acknowledged rows are safe; run one writer)"},
+    {SHALE_UNAVAILABLE, NULL, "later",
+     "the same again: repeating it is safe; -v shows the requests"},
+    {SHALE_NO_SPACE, NULL, "later",
      "df %s          (what was acknowledged is safe; make room and repeat)"},
-    {SHALE_TIMEOUT, "later", "the same again: repeating it is safe; -v shows the requests"},
-    {SHALE_CORRUPTION, "no", "shale stat %s          (nothing was changed)"},
-    {SHALE_PERMISSION_DENIED, "no", "check who owns the folder or which keys are used"},
-    {SHALE_UNAUTHENTICATED, "no", "check which keys are used"},
-    {SHALE_NOMEM, "later", "--set block_cache_bytes=32MiB"},
-    {SHALE_NOT_SUPPORTED, "no", "another bucket: shale help urls"},
-    {SHALE_INTERNAL, "no", "please report it with this line"},
+    {SHALE_TIMEOUT, NULL, "later", "the same again: repeating it is safe; -v shows the requests"},
+    {SHALE_CORRUPTION, NULL, "no", "shale stat %s          (nothing was changed)"},
+    {SHALE_PERMISSION_DENIED, NULL, "no", "check who owns the folder or which keys are used"},
+    {SHALE_UNAUTHENTICATED, NULL, "no", "check which keys are used"},
+    {SHALE_NOMEM, NULL, "later", "--set block_cache_bytes=32MiB"},
+    {SHALE_NOT_SUPPORTED, NULL, "no", "another bucket: shale help urls"},
+    {SHALE_INTERNAL, NULL, "no", "please report it with this line"},
 };
 
 static bool wants_json(const struct cli *c)
@@ -108,7 +116,8 @@ int cli_fail(struct cli *c, const char *where)
     char text[1200];
     char way_out[512] = "";
     for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++)
-        if (ways_out[i].code == c->err.code) {
+        if (way_out[0] == '\0' && ways_out[i].code == c->err.code &&
+            (ways_out[i].contains == NULL || strstr(c->err.text, ways_out[i].contains) != NULL)) {
             retry = ways_out[i].retry;
             expand(way_out, sizeof way_out, ways_out[i].way_out, db);
         }

@@ -696,6 +696,9 @@ void shl_compact_task(void *arg)
         shale_code rc = compact_once(db, &did, &err);
         if (rc != SHALE_OK && rc != SHALE_CLOSED)
             shl_log_write(db->log, SHL_LOG_WARN, "compaction: %s", err.text);
+        else if (rc == SHALE_OK && did)
+            shl_log_write(db->log, SHL_LOG_INFO, "compaction done: epoch=%" PRIu64,
+                          db->compactor_epoch);
         env_mutex_lock(&db->mu);
         db->compacting = false;
         if (rc == SHALE_CONFLICT)

@@ -384,6 +384,11 @@ static void publish_locked(struct shl_lsm *db, size_t count)
     if (rc != SHALE_OK)
         shl_lsm_fail_locked(db, &err);
     env_mutex_unlock(&db->mu);
+    if (rc == SHALE_OK)
+        shl_log_write(db->log, SHL_LOG_INFO, "memtables in L0: tables=%zu manifest=%" PRIu64, count,
+                      db->manifests.id);
+    else
+        shl_log_write(db->log, SHL_LOG_ERROR, "memtables not published: %s", err.text);
     shl_manifest_turn_end(db);
     env_mutex_lock(&db->mu);
     db->publishing = false;

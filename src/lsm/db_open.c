@@ -514,6 +514,9 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(replay(db, first, fence, err));
     start_clocks(db, fence);
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
+    shl_log_write(db->log, SHL_LOG_INFO,
+                  "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
+                  db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
     *out = db;
     db = NULL;
 out:

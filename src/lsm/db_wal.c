@@ -158,6 +158,9 @@ static void write_one_locked(struct shl_lsm *db)
     env_free(key);
     shl_sst_writer_free(w);
     shl_log_chunks_free(chunks);
+    if (rc != SHALE_OK)
+        shl_log_write(db->log, SHL_LOG_ERROR, "WAL object %" PRIu64 " not written: %s", id,
+                      err.text);
 
     env_mutex_lock(&db->mu);
     db->wal_in_flight = false;
