@@ -217,6 +217,7 @@ static void crash_main(void *arg)
         let_live(g);
         if (s->clean)
             check_no_leak(g);
+        bucket_check(s->bucket, "db", true, s->wal_always_on);
         if (sim_chance(0.3))
             s->settings.compression = (enum shl_compression)sim_rand_below(5);
         if (sim_chance(0.2))
