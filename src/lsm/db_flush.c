@@ -310,7 +310,9 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
     const struct publish *p = arg;
     const struct shl_frozen *f = p->first;
     (void)db;
-    for (size_t i = 0; i < p->count; i++, f = f->next) {
+    for (size_t i = 0; i < p->count; i++) {
+        if (i > 0)
+            f = f->next; /* of the last one it belongs to writers: a newer table may come */
         shale_code rc = add_outputs(m, f, err);
         if (rc == SHALE_OK)
             rc = add_to_tracker(m, &f->tracker, err);
