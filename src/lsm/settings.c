@@ -80,6 +80,12 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
                         "compaction sources: %" PRIu32 " to %" PRIu32
                         "; at least 2, and the maximum not below the minimum",
                         s->min_compaction_sources, s->max_compaction_sources);
+    if (s->compactor_enabled && (s->l0_max_ssts < s->min_compaction_sources ||
+                                 s->l0_max_ssts_per_key < s->min_compaction_sources))
+        return shl_fail(err, SHALE_INVALID,
+                        "l0_max_ssts and l0_max_ssts_per_key: %" PRIu32 " and %" PRIu32
+                        "; below min_compaction_sources (%" PRIu32 ") writers would wait for ever",
+                        s->l0_max_ssts, s->l0_max_ssts_per_key, s->min_compaction_sources);
     if (!(s->include_size_threshold >= 1.0))
         return shl_fail(err, SHALE_INVALID, "include_size_threshold: it must be at least 1");
     return SHALE_OK;
