@@ -3,8 +3,10 @@
  * Method: one scenario through the whole engine (open, reads, writes, flushes, a compaction, a reader, close) over a bucket prepared once; a loop
  * for every kind of fault breaks its n-th point for n = 0, 1, ... until the n-th point is never reached. Each run is compared with a model.
  *
- * FAULT_LOOP=name runs one loop, FAULT_N=n one point of it, SIM_SEED=n another schedule. */
+ * FAULT_VARIANT=name and FAULT_LOOP=name run only those, FAULT_N=n one point; SIM_SEED=n takes another schedule, FAULT_SEEDS=n so many;
+ * FAULT_STEP=1 leaves out no point. */
 #include "base/assert.h"
+#include "lsm/format/manifest.h"
 #include "lsm/format/names.h"
 #include "store/memory.h"
 #include "store/wrap_retry.h"
@@ -16,6 +18,8 @@
 #include <string.h>
 
 /* ---------------------------------------------------------------- what was written, and the model of it */
+
+#define FOREIGN_NAME "kept"
 
 #define KEYS      12
 #define OPS_MAX   64
@@ -108,6 +112,7 @@ struct scene {
     struct history history;
     struct world_faults faults, no_faults;
     uint32_t max_retries; /* UINT32_MAX: no retry wrapper */
+    bool empty;           /* there was no database before the scenario */
     bool no_attributes;   /* the store keeps no put ids */
 
     /* the loop */
@@ -117,10 +122,14 @@ struct scene {
     uint64_t alloc_n;   /* with allocs */
     uint64_t alloc_seen;
     uint64_t waiting_since; /* virtual time at which the present call began; 0: none */
-    bool healed; /* the fault was taken away, so that a call which waits for that returns */
+    bool healed;
+    /* the fault was taken away, so that a call which waits for that returns */ /* between the scenario and the test that looks on */
+    bool foreign_due;  /* somebody else is to change the manifest now */
+    bool foreign_done; /* and has */
 
     /* results */
     unsigned failures; /* calls that failed while the handle was not closed */
+    bool verified;     /* ... by the process after it */
     bool ended;        /* the scenario was not killed */
     bool clean;        /* it closed, and was told that all is safe */
     unsigned compactions;
@@ -349,6 +358,10 @@ static shale_code compare_scan(struct shl_lsm *db, const struct history *h, uint
         }
         seen++;
     }
+    if (rc != SHALE_DONE && it != NULL) { /* a scan that failed does not go on */
+        shale_error second = {0};
+        SHL_ASSERT(shl_lsm_iter_next(it, &row, &second) == rc);
+    }
     shl_lsm_iter_close(it);
     if (rc != SHALE_DONE)
         return rc;
@@ -367,36 +380,155 @@ static void check_scan(struct scene *s, struct shl_lsm *db, bool reverse)
     (void)judge(s, db, rc, &err, reverse ? "reverse scan" : "scan");
 }
 
+/* The first row at or after a key. */
+static void check_seek(struct scene *s, struct shl_lsm *db, unsigned key)
+{
+    static struct found model[KEYS];
+    struct shl_lsm_iter *it = NULL;
+    struct shl_row row = {0};
+    struct shl_slice from = shl_slice_str(key_of(key));
+    shale_error err = {0};
+    model_at(&s->history, last_seq(&s->history), model);
+    while (key < KEYS && !model[key].present)
+        key++;
+    call_begins(s);
+    shale_code rc =
+        shl_lsm_scan_open(db, &(struct shl_lsm_range){0}, &(struct shl_lsm_scan){0}, &it, &err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_iter_seek(it, from, &err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_iter_next(it, &row, &err);
+    if (rc == SHALE_DONE && key == KEYS)
+        rc = SHALE_OK;
+    else if (rc == SHALE_OK)
+        SHL_ASSERT(key < KEYS && shl_slice_eq(row.key, shl_slice_str(key_of(key))) &&
+                   shl_slice_eq(row.value, shl_slice_of(model[key].value, model[key].len)));
+    shl_lsm_iter_close(it);
+    (void)judge(s, db, rc, &err, "seek");
+}
+
 /* A reader beside the writer shows at least what was durable when it opened. */
-static void read_beside(struct scene *s, const struct shl_lsm_open *open, bool follow)
+static void read_beside(struct scene *s, struct shl_lsm *writer, const struct shl_lsm_open *open,
+                        bool follow)
 {
     struct shl_lsm *db = NULL;
     struct shl_lsm_status before, after;
     uint64_t durable = durable_limit(&s->history);
+    bool refreshed = true;
     shale_error err = {0};
     call_begins(s);
     shale_code rc =
         shl_lsm_open_reader(open, &(struct shl_lsm_reader){.follow = follow}, &db, &err);
     if (!judge(s, NULL, rc, &err, "open a reader"))
         return;
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 4; round++) {
         call_begins(s);
         shl_lsm_status(db, &before);
-        SHL_ASSERT(before.committed_seq >= durable);
+        SHL_ASSERT(before.committed_seq >= (refreshed ? durable : 0));
         rc = compare_scan(db, &s->history, before.committed_seq, round == 1, &err);
         shl_lsm_status(db, &after);
         SHL_ASSERT(after.committed_seq == before.committed_seq); /* nobody writes meanwhile */
         (void)judge(s, db, rc, &err, "scan of a reader");
+        /* Once only the WAL grows, once the tree changes; what a failed refresh left undone the next one does. */
+        if (!follow && round < 2) {
+            write_one(s, writer, SHL_ROW_MERGE, 6, true); /* two WAL objects */
+            write_batch(s, writer, 6, true);
+            if (round == 1)
+                flush(s, writer, true);
+        }
+        durable = durable_limit(&s->history);
         call_begins(s);
         rc = shl_lsm_refresh(db, &err);
-        (void)judge(s, db, rc, &err, "refresh");
+        refreshed = judge(s, db, rc, &err, "refresh");
     }
     rc = shl_lsm_close(db, &err);
     (void)judge(s, NULL, rc, &err, "close a reader");
 }
 
-/* ---------------------------------------------------------------- the scenario */
+/* A reader at somebody else's checkpoint, which stands whatever was written and compacted since. */
+static void read_checkpoint(struct scene *s, const struct shl_lsm_open *open)
+{
+    struct shl_lsm *db = NULL;
+    struct shl_lsm_status status;
+    struct shl_lsm_reader how = {.mode = SHL_READER_CHECKPOINT, .checkpoint = FOREIGN_NAME};
+    shale_error err = {0};
+    call_begins(s);
+    shale_code rc = shl_lsm_open_reader(open, &how, &db, &err);
+    if (!judge(s, NULL, rc, &err, "open a reader at a checkpoint"))
+        return;
+    shl_lsm_status(db, &status);
+    rc = compare_scan(db, &s->history, status.committed_seq, false, &err);
+    (void)judge(s, db, rc, &err, "scan at a checkpoint");
+    rc = shl_lsm_close(db, &err);
+    (void)judge(s, NULL, rc, &err, "close a reader at a checkpoint");
+}
 
+/* ---------------------------------------------------------------- somebody else */
+
+static bool has_foreign_checkpoint(const struct shl_manifest *m)
+{
+    for (size_t i = 0; i < m->checkpoints.count; i++)
+        if (m->checkpoints.items[i].name != NULL &&
+            strcmp(m->checkpoints.items[i].name, FOREIGN_NAME) == 0)
+            return true;
+    return false;
+}
+
+/* The newest manifest and its id, past the faults. */
+static struct shl_manifest *newest_manifest(struct scene *s, uint64_t *id)
+{
+    struct shl_list list = {0};
+    struct shl_buf body = {0};
+    struct shl_manifest *m = NULL;
+    shale_error err = {0};
+    must(
+        shl_store_list(s->bucket, &(struct shl_list_options){.prefix = "db/manifest"}, &list, &err),
+        &err, "list of manifests");
+    SHL_ASSERT(list.count > 0);
+    const char *key = list.items[list.count - 1].key;
+    SHL_ASSERT(shl_name_parse_id(key, "manifest", id));
+    must(shl_store_get(s->bucket, key, NULL, &body, NULL, &err), &err, "newest manifest");
+    must(shl_manifest_decode(shl_buf_view(&body), &m, &err), &err, "newest manifest");
+    shl_buf_free(&body);
+    shl_list_free(&list);
+    return m;
+}
+
+/* Makes a checkpoint, as an administrator's tool does beside a writer. */
+static void make_foreign_checkpoint(struct scene *s)
+{
+    shale_code rc = SHALE_ALREADY_EXISTS;
+    while (rc == SHALE_ALREADY_EXISTS) {
+        shale_error err = {0};
+        struct shl_buf body = {0};
+        char key[64];
+        uint64_t id;
+        struct shl_manifest *m = newest_manifest(s, &id);
+        struct shl_checkpoint c = {
+            .id = shl_uuid_make(1, 2), .manifest_id = id + 1, .name = env_strdup(FOREIGN_NAME)};
+        SHL_ASSERT(shl_array_push(&m->checkpoints, c));
+        must(shl_manifest_encode(m, &body, &err), &err, "manifest of a checkpoint");
+        snprintf(key, sizeof key, "db/manifest/%020" PRIu64 ".manifest", id + 1);
+        struct shl_slice part = shl_buf_view(&body);
+        rc = shl_store_put(s->bucket, key, &part, 1, &(struct shl_put){.mode = SHL_PUT_CREATE},
+                           NULL, &err);
+        if (rc != SHALE_ALREADY_EXISTS)
+            must(rc, &err, "manifest of a checkpoint");
+        shl_buf_free(&body);
+        shl_manifest_free(m);
+    }
+    s->foreign_done = true;
+    s->foreign_due = false;
+}
+
+static void await_foreign(struct scene *s)
+{
+    s->foreign_due = true;
+    while (s->foreign_due)
+        env_sleep_ns(10 * ENV_NS_PER_MS);
+}
+
+/* ---------------------------------------------------------------- the scenario */
 /* Two flushes and a third one bring a compaction about; the rest is what a program does all day. */
 static void use_database(struct scene *s, struct shl_lsm *db, const struct shl_lsm_open *open)
 {
@@ -405,6 +537,7 @@ static void use_database(struct scene *s, struct shl_lsm *db, const struct shl_l
     check_get(s, db, 7);
     check_scan(s, db, false);
     check_scan(s, db, true);
+    check_seek(s, db, 5);
     write_one(s, db, 0, 1, true);
     write_batch(s, db, 2, false);
     write_one(s, db, 0, 9, false);
@@ -416,14 +549,16 @@ static void use_database(struct scene *s, struct shl_lsm *db, const struct shl_l
     write_one(s, db, SHL_ROW_TOMBSTONE, 1, false);
     write_one(s, db, 0, 11, false);
     check_scan(s, db, true);
+    await_foreign(s);
     call_begins(s);
     shale_code rc = shl_lsm_settle(db, &err);
     (void)judge(s, db, rc, &err, "settle");
     check_get(s, db, 2);
     check_get(s, db, 9);
     check_scan(s, db, false);
-    read_beside(s, open, false);
-    read_beside(s, open, true);
+    read_beside(s, db, open, false);
+    read_beside(s, db, open, true);
+    read_checkpoint(s, open);
     write_batch(s, db, 5, true);
     write_one(s, db, 0, 3, false); /* left for close */
 }
@@ -484,14 +619,16 @@ static void verify(void *arg)
     struct shl_lsm *db = NULL;
     struct shl_lsm_status status;
     shale_error err = {0};
-    uint64_t seen;
+    uint64_t seen = 0;
     must(enter(&p, s, &s->no_faults, &err), &err, "store of the last process");
-    must(shl_lsm_open_reader(&p.open, &(struct shl_lsm_reader){0}, &db, &err), &err,
-         "open a reader afterwards");
-    shl_lsm_status(db, &status);
-    seen = status.committed_seq;
-    must(compare_scan(db, &s->history, seen, false, &err), &err, "scan of a reader afterwards");
-    must(shl_lsm_close(db, &err), &err, "close of a reader afterwards");
+    shale_code rc = shl_lsm_open_reader(&p.open, &(struct shl_lsm_reader){0}, &db, &err);
+    if (rc != SHALE_NOT_FOUND || !s->empty) { /* else it was not made yet */
+        must(rc, &err, "open a reader afterwards");
+        shl_lsm_status(db, &status);
+        seen = status.committed_seq;
+        must(compare_scan(db, &s->history, seen, false, &err), &err, "scan of a reader afterwards");
+        must(shl_lsm_close(db, &err), &err, "close of a reader afterwards");
+    }
 
     must(shl_lsm_open_writer(&p.open, &db, &err), &err, "open afterwards");
     shl_lsm_status(db, &status);
@@ -505,8 +642,10 @@ static void verify(void *arg)
     forget_after(&s->history, seen);
     s->allowed = SHALE_OK;
     write_one(s, db, 0, 4, true);
-    write_one(s, db, SHL_ROW_MERGE, 4, false);
-    flush(s, db, true);
+    for (unsigned i = 0; i < 3; i++) { /* enough for a compaction */
+        write_one(s, db, SHL_ROW_MERGE, 4, false);
+        flush(s, db, true);
+    }
     must(shl_lsm_settle(db, &err), &err, "settle afterwards");
     for (unsigned k = 0; k < KEYS; k++)
         check_get(s, db, k);
@@ -518,8 +657,18 @@ static void verify(void *arg)
          "scan of a reader at the end");
     must(shl_lsm_close(db, &err), &err, "close of a reader at the end");
     leave(&p);
+    s->verified = true;
 }
 
+/* What is not rows: others' checkpoints live on, and no compaction is left as if it still ran. */
+static void check_records(struct scene *s)
+{
+    uint64_t id;
+    struct shl_manifest *m = newest_manifest(s, &id);
+    if (s->foreign_done && !has_foreign_checkpoint(m))
+        env_die("a checkpoint that somebody else made is gone");
+    shl_manifest_free(m);
+}
 static void check_no_leak(sim_group g)
 {
     if (sim_alloc_live(g) == 0)
@@ -534,7 +683,9 @@ static void check_no_leak(sim_group g)
 static void attend(struct scene *s, sim_group g)
 {
     while (sim_group_alive(g)) {
-        env_sleep_ns(100 * ENV_NS_PER_MS);
+        env_sleep_ns(20 * ENV_NS_PER_MS);
+        if (s->foreign_due)
+            make_foreign_checkpoint(s);
         if (s->waiting_since == 0 || env_now_mono_ns() < s->waiting_since + PATIENCE_NS ||
             s->healed)
             continue;
@@ -575,9 +726,10 @@ static void run_main(void *arg)
     sim_group last = sim_group_new("last", 2 * 3600 * 1000);
     sim_group_spawn(last, "main", verify, s);
     sim_group_wait(last);
+    SHL_ASSERT(s->verified);
     check_no_leak(last);
+    check_records(s);
 }
-
 /* ---------------------------------------------------------------- the bucket before */
 
 /* A run, two L0s, merge operands in both, and WAL objects: the process is killed without closing. */
@@ -616,16 +768,30 @@ static void prepare_main(void *arg)
 
 struct variant {
     const char *name;
+    bool empty;    /* there is no database yet */
     bool wal_off;  /* in the scenario; the bucket has WAL objects */
     bool segments; /* a tree for every first byte of the keys */
-    uint64_t
-        latency_ns; /* of a store call, at most: more of the background runs between the client's calls */
+    /* A store call takes up to this: more of the background runs between the client's calls. */
+    uint64_t latency_ns;
+    /* Most points are the same ones in every variant: so many are gone on at once. */
+    unsigned store_step;
+    unsigned alloc_step;
 };
-static const struct variant variants[] = {{"plain", false, false, 0},
-                                          {"slow store", false, false, 30 * ENV_NS_PER_MS},
-                                          {"segments", false, true, 5 * ENV_NS_PER_MS},
-                                          {"WAL off", true, false, 5 * ENV_NS_PER_MS}};
-
+static const struct variant variants[] = {
+    {.name = "plain", .store_step = 1, .alloc_step = 1},
+    {.name = "empty", .empty = true, .store_step = 1, .alloc_step = 4},
+    {.name = "slow store", .latency_ns = 30 * ENV_NS_PER_MS, .store_step = 1, .alloc_step = 8},
+    {.name = "segments",
+     .segments = true,
+     .latency_ns = 5 * ENV_NS_PER_MS,
+     .store_step = 3,
+     .alloc_step = 12},
+    {.name = "WAL off",
+     .wal_off = true,
+     .latency_ns = 5 * ENV_NS_PER_MS,
+     .store_step = 2,
+     .alloc_step = 6},
+};
 static void small_settings(const struct variant *v, struct shl_lsm_settings *s)
 {
     shl_lsm_settings_default(s);
@@ -634,11 +800,13 @@ static void small_settings(const struct variant *v, struct shl_lsm_settings *s)
     s->max_unflushed_bytes = 10000;
     s->l0_flush_parallelism = 2;
     s->min_filter_keys = 1;
-    s->min_compaction_sources = 3;
+    s->min_compaction_sources = v->empty ? 2 : 3;
     s->max_compaction_sources = 4;
     s->max_sst_size_bytes = 1500;
     s->block_cache_bytes = 64 * 1024;
     s->compression = SHL_COMPRESSION_LZ4;
+    if (v->latency_ns > 20 * ENV_NS_PER_MS) /* nobody but who writes it looks at the manifest */
+        s->manifest_poll_interval_ns = 600 * ENV_NS_PER_SEC;
     if (v->segments)
         SHL_ASSERT(shl_extractor_parse("1", &s->segment_extractor));
 }
@@ -653,7 +821,9 @@ static void make_first(const struct variant *v, uint64_t seed)
     small_settings(v, &first.settings);
     world_init();
     must(shl_store_memory_new(&first.bucket, &err), &err, "bucket");
-    (void)sim_run(&o, prepare_main, &first);
+    first.empty = v->empty;
+    if (!v->empty)
+        (void)sim_run(&o, prepare_main, &first);
     first.settings.wal_enabled = !v->wal_off;
     first.faults.latency_max_ns = v->latency_ns;
 }
@@ -703,27 +873,29 @@ struct loop {
 };
 
 #define NO_RETRY UINT32_MAX
+/* name, kind, fault, sticky, conditional only, no attributes, retries, allowed, fewest points */
 static const struct loop loops[] = {
     {"store-before", STORE, WORLD_FAIL_BEFORE, false, false, false, NO_RETRY, SHALE_UNAVAILABLE,
-     60},
-    {"store-after", STORE, WORLD_FAIL_AFTER, false, false, false, NO_RETRY, SHALE_UNAVAILABLE, 60},
+     110},
+    {"store-after", STORE, WORLD_FAIL_AFTER, false, false, false, NO_RETRY, SHALE_UNAVAILABLE, 110},
     {"store-before-sticky", STORE, WORLD_FAIL_BEFORE, true, false, false, NO_RETRY,
-     SHALE_UNAVAILABLE, 60},
+     SHALE_UNAVAILABLE, 110},
     {"store-after-sticky", STORE, WORLD_FAIL_AFTER, true, false, false, NO_RETRY, SHALE_UNAVAILABLE,
-     60},
-    {"retried-before", STORE, WORLD_FAIL_BEFORE, false, false, false, 3, SHALE_OK, 60},
-    {"retried-after", STORE, WORLD_FAIL_AFTER, false, false, false, 3, SHALE_OK, 60},
+     110},
+    {"retried-before", STORE, WORLD_FAIL_BEFORE, false, false, false, 3, SHALE_OK, 110},
+    {"retried-after", STORE, WORLD_FAIL_AFTER, false, false, false, 3, SHALE_OK, 110},
     {"retried-before-sticky", STORE, WORLD_FAIL_BEFORE, true, false, false, 3, SHALE_UNAVAILABLE,
-     60},
-    {"retried-after-sticky", STORE, WORLD_FAIL_AFTER, true, false, false, 3, SHALE_UNAVAILABLE, 60},
-    {"lost-answers", STORE, WORLD_FAIL_AFTER, false, true, false, 3, SHALE_OK, 10},
-    {"lost-answers-no-attributes", STORE, WORLD_FAIL_AFTER, false, true, true, 3, SHALE_OK, 10},
-    {"no-attributes-after", STORE, WORLD_FAIL_AFTER, false, false, true, 3, SHALE_OK, 60},
-    {"kill-before", STORE, WORLD_KILL_BEFORE, false, false, false, NO_RETRY, SHALE_OK, 60},
-    {"kill-after", STORE, WORLD_KILL_AFTER, false, false, false, NO_RETRY, SHALE_OK, 60},
-    {"kill-at-point", POINT, 0, false, false, false, NO_RETRY, SHALE_OK, 10},
-    {"alloc", ALLOC, 0, false, false, false, NO_RETRY, SHALE_NOMEM, 500},
-    {"alloc-sticky", ALLOC, 0, true, false, false, NO_RETRY, SHALE_NOMEM, 500},
+     110},
+    {"retried-after-sticky", STORE, WORLD_FAIL_AFTER, true, false, false, 3, SHALE_UNAVAILABLE,
+     110},
+    {"lost-answers", STORE, WORLD_FAIL_AFTER, false, true, false, 3, SHALE_OK, 20},
+    {"lost-answers-no-attributes", STORE, WORLD_FAIL_AFTER, false, true, true, 3, SHALE_OK, 20},
+    {"no-attributes-after", STORE, WORLD_FAIL_AFTER, false, false, true, 3, SHALE_OK, 110},
+    {"kill-before", STORE, WORLD_KILL_BEFORE, false, false, false, NO_RETRY, SHALE_OK, 110},
+    {"kill-after", STORE, WORLD_KILL_AFTER, false, false, false, NO_RETRY, SHALE_OK, 110},
+    {"kill-at-point", POINT, 0, false, false, false, NO_RETRY, SHALE_OK, 25},
+    {"alloc", ALLOC, 0, false, false, false, 3, SHALE_NOMEM, 1100},
+    {"alloc-sticky", ALLOC, 0, true, false, false, 3, SHALE_NOMEM, 1100},
 };
 
 /* True while the n-th point is reached. */
@@ -769,14 +941,17 @@ static uint64_t number(const char *name, uint64_t otherwise)
 
 static void run_loop(const struct variant *v, const struct loop *l, uint64_t seed, uint64_t one)
 {
-    uint64_t n = 0;
+    unsigned usual = l->kind == ALLOC ? v->alloc_step : l->kind == STORE ? v->store_step : 1;
+    uint64_t step = number("FAULT_STEP", l->conditional_only ? 1 : usual), n = seed % step,
+             runs = 1;
     if (one != UINT64_MAX) {
         (void)run_point(v, l, one, seed);
         return;
     }
-    while (run_point(v, l, n, seed))
-        n++;
-    printf("%-12s %-28s seed 0x%" PRIx64 ": %" PRIu64 " points\n", v->name, l->name, seed, n);
+    for (; run_point(v, l, n, seed); n += step)
+        runs++;
+    printf("%-10s %-26s seed 0x%" PRIx64 ": %" PRIu64 " points, %" PRIu64 " runs\n", v->name,
+           l->name, seed, n, runs);
     fflush(stdout);
     if (n < l->min_points) {
         fprintf(stderr, "%s: %" PRIu64 " points, at least %u were expected\n", l->name, n,
