@@ -28,7 +28,7 @@ static void test_what_is_refused(void **state)
         {"{\"a\":1,\"a\":2}", "JSON: line 1 column "},
         {"[1,]", "JSON: line 1"},
         {"{} x", "JSON: line 1"},
-        {"\"\\u0000\"", "JSON: line 1"},
+        {"{\"a\\u0000b\":1}", "JSON: line 1"},
         {"\"\xff\"", "JSON: line 1"},
         {"9223372036854775808", "JSON: line 1"},
         {"\"open", "JSON: line 1"},
