@@ -139,6 +139,7 @@ static void test_free_releases_what_waits(void **state)
 struct shared {
     struct shl_epoch *epoch;
     _Atomic(struct object *) object;
+    _Atomic uint32_t started; /* readers that have read once */
     _Atomic uint32_t stop;
     _Atomic uint32_t freed;
     _Atomic uint64_t reads;
@@ -156,7 +157,8 @@ static void reader_main(void *arg)
         for (unsigned i = 0; i < READER_CHECKS; i++)
             wrong += *(volatile uint64_t *)&o->canary != CANARY_ALIVE;
         shl_epoch_leave(s->epoch, token);
-        reads++;
+        if (reads++ == 0)
+            atomic_fetch_add(&s->started, 1);
     }
     atomic_fetch_add(&s->reads, reads);
     atomic_fetch_add(&s->wrong, wrong);
@@ -170,6 +172,8 @@ static void test_tasks_never_meet_a_freed_object(void **state)
     struct env_task *tasks[READERS];
     for (unsigned i = 0; i < READERS; i++)
         assert_int_equal(env_task_spawn(&tasks[i], "reader", reader_main, &s), SHALE_OK);
+    while (env_load_acquire(&s.started) < READERS)
+        env_yield();
     for (unsigned i = 0; i < SWAPS; i++) {
         struct object *old = env_exchange(&s.object, object_new(&s.freed));
         shl_epoch_retire(s.epoch, &old->retired, object_free);
@@ -180,7 +184,7 @@ static void test_tasks_never_meet_a_freed_object(void **state)
     for (unsigned i = 0; i < READERS; i++)
         env_task_join(tasks[i]);
     assert_int_equal(s.wrong, 0);
-    assert_true(s.reads > 0);
+    assert_true(s.reads >= READERS);
     assert_int_equal(shl_epoch_collect(s.epoch), 0);
     assert_int_equal(s.freed, SWAPS);
     object_free(&s.object->retired);
