@@ -54,6 +54,13 @@ static void fill(shale_batch *batch, struct worker *w, uint64_t id, unsigned cou
     }
 }
 
+/* The parent wants to know why. */
+static void give_up(const char *what, const shale_error *err)
+{
+    fprintf(stderr, "%s: %s: %s\n", what, shale_code_name(err->code), err->text);
+    exit(2);
+}
+
 static void one_write(struct worker *w, shale_batch *batch, uint64_t id, unsigned count,
                       bool delete)
 {
@@ -63,10 +70,8 @@ static void one_write(struct worker *w, shale_batch *batch, uint64_t id, unsigne
     fill(batch, w, id, count, delete);
     snprintf(line, sizeof line, "s %u %" PRIu64 " %u%s\n", w->index, id, count, delete ? " d" : "");
     say(w->log, line);
-    if (shale_db_write(w->db, batch, NULL, &err) != SHALE_OK) {
-        fprintf(stderr, "write: %s: %s\n", shale_code_name(err.code), err.text);
-        exit(2);
-    }
+    if (shale_db_write(w->db, batch, NULL, &err) != SHALE_OK)
+        give_up("write", &err);
     snprintf(line, sizeof line, "a %u %" PRIu64 "%s\n", w->index, id, delete ? " d" : "");
     say(w->log, line);
 }
@@ -75,6 +80,7 @@ static void *work(void *arg)
 {
     struct worker *w = arg;
     shale_batch *batch = shale_batch_new();
+    shale_error err = {0};
     if (batch == NULL)
         exit(3);
     for (uint64_t id = w->first_id;; id++) {
@@ -84,8 +90,8 @@ static void *work(void *arg)
         if (next_rand(&w->rand) % 8 == 0)
             one_write(w, batch, id, count, true);
         if (next_rand(&w->rand) % 64 == 0 &&
-            shale_db_flush(w->db, SHALE_FLUSH_MEMTABLE, NULL) != SHALE_OK)
-            exit(2);
+            shale_db_flush(w->db, SHALE_FLUSH_MEMTABLE, &err) != SHALE_OK)
+            give_up("flush", &err);
     }
     return NULL;
 }
