@@ -165,6 +165,18 @@ static void insert_job(struct shl_compactions *c, const struct shl_compaction *j
     c->jobs.count++;
 }
 
+/* Jobs of ours whose last record was not written: one runs at a time, so they are over. What they committed is in the manifest. */
+static void give_up_own(struct shl_compactions *c)
+{
+    for (size_t i = 0; i < c->jobs.count; i++) {
+        struct shl_compaction *job = &c->jobs.items[i];
+        char own[SHL_ULID_TEXT];
+        shl_ulid_format(job->id, own); /* our worker's name: see edit_start */
+        if (!is_finished(job) && job->worker_id != NULL && strcmp(job->worker_id, own) == 0)
+            job->status = SHL_COMPACTION_FAILED;
+    }
+}
+
 static shale_code edit_start(struct job *j, struct shl_compactions *c, shale_error *err)
 {
     char worker[SHL_ULID_TEXT];
@@ -179,6 +191,7 @@ static shale_code edit_start(struct job *j, struct shl_compactions *c, shale_err
     shale_code rc;
     if (find_job(c, j->id) != NULL)
         return SHALE_OK;
+    give_up_own(c);
     SHL_TRY(shl_buf_set(&n.segment, shl_buf_view(&j->segment), err));
     shl_ulid_format(j->id, worker);
     n.worker_id = env_strdup(worker);

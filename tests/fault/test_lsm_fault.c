@@ -6,6 +6,7 @@
  * FAULT_VARIANT=name and FAULT_LOOP=name run only those, FAULT_N=n one point; SIM_SEED=n takes another schedule, FAULT_SEEDS=n so many;
  * FAULT_STEP=1 leaves out no point. */
 #include "base/assert.h"
+#include "lsm/format/compactions.h"
 #include "lsm/format/manifest.h"
 #include "lsm/format/names.h"
 #include "store/memory.h"
@@ -474,23 +475,34 @@ static bool has_foreign_checkpoint(const struct shl_manifest *m)
     return false;
 }
 
-/* The newest manifest and its id, past the faults. */
-static struct shl_manifest *newest_manifest(struct scene *s, uint64_t *id)
+/* The newest numbered object of a kind and its id, past the faults; 0: there is none. */
+static uint64_t newest(struct scene *s, const char *what, struct shl_buf *body)
 {
     struct shl_list list = {0};
+    char dir[32];
+    uint64_t id = 0;
+    shale_error err = {0};
+    snprintf(dir, sizeof dir, "db/%s", what);
+    must(shl_store_list(s->bucket, &(struct shl_list_options){.prefix = dir}, &list, &err), &err,
+         dir);
+    if (list.count > 0) {
+        const char *key = list.items[list.count - 1].key;
+        SHL_ASSERT(shl_name_parse_id(key, what, &id));
+        must(shl_store_get(s->bucket, key, NULL, body, NULL, &err), &err, key);
+    }
+    shl_list_free(&list);
+    return id;
+}
+
+static struct shl_manifest *newest_manifest(struct scene *s, uint64_t *id)
+{
     struct shl_buf body = {0};
     struct shl_manifest *m = NULL;
     shale_error err = {0};
-    must(
-        shl_store_list(s->bucket, &(struct shl_list_options){.prefix = "db/manifest"}, &list, &err),
-        &err, "list of manifests");
-    SHL_ASSERT(list.count > 0);
-    const char *key = list.items[list.count - 1].key;
-    SHL_ASSERT(shl_name_parse_id(key, "manifest", id));
-    must(shl_store_get(s->bucket, key, NULL, &body, NULL, &err), &err, "newest manifest");
+    *id = newest(s, "manifest", &body);
+    SHL_ASSERT(*id != 0);
     must(shl_manifest_decode(shl_buf_view(&body), &m, &err), &err, "newest manifest");
     shl_buf_free(&body);
-    shl_list_free(&list);
     return m;
 }
 
@@ -660,7 +672,28 @@ static void verify(void *arg)
     s->verified = true;
 }
 
-/* What is not rows: others' checkpoints live on, and no compaction is left as if it still ran. */
+/* A job that came to nothing is not recorded as running behind one that was finished later: other coordinators and collectors would wait for it. */
+static void check_jobs(struct scene *s)
+{
+    struct shl_buf body = {0};
+    struct shl_compactions *c = NULL;
+    shale_error err = {0};
+    bool later_finished = false;
+    if (newest(s, "compactions", &body) == 0)
+        return;
+    must(shl_compactions_decode(shl_buf_view(&body), &c, &err), &err, "newest compactions");
+    for (size_t i = c->jobs.count; i-- > 0;) {
+        bool finished = c->jobs.items[i].status == SHL_COMPACTION_COMPLETED ||
+                        c->jobs.items[i].status == SHL_COMPACTION_FAILED;
+        if (later_finished && !finished)
+            env_die("a compaction is recorded as if it still ran");
+        later_finished = later_finished || finished;
+    }
+    shl_compactions_free(c);
+    shl_buf_free(&body);
+}
+
+/* What is not rows: others' checkpoints live on. */
 static void check_records(struct scene *s)
 {
     uint64_t id;
@@ -721,6 +754,7 @@ static void run_main(void *arg)
     }
     if (s->ended)
         check_no_leak(g);
+    check_jobs(s);
     s->sticky = false;
     s->failures = 0;
     sim_group last = sim_group_new("last", 2 * 3600 * 1000);
@@ -728,6 +762,7 @@ static void run_main(void *arg)
     sim_group_wait(last);
     SHL_ASSERT(s->verified);
     check_no_leak(last);
+    check_jobs(s);
     check_records(s);
 }
 /* ---------------------------------------------------------------- the bucket before */
