@@ -27,7 +27,7 @@ MASKS = [(re.compile(pattern), to) for pattern, to in [
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
     (r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "DATE"),
     (r"\b1[789]\d{11}\b", "UNIX_MS"),
-    (r"just now|(?:\b[\d.]+(?:ms|s|m|h|d|w|y) ?)+ago", "AGO"),
+    (r"just now|\b(?:[\d.]+ ?(?:ms|s|m|h|d|w|y) ?)+ago", "AGO"),
     (r"\b\d[\d.,]*\s?(B|KiB|MiB|GiB|bytes)(?=\W|$)", "SIZE"),
     (r'("[a-z_]*bytes[a-z_]*":)\d+', r"\1SIZE"),
     (r'("[a-z_]*usd[a-z_]*":)[-\d.e]+', r"\1USD"),
