@@ -139,7 +139,7 @@ struct shl_lsm {
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
-    uint64_t replayed_wal_id;    /* [refresh_mu] */
+    uint64_t replayed_wal_id;    /* written with refresh_mu and mu held */
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
 
     struct env_task *wal_task, *compact_task, *poll_task;

@@ -71,6 +71,14 @@ static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_
     return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
 }
 
+/* Only refreshes, one at a time, write it; the status reads it under the lock. */
+static void set_replayed(struct shl_lsm *db, uint64_t wal_id)
+{
+    env_mutex_lock(&db->mu);
+    db->replayed_wal_id = wal_id;
+    env_mutex_unlock(&db->mu);
+}
+
 /* The new version if there is one, then the rows in it. */
 static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_replay *r)
 {
@@ -101,7 +109,7 @@ shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
     r.table = table;
     SHL_TRY(replay_after(db, &r, &last, err));
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
-    db->replayed_wal_id = last;
+    set_replayed(db, last);
     show(db, v, &r);
 out:
     shl_memtable_unref(table);
@@ -117,7 +125,9 @@ static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
     r.last_seq = env_load_relaxed(&db->committed_seq) > r.last_l0_seq
                      ? env_load_relaxed(&db->committed_seq)
                      : 0;
-    shale_code rc = replay_after(db, &r, &db->replayed_wal_id, err);
+    uint64_t last = db->replayed_wal_id;
+    shale_code rc = replay_after(db, &r, &last, err);
+    set_replayed(db, last); /* after a failure too: those rows are in the table */
     if (rc == SHALE_OK)
         show(db, NULL, &r);
     return rc;

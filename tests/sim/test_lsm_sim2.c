@@ -432,14 +432,16 @@ static void reader_process(void *arg)
     shale_error err = {0};
     struct shl_store *world, *store;
     struct shl_merge_operator concat;
+    struct shl_lsm_settings settings; /* of its own: the scene's change during an open */
     uint64_t last = 0;
+    shl_lsm_settings_default(&settings);
     must(world_store_new(s->bucket, &s->faults, &world, &err), &err, "store");
     must(shl_store_retry_new(&store, world, &retry, &err), &err, "store");
     SHL_ASSERT(shl_merge_operator_builtin("concat", &concat));
     while (!s->stop) {
         struct shl_lsm *db;
         struct shl_lsm_open o = {
-            .store = store, .path = "db", .settings = &s->settings, .merge = &concat};
+            .store = store, .path = "db", .settings = &settings, .merge = &concat};
         struct shl_lsm_reader how = {.follow = sim_chance(0.5)};
         shale_code rc = shl_lsm_open_reader(&o, &how, &db, &err);
         if (rc != SHALE_OK && rc != SHALE_NOT_FOUND)
