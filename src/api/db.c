@@ -519,7 +519,8 @@ void shale_iter_close(shale_iter *it)
 shale_code shale_db_refresh(shale_db *db, shale_error *err)
 {
     SHL_API_ERR(err);
-    return db == NULL ? no_handle(err) : shl_lsm_refresh(db->lsm, err);
+    shale_error mine = {0};
+    return db == NULL ? no_handle(err) : give(shl_lsm_refresh(db->lsm, &mine), &mine, err);
 }
 
 void shale_db_status_get(shale_db *db, shale_db_status *out)
