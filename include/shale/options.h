@@ -34,7 +34,8 @@ SHALE_API SHALE_MUST shale_code shale_options_set_u64(shale_options *options, co
 SHALE_API SHALE_MUST shale_code shale_options_set_duration_ms(shale_options *options, const char *name, uint64_t value_ms,
                                                               shale_error *err);
 
-/* An option of the object store, e.g. "local_fsync" = "off" (a folder then acknowledges before data is on disk). */
+/* An option of the object store, e.g. "local_fsync" = "off" (a folder then acknowledges before data is on disk), "aws_region" = "eu-west-1",
+ * "aws_endpoint" = "http://127.0.0.1:9000" with "aws_allow_http" = "true". What is not set comes from the environment (AWS_REGION ...) and profile files. */
 SHALE_API SHALE_MUST shale_code shale_options_set_store(shale_options *options, const char *key, const char *value,
                                                         shale_error *err);
 
@@ -54,6 +55,12 @@ SHALE_API void shale_options_set_merge_operator(shale_options *options, shale_me
 /* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
 SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);
+
+/* Asked while a request that failed is about to be made again, for a bucket that does not answer is asked for ever unless
+ * object_store_max_retries says otherwise: true gives up, and the call fails with what the store said last. Any thread, often; must not block.
+ * NULL (the default): never. */
+typedef bool (*shale_cancel_fn)(void *ctx);
+SHALE_API void shale_options_set_cancel(shale_options *options, shale_cancel_fn cancelled, void *ctx);
 
 /* What is known of one option, for listing. All borrowed until the callback returns. */
 typedef struct shale_option_info {

@@ -345,6 +345,14 @@ void shale_options_set_log(shale_options *o, shale_log_fn log, int level_max, vo
                                                            : (enum shl_log_level)level_max};
 }
 
+void shale_options_set_cancel(shale_options *o, shale_cancel_fn cancelled, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->cancel = cancelled;
+    o->cancel_ctx = ctx;
+}
+
 void shale_options_each(const shale_options *o,
                         bool (*visit)(void *ctx, const shale_option_info *info), void *ctx)
 {

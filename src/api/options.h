@@ -63,6 +63,8 @@ struct shale_options {
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;
+    shale_cancel_fn cancel;
+    void *cancel_ctx;
 };
 
 extern const struct shl_optable shl_api_table;

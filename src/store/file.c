@@ -336,3 +336,25 @@ out:
     env_free(f);
     return rc;
 }
+
+/* ---- making the folder itself */
+
+shale_code shl_file_make_root(char *path, shale_error *err)
+{
+    struct env_stat st;
+    int e = env_stat(path, &st);
+    if (e == 0 && st.is_dir)
+        return shl_fail(err, SHALE_ALREADY_EXISTS, "the folder %s is there already", path);
+    e = 0;
+    for (char *slash = strchr(path + 1, '/'); e == 0; slash = strchr(slash + 1, '/')) {
+        if (slash != NULL)
+            *slash = '\0';
+        e = env_mkdir(path);
+        if (e == EEXIST)
+            e = 0;
+        if (slash == NULL)
+            break;
+        *slash = '/';
+    }
+    return e == 0 ? SHALE_OK : shl_file_fail(err, e, "make folder", path);
+}

@@ -110,6 +110,8 @@ struct shl_store {
     _Atomic uint32_t refs;
     unsigned caps; /* enum shl_store_cap bits [const] */
     char *name;    /* owned; what messages call this store, e.g. "file:///srv" [const] */
+    _Atomic uint64_t *quiet_until_ns; /* monotonic; the backend's own, which wrappers share [const pointer] */
+    _Atomic uint64_t quiet_own_ns;
 };
 
 struct shl_store *shl_store_ref(struct shl_store *s); /* returns s */
@@ -161,5 +163,10 @@ void shl_store_upload_abort(struct shl_store *s, struct shl_upload *take_u);
 SHL_MUST shale_code shl_store_init(struct shl_store *s, const struct shl_store_ops *ops, unsigned caps,
                                    const char *name, shale_error *err);
 void shl_store_deinit(struct shl_store *s); /* for destroy: frees the common part */
+
+/* For backends: the service asked not to be tried again for so long (Retry-After). Whoever retries waits at least until then. */
+void shl_store_ask_quiet(struct shl_store *s, uint64_t ns);
+/* How long from now on a retry should still wait; 0: not at all. */
+uint64_t shl_store_quiet_left(const struct shl_store *s);
 
 #endif

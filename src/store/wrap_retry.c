@@ -35,6 +35,8 @@ struct attempt {
     struct retry_store *r;
     uint32_t failures; /* tries that failed and were followed by another one */
     uint64_t delay_ns;
+    uint64_t first_failed_ns; /* 0: not yet */
+    uint64_t told_ns;         /* when the log was told last */
 };
 
 static struct attempt attempt_of(struct shl_store *s)
@@ -45,7 +47,7 @@ static struct attempt attempt_of(struct shl_store *s)
 
 static bool is_cancelled(const struct retry_store *r)
 {
-    return r->options.cancel != NULL && env_load_relaxed(r->options.cancel);
+    return r->options.cancelled != NULL && r->options.cancelled(r->options.cancel_ctx);
 }
 
 #define CANCEL_LOOK_NS (50 * ENV_NS_PER_MS)
@@ -53,7 +55,7 @@ static bool is_cancelled(const struct retry_store *r)
 /* Sleeps in slices, so that closing does not wait for a long delay. */
 static void sleep_unless_cancelled(const struct retry_store *r, uint64_t ns)
 {
-    uint64_t slice = r->options.cancel == NULL ? ns : CANCEL_LOOK_NS;
+    uint64_t slice = r->options.cancelled == NULL ? ns : CANCEL_LOOK_NS;
     while (ns > 0 && !is_cancelled(r)) {
         uint64_t now = shl_min_u64(ns, slice);
         env_sleep_ns(now);
@@ -61,8 +63,24 @@ static void sleep_unless_cancelled(const struct retry_store *r, uint64_t ns)
     }
 }
 
-/* True after a pause if the call is to be made again. */
-static bool again(struct attempt *a, shale_code rc)
+#define TELL_EVERY_NS (5 * ENV_NS_PER_SEC)
+
+/* Whoever waits for this call should hear why it takes so long. */
+static void tell(struct attempt *a, const shale_error *err)
+{
+    uint64_t now = env_now_mono_ns();
+    if (a->first_failed_ns == 0)
+        a->first_failed_ns = a->told_ns = now;
+    if (now - a->told_ns < TELL_EVERY_NS)
+        return;
+    a->told_ns = now;
+    shl_log_write(a->r->options.log, SHL_LOG_WARN, "still trying: %s (%" PRIu32 " tries in %" PRIu64
+                  " s)", err->text, a->failures + 1,
+                  (now - a->first_failed_ns) / ENV_NS_PER_SEC);
+}
+
+/* True after a pause if the call is to be made again. `err` is what the last try said, if it failed. */
+static bool again(struct attempt *a, shale_code rc, const shale_error *err)
 {
     struct retry_store *r = a->r;
     uint32_t allowed = shl_retry_allowance(rc);
@@ -70,8 +88,10 @@ static bool again(struct attempt *a, shale_code rc)
         allowed = r->options.max_retries;
     if ((allowed != SHL_RETRY_FOREVER && a->failures >= allowed) || is_cancelled(r))
         return false;
+    tell(a, err);
     /* With fixed delays, writers that lost one race together would meet again at the next. */
-    sleep_unless_cancelled(r, a->delay_ns / 2 + env_rand_below(a->delay_ns + 1));
+    sleep_unless_cancelled(r, shl_max_u64(a->delay_ns / 2 + env_rand_below(a->delay_ns + 1),
+                                          shl_store_quiet_left(&r->wrap.base)));
     if (is_cancelled(r))
         return false;
     a->delay_ns = shl_min_u64(a->delay_ns * 2, r->options.delay_max_ns);
@@ -96,7 +116,7 @@ static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *
         shale_code rc_;                                                                            \
         do                                                                                         \
             rc_ = (call);                                                                          \
-        while (again(&attempt_, rc_));                                                             \
+        while (again(&attempt_, rc_, err));                                                             \
         return conclude(&attempt_, rc_, err);                                                      \
     } while (0)
 
@@ -237,7 +257,7 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
     shale_code rc;
     do
         rc = shl_store_put(shl_wrap_inner(s), key, parts, count, &mine, out, err);
-    while (again(&a, rc));
+    while (again(&a, rc, err));
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
         return settle(s, key, parts, count, &mine, out, err);
@@ -348,7 +368,7 @@ static shale_code retry_upload_complete(struct shl_store *s, struct shl_upload *
     shale_code rc;
     do
         rc = shl_store_upload_complete(shl_wrap_inner(s), u->wrap.inner, out, err);
-    while (again(&a, rc));
+    while (again(&a, rc, err));
     if (rc == SHALE_OK) {
         u->wrap.inner = NULL;
     } else if (rc == SHALE_NOT_FOUND && a.failures > 0) {

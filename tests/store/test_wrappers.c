@@ -184,11 +184,16 @@ static void test_retry_allowance_by_code(void **state)
     }
 }
 
+static bool yes(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
 static void test_retry_for_ever_stops_when_cancelled(void **state)
 {
     (void)state;
-    _Atomic bool cancel = true;
-    struct shl_retry_options o = {.max_retries = SHL_RETRY_FOREVER, .cancel = &cancel};
+    struct shl_retry_options o = {.max_retries = SHL_RETRY_FOREVER, .cancelled = yes};
     struct flaky f = flaky_new(memory_new(), &o);
     unsigned rule = fail_kind(&f, SHL_KIND_HEAD, SHL_FAULT_BEFORE, SHALE_OK, 0, true);
     struct shl_object object;
