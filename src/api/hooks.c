@@ -13,8 +13,7 @@ void shl_api_hooks_init(struct shl_api_hooks *out, const shale_options *o)
                                   .cancel = o->cancel,
                                   .cancel_ctx = o->cancel_ctx};
     if (o->log_fn != NULL)
-        out->log =
-            (struct shl_log){.sink = on_log, .ctx = out, .level_max = o->log.level_max};
+        out->log = (struct shl_log){.sink = on_log, .ctx = out, .level_max = o->log.level_max};
 }
 
 struct shl_log *shl_api_hooks_log(struct shl_api_hooks *h)

@@ -153,6 +153,7 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     struct shl_retry_options retry = {.max_retries = RAW_RETRIES_MAX,
                                       .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
+    bool is_near;
     shale_code rc;
     SHL_TRY(split_options(o, &options, err));
     config.options = options.items;
@@ -161,7 +162,7 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
-    bool is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
+    is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
     SHL_TRY(wrap(backend, options.latency_ms, is_near ? NULL : &retry, &s.store, &s.count, err));
     *out = s;
     s = (struct shl_api_stack){0}; /* moved to the caller */

@@ -27,11 +27,12 @@ static const char *option_name_at(const void *ctx, size_t i)
 
 static shale_code unknown_option(const char *key, shale_error *err)
 {
-    const char *near = shl_str_suggest(shl_slice_str(key), 1 + shl_s3_option_count(),
-                                       option_name_at, NULL);
+    const char *near =
+        shl_str_suggest(shl_slice_str(key), 1 + shl_s3_option_count(), option_name_at, NULL);
     if (near == NULL)
         return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\"", key);
-    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?", key, near);
+    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?", key,
+                    near);
 }
 
 static shale_code apply_option(const struct shl_store_option *o, struct shl_file_options *file,

@@ -37,7 +37,8 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
         s3_header(&r, "if-match", how->if_match);
     SHL_TRY(s3_run_one(s, &r, err));
     if (etag[0] == '\0' || strlen(etag) >= sizeof out->etag)
-        SHL_TRY(shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": the answer has no usable ETag", key));
+        SHL_TRY(
+            shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": the answer has no usable ETag", key));
     memcpy(out->etag, etag, strlen(etag) + 1);
     out->size = shl_parts_bytes(parts, count);
     if (how->put_id != NULL)
@@ -88,7 +89,8 @@ struct fetch {
     struct window *w;
     struct s3_request r;
     char range[64];
-    struct shl_http_piece *rest; /* owned: pieces without what came already; NULL: the window's own */
+    struct shl_http_piece
+        *rest; /* owned: pieces without what came already; NULL: the window's own */
 };
 
 static void fetch_deinit(struct fetch *f)
@@ -111,9 +113,9 @@ static shale_code rest_of(struct fetch *f, shale_error *err)
         return shl_nomem(err);
     for (size_t i = from; i < w->piece_count; i++) {
         uint64_t cut = i == from ? skip : 0;
-        f->rest[i - from] = (struct shl_http_piece){
-            .dst = w->pieces[i].dst == NULL ? NULL : w->pieces[i].dst + cut,
-            .len = w->pieces[i].len - (size_t)cut};
+        f->rest[i - from] =
+            (struct shl_http_piece){.dst = w->pieces[i].dst == NULL ? NULL : w->pieces[i].dst + cut,
+                                    .len = w->pieces[i].len - (size_t)cut};
     }
     f->r.pieces = f->rest;
     f->r.piece_count = w->piece_count - from;
@@ -154,10 +156,11 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
     struct s3_range got;
     uint64_t first = w->first + w->done;
     if (w->whole && w->done == 0)
-        return f->r.status == 200 ? SHALE_OK
-                                  : shl_fail(err, SHALE_UNAVAILABLE,
-                                             "get \"%s\": status %d without a range being asked for",
-                                             f->r.key, f->r.status);
+        return f->r.status == 200
+                   ? SHALE_OK
+                   : shl_fail(err, SHALE_UNAVAILABLE,
+                              "get \"%s\": status %d without a range being asked for", f->r.key,
+                              f->r.status);
     if (f->r.status != 206 || !s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": a range was asked for, and status %d came with Content-Range "
@@ -199,8 +202,11 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         w->object = o;
         w->known = true;
         if (w->suffix)
-            *w = (struct window){.first = o.size - shl_min_u64(o.size, w->end), .end = o.size,
-                                 .text = w->text, .object = o, .known = true};
+            *w = (struct window){.first = o.size - shl_min_u64(o.size, w->end),
+                                 .end = o.size,
+                                 .text = w->text,
+                                 .object = o,
+                                 .known = true};
     }
     w->done += r->received;
     if (!broke_off)
@@ -240,11 +246,13 @@ static shale_code s3_get(struct shl_store *base, const char *key, const struct s
                        .end = how->kind == SHL_GET_SUFFIX ? how->len : UINT64_MAX,
                        .text = body};
     shale_code rc = fetch_one(s3_of(base), key, &w, how->if_none_match, err);
-    if (rc == SHALE_INVALID_RANGE && how->kind == SHL_GET_SUFFIX) { /* what S3 says of the end of an empty object */
+    if (rc == SHALE_INVALID_RANGE &&
+        how->kind == SHL_GET_SUFFIX) { /* what S3 says of the end of an empty object */
         rc = s3_head(base, key, out, err);
         return rc == SHALE_OK && out->size > 0
                    ? shl_fail(err, SHALE_UNAVAILABLE,
-                              "get \"%s\": a suffix of %" PRIu64 " bytes was refused", key, how->len)
+                              "get \"%s\": a suffix of %" PRIu64 " bytes was refused", key,
+                              how->len)
                    : rc;
     }
     if (rc == SHALE_OK)
@@ -426,18 +434,19 @@ static shale_code make_identity(struct s3_store *s, shale_error *err)
 static shale_code make_customer_key(struct s3_store *s, shale_error *err)
 {
     struct shl_buf raw = {0}, text = {0};
+    struct shl_slice key;
     uint8_t md5[SHL_MD5_BYTES];
     shale_error ignored;
     shale_code rc = SHALE_OK;
     if (s->config.v.sse == NULL || strcmp(s->config.v.sse, "sse-c") != 0)
         return rc;
-    if (shl_base64_decode(shl_slice_str(s->config.v.sse_customer_key), &raw, &ignored) != SHALE_OK ||
+    if (shl_base64_decode(shl_slice_str(s->config.v.sse_customer_key), &raw, &ignored) !=
+            SHALE_OK ||
         raw.len != 32) {
-        rc = shl_fail(err, SHALE_INVALID,
-                      "aws_sse_customer_key_base64: is not base64 of 32 bytes");
+        rc = shl_fail(err, SHALE_INVALID, "aws_sse_customer_key_base64: is not base64 of 32 bytes");
         goto out;
     }
-    const struct shl_slice key = shl_buf_view(&raw);
+    key = shl_buf_view(&raw);
     SHL_TRY(shl_md5(&key, 1, md5, err));
     SHL_TRY(shl_base64_encode(shl_slice_of(md5, sizeof md5), &text, err));
     SHL_TRY(shl_str_terminate(&text, err));
@@ -468,6 +477,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     struct s3_store *s = env_calloc(1, sizeof *s);
     const char *region = take_config->v.region != NULL ? take_config->v.region : "us-east-1";
     char name[96];
+    unsigned caps;
     shale_code rc;
     if (s == NULL) {
         shl_s3_config_deinit(take_config);
@@ -479,7 +489,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     s->config = *take_config;
     *take_config = (struct shl_s3_config){0};
     (void)snprintf(name, sizeof name, "s3://%.80s", bucket);
-    unsigned caps = SHL_STORE_ATTRIBUTES;
+    caps = SHL_STORE_ATTRIBUTES;
     if (s->config.v.conditional == SHL_S3_ETAG)
         caps |= SHL_STORE_IF_MATCH;
     SHL_TRY(shl_store_init(&s->base, &s3_ops, caps, name, err));
@@ -507,6 +517,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     struct s3_store *s = s3_of(base);
     struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
     struct shl_s3_facts f = {0};
+    const struct shl_aws_creds *c;
     int64_t server_ns;
     shale_code rc;
     SHL_ASSERT(base->ops == &s3_ops);
@@ -516,7 +527,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     env_mutex_lock(&s->mu);
     (void)snprintf(f.region, sizeof f.region, "%s", s->place.region);
     (void)snprintf(f.host, sizeof f.host, "%s", s->place.host);
-    const struct shl_aws_creds *c = s->identity != NULL ? &s->identity->creds : NULL;
+    c = s->identity != NULL ? &s->identity->creds : NULL;
     if (c != NULL)
         (void)snprintf(f.identity, sizeof f.identity, "%s (%s)", c->access_key,
                        c->origin != NULL ? c->origin : "given");

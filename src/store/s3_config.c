@@ -58,9 +58,8 @@ static const struct shl_opt opts[] = {
     [PROFILE] = TEXT("aws_profile", profile, "section of ~/.aws/credentials and ~/.aws/config"),
     [REGION] = TEXT("aws_region", region, "of the bucket; us-east-1 if nothing says it"),
     [ENDPOINT] = TEXT("aws_endpoint", endpoint, "URL of a service that speaks S3"),
-    [SSE_CUSTOMER_KEY] =
-        TEXT("aws_sse_customer_key_base64", sse_customer_key,
-             "32 bytes, the key of objects encrypted with your own (sse-c)"),
+    [SSE_CUSTOMER_KEY] = TEXT("aws_sse_customer_key_base64", sse_customer_key,
+                              "32 bytes, the key of objects encrypted with your own (sse-c)"),
     BOOL("aws_allow_http", allow_http, "false", "endpoints without TLS too"),
     BOOL("aws_virtual_hosted_style_request", virtual_hosted, "false",
          "the bucket's name is in the host, not in the path"),
@@ -108,8 +107,8 @@ static const struct {
     {"aws_default_region", "aws_region"},
 };
 /* Known to other programs; nothing here depends on them. */
-static const char *const passed_over[] = {"aws_bucket",      "aws_bucket_name",    "aws_disable_tagging",
-                                          "http1_only",      "randomize_addresses"};
+static const char *const passed_over[] = {"aws_bucket", "aws_bucket_name", "aws_disable_tagging",
+                                          "http1_only", "randomize_addresses"};
 
 static bool is_secret(size_t i)
 {
@@ -188,8 +187,7 @@ static shale_code set(const struct shl_opt *o, struct shl_s3_values *v, const ch
                       shale_error *err)
 {
     shale_error why;
-    shale_code rc =
-        shl_opt_set(o, v, shl_slice_str(spelled(o, value)), SHL_OPT_FROM_FILE, &why);
+    shale_code rc = shl_opt_set(o, v, shl_slice_str(spelled(o, value)), SHL_OPT_FROM_FILE, &why);
     if (rc == SHALE_OK)
         return rc;
     if (is_secret((size_t)(o - opts)))
@@ -432,10 +430,9 @@ static shale_code check_values(const struct shl_s3_config *c, shale_error *err)
                         "%s: aws_endpoint \"%.120s\" is not like https://host or http://host:9000",
                         c->origins[ENDPOINT].from, endpoint);
     if (c->v.region != NULL && strspn(c->v.region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS"
-                                                   "TUVWXYZ0123456789-_.") !=
-                                   strlen(c->v.region))
-        return shl_fail(err, SHALE_INVALID, "%s: \"%.60s\" is no region",
-                        c->origins[REGION].from, c->v.region);
+                                                   "TUVWXYZ0123456789-_.") != strlen(c->v.region))
+        return shl_fail(err, SHALE_INVALID, "%s: \"%.60s\" is no region", c->origins[REGION].from,
+                        c->v.region);
     if (sse != NULL && strcmp(sse, "AES256") != 0 && strcmp(sse, "aws:kms") != 0 &&
         strcmp(sse, "aws:kms:dsse") != 0 && strcmp(sse, "sse-c") != 0)
         return shl_fail(err, SHALE_INVALID,

@@ -64,8 +64,8 @@ static shale_code on_list_element(void *ctx, const char *path, struct shl_slice 
     if (strcmp(path, "Contents/Key") == 0 || strcmp(path, "CommonPrefixes/Prefix") == 0)
         return set_text(&p->now.key, text, err);
     if (strcmp(path, "Contents/Size") == 0 && !shl_parse_u64(text, &p->now.size))
-        return shl_fail(err, SHALE_UNAVAILABLE, "list: a size \"%.*s\"", (int)shl_min_size(text.len, 30),
-                        (const char *)text.data);
+        return shl_fail(err, SHALE_UNAVAILABLE, "list: a size \"%.*s\"",
+                        (int)shl_min_size(text.len, 30), (const char *)text.data);
     if (strcmp(path, "Contents/LastModified") == 0)
         (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
     if (strcmp(path, "Contents") == 0 || strcmp(path, "CommonPrefixes") == 0)
@@ -122,7 +122,8 @@ static shale_code take_page(struct shl_lister *l, const struct page *p, shale_er
         if (l->how->shallow && n > 0 && item->key[n - 1] == '/' && item->size == 0 &&
             item->modified_ns == 0)
             rc = shl_lister_prefix(l, item->key, err);
-        else if (shl_path_fault(item->key) == NULL) /* others cannot be addressed here: folders' markers and the like */
+        else if (shl_path_fault(item->key) ==
+                 NULL) /* others cannot be addressed here: folders' markers and the like */
             rc = shl_lister_object(l, item->key, item->size, item->modified_ns, err);
     }
     return rc;

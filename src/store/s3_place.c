@@ -43,8 +43,8 @@ static size_t origin_len(const char *endpoint)
     return (size_t)(host - endpoint) + strcspn(host, "/");
 }
 
-static shale_code at_endpoint(struct s3_place *p, const struct shl_s3_config *c,
-                              const char *bucket, shale_error *err)
+static shale_code at_endpoint(struct s3_place *p, const struct shl_s3_config *c, const char *bucket,
+                              shale_error *err)
 {
     const char *endpoint = c->v.endpoint;
     size_t origin = origin_len(endpoint);

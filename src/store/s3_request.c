@@ -106,7 +106,8 @@ static shale_code signer_init(struct signer *g, struct s3_store *s, shale_error 
     }
     if (!was_valid || memcmp(day, g->key.day, sizeof day) != 0) {
         env_mutex_lock(&s->mu);
-        s->key = g->key; /* if another identity came meanwhile, deriving sees that the secret differs */
+        s->key =
+            g->key; /* if another identity came meanwhile, deriving sees that the secret differs */
         env_mutex_unlock(&s->mu);
     }
     return SHALE_OK;
@@ -205,9 +206,8 @@ out:
     return rc;
 }
 
-static shale_code draft_headers(struct drafted *d, const struct s3_store *s,
-                                const struct signer *g, const struct s3_request *r,
-                                shale_error *err)
+static shale_code draft_headers(struct drafted *d, const struct s3_store *s, const struct signer *g,
+                                const struct s3_request *r, shale_error *err)
 {
     shale_code rc;
     SHL_TRY(add_signed(d, "host", g->place.host, err));
@@ -361,9 +361,10 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
 {
     struct s3_place place;
     shale_error ignored;
-    bool elsewhere = r->status == 301 || r->status == 307 ||
-                     (r->status == 400 && strcmp(told->code, "AuthorizationHeaderMalformed") == 0) ||
-                     (r->status == 400 && told->region[0] != '\0' && r->method == SHL_HTTP_HEAD);
+    bool elsewhere =
+        r->status == 301 || r->status == 307 ||
+        (r->status == 400 && strcmp(told->code, "AuthorizationHeaderMalformed") == 0) ||
+        (r->status == 400 && told->region[0] != '\0' && r->method == SHL_HTTP_HEAD);
     if (!elsewhere || told->region[0] == '\0' || strcmp(told->region, went_to->region) == 0 ||
         (r->corrections & FIX_REGION) != 0)
         return false;
@@ -389,7 +390,8 @@ static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct tol
     shl_log_write(s->log, SHL_LOG_WARN,
                   "this machine's clock is %" PRId64 " s %s the server's; requests are signed with "
                   "the server's time",
-                  (ahead_ms < 0 ? -ahead_ms : ahead_ms) / 1000, ahead_ms < 0 ? "ahead of" : "behind");
+                  (ahead_ms < 0 ? -ahead_ms : ahead_ms) / 1000,
+                  ahead_ms < 0 ? "ahead of" : "behind");
     env_store_relaxed(&s->clock_offset_ms, ahead_ms);
     r->corrections |= FIX_CLOCK;
     return true;
@@ -416,8 +418,8 @@ static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct 
     if (before != NULL)
         env_fetch_add(&before->refs, 1);
     env_mutex_unlock(&s->mu);
-    if (before != NULL && shl_s3_creds_again(&s->config, &before->creds, &fresh, &changed,
-                                             &ignored) != SHALE_OK)
+    if (before != NULL &&
+        shl_s3_creds_again(&s->config, &before->creds, &fresh, &changed, &ignored) != SHALE_OK)
         changed = false;
     identity_unref(before);
     if (!changed) {
@@ -472,9 +474,13 @@ static const char *identity_text(struct s3_store *s, char *out, size_t cap)
 static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const struct told *t,
                               const char *says)
 {
-    static const char *const unknown[] = {"InvalidAccessKeyId", "SignatureDoesNotMatch",
-                                          "InvalidToken", "TokenRefreshRequired",
-                                          "RequestTimeTooSkewed", "AuthFailure", NULL};
+    static const char *const unknown[] = {"InvalidAccessKeyId",
+                                          "SignatureDoesNotMatch",
+                                          "InvalidToken",
+                                          "TokenRefreshRequired",
+                                          "RequestTimeTooSkewed",
+                                          "AuthFailure",
+                                          NULL};
     char where[256], who[200];
     (void)identity_text(s, who, sizeof who);
     if (strcmp(t->code, "ExpiredToken") == 0)
@@ -613,14 +619,14 @@ static void log_request(const struct s3_store *s, const struct s3_request *r,
                         const struct shl_http_call *c)
 {
     if (shl_log_on(s->log, SHL_LOG_DEBUG))
-        shl_log_write(s->log, SHL_LOG_DEBUG,
-                      "request method=%s object=%s%s%s status=%d sent=%zu received=%" PRIu64
-                      " ms=%.1f id=%s%s%s",
-                      shl_http_method_name(r->method), s->bucket, r->key != NULL ? "/" : "",
-                      r->key != NULL ? r->key : "", c->status,
-                      shl_parts_bytes(r->body, r->body_count), c->received,
-                      (double)c->duration_ns / 1e6, r->wanted[S3_REQUEST_ID].value,
-                      c->code != SHALE_OK ? " failed=" : "", c->code != SHALE_OK ? c->err.text : "");
+        shl_log_write(
+            s->log, SHL_LOG_DEBUG,
+            "request method=%s object=%s%s%s status=%d sent=%zu received=%" PRIu64
+            " ms=%.1f id=%s%s%s",
+            shl_http_method_name(r->method), s->bucket, r->key != NULL ? "/" : "",
+            r->key != NULL ? r->key : "", c->status, shl_parts_bytes(r->body, r->body_count),
+            c->received, (double)c->duration_ns / 1e6, r->wanted[S3_REQUEST_ID].value,
+            c->code != SHALE_OK ? " failed=" : "", c->code != SHALE_OK ? c->err.text : "");
 }
 
 /* True if it is to be sent once more. */
@@ -727,8 +733,9 @@ shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale
     *out = (struct shl_object){0};
     if (r->wanted[S3_RANGE].value[0] != '\0') {
         if (!s3_parse_range(r->wanted[S3_RANGE].value, &range))
-            return shl_fail(err, SHALE_UNAVAILABLE, "\"%s\": Content-Range \"%.60s\" makes no sense",
-                            r->key, r->wanted[S3_RANGE].value);
+            return shl_fail(err, SHALE_UNAVAILABLE,
+                            "\"%s\": Content-Range \"%.60s\" makes no sense", r->key,
+                            r->wanted[S3_RANGE].value);
         out->size = range.size;
     } else if (!shl_parse_u64(shl_slice_str(r->wanted[S3_LENGTH].value), &out->size)) {
         return shl_fail(err, SHALE_UNAVAILABLE, "\"%s\": the answer has no Content-Length", r->key);

@@ -14,16 +14,17 @@
 #define COPY_ONE_MAX    (UINT64_C(5) << 30)
 
 struct part {
-    char etag[SHL_ETAG_BYTES];          /* "" while it has not come */
-    char checksum[S3_CHECKSUM_TEXT];    /* base64, or "" */
+    char etag[SHL_ETAG_BYTES];       /* "" while it has not come */
+    char checksum[S3_CHECKSUM_TEXT]; /* base64, or "" */
     uint64_t bytes;
 };
 
 struct s3_upload {
     struct shl_upload base;
-    char *key;                   /* owned [const] */
-    char *id;                    /* owned [const] */
-    char put_id[SHL_ULID_TEXT];  /* stored with the object: tells our own success from another's [const] */
+    char *key; /* owned [const] */
+    char *id;  /* owned [const] */
+    char put_id
+        [SHL_ULID_TEXT]; /* stored with the object: tells our own success from another's [const] */
     struct env_mutex mu;
     SHL_ARRAY(struct part) parts; /* [mu] by index */
 };
@@ -174,7 +175,8 @@ static shale_code complete_body(const struct s3_store *s, const struct s3_upload
     for (size_t i = 0; i < u->parts.count; i++) {
         const struct part *p = &u->parts.items[i];
         if (p->etag[0] == '\0')
-            SHL_TRY(shl_fail(err, SHALE_INVALID, "upload of \"%s\": part %zu is missing", u->key, i));
+            SHL_TRY(
+                shl_fail(err, SHALE_INVALID, "upload of \"%s\": part %zu is missing", u->key, i));
         SHL_TRY(shl_str_append(out, "<Part><ETag>", err));
         SHL_TRY(shl_xml_escape(shl_slice_str(p->etag), out, err));
         SHL_TRY(shl_str_append(out, "</ETag>", err));

@@ -75,6 +75,8 @@ static shale_code parse_amazon(const char *url, struct shl_slice labels, struct 
     static const char dual[] = "dualstack.";
     const char *text = (const char *)labels.data;
     size_t at = labels.len;
+    struct shl_slice region;
+    bool is_dual;
     shale_code rc;
     for (size_t i = 0; i + 2 <= labels.len; i++) {
         bool starts = i == 0 || text[i - 1] == '.';
@@ -87,11 +89,10 @@ static shale_code parse_amazon(const char *url, struct shl_slice labels, struct 
     *has_bucket = at > 0;
     if (at > 0)
         SHL_TRY(dup(&u->bucket, shl_slice_of(text, at - 1), err));
-    struct shl_slice region =
-        shl_slice_of(text + at + 2, labels.len - at - 2 > 0 ? labels.len - at - 2 : 0);
+    region = shl_slice_of(text + at + 2, labels.len - at - 2);
     if (region.len > 0)
         region = shl_slice_of(region.data + 1, region.len - 1);
-    bool is_dual = region.len > sizeof dual - 1 && memcmp(region.data, dual, sizeof dual - 1) == 0;
+    is_dual = region.len > sizeof dual - 1 && memcmp(region.data, dual, sizeof dual - 1) == 0;
     if (is_dual)
         region = shl_slice_of(region.data + sizeof dual - 1, region.len - (sizeof dual - 1));
     if (region.len > 0)

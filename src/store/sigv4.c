@@ -78,7 +78,7 @@ shale_code shl_sigv4_query(const struct shl_pair *query, size_t count, struct sh
                            shale_error *err)
 {
     size_t before = out->len;
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(order_of(query, count, query_cmp, &order, err));
     for (size_t i = 0; i < order.count; i++) {
@@ -119,7 +119,7 @@ shale_code shl_sigv4_signed_headers(const struct shl_sigv4_request *r, struct sh
                                     shale_error *err)
 {
     size_t before = out->len;
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(order_of(r->headers, r->header_count, header_cmp, &order, err));
     SHL_TRY(append_signed_headers(r->headers, &order, out, err));
@@ -189,7 +189,7 @@ static shale_code append_path(const char *path, const char *service, struct shl_
 static shale_code append_canonical(const struct shl_sigv4_request *r, const char *service,
                                    const char *payload_hash, struct shl_buf *out, shale_error *err)
 {
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(shl_str_append(out, r->method, err));
     SHL_TRY(shl_str_append(out, "\n", err));

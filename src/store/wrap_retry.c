@@ -74,9 +74,9 @@ static void tell(struct attempt *a, const shale_error *err)
     if (now - a->told_ns < TELL_EVERY_NS)
         return;
     a->told_ns = now;
-    shl_log_write(a->r->options.log, SHL_LOG_WARN, "still trying: %s (%" PRIu32 " tries in %" PRIu64
-                  " s)", err->text, a->failures + 1,
-                  (now - a->first_failed_ns) / ENV_NS_PER_SEC);
+    shl_log_write(a->r->options.log, SHL_LOG_WARN,
+                  "still trying: %s (%" PRIu32 " tries in %" PRIu64 " s)", err->text,
+                  a->failures + 1, (now - a->first_failed_ns) / ENV_NS_PER_SEC);
 }
 
 /* True after a pause if the call is to be made again. `err` is what the last try said, if it failed. */
@@ -116,7 +116,7 @@ static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *
         shale_code rc_;                                                                            \
         do                                                                                         \
             rc_ = (call);                                                                          \
-        while (again(&attempt_, rc_, err));                                                             \
+        while (again(&attempt_, rc_, err));                                                        \
         return conclude(&attempt_, rc_, err);                                                      \
     } while (0)
 
