@@ -5,7 +5,8 @@ Keys and values are hex. A request names what to do; how a database is opened st
   root, path          folder that is the bucket, or s3://BUCKET/PREFIX (AWS_* in the environment), and the database in it
   settings            {name: value}         codec, block_kib, bloom_bits, bloom_prefix, segments, merge, wal_root
 Requests: open; write (rows: [op, key, value, expire_ms], op p d m; batch: all in one); flush (what: wal | memtable); close (flush: wal |
-memtable | none); read (a reader: the rows); own_read (through the open writer); compact (one full compaction, waited for); die.
+memtable | none); read (a reader: the rows); own_read (through the open writer); compact (one full compaction, waited for); collect (all that
+nothing needs, without a minimal age, fences excepted); die.
 Answers: {"ok": true, ...} or {"error": text, "fenced": bool}."""
 import asyncio
 import json
@@ -167,6 +168,15 @@ class Peer:
                 await admin.submit_compaction(slate.CompactionSpec.TIERED(segment=b"", sources=sources, destination=min(runs, default=0)))
             await asyncio.sleep(WAIT_STEP_S)
         raise RuntimeError("the compaction did not end")
+
+
+    async def collect(self, q):
+        now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=0, dry_run=dry) for dry in (False, True))
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
+        await admin.run_gc_once(slate.GarbageCollectorOptions(
+            manifest_options=now, wal_options=now, wal_fence_options=never, compacted_options=now, compactions_options=now,
+            detach_options=slate.GarbageCollectorScheduleOptions(), disable_boundary_files=not q["root"].startswith("s3://")))
+        return {}
 
 
 async def serve():
