@@ -37,7 +37,8 @@ struct slot {
     uint64_t sent, expected;
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t deadline_ns;
-    bool answering; /* a status line came */
+    bool answering;  /* a status line came */
+    bool head_ended; /* and the empty line behind the headers of the last answer */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -261,6 +262,7 @@ static void on_status(struct slot *s, struct shl_slice line)
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
     s->answering = true;
+    s->head_ended = false;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
@@ -271,6 +273,8 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     s->progress_ns = env_now_mono_ns();
     if (line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
+    else if (line.len > 0 && (line.data[0] == '\r' || line.data[0] == '\n'))
+        s->head_ended = true;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
         keep_header(s->t->call, shl_slice_of(line.data, name),
@@ -423,7 +427,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     s->progress_ns = now;
     s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
                      (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = false;
+    s->answering = s->head_ended = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     SET(CURLOPT_URL, c->url);
@@ -500,6 +504,9 @@ static void collect(struct shl_http *h)
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
         if (e != CURLE_OK)
             fail_curl(s, e);
+        else if (!s->head_ended && s->t->call->code == SHALE_OK)
+            /* libcurl takes a connection that ends within the headers for the end of an answer. */
+            (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
         end_transfer(h, s);
     }
 }
