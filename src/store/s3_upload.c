@@ -223,17 +223,25 @@ static uint64_t bytes_of(const struct s3_upload *u)
     return sum;
 }
 
-/* The upload is not there any more: was it completed by a try of ours whose answer was lost? *io keeps its error if not. */
+#define LOOKS_MAX 5
+
+/* The upload is not there any more, or its answer was lost: was it completed by a try of ours? *io keeps its error if not. A line that
+ * loses one answer may lose the next: if it cannot be found out, that is said, so that whoever retries asks again. */
 static shale_code completed_before(struct shl_store *base, const struct s3_upload *u,
                                    shale_code refused, struct shl_object *out, shale_error *io)
 {
     struct shl_object there;
-    shale_error ignored;
-    if (base->ops->head(base, u->key, &there, &ignored) != SHALE_OK ||
-        strcmp(there.put_id, u->put_id) != 0)
+    shale_error why;
+    shale_code rc = SHALE_UNAVAILABLE;
+    for (unsigned n = 0; n < LOOKS_MAX && (rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT); n++)
+        rc = base->ops->head(base, u->key, &there, &why);
+    if (rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT) {
+        *io = why;
+        return rc;
+    }
+    if (rc != SHALE_OK || strcmp(there.put_id, u->put_id) != 0)
         return refused;
     *out = there;
-    (void)io;
     return SHALE_OK;
 }
 
@@ -318,7 +326,12 @@ static shale_code copy_at_once(struct s3_store *s, const char *source, const cha
     copy_headers(s, &r, source);
     if (s->config.v.sse != NULL || s->config.v.storage_class != NULL)
         s3_object_headers(s, &r, NULL);
+    char *etag = NULL;
     shale_code rc = s3_run_one(s, &r, err);
+    if (rc ==
+        SHALE_OK) /* 200 alone says nothing: the verdict is in the body, which may have been cut */
+        rc = one_text(&r, "CopyObjectResult/ETag", &etag, err);
+    env_free(etag);
     s3_request_deinit(&r);
     return rc;
 }
