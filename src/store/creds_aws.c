@@ -1,5 +1,5 @@
-/* Profile files are INI: "[section]", "key = value", comments with '#' or ';' at the start of a line. A line that is indented deeper
- * than the key above it belongs to that key's value ("s3 =" and its settings) and says nothing to us.
+/* Profile files are INI: "[section]", "key = value", comments with '#' or ';' at the start of a line. A line that is indented
+ * deeper than the key above it belongs to that key's value ("s3 =" and its settings) and says nothing to us.
  *
  * Texts of these files hold secrets: no error quotes a line, and what was read is wiped before it is freed. */
 #include "store/creds_aws.h"

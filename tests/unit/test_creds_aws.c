@@ -1,5 +1,5 @@
-/* Goal: the right keys from the right place, whole, and no secret in an error. Method: tables of profile texts; files in a home folder of our
- * own, with the environment set for each case; each source alone and before the others. */
+/* Goal: the right keys from the right place, whole, and no secret in an error. Method: tables of profile texts; files in a home
+ * folder of our own, with the environment set for each case; each source alone and before the others. */
 #include "store/creds_aws.h"
 
 #include "base/env/env.h"

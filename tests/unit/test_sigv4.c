@@ -1,5 +1,5 @@
-/* Goal: signatures that AWS takes. Method: the published examples and vectors checked with botocore, every intermediate text of them;
- * chunks and presigned URLs; what no vector has (long secrets, repeated headers, order of encoded names). */
+/* Goal: signatures that AWS takes. Method: the published examples and vectors checked with botocore, every intermediate text
+ * of them; chunks and presigned URLs; what no vector has (long secrets, repeated headers, order of encoded names). */
 #include "store/sigv4.h"
 
 #include "base/codec/json.h"

@@ -1,5 +1,5 @@
-/* Goal: answers of stores become paths and texts; damage and size are refused, never followed. Method: tables of documents and what is
- * heard of them, every cut, the bounds from both sides. */
+/* Goal: answers of stores become paths and texts; damage and size are refused, never followed. Method: tables of documents and
+ * what is heard of them, every cut, the bounds from both sides. */
 #include "store/http/xml.h"
 
 #include "base/env/env.h"
