@@ -30,7 +30,7 @@ void shl_aws_profile_deinit(struct shl_aws_profile *p);
 SHL_MUST shale_code shl_aws_profile_parse(struct shl_slice text, bool is_config, const char *name,
                                           struct shl_aws_profile *io, bool *out_found, shale_error *err);
 
-/* Reads AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE (defaults below HOME/.aws). name NULL: AWS_PROFILE, else "default". A
+/* Reads AWS_SHARED_CREDENTIALS_FILE and AWS_CONFIG_FILE (defaults below HOME/.aws). name NULL or "": AWS_PROFILE, else "default". A
  * profile that was asked for by name (argument or AWS_PROFILE) and is in neither file is INVALID and names both files and the nearest
  * profile; "default" may be missing. Files may be missing too; one that the system refuses is PERMISSION_DENIED or UNAVAILABLE if
  * the profile or the file was asked for. A profile whose keys come from SSO, a role or credential_process (nothing is run) loads:

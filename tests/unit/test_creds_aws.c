@@ -268,6 +268,7 @@ static void test_files_and_names(void **state)
         const char *key, *region, *origin;
     } cases[] = {
         {NULL, NULL, "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},
+        {"", "dev", "2", "eu-west-2", "profile \"dev\" in ~/.aws/credentials"},
         {NULL, "", "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},
         {NULL, "dev", "2", "eu-west-2", "profile \"dev\" in ~/.aws/credentials"},
         {"default", "dev", "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},
