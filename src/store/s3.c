@@ -161,6 +161,13 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
                    : shl_fail(err, SHALE_UNAVAILABLE,
                               "get \"%s\": status %d without a range being asked for", f->r.key,
                               f->r.status);
+    if (w->suffix && o->size == 0)
+        return SHALE_OK; /* whatever the server calls that */
+    if (f->r.status == 200 && first >= o->size &&
+        !w->suffix) /* MinIO sends the whole object instead of 416 */
+        return shl_fail(err, SHALE_INVALID_RANGE,
+                        "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
+                        first, f->r.key, o->size);
     if (f->r.status != 206 || !s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": a range was asked for, and status %d came with Content-Range "

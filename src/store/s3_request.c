@@ -715,7 +715,8 @@ bool s3_parse_range(const char *text, struct s3_range *out)
     const char *slash = strchr(text + 6, '/');
     if (slash == NULL || !shl_parse_u64(shl_slice_str(slash + 1), &out->size))
         return false;
-    if (dash == NULL || dash > slash) { /* no range: the object is empty */
+    if (out->size == 0 || dash == NULL ||
+        dash > slash) { /* no range: the object is empty, or none was in it */
         out->first = out->end = 0;
         return true;
     }

@@ -391,6 +391,12 @@ shale_code s3_copy(struct shl_store *base, const char *from, const char *to, boo
     struct shl_object source_object;
     struct shl_buf source = {0};
     shale_code rc;
+    if (strcmp(from, to) == 0) { /* S3 refuses it, and there is nothing to do */
+        SHL_TRY(base->ops->head(base, from, &source_object, err));
+        return create_only
+                   ? shl_fail(err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", to, base->name)
+                   : SHALE_OK;
+    }
     SHL_TRY(copy_source(s, from, &source, err));
     if (!create_only) {
         rc = copy_at_once(s, (const char *)source.data, to, err);
