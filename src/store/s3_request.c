@@ -667,7 +667,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 
 /* ---- running */
 
-#define RUN_MAX 32 /* at once; more follow */
+#define RUN_MAX 64 /* at once; more follow */
 
 static void run_some(struct s3_store *s, struct s3_request *requests, size_t count)
 {
