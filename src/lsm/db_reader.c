@@ -52,23 +52,46 @@ out:
     return rc;
 }
 
+/* Objects above `last` without a gap, up to `end`. */
+static shale_code find_objects(struct shl_lsm *db, uint64_t last, uint64_t end, shl_wal_items *out,
+                               shale_error *err)
+{
+    shale_code rc = shl_lsm_list_wal(db, last, out, err);
+    size_t n = 0;
+    while (rc == SHALE_OK && n < out->count && out->items[n].id == last + 1 + n &&
+           out->items[n].id <= end)
+        n++;
+    out->count = n;
+    return rc;
+}
+
 /* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. */
 static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last,
                                shale_error *err)
 {
-    shl_wal_ids ids = {0};
+    shl_wal_items items = {0};
+    struct shl_wal_fetch *objects = NULL;
     uint64_t end = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
-    shale_code rc = SHALE_OK;
-    if (!db->settings.skip_wal_replay)
-        rc = shl_wal_list(db->wal_store, &db->paths, *last, &ids, err);
-    for (size_t i = 0;
-         rc == SHALE_OK && i < ids.count && ids.items[i] == *last + 1 && ids.items[i] <= end; i++) {
-        rc = shl_lsm_replay_one(db, r, ids.items[i], err);
+    shale_code rc;
+    if (db->settings.skip_wal_replay)
+        return SHALE_OK;
+    SHL_TRY(find_objects(db, *last, end, &items, err));
+    SHL_TRY(shl_lsm_wal_fetch(db, items.items, items.count, &objects, err));
+    while (rc == SHALE_OK) {
+        struct shl_wal_file f = {0};
+        uint64_t id;
+        rc = shl_wal_fetch_next(objects, &id, &f, err);
+        if (rc != SHALE_OK)
+            break;
+        rc = shl_lsm_replay_file(db, r, id, &f, err);
+        shl_wal_file_deinit(&f);
         if (rc == SHALE_OK)
-            *last = ids.items[i];
+            *last = id;
     }
-    shl_array_free(&ids);
-    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
+out:
+    shl_wal_fetch_free(objects);
+    shl_array_free(&items);
+    return rc == SHALE_NOT_FOUND || rc == SHALE_DONE ? SHALE_OK : rc;
 }
 
 /* Only refreshes, one at a time, write it; the status reads it under the lock. */
