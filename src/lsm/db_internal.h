@@ -85,6 +85,7 @@ struct shl_lsm {
     _Atomic uint64_t committed_seq;      /* newest visible seq; written under mu */
     _Atomic uint64_t durable_seq;        /* written under mu */
     _Atomic int closed;                  /* shale_code; not SHALE_OK: every call fails with it */
+    _Atomic bool asked;                  /* some call came since the poller looked */
 
     struct env_mutex mu;
     struct env_cond wal_cond;   /* for the WAL task: work, a waiter, a request, stop */
@@ -130,14 +131,15 @@ struct shl_lsm {
     struct shl_sequenced manifests; /* [turn] */
     struct shl_manifest
         *manifest; /* [turn] owned: newest known state; readers copy levels->manifest instead */
-    uint64_t polls_quiet; /* [poller] */
-    uint64_t activity;    /* [mu] counts writes and manifest changes, for the poller's pace */
+    uint64_t activity; /* [mu] counts writes and manifest changes, for the poller's pace */
 
-    /* open: the WAL as it was listed before the manifest was known */
+    /* The WAL as it was listed beside a look at the manifest, until somebody uses it. [open], then [refresh_mu] */
     struct {
-        bool listed, more; /* more: it did not fit into one page */
+        bool is_there;
+        bool more;      /* it did not fit into one page */
+        uint64_t after; /* ids above this */
         shl_wal_items items; /* owned */
-    } first_wal;
+    } wal_listed;
 
     /* compaction */
     bool compacting;   /* [mu] */
@@ -146,6 +148,7 @@ struct shl_lsm {
     uint64_t compactions_done;             /* [mu] */
     uint64_t compactor_epoch;              /* [compactor] 0: not claimed */
     struct shl_sequenced compactions_file; /* [compactor] */
+    struct shl_buf compactions_body; /* [compactor] owned: the version that we wrote last; empty: to be loaded */
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
@@ -238,10 +241,19 @@ SHL_MUST shale_code shl_lsm_replay(struct shl_lsm *db, struct shl_wal_fetch *obj
 /* Rows of WAL object `id`. */
 SHL_MUST shale_code shl_lsm_replay_file(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
                                         const struct shl_wal_file *f, shale_error *err);
-/* The first two requests of every open beside each other: the listings of the manifests and of the WAL. A listing of the WAL, if one was asked for, ends in
- * db->first_wal. */
+/* A listing of the WAL beside other requests: begin, then end or drop. It ends in db->wal_listed. */
+struct shl_wal_listing {
+    struct shl_fan_job job;
+    struct shl_lsm *db;
+    shale_code rc;
+    shale_error err;
+};
+void shl_wal_listing_begin(struct shl_wal_listing *l, struct shl_lsm *db, uint64_t after);
+SHL_MUST shale_code shl_wal_listing_end(struct shl_wal_listing *l, shale_error *err);
+void shl_wal_listing_drop(struct shl_wal_listing *l);
+/* The first two requests of every open beside each other: the listings of the manifests and (if asked for) of the WAL. */
 SHL_MUST shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_error *err);
-/* The objects above `after`: from the first listing if that is still there and reaches far enough, else listed now. */
+/* The objects above `after`: from db->wal_listed if that has them all, else listed now. */
 SHL_MUST shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
                                      shale_error *err);
 SHL_MUST shale_code shl_lsm_wal_fetch(struct shl_lsm *db, const struct shl_wal_item *items,

@@ -47,13 +47,14 @@ static void destroy(struct shl_lsm *db)
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
+    shl_buf_free(&db->compactions_body);
     if (db->epoch != NULL)
         (void)shl_epoch_collect(
             db->epoch); /* retired versions let go of their SSTs, which leave the cache */
     shl_cache_free(db->cache);
     shl_epoch_free(db->epoch);
     shl_db_paths_deinit(&db->paths);
-    shl_array_free(&db->first_wal.items);
+    shl_array_free(&db->wal_listed.items);
     shl_store_unref(db->store);
     shl_store_unref(db->wal_store);
     env_free(db->checkpoint);
@@ -381,11 +382,8 @@ static shale_code edit_final(struct shl_lsm *db, struct shl_manifest *m, void *a
 /* No task runs any more. */
 static shale_code write_final_manifest(struct shl_lsm *db, shale_error *err)
 {
-    bool changed;
-    shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
-    if (rc == SHALE_OK)
-        rc = shl_lsm_update_manifest(db, edit_final, NULL, err);
-    return rc;
+    return shl_lsm_update_manifest(db, edit_final, NULL,
+                                   err); /* where others wrote, it loses the put, and then looks */
 }
 
 static shale_code close_writer(struct shl_lsm *db, shale_error *err)

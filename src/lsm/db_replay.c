@@ -7,50 +7,70 @@
 
 /* ---------------------------------------------------------------- listing */
 
-struct list_job {
-    struct shl_fan_job job;
-    struct shl_lsm *db;
-    shale_code rc;
-    shale_error err;
-};
-
-/* From the beginning, for how far the memtables have got only the manifest says. */
-static void run_list(struct shl_fan_job *job)
+static void run_listing(struct shl_fan_job *job)
 {
-    struct list_job *l = (struct list_job *)job; /* the job is the first member */
+    struct shl_wal_listing *l = (struct shl_wal_listing *)job; /* the job is the first member */
     struct shl_lsm *db = l->db;
-    l->rc = shl_wal_list_page(db->wal_store, &db->paths, 0, &db->first_wal.items,
-                              &db->first_wal.more, &l->err);
+    l->rc = shl_wal_list_page(db->wal_store, &db->paths, db->wal_listed.after,
+                              &db->wal_listed.items, &db->wal_listed.more, &l->err);
+}
+
+/* A listing that nobody will use. */
+static void forget_listing(struct shl_lsm *db)
+{
+    db->wal_listed.is_there = false;
+    shl_array_free(&db->wal_listed.items);
+}
+
+void shl_wal_listing_begin(struct shl_wal_listing *l, struct shl_lsm *db, uint64_t after)
+{
+    *l = (struct shl_wal_listing){.job = {.run = run_listing}, .db = db, .rc = SHALE_OK};
+    forget_listing(db); /* one that a failure left */
+    db->wal_listed.after = after;
+    shl_fanout_start(db->wal_fanout, &l->job);
+}
+
+shale_code shl_wal_listing_end(struct shl_wal_listing *l, shale_error *err)
+{
+    shl_fanout_wait(l->db->wal_fanout, &l->job);
+    l->db->wal_listed.is_there = l->rc == SHALE_OK;
+    if (l->rc != SHALE_OK)
+        *err = l->err;
+    return l->rc;
+}
+
+void shl_wal_listing_drop(struct shl_wal_listing *l)
+{
+    (void)shl_fanout_cancel(l->db->wal_fanout, &l->job);
+    forget_listing(l->db);
 }
 
 shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_error *err)
 {
-    struct list_job l = {.job = {.run = run_list}, .db = db, .rc = SHALE_OK};
-    if (wal)
-        shl_fanout_start(db->wal_fanout, &l.job);
+    struct shl_wal_listing l;
+    if (!wal)
+        return shl_sequenced_list(&db->manifests, err);
+    shl_wal_listing_begin(&l, db, 0); /* how far the memtables have got only the manifest says */
     shale_code rc = shl_sequenced_list(&db->manifests, err);
-    if (wal)
-        shl_fanout_wait(db->wal_fanout, &l.job);
-    db->first_wal.listed = wal && l.rc == SHALE_OK;
-    if (rc == SHALE_OK && l.rc != SHALE_OK)
-        *err = l.err;
-    return rc != SHALE_OK ? rc : l.rc;
+    if (rc == SHALE_OK)
+        return shl_wal_listing_end(&l, err);
+    shl_wal_listing_drop(&l);
+    return rc;
 }
 
 shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
                             shale_error *err)
 {
-    bool usable = db->first_wal.listed && !db->first_wal.more;
+    bool usable = db->wal_listed.is_there && !db->wal_listed.more && db->wal_listed.after <= after;
     shale_code rc = SHALE_OK;
     if (!usable)
         rc = shl_wal_list(db->wal_store, &db->paths, after, out, err);
-    else if (!shl_array_reserve(out, db->first_wal.items.count))
+    else if (!shl_array_reserve(out, db->wal_listed.items.count))
         rc = shl_nomem(err);
-    for (size_t i = 0; usable && rc == SHALE_OK && i < db->first_wal.items.count; i++)
-        if (db->first_wal.items.items[i].id > after)
-            shl_array_add(out, db->first_wal.items.items[i]);
-    db->first_wal.listed = false;
-    shl_array_free(&db->first_wal.items);
+    for (size_t i = 0; usable && rc == SHALE_OK && i < db->wal_listed.items.count; i++)
+        if (db->wal_listed.items.items[i].id > after)
+            shl_array_add(out, db->wal_listed.items.items[i]);
+    forget_listing(db);
     return rc;
 }
 

@@ -96,7 +96,7 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
                                  shale_error *err)
 {
     for (;;) {
-        bool changed, none, is_old = db->first_wal.listed;
+        bool changed, none, is_old = db->wal_listed.is_there;
         shale_code rc = find_wal_end(db, row, end, &none, err);
         if (rc != SHALE_OK || !wal_is_missing(db->manifest, *end, none))
             return rc;

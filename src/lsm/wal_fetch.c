@@ -70,13 +70,13 @@ shale_code shl_wal_fetch_new(struct shl_store *store, const struct shl_db_paths 
         return shl_nomem(err);
     }
     for (size_t i = 0; i < count; i++)
-        copy[i] = items[i];
+        if (items[i].bytes > 0)
+            copy[w->count++] = items[i];
     w->store = store;
     w->paths = paths;
     w->transformer = transformer;
     w->fanout = fanout;
     w->items = copy;
-    w->count = count;
     w->slot_count = fanout != NULL ? SHL_WAL_FETCH_OBJECTS : 1;
     start_more(w);
     *out = w;

@@ -11,7 +11,8 @@
 
 struct shl_wal_fetch;
 
-/* store, paths, transformer (may be NULL) and fanout (NULL: one after the other) are borrowed. The items are copied; bytes UINT64_MAX: not known.
+/* store, paths, transformer (may be NULL) and fanout (NULL: one after the other) are borrowed. The items are copied; bytes UINT64_MAX: not known; 0: a fence, which
+ * is passed by without a request.
  * The first requests are on their way when it returns. */
 SHL_MUST shale_code shl_wal_fetch_new(struct shl_store *store, const struct shl_db_paths *paths,
                                       const struct shl_transformer *transformer,

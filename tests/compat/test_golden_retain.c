@@ -302,7 +302,7 @@ static struct shl_source *open_sources(const struct step *s, const struct shl_le
                                                &err) == SHALE_OK,
                   "%s", s->d->name);
         }
-    CHECK(shl_merge_source_new(list, n, false, &merged, &err) == SHALE_OK, "%s", s->d->name);
+    CHECK(shl_merge_source_new(list, n, false, NULL, &merged, &err) == SHALE_OK, "%s", s->d->name);
     return merged;
 }
 
