@@ -6,8 +6,9 @@
 #include <inttypes.h>
 
 #define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)
-/* An idle handle makes its two or three requests that often, or at the setting's pace if that is slower: below 0.2 a second. */
+/* An idle handle makes its two or three requests at an eighth of the setting's pace, and never more often than this: below 0.2 a second. */
 #define QUIET_POLL_NS (20 * ENV_NS_PER_SEC)
+#define QUIET_FACTOR  8
 
 /* ---------------------------------------------------------------- readers */
 
@@ -250,7 +251,8 @@ static bool is_due_locked(struct shl_lsm *db, struct pace *p)
     else if (now - p->asked_ns < p->quiet_ns)
         return false;
     else
-        p->quiet_ns = shl_max_u64(interval, shl_min_u64(p->quiet_ns * 2, QUIET_POLL_NS));
+        p->quiet_ns =
+            shl_min_u64(p->quiet_ns * 2, shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS));
     p->asked_ns = now;
     return true;
 }

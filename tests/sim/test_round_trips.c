@@ -18,10 +18,11 @@
 #include "store/wrap_count.h"
 #include "store/wrap_latency.h"
 
-#define MS       ENV_NS_PER_MS
-#define TRIP_NS  (25 * MS)
-#define SLACK_NS (1 * MS) /* each step of a task takes a little virtual time: 50 ns with the seed below */
-#define ROWS     4000      /* of each table: several blocks in each, and a filter */
+#define MS      ENV_NS_PER_MS
+#define TRIP_NS (25 * MS)
+#define SLACK_NS                                                                                   \
+    (1 * MS) /* each step of a task takes a little virtual time: 50 ns with the seed below */
+#define ROWS     10000 /* several blocks in each table */
 #define DOCUMENT "/docs/reference/round-trips.md"
 
 /* cmocka's asserts cannot be used in a simulated task. */
@@ -244,14 +245,19 @@ static void measure_opening(void *arg)
     stop(w, "open a writer: new database");
     start(w);
     close_db(w);
-    stop(w, "close a writer that wrote nothing");
+    stop(w, "close a writer: nothing written");
     start(w);
     open_writer(w, false);
     stop(w, "open a writer: nothing in the WAL");
     put(w, 1, false);
     start(w);
     close_db(w);
-    stop(w, "close a writer: rows in memory");
+    stop(w, "close a writer: rows that are not durable yet");
+    open_writer(w, false);
+    put(w, 1, true);
+    start(w);
+    close_db(w);
+    stop(w, "close a writer: rows in the WAL only");
     start(w);
     open_reader(w, false);
     stop(w, "open a reader: nothing in the WAL");
@@ -297,23 +303,25 @@ static void measure_opening_with_wal(void *arg)
 
 /* ---------------------------------------------------------------- reading */
 
-/* Three runs and four L0s, and each key in all of them. */
+/* Three runs and four L0s without filters. Each holds another seventh of the keys, so that whoever looks for a key of the oldest run, or wants ten rows,
+ * has to ask all of them. */
+#define LEVELS 7
+
 static void make_levels(struct world *w)
 {
     w->settings.l0_max_ssts = w->settings.l0_max_ssts_per_key = 32;
-    w->settings.sst_block_size_bytes = 4096;
-    for (unsigned run = 0; run < 4; run++) {
-        w->settings.compactor_enabled = run < 3;
-        w->settings.min_compaction_sources = 4;
-        w->settings.max_compaction_sources = 4;
-        w->settings.include_size_threshold = 1.0;
+    w->settings.min_filter_keys = UINT32_MAX;
+    w->settings.min_compaction_sources = w->settings.max_compaction_sources = 4;
+    w->settings.include_size_threshold = 1.0;
+    for (unsigned level = 0; level < LEVELS; level++) {
+        w->settings.compactor_enabled = level < 3;
         open_writer(w, true);
-        for (unsigned l0 = 0; l0 < 4; l0++) {
-            for (uint64_t i = 0; i < ROWS; i++)
+        for (unsigned l0 = 0; l0 < (level < 3 ? 4 : 1); l0++) {
+            for (uint64_t i = level; i < ROWS; i += LEVELS)
                 put(w, i, false);
             must(shl_lsm_flush(w->db, true, &err), "flush");
         }
-        if (run < 3)
+        if (level < 3)
             must(shl_lsm_settle(w->db, &err), "settle");
         close_db(w);
         sim_progress();
@@ -331,13 +339,13 @@ static void measure_reading(void *arg)
     shl_lsm_status(w->db, &status);
     CHECK(status.l0_count == 4 && status.run_count == 3);
     start(w);
-    get(w, ROWS / 2);
+    get(w, 100 * LEVELS);
     stop(w, "get: SSTs never seen (4 L0, 3 runs)");
     start(w);
-    get(w, ROWS / 4);
+    get(w, 1000 * LEVELS);
     stop(w, "get: index and filter cached");
     start(w);
-    get(w, ROWS / 4);
+    get(w, 1000 * LEVELS);
     stop(w, "get: block cached");
     for (uint64_t i = 0; i < ROWS; i += 7) { /* whatever its place in a block */
         start(w);
