@@ -1,6 +1,7 @@
 """What the tests of the program share: a case with a folder of its own, and ways to run the program in it.
 
 SHALE in the environment names the program. No network, no timing."""
+import functools
 import hashlib
 import json
 import os
@@ -14,10 +15,18 @@ SHALE = os.path.abspath(os.environ.get("SHALE") or os.path.join("build", "releas
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 FIXTURES = os.path.join(SOURCE, "tests", "fixtures", "slatedb")
 FAST = ["--store-option", "local_fsync=off"]  # the tests are not about the disk
-COMMANDS = ["put", "get", "del", "scan", "load", "dump", "stat", "manifest", "sst", "wal", "bench",
-            "store ls", "store cat", "store cp", "store rm", "store stat"]
 ODD_KEYS = [b"\x00", b"\xff", b"\xff\xff\x00", b"a\nb", b"a\tb", b'"', b"\\", b"\x7f", "\u00fc\u20ac\U0001f600".encode(),
             b"\xed\xa0\x80", b"k" * 1000, b" ", b"-", b"--", b"\xc3", b"a\\x00"]
+
+
+@functools.lru_cache(None)
+def table():
+    """The program's own table: {"commands": [{name, args, options, effect, examples ..}], "topics": [..]}."""
+    return json.loads(subprocess.run([SHALE, "__doc", "list"], capture_output=True, check=True).stdout)
+
+
+def commands():
+    return [c["name"] for c in table()["commands"]]
 
 
 def tree(folder):
