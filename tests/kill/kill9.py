@@ -22,8 +22,8 @@ OPEN_MAX_S = 20
 
 def compile_writer(build, where):
     program = os.path.join(where, "writer")
-    flags = subprocess.run(["pkg-config", "--libs", "libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib"], capture_output=True,
-                           text=True, check=True).stdout.split()
+    libraries = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "libcurl"]
+    flags = subprocess.run(["pkg-config", "--libs", *libraries], capture_output=True, text=True, check=True).stdout.split()
     subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-g", "-D_POSIX_C_SOURCE=200809L", "-I", os.path.join(TOP, "include"),
                     os.path.join(TOP, "tests", "kill", "writer.c"), os.path.join(build, "libshale.a"), *flags, "-lsnappy", "-lpthread",
                     "-o", program], check=True)

@@ -7,6 +7,7 @@
  * on a Zen 5. */
 #include "base/codec/crc32.h"
 
+#include "base/codec/crc_table.h"
 #include "base/codec/endian.h"
 
 #if defined(__x86_64__) && !defined(SHL_PLAIN)
@@ -16,44 +17,24 @@
 #define CRC_FOLD 0
 #endif
 
-/* A table entry is linear in its index: the xor of the entries of the index's bits, so eight constants make 256 entries. */
-#define E(i, b0, b1, b2, b3, b4, b5, b6, b7)                                                       \
-    (((i)&1u ? (b0) : 0u) ^ ((i)&2u ? (b1) : 0u) ^ ((i)&4u ? (b2) : 0u) ^ ((i)&8u ? (b3) : 0u) ^   \
-     ((i)&16u ? (b4) : 0u) ^ ((i)&32u ? (b5) : 0u) ^ ((i)&64u ? (b6) : 0u) ^                       \
-     ((i)&128u ? (b7) : 0u))
-#define E4(i, ...)                                                                                 \
-    E((i), __VA_ARGS__), E((i) + 1u, __VA_ARGS__), E((i) + 2u, __VA_ARGS__),                       \
-        E((i) + 3u, __VA_ARGS__)
-#define E16(i, ...)                                                                                \
-    E4((i), __VA_ARGS__), E4((i) + 4u, __VA_ARGS__), E4((i) + 8u, __VA_ARGS__),                    \
-        E4((i) + 12u, __VA_ARGS__)
-#define E64(i, ...)                                                                                \
-    E16((i), __VA_ARGS__), E16((i) + 16u, __VA_ARGS__), E16((i) + 32u, __VA_ARGS__),               \
-        E16((i) + 48u, __VA_ARGS__)
-#define E256(...)                                                                                  \
-    {                                                                                              \
-        E64(0u, __VA_ARGS__), E64(64u, __VA_ARGS__), E64(128u, __VA_ARGS__),                       \
-            E64(192u, __VA_ARGS__)                                                                 \
-    }
-
 /* slice[k][i]: the register after byte i and k zero bytes. */
 static const uint32_t slice[8][256] = {
-    E256(0x77073096u, 0xee0e612cu, 0x076dc419u, 0x0edb8832u, 0x1db71064u, 0x3b6e20c8u, 0x76dc4190u,
-         0xedb88320u),
-    E256(0x191b3141u, 0x32366282u, 0x646cc504u, 0xc8d98a08u, 0x4ac21251u, 0x958424a2u, 0xf0794f05u,
-         0x3b83984bu),
-    E256(0x01c26a37u, 0x0384d46eu, 0x0709a8dcu, 0x0e1351b8u, 0x1c26a370u, 0x384d46e0u, 0x709a8dc0u,
-         0xe1351b80u),
-    E256(0xb8bc6765u, 0xaa09c88bu, 0x8f629757u, 0xc5b428efu, 0x5019579fu, 0xa032af3eu, 0x9b14583du,
-         0xed59b63bu),
-    E256(0x3d6029b0u, 0x7ac05360u, 0xf580a6c0u, 0x30704bc1u, 0x60e09782u, 0xc1c12f04u, 0x58f35849u,
-         0xb1e6b092u),
-    E256(0xcb5cd3a5u, 0x4dc8a10bu, 0x9b914216u, 0xec53826du, 0x03d6029bu, 0x07ac0536u, 0x0f580a6cu,
-         0x1eb014d8u),
-    E256(0xa6770bb4u, 0x979f1129u, 0xf44f2413u, 0x33ef4e67u, 0x67de9cceu, 0xcfbd399cu, 0x440b7579u,
-         0x8816eaf2u),
-    E256(0xccaa009eu, 0x4225077du, 0x844a0efau, 0xd3e51bb5u, 0x7cbb312bu, 0xf9766256u, 0x299dc2edu,
-         0x533b85dau),
+    SHL_CRC_TABLE(0x77073096u, 0xee0e612cu, 0x076dc419u, 0x0edb8832u, 0x1db71064u, 0x3b6e20c8u,
+                  0x76dc4190u, 0xedb88320u),
+    SHL_CRC_TABLE(0x191b3141u, 0x32366282u, 0x646cc504u, 0xc8d98a08u, 0x4ac21251u, 0x958424a2u,
+                  0xf0794f05u, 0x3b83984bu),
+    SHL_CRC_TABLE(0x01c26a37u, 0x0384d46eu, 0x0709a8dcu, 0x0e1351b8u, 0x1c26a370u, 0x384d46e0u,
+                  0x709a8dc0u, 0xe1351b80u),
+    SHL_CRC_TABLE(0xb8bc6765u, 0xaa09c88bu, 0x8f629757u, 0xc5b428efu, 0x5019579fu, 0xa032af3eu,
+                  0x9b14583du, 0xed59b63bu),
+    SHL_CRC_TABLE(0x3d6029b0u, 0x7ac05360u, 0xf580a6c0u, 0x30704bc1u, 0x60e09782u, 0xc1c12f04u,
+                  0x58f35849u, 0xb1e6b092u),
+    SHL_CRC_TABLE(0xcb5cd3a5u, 0x4dc8a10bu, 0x9b914216u, 0xec53826du, 0x03d6029bu, 0x07ac0536u,
+                  0x0f580a6cu, 0x1eb014d8u),
+    SHL_CRC_TABLE(0xa6770bb4u, 0x979f1129u, 0xf44f2413u, 0x33ef4e67u, 0x67de9cceu, 0xcfbd399cu,
+                  0x440b7579u, 0x8816eaf2u),
+    SHL_CRC_TABLE(0xccaa009eu, 0x4225077du, 0x844a0efau, 0xd3e51bb5u, 0x7cbb312bu, 0xf9766256u,
+                  0x299dc2edu, 0x533b85dau),
 };
 
 /* Moves the bare register (not inverted) over the bytes. */

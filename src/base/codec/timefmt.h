@@ -1,4 +1,5 @@
-/* Times as text: RFC 3339, HTTP dates, and the two forms that AWS signs. Pure; UTC only; years 1970 to 9999. */
+/* Times as text: RFC 3339, HTTP dates, and the two forms that AWS signs. Pure; UTC only; years 1970 to 9999: what
+ * lies outside is written as the first or last of them. Parsed times are nanoseconds, INT64_MAX from April 2262 on. */
 #ifndef SHL_CODEC_TIMEFMT_H
 #define SHL_CODEC_TIMEFMT_H
 
