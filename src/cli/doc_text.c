@@ -100,6 +100,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_admin_manifests", "the stored manifests"},
     {NULL, "shale_admin_sst", "all SSTables, or the parts of one"},
     {NULL, "shale_admin_wal", "WAL objects, or the rows of one"},
+    {NULL, "shale_db_explain", "what a get of a key asks, and which place answers"},
     {NULL, "shale_db_store_counts", "requests, bytes and price since open"},
     {NULL, "shale_store_counts_get", "the same of a raw store"},
     {NULL, "shale_db_metrics_json", "all metrics as JSON"},
