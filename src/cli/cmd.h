@@ -39,6 +39,8 @@ SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out
 shale_durability cli_durability(struct cli *c);
 
 /* ---- messages (report.c) */
+/* True if what goes to `fd` may be coloured or bold: a terminal that can, and nobody said no. */
+bool cli_colour(const struct cli *c, int fd);
 /* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
 int cli_fail(struct cli *c, const char *where);
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
@@ -68,10 +70,26 @@ void cli_progress_tick(struct cli_progress *p, uint64_t rows, uint64_t bytes);
 void cli_progress_end(struct cli_progress *p);
 
 /* ---- help (help.c) */
+/* The first lines of the overview, or all of it. */
 void cli_help_overview(struct out *o, bool whole);
 void cli_help_command(struct out *o, const struct cli_command *command);
-/* shale help [WORD..]: exit code. */
-int cli_help(struct cli *c, const char *const *words, size_t count);
+/* What -h shows for the words that were understood; through a pager on a terminal. */
+int cli_help_for(struct cli *c);
+/* Words of `text` behind `at` columns already used, wrapped at 100 columns with an indent of as many. */
+void cli_wrapped(struct out *o, const char *text, size_t at);
+/* A topic of `shale help` by name, NULL if there is none; the name and first line of each, NULL behind the last. */
+struct cli_topic {
+    const char *name;
+    const char *summary;
+    const char *text; /* NULL: made of the tables */
+};
+const struct cli_topic *cli_topic_at(size_t index);
+
+/* ---- hidden commands: documents and completion, made of the table */
+/* __doc list | man NAME | md NAME | names. */
+int cli_doc(struct cli *c, int argc, char **argv);
+/* __complete WORD..: candidates for the last word, a line each. */
+int cli_complete_words(struct cli *c, int argc, char **argv);
 
 /* ---- the commands */
 int cmd_put(struct cli *c);
@@ -90,5 +108,9 @@ int cmd_store_cp(struct cli *c);
 int cmd_store_rm(struct cli *c);
 int cmd_store_stat(struct cli *c);
 int cmd_bench(struct cli *c);
+int cmd_shell(struct cli *c);
+int cmd_completion(struct cli *c);
+int cmd_help(struct cli *c);
+int cmd_version(struct cli *c);
 
 #endif

@@ -4,11 +4,15 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+extern char **environ;
 
 /* A signal handler can reach nothing else: the only mutable globals of the program. A byte in the pipe wakes os_read, so that
  * no signal is lost between the look at stop_code and the wait for input. */
@@ -31,6 +35,57 @@ unsigned os_columns(void)
     const char *columns = getenv("COLUMNS");
     long n = columns != NULL ? strtol(columns, NULL, 10) : 0;
     return n >= 20 && n <= 10000 ? (unsigned)n : 80;
+}
+
+unsigned os_rows(void)
+{
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    return ioctl(CLI_STDOUT, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
+}
+
+/* `command` with the read end of the pipe as its stdin; 0 or errno. */
+static int spawn_shell(pid_t *out, const char *command, const int ends[2])
+{
+    const char *const argv[] = {"sh", "-c", command, NULL};
+    char *const *args; /* posix_spawn changes none of them; its prototype is older than const */
+    memcpy(&args, &(const char *const *){argv}, sizeof args);
+    posix_spawn_file_actions_t actions;
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed != 0)
+        return failed;
+    (void)posix_spawn_file_actions_adddup2(&actions, ends[0], CLI_STDIN);
+    (void)posix_spawn_file_actions_addclose(&actions, ends[0]);
+    (void)posix_spawn_file_actions_addclose(&actions, ends[1]);
+    failed = posix_spawnp(out, "sh", &actions, NULL, args, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+bool os_pager(const char *command, const char *text, size_t len)
+{
+    struct sigaction ignore;
+    struct sigaction before[2];
+    int ends[2];
+    int status = 0;
+    pid_t child;
+    if (pipe(ends) != 0)
+        return false;
+    int failed = spawn_shell(&child, command, ends);
+    (void)close(ends[0]);
+    /* Ctrl-C is the pager's; it may also end before it has read everything. */
+    memset(&ignore, 0, sizeof ignore);
+    ignore.sa_handler = SIG_IGN;
+    (void)sigaction(SIGINT, &ignore, &before[0]);
+    (void)sigaction(SIGPIPE, &ignore, &before[1]);
+    if (failed == 0)
+        (void)os_write(ends[1], text, len);
+    (void)close(ends[1]);
+    while (failed == 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    (void)sigaction(SIGINT, &before[0], NULL);
+    (void)sigaction(SIGPIPE, &before[1], NULL);
+    return failed == 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 127);
 }
 
 int os_write(int fd, const void *data, size_t len)
@@ -132,6 +187,11 @@ void os_die_of_pipe(void)
     (void)sigaction(SIGPIPE, &action, NULL);
     (void)raise(SIGPIPE);
     _exit(141);
+}
+
+void os_exit(int code)
+{
+    _exit(code);
 }
 
 bool os_read_line(char *dst, size_t cap)

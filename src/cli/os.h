@@ -11,6 +11,12 @@ bool os_is_terminal(int fd);
 /* Width of the terminal behind stdout or stderr, else $COLUMNS, else 80. */
 unsigned os_columns(void);
 
+/* Lines of the terminal behind stdout; 24 if that is not known. */
+unsigned os_rows(void);
+/* Shows the text through `command` (as the shell reads it) and waits for its end; false if there is no such command: nothing was
+ * shown then. */
+bool os_pager(const char *command, const char *text, size_t len);
+
 /* Whole write; 0 or errno. */
 int os_write(int fd, const void *data, size_t len);
 /* Up to cap bytes; *out_len 0 at the end. 0 or errno; EINTR when a signal asked to stop. */
@@ -27,6 +33,9 @@ void os_signals(enum os_stop_mode mode);
 int os_stop_code(void);
 /* The reader of our output went away: ends the process as SIGPIPE would, without a word. */
 void os_die_of_pipe(void) __attribute__((noreturn));
+
+/* Ends the process at once, whatever its tasks do. */
+void os_exit(int code) __attribute__((noreturn));
 
 /* One line from the terminal into dst (NUL-terminated, without the line end); false at the end of input. */
 bool os_read_line(char *dst, size_t cap);

@@ -38,7 +38,7 @@ static bool wants_json(const struct cli *c)
     return cli_has(&c->args, OPT_JSON);
 }
 
-static bool stderr_colour(const struct cli *c)
+bool cli_colour(const struct cli *c, int fd)
 {
     const char *when = c->args.value[OPT_COLOR];
     const char *forced = env_getenv("CLICOLOR_FORCE");
@@ -50,7 +50,7 @@ static bool stderr_colour(const struct cli *c)
         (forced != NULL && forced[0] != '\0' && forced[0] != '0'))
         return true;
     return (no_color == NULL || no_color[0] == '\0') && term != NULL && strcmp(term, "dumb") != 0 &&
-           os_is_terminal(CLI_STDERR);
+           os_is_terminal(fd);
 }
 
 static void say(const char *text)
@@ -87,13 +87,18 @@ static void say_text(const struct cli *c, const char *command, const char *text,
                      const char *way_out)
 {
     char line[2048];
-    bool colour = stderr_colour(c);
+    bool colour = cli_colour(c, CLI_STDERR);
     /* Errors never share a line with what stdout wrote. */
-    (void)snprintf(line, sizeof line, "%sshale%s%s:%s %s\n", colour ? "\033[31m" : "",
-                   command[0] != '\0' ? " " : "", command, colour ? "\033[0m" : "", text);
+    bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
+    (void)snprintf(line, sizeof line, "%s%s%s%s:%s %s\n", colour ? "\033[31m" : "",
+                   in_shell && command[0] != '\0' ? "" : "shale",
+                   command[0] != '\0' && !in_shell ? " " : "", command, colour ? "\033[0m" : "",
+                   text);
     say(line);
     if (way_out[0] == '\0')
         return;
+    if (in_shell && strncmp(way_out, "shale ", 6) == 0)
+        way_out += 6;
     (void)snprintf(line, sizeof line, "  try: %s\n", way_out);
     say(line);
 }
@@ -130,7 +135,7 @@ int cli_fail(struct cli *c, const char *where)
     if (wants_json(c))
         say_json(shale_code_name(c->err.code), what, where != NULL ? where : db, retry, way_out);
     else
-        say_text(c, c->args.command->name, text, way_out);
+        say_text(c, c->args.command != NULL ? c->args.command->name : "", text, way_out);
     return c->err.code == SHALE_INVALID ? CLI_USAGE : CLI_FAILED;
 }
 
@@ -159,7 +164,7 @@ int cli_trouble(const struct cli *c, const char *format, ...)
     if (wants_json(c))
         say_json("LOCAL", text, "", "later", "");
     else
-        say_text(c, c->args.command->name, text, "");
+        say_text(c, c->args.command != NULL ? c->args.command->name : "", text, "");
     return CLI_FAILED;
 }
 
