@@ -144,6 +144,11 @@ const char *shl_s3_option_type(size_t i)
     return shl_opt_type_name(&opts[i]);
 }
 
+const char *shl_s3_region_origin(const struct shl_s3_config *c)
+{
+    return c->origins[REGION].from != NULL ? c->origins[REGION].from : "default";
+}
+
 /* ---- finding */
 
 static bool eq_with_prefix(const char *key, const char *name)
