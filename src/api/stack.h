@@ -29,6 +29,8 @@ void shl_api_stack_close(struct shl_api_stack *s);
 /* Sums of both counting layers, in the public shape. */
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
 
+SHL_MUST shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_error *err);
+
 /* INVALID names the option and the nearest known one. */
 SHL_MUST shale_code shl_api_store_option_check(const char *key, const char *value,
                                                shale_error *err);

@@ -314,14 +314,19 @@ static void print_row(struct cli *c, const struct scan *s, const shale_row *row)
 static bool scan_range(struct cli *c, struct shl_buf hold[2], shale_range *out)
 {
     const struct cli_args *a = &c->args;
+    const char *prefix = a->positional_count > 1 ? a->positional[1] : a->value[OPT_PREFIX];
     shale_slice bytes;
     *out = shale_range_all();
-    if (cli_has(a, OPT_PREFIX) && (cli_has(a, OPT_FROM) || cli_has(a, OPT_TO))) {
-        (void)cli_usage(c, "shale scan --help", "--prefix and --from or --to: which one?");
+    if (prefix != NULL && (cli_has(a, OPT_FROM) || cli_has(a, OPT_TO))) {
+        (void)cli_usage(c, "shale scan --help", "a prefix and --from or --to: which one?");
         return false;
     }
-    if (cli_has(a, OPT_PREFIX)) {
-        if (!cli_bytes(c, a->value[OPT_PREFIX], "--prefix", &hold[0], &bytes))
+    if (a->positional_count > 1 && cli_has(a, OPT_PREFIX)) {
+        (void)cli_usage(c, "shale scan --help", "PREFIX and --prefix: which one?");
+        return false;
+    }
+    if (prefix != NULL) {
+        if (!cli_bytes(c, prefix, "PREFIX", &hold[0], &bytes))
             return false;
         *out = shale_range_prefix(bytes);
     }

@@ -17,6 +17,7 @@ struct out *out_new(int fd)
         return NULL;
     o->fd = fd;
     o->failed = 0;
+    o->bold = false;
     o->len = 0;
     return o;
 }

@@ -5,11 +5,14 @@
 
 #include "base/bytes.h"
 
+#include <stdbool.h>
+
 #define OUT_BYTES 65536
 
 struct out {
     int fd;
     int failed; /* errno of the first failed write */
+    bool bold;  /* headings may be bold */
     size_t len;
     char buffer[OUT_BYTES];
 };

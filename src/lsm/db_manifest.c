@@ -27,7 +27,7 @@ static shale_code check_epochs(const struct shl_lsm *db, const struct shl_manife
 {
     if (db->writer_epoch != 0 && stored->writer_epoch > db->writer_epoch)
         return shl_fail(err, SHALE_FENCED,
-                        "another process opened \"%s\" as writer (epoch %" PRIu64
+                        "fenced: another process opened \"%s\" as writer (epoch %" PRIu64
                         ", ours is %" PRIu64 ")",
                         db->paths.r1, stored->writer_epoch, db->writer_epoch);
     return SHALE_OK;

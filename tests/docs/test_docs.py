@@ -173,11 +173,9 @@ class Consoles(unittest.TestCase):
 
 
 class Lists(unittest.TestCase):
-    def test_settings_are_those_of_the_program(self):
-        got = subprocess.run([sys.executable, os.path.join(TOP, "tools", "gen-settings-doc"), SHALE], capture_output=True, text=True)
-        self.assertEqual(got.returncode, 0, got.stderr)
-        with open(os.path.join(TOP, "docs", "reference", "settings.md"), encoding="utf-8") as f:
-            self.assertEqual(f.read(), got.stdout, "run: tools/gen-settings-doc SHALE > docs/reference/settings.md")
+    def test_generated_pages_are_those_of_the_program(self):
+        got = subprocess.run([sys.executable, os.path.join(TOP, "tools", "gen-docs"), "--check", SHALE], capture_output=True, text=True)
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
 
     def test_every_error_code_has_its_entry(self):
         with open(os.path.join(TOP, "include", "shale", "error.h"), encoding="utf-8") as f:
@@ -208,6 +206,8 @@ class Lists(unittest.TestCase):
             listed = set(re.findall(r"\]\(([^)#\s]+)", f.read()))
         for path in pages():
             inside = os.path.relpath(path, os.path.join(TOP, "docs"))
+            if inside.startswith("reference/commands/"):  # commands/README.md, which is generated, lists them
+                continue
             if not inside.startswith("..") and inside != "README.md":
                 self.assertIn(inside, listed)
 

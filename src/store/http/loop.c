@@ -112,11 +112,22 @@ static shale_code code_of(CURLcode e)
     }
 }
 
+/* "Connection refused", where libcurl would tell its own story around it. */
+static const char *connect_reason(const struct slot *s, const char *why, char *out, size_t cap)
+{
+    long e = 0;
+    if (curl_easy_getinfo(s->easy, CURLINFO_OS_ERRNO, &e) != CURLE_OK || e == 0 ||
+        strerror_r((int)e, out, cap) != 0)
+        return why;
+    return out;
+}
+
 static void fail_curl(const struct slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
     const char *why = s->reason[0] != '\0' ? s->reason : curl_easy_strerror(e);
     shale_code code = code_of(e);
+    char reason[96];
     if (c->code != SHALE_OK)
         return; /* one of our callbacks said why */
     if (code == SHALE_NOMEM)
@@ -126,7 +137,7 @@ static void fail_curl(const struct slot *s, CURLcode e)
     else if (e == CURLE_COULDNT_RESOLVE_HOST)
         (void)fail_at(c, code, "there is no host", "");
     else if (e == CURLE_COULDNT_CONNECT)
-        (void)fail_at(c, code, "cannot connect to", why);
+        (void)fail_at(c, code, "cannot connect to", connect_reason(s, why, reason, sizeof reason));
     else if (e == CURLE_PARTIAL_FILE)
         (void)fail_at(c, code, "the answer was cut by", why);
     else

@@ -1,0 +1,6 @@
+/* stub */
+#include "cli/cmd.h"
+int cmd_shell(struct cli *c)
+{
+    return cli_trouble(c, "not yet");
+}
