@@ -679,12 +679,24 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
     (void)curl_multi_socket_action(h->multi, e->data.fd, mask, &running);
 }
 
+/* libcurl tells a time only when it differs from the last one that it told. If it was called a moment too early for it, it would say nothing, and
+ * wait for a call that never comes: so it is asked. */
+static void on_timer_due(struct shl_http *h)
+{
+    int running;
+    long left_ms = -1;
+    h->timer_ns = NO_TIMER;
+    (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (h->timer_ns == NO_TIMER && curl_multi_timeout(h->multi, &left_ms) == CURLM_OK &&
+        left_ms >= 0)
+        h->timer_ns = env_now_mono_ns() + (uint64_t)shl_max_i64(left_ms, 1) * ENV_NS_PER_MS;
+}
+
 static void loop_task(void *arg)
 {
     struct shl_http *h = arg;
     struct epoll_event events[EVENTS_MAX];
     struct shl_transfer *fresh;
-    int running;
     while (take_queue(h, &fresh)) {
         h->now_ns = env_now_mono_ns();
         start_all(h, fresh);
@@ -693,10 +705,8 @@ static void loop_task(void *arg)
         h->now_ns = env_now_mono_ns();
         for (int i = 0; i < n; i++)
             on_event(h, &events[i]);
-        if (h->now_ns >= h->timer_ns) {
-            h->timer_ns = NO_TIMER;
-            (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        }
+        if (h->now_ns >= h->timer_ns)
+            on_timer_due(h);
         collect(h);
         sweep(h, h->now_ns);
     }
