@@ -574,6 +574,9 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     (void)place_text(s, r, where, sizeof where);
     switch (r->status) {
     case 304:
+        if (is_create(r)) /* so do some who speak S3 where S3 says 412 */
+            return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", r->key,
+                            s->base.name);
         return shl_fail(&r->err, SHALE_NOT_MODIFIED, "\"%s\" has not changed", where);
     case 301:
     case 302:
