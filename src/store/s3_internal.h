@@ -35,7 +35,6 @@ struct s3_store {
     struct s3_identity *identity; /* [mu] counted; NULL: anonymous */
     struct shl_sigv4_key key;     /* [mu] of identity, region and day */
     _Atomic int64_t clock_offset_ms; /* what the server's clock is ahead of ours, once it complained */
-    int64_t renewed_ns;           /* [mu] when credentials were looked for again last */
 };
 
 static inline struct s3_store *s3_of(struct shl_store *s)

@@ -96,15 +96,14 @@ static shale_code signer_init(struct signer *g, struct s3_store *s, shale_error 
     if (g->identity == NULL)
         return SHALE_OK;
     const struct shl_sigv4_scope scope = scope_of(g);
-    bool was_valid = g->key.valid;
-    char day[sizeof g->key.day];
-    memcpy(day, g->key.day, sizeof day);
+    uint8_t before[sizeof g->key.signing_key];
+    memcpy(before, g->key.signing_key, sizeof before);
     shale_code rc = shl_sigv4_derive(&g->key, &scope, err);
     if (rc != SHALE_OK) {
         signer_deinit(g);
         return rc;
     }
-    if (!was_valid || memcmp(day, g->key.day, sizeof day) != 0) {
+    if (memcmp(before, g->key.signing_key, sizeof before) != 0) {
         env_mutex_lock(&s->mu);
         s->key =
             g->key; /* if another identity came meanwhile, deriving sees that the secret differs */
@@ -246,7 +245,8 @@ out:
 struct attempt {
     struct shl_http_call call;
     const char *lines[LINES_MAX];
-    struct s3_place place; /* where it went, for the verdict */
+    struct s3_place place;        /* where it went, for the verdict */
+    struct s3_identity *identity; /* counted: who signed it; NULL: nobody */
 };
 
 static void fill_call(struct attempt *a, struct s3_request *r, const struct drafted *d)
@@ -294,6 +294,8 @@ static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attem
     r->answer.len = 0;
     fill_call(a, r, &d);
     a->place = g.place;
+    a->identity = g.identity;
+    g.identity = NULL; /* moved to the attempt */
 out:
     drafted_deinit(&d);
     signer_deinit(&g);
@@ -400,39 +402,51 @@ static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct tol
 static const char *const stale_codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                                           "InvalidAccessKeyId", NULL};
 
-/* Somebody may have logged in again since the credentials were read. */
-static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct told *told)
+/* Puts `take` in the place of the identity that was used, unless somebody else did that meanwhile. */
+static void replace_identity(struct s3_store *s, const struct s3_identity *used,
+                             struct s3_identity *take)
+{
+    struct s3_identity *out = take;
+    env_mutex_lock(&s->mu);
+    if (s->identity == used) {
+        out = s->identity;
+        s->identity = take;
+    }
+    env_mutex_unlock(&s->mu);
+    identity_unref(out);
+}
+
+static bool is_identity(struct s3_store *s, const struct s3_identity *used)
+{
+    env_mutex_lock(&s->mu);
+    bool same = s->identity == used;
+    env_mutex_unlock(&s->mu);
+    return same;
+}
+
+/* Somebody may have logged in again since the credentials were read; another request may have found that out already. */
+static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct s3_identity *used,
+                         const struct told *told)
 {
     struct shl_aws_creds fresh = {0};
-    struct s3_identity *before;
     bool changed = false;
     shale_error ignored;
-    if (!is_one_of(told->code, stale_codes) || (r->corrections & FIX_IDENTITY) != 0)
+    if (used == NULL || !is_one_of(told->code, stale_codes) || (r->corrections & FIX_IDENTITY) != 0)
         return false;
     r->corrections |= FIX_IDENTITY;
+    if (!is_identity(s, used))
+        return true;
     struct s3_identity *id = env_calloc(1, sizeof *id);
     if (id == NULL)
         return false;
-    env_mutex_lock(&s->mu);
-    before = s->identity;
-    if (before != NULL)
-        env_fetch_add(&before->refs, 1);
-    env_mutex_unlock(&s->mu);
-    if (before != NULL &&
-        shl_s3_creds_again(&s->config, &before->creds, &fresh, &changed, &ignored) != SHALE_OK)
-        changed = false;
-    identity_unref(before);
-    if (!changed) {
+    if (shl_s3_creds_again(&s->config, &used->creds, &fresh, &changed, &ignored) != SHALE_OK ||
+        !changed) {
         env_free(id);
         return false;
     }
     atomic_init(&id->refs, 1);
     id->creds = fresh;
-    env_mutex_lock(&s->mu);
-    before = s->identity;
-    s->identity = id;
-    env_mutex_unlock(&s->mu);
-    identity_unref(before);
+    replace_identity(s, used, id);
     return true;
 }
 
@@ -662,7 +676,8 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
         bool lost = strcmp(told.code, "PreconditionFailed") == 0;
         r->status = lost ? 412 : 500; /* S3 may say 200 before it knows */
     }
-    if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) || fix_identity(s, r, &told))
+    if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) ||
+        fix_identity(s, r, a->identity, &told))
         return true;
     r->code = fail_status(s, r, &a->place, &told);
     return false;
@@ -686,9 +701,14 @@ static void run_some(struct s3_store *s, struct s3_request *requests, size_t cou
             calls[ready++] = &attempts[i].call;
     }
     shl_http_run(s->http, calls, ready);
-    for (size_t i = 0; i < count; i++)
-        if (requests[i].code == SHALE_OK && judge(s, &requests[i], &attempts[i]))
+    for (size_t i = 0; i < count; i++) {
+        if (requests[i].code != SHALE_OK)
+            continue; /* never sent */
+        bool again = judge(s, &requests[i], &attempts[i]);
+        identity_unref(attempts[i].identity);
+        if (again)
             run_some(s, &requests[i], 1); /* at most once for each kind of correction */
+    }
     if (count > 1)
         env_free(attempts);
 }
