@@ -768,6 +768,8 @@ static bool open_multi(struct shl_http *h)
 
 shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err)
 {
+    if (o->user_agent != NULL && strpbrk(o->user_agent, "\r\n") != NULL)
+        return shl_fail(err, SHALE_INVALID, "user_agent has a line end in it");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return shl_nomem(err);
     struct shl_http *h = env_calloc(1, sizeof *h);
