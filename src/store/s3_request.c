@@ -632,6 +632,26 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
                     shl_http_method_name(r->method), where, t->message);
 }
 
+/* S3 may say 200 before it knows: the status that it would have sent with this error. What passes is the rule there, so 500 for others. */
+static int status_of(const char *code)
+{
+    static const struct {
+        const char *code;
+        int status;
+    } known[] = {{"PreconditionFailed", 412}, {"ConditionalRequestConflict", 409},
+                 {"OperationAborted", 409},   {"NoSuchUpload", 404},
+                 {"NoSuchKey", 404},          {"NoSuchBucket", 404},
+                 {"AccessDenied", 403},       {"InvalidPart", 400},
+                 {"InvalidPartOrder", 400},   {"EntityTooSmall", 400},
+                 {"EntityTooLarge", 400},     {"MalformedXML", 400},
+                 {"InvalidRequest", 400},     {"InvalidArgument", 400},
+                 {"NotImplemented", 501}};
+    for (size_t i = 0; i < SHL_COUNT_OF(known); i++)
+        if (strcmp(code, known[i].code) == 0)
+            return known[i].status;
+    return 500;
+}
+
 static void log_request(const struct s3_store *s, const struct s3_request *r,
                         const struct shl_http_call *c)
 {
@@ -673,8 +693,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     if (success) {
         if (told.code[0] == '\0')
             return false;
-        bool lost = strcmp(told.code, "PreconditionFailed") == 0;
-        r->status = lost ? 412 : 500; /* S3 may say 200 before it knows */
+        r->status = status_of(told.code);
     }
     if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) ||
         fix_identity(s, r, a->identity, &told))
