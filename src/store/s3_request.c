@@ -757,11 +757,12 @@ bool s3_parse_range(const char *text, struct s3_range *out)
     const char *slash = strchr(text + 6, '/');
     if (slash == NULL || !shl_parse_u64(shl_slice_str(slash + 1), &out->size))
         return false;
-    if (out->size == 0 || dash == NULL ||
-        dash > slash) { /* no range: the object is empty, or none was in it */
+    if (out->size == 0) { /* whatever the server calls the range of nothing */
         out->first = out->end = 0;
         return true;
     }
+    if (dash == NULL || dash > slash)
+        return false;
     if (!shl_parse_u64(shl_slice_of(text + 6, (size_t)(dash - text - 6)), &out->first) ||
         !shl_parse_u64(shl_slice_of(dash + 1, (size_t)(slash - dash - 1)), &last))
         return false;
