@@ -38,6 +38,8 @@ struct slot {
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t deadline_ns;
     bool answering; /* a status line came */
+    bool
+        head_over; /* and the empty line behind the headers: what looks like one afterwards is none (trailers) */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -254,9 +256,12 @@ static void on_status(struct slot *s, struct shl_slice line)
 {
     struct shl_http_call *c = s->t->call;
     const uint8_t *blank = memchr(line.data, ' ', line.len);
+    const uint8_t *end = line.data + line.len;
     c->status = 0;
-    if (blank != NULL)
-        for (const uint8_t *p = blank + 1; p < line.data + line.len && *p >= '0' && *p <= '9'; p++)
+    s->head_over = false;
+    if (blank != NULL) /* three digits, whatever comes behind them */
+        for (const uint8_t *p = blank + 1; p < end && c->status < 100 && *p >= '0' && *p <= '9';
+             p++)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
@@ -269,8 +274,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
     s->progress_ns = env_now_mono_ns();
-    if (line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
+    bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
+    if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
+    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n')
+        s->head_over = true;
+    else if (s->head_over)
+        return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
         keep_header(s->t->call, shl_slice_of(line.data, name),
@@ -423,7 +433,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     s->progress_ns = now;
     s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
                      (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = false;
+    s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     SET(CURLOPT_URL, c->url);
