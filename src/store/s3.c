@@ -131,7 +131,8 @@ static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *ke
                               .key = key,
                               .pieces = w->pieces,
                               .piece_count = w->piece_count,
-                              .text = w->piece_count > 0 ? NULL : w->text}};
+                              .text = w->piece_count > 0 ? NULL : w->text,
+                              .text_max = w->suffix ? w->end : 0}};
     uint64_t first = w->first + w->done;
     if (w->suffix)
         (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);

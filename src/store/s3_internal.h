@@ -64,6 +64,7 @@ struct s3_request {
     const struct shl_http_piece *pieces;
     size_t piece_count;
     struct shl_buf *text; /* where the body goes; NULL: into `answer` */
+    uint64_t text_max;    /* of a successful body in it; 0: no limit */
 
     /* the answer */
     shale_code code;

@@ -264,7 +264,7 @@ static void fill_call(struct attempt *a, struct s3_request *r, const struct draf
                                      .pieces = r->pieces,
                                      .piece_count = r->piece_count,
                                      .text = r->text != NULL ? r->text : &r->answer,
-                                     .text_max = r->text != NULL ? 0 : UINT64_C(64) << 20,
+                                     .text_max = r->text != NULL ? r->text_max : UINT64_C(64) << 20,
                                      .wanted = r->wanted,
                                      .wanted_count = S3_WANTED};
 }

@@ -21,7 +21,8 @@
 #define RECEIVE_BYTES    65536L
 #define SEND_BYTES       65536L
 #define NO_TIMER         UINT64_MAX
-#define BYTES_PER_SECOND (1024 * 1024) /* slower than this, a large body is given up */
+#define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
+#define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
 
 /* An easy handle and the transfer that it carries. Reused: the connection pool is the multi handle's. */
 struct slot {
@@ -190,15 +191,15 @@ static bool into_pieces(struct slot *s, const uint8_t *data, size_t len)
     return len == 0;
 }
 
-/* Makes room for the whole body before its first byte. */
+/* Makes room for the whole body before its first byte, as far as a server's word is believed. */
 static bool reserve_text(const struct slot *s, struct shl_http_call *c, size_t len)
 {
     curl_off_t total = -1;
     size_t want = len;
-    if (c->received == 0 &&
+    if (c->received == 0 && is_success(c->status) &&
         curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
         total > 0)
-        want = shl_max_size(len, (size_t)total);
+        want = shl_max_size(len, (size_t)(total < RESERVE_MAX ? total : RESERVE_MAX));
     if (shl_buf_reserve(c->text, want, &c->err) == SHALE_OK)
         return true;
     c->code = SHALE_NOMEM;
@@ -517,15 +518,18 @@ static void collect(struct shl_http *h)
 /* ---- time limits */
 
 /* NULL, or what took too long. */
-static const char *overdue(const struct slot *s, uint64_t now)
+static const char *overdue(struct slot *s, uint64_t now)
 {
     const struct shl_http_options *o = &s->h->options;
     uint64_t quiet = now > s->progress_ns ? now - s->progress_ns : 0;
     bool waiting = !s->answering && s->sent == s->expected;
     curl_off_t connected = 0;
     (void)curl_easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    if (waiting && connected == 0)
-        return NULL; /* libcurl watches over connecting; waiting for a free connection has the limit of the whole */
+    if (!s->answering && connected == 0) {
+        /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
+        s->progress_ns = now;
+        return NULL;
+    }
     if (now >= s->deadline_ns)
         return "the request took too long,";
     if (waiting)
