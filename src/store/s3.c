@@ -5,6 +5,7 @@
 #include "base/codec/timefmt.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "store/s3_answer.h"
 #include "store/s3_internal.h"
 #include <inttypes.h>
 #include <stdio.h>

@@ -90,12 +90,6 @@ SHL_MUST shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_e
 
 /* What headers say of an object; size from Content-Range or Content-Length. UNAVAILABLE if there is no size. */
 SHL_MUST shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err);
-/* "bytes 0-9/100". */
-struct s3_range {
-    uint64_t first, end, size; /* [first, end) of size bytes */
-};
-bool s3_parse_range(const char *text, struct s3_range *out);
-
 /* Headers of a new object: content type, storage class, encryption, put id. */
 void s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id);
 /* Headers that go with each read or part of an object encrypted with one's own key. */

@@ -7,6 +7,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "store/http/xml.h"
+#include "store/s3_answer.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -747,28 +748,6 @@ shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err
 }
 
 /* ---- what answers say */
-
-bool s3_parse_range(const char *text, struct s3_range *out)
-{
-    uint64_t last;
-    if (strncmp(text, "bytes ", 6) != 0)
-        return false;
-    const char *dash = strchr(text + 6, '-');
-    const char *slash = strchr(text + 6, '/');
-    if (slash == NULL || !shl_parse_u64(shl_slice_str(slash + 1), &out->size))
-        return false;
-    if (out->size == 0) { /* whatever the server calls the range of nothing */
-        out->first = out->end = 0;
-        return true;
-    }
-    if (dash == NULL || dash > slash)
-        return false;
-    if (!shl_parse_u64(shl_slice_of(text + 6, (size_t)(dash - text - 6)), &out->first) ||
-        !shl_parse_u64(shl_slice_of(dash + 1, (size_t)(slash - dash - 1)), &last))
-        return false;
-    out->end = last + 1;
-    return out->first < out->end && out->end <= out->size;
-}
 
 shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err)
 {
