@@ -22,7 +22,8 @@
 #define RECEIVE_BYTES    65536L
 #define SEND_BYTES       65536L
 #define NO_TIMER         UINT64_MAX
-#define BYTES_PER_SECOND (1024 * 1024) /* slower than this, a large body is given up */
+#define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
+#define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
 
 /* An easy handle and the transfer that it carries. Reused: the connection pool is the multi handle's. */
 struct slot {
@@ -39,6 +40,8 @@ struct slot {
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t deadline_ns;
     bool answering; /* a status line came */
+    bool
+        head_over; /* and the empty line behind the headers: what looks like one afterwards is none (trailers) */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -210,15 +213,15 @@ static bool into_pieces(struct slot *s, const uint8_t *data, size_t len)
     return len == 0;
 }
 
-/* Makes room for the whole body before its first byte. */
+/* Makes room for the whole body before its first byte, as far as a server's word is believed. */
 static bool reserve_text(const struct slot *s, struct shl_http_call *c, size_t len)
 {
     curl_off_t total = -1;
     size_t want = len;
-    if (c->received == 0 &&
+    if (c->received == 0 && is_success(c->status) &&
         curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
         total > 0)
-        want = shl_max_size(len, (size_t)total);
+        want = shl_max_size(len, (size_t)(total < RESERVE_MAX ? total : RESERVE_MAX));
     if (shl_buf_reserve(c->text, want, &c->err) == SHALE_OK)
         return true;
     c->code = SHALE_NOMEM;
@@ -276,9 +279,12 @@ static void on_status(struct slot *s, struct shl_slice line)
 {
     struct shl_http_call *c = s->t->call;
     const uint8_t *blank = memchr(line.data, ' ', line.len);
+    const uint8_t *end = line.data + line.len;
     c->status = 0;
-    if (blank != NULL)
-        for (const uint8_t *p = blank + 1; p < line.data + line.len && *p >= '0' && *p <= '9'; p++)
+    s->head_over = false;
+    if (blank != NULL) /* three digits, whatever comes behind them */
+        for (const uint8_t *p = blank + 1; p < end && c->status < 100 && *p >= '0' && *p <= '9';
+             p++)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
@@ -291,8 +297,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
     s->progress_ns = s->h->now_ns;
-    if (line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
+    bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
+    if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
+    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n')
+        s->head_over = true;
+    else if (s->head_over)
+        return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
         keep_header(s->t->call, shl_slice_of(line.data, name),
@@ -499,7 +510,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     s->progress_ns = now;
     s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
                      (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = false;
+    s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     SET(CURLOPT_URL, c->url);
@@ -583,15 +594,18 @@ static void collect(struct shl_http *h)
 /* ---- time limits */
 
 /* NULL, or what took too long. */
-static const char *overdue(const struct slot *s, uint64_t now)
+static const char *overdue(struct slot *s, uint64_t now)
 {
     const struct shl_http_options *o = &s->h->options;
     uint64_t quiet = now > s->progress_ns ? now - s->progress_ns : 0;
     bool waiting = !s->answering && s->sent == s->expected;
     curl_off_t connected = 0;
     (void)curl_easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    if (waiting && connected == 0)
-        return NULL; /* libcurl watches over connecting; waiting for a free connection has the limit of the whole */
+    if (!s->answering && connected == 0) {
+        /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
+        s->progress_ns = now;
+        return NULL;
+    }
     if (now >= s->deadline_ns)
         return "the request took too long,";
     if (waiting)
@@ -845,6 +859,8 @@ static bool open_multi(struct shl_http *h)
 
 shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err)
 {
+    if (o->user_agent != NULL && strpbrk(o->user_agent, "\r\n") != NULL)
+        return shl_fail(err, SHALE_INVALID, "user_agent has a line end in it");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return shl_nomem(err);
     struct shl_http *h = env_calloc(1, sizeof *h);
