@@ -337,7 +337,7 @@ static void take_over_at(struct scene *s, enum shl_store_kind kind, const char *
 
 static void wal_list_older_than_the_manifest(void *arg)
 {
-    take_over_at(arg, SHL_KIND_GET, "/manifest/", go_on);
+    take_over_at(arg, SHL_KIND_LIST, "manifest", go_on);
 }
 
 static void older_writer_between_list_and_fence(void *arg)
