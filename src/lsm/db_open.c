@@ -206,12 +206,14 @@ out:
     return rc;
 }
 
-static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
+static shale_code load_or_create(struct shl_lsm *db, const struct shl_lsm_open *o, shale_error *err)
 {
     bool changed;
     shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
     if (rc == SHALE_NOT_FOUND) {
-        rc = create_database(db, err);
+        rc = o->before_create != NULL ? o->before_create(o->before_create_ctx, err) : SHALE_OK;
+        if (rc == SHALE_OK)
+            rc = create_database(db, err);
         if (rc == SHALE_OK)
             rc = shl_lsm_refresh_manifest(db, &changed, err);
     }
@@ -495,7 +497,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     shale_code rc = new_handle(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
-    SHL_TRY(load_or_create(db, err));
+    SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(take_over(db, &fence, err));
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
