@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -137,6 +138,25 @@ int os_open_read(int *out_fd, const char *path)
     return 0;
 }
 
+int os_open_write(int *out_fd, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return errno;
+    *out_fd = fd;
+    return 0;
+}
+
+int os_open_private(int *out_fd, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    (void)fchmod(fd, 0600); /* an old file may be open to others */
+    *out_fd = fd;
+    return 0;
+}
+
 void os_close(int fd)
 {
     (void)close(fd);
@@ -179,6 +199,16 @@ int os_stop_code(void)
     return stop_code;
 }
 
+void os_stop_forget(void)
+{
+    char drained[64];
+    struct pollfd woken = {.fd = wake_pipe[0], .events = POLLIN};
+    stop_code = 0;
+    while (wake_pipe[0] >= 0 && poll(&woken, 1, 0) > 0 &&
+           read(wake_pipe[0], drained, sizeof drained) > 0)
+        continue;
+}
+
 void os_die_of_pipe(void)
 {
     struct sigaction action;
@@ -196,6 +226,7 @@ void os_exit(int code)
 
 bool os_read_line(char *dst, size_t cap)
 {
+    clearerr(stdin); /* a signal may have ended the question before */
     if (fgets(dst, (int)cap, stdin) == NULL)
         return false;
     dst[strcspn(dst, "\r\n")] = '\0';

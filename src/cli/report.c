@@ -90,10 +90,12 @@ static void say_text(const struct cli *c, const char *command, const char *text,
     bool colour = cli_colour(c, CLI_STDERR);
     /* Errors never share a line with what stdout wrote. */
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
-    (void)snprintf(line, sizeof line, "%s%s%s%s:%s %s\n", colour ? "\033[31m" : "",
-                   in_shell && command[0] != '\0' ? "" : "shale",
-                   command[0] != '\0' && !in_shell ? " " : "", command, colour ? "\033[0m" : "",
-                   text);
+    char name[100];
+    (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
+                   command[0] != '\0' && !in_shell ? " " : "", command);
+    (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
+                   c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
+                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", text);
     say(line);
     if (way_out[0] == '\0')
         return;
