@@ -188,7 +188,8 @@ static bool start_editor(struct line *l)
     (void)el_set(l->edit, EL_SIGNAL, 0);
     (void)el_set(l->edit, EL_GETCFN, read_char);
     (void)el_set(l->edit, EL_HIST, history, l->history);
-    (void)el_set(l->edit, EL_ADDFN, "shale-complete", "complete the word", on_tab);
+    /* The narrow call would copy the two texts and never free them. */
+    (void)el_wset(l->edit, EL_ADDFN, L"shale-complete", L"complete the word", on_tab);
     (void)el_set(l->edit, EL_BIND, "^I", "shale-complete", NULL);
     (void)el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_source(l->edit, NULL);
