@@ -3,6 +3,7 @@
 #include "base/num.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,7 +118,9 @@ static void expand(char *dst, size_t cap, const char *pattern, const char *db)
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0] : "DB";
+    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
+                     : c->session != NULL         ? c->session->url
+                                                  : "DB";
     const char *retry = "no";
     char text[1200];
     char way_out[512] = "";

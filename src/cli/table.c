@@ -362,7 +362,7 @@ static const struct cli_command commands[] = {
                 CLI_BIT(OPT_DURABLE_OPS) | CLI_BIT(OPT_LATENCY_MS),
      .examples = {{"shale bench /tmp/b --workload fillrandom,settle --num 200000",
                    "fill, then compact"},
-                  {"shale bench /tmp/b --workload readhot --num 200000 --clients 4",
+                  {"shale bench /tmp/b --workload fillrandom,readhot --clients 4",
                    "reads by four clients"},
                   {"shale bench memory: --workload fillrandom,readcold --latency-ms 15",
                    "a slow bucket in memory"}},
