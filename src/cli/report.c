@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -245,10 +246,12 @@ static void say_text(const struct cli *c, const struct report *r)
     bool colour = cli_colour(c, CLI_STDERR);
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
     /* Errors never share a line with what stdout wrote. */
-    (void)snprintf(line, sizeof line, "%s%s%s%s:%s %s\n", colour ? "\033[31m" : "",
-                   in_shell && command[0] != '\0' ? "" : "shale",
-                   command[0] != '\0' && !in_shell ? " " : "", command, colour ? "\033[0m" : "",
-                   r->text);
+    char name[100];
+    (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
+                   command[0] != '\0' && !in_shell ? " " : "", command);
+    (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
+                   c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
+                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", r->text);
     say(line);
     if (r->facts != NULL) {
         (void)snprintf(line, sizeof line, "  %s\n", r->facts);
@@ -428,7 +431,9 @@ static int gave_up(struct cli *c)
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0] : "";
+    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
+                     : c->session != NULL         ? c->session->url
+                                                  : "";
     char text[1200];
     int stop = gave_up(c);
     struct report r = {.code = shale_code_name(c->err.code),
