@@ -14,8 +14,8 @@
 #define CLI_CAUSES      4
 #define CLI_SECRETS_MAX 12
 struct cli_watch {
+    struct env_mutex mu; /* [const] made by cli_watch_begin */
     bool ready;
-    struct env_mutex mu;
     int trace_fd;           /* [const]; -1: none */
     uint64_t requests;      /* [mu] sent over the network so far */
     char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
@@ -29,14 +29,21 @@ struct cli_watch {
     size_t hidden_count;
 };
 
-/* State of one run of the program; one task. */
+struct cli_session;
+
+/* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
     struct cli_args args;
-    struct out *out;        /* owned: stdout */
+    struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
     shale_options *options; /* owned: settings as given; NULL until cli_options */
     bool noted[2];          /* old words that were told already */
-    struct cli_watch watch;
+    struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
+    uint64_t rows; /* printed or written by the command */
+    /* A line of a shell: */
+    struct cli_session *session; /* borrowed: the open database; NULL outside of shells */
+    size_t forwarded;            /* how many of args.given are the shell's own */
+    const char *source;          /* "FILE:LINE" for messages; NULL: typed, or no shell */
 };
 
 /* ---- what the library says (watch.c) */
@@ -55,6 +62,8 @@ uint64_t cli_requests(struct cli *c);
 /* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */
 bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap, bool *asked);
 
+/* True once --timeout has passed; c->err then says so. */
+bool cli_out_of_time(struct cli *c);
 /* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
 SHL_MUST bool cli_options(struct cli *c);
 /* ---- set-up (open.c) */
@@ -63,8 +72,8 @@ SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
 /* The same, but a missing database is not made: for commands that would only take something away. */
 SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
-/* Closes a reader; passes `code` on. */
-int cli_close_reader(shale_db *db, int code);
+/* Closes a reader, but not that of a shell; passes `code` on. */
+int cli_close_reader(struct cli *c, shale_db *db, int code);
 /* Closes a writer and reports what did not become durable; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
@@ -72,6 +81,10 @@ SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struc
                         shale_slice *out);
 /* The whole of a file or of stdin ("-"). False after a message. */
 SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out);
+/* True if the database is written by a batch that the shell collects: there the operations go. */
+bool cli_in_batch(const struct cli *c);
+/* True if what the command prints goes to a terminal. */
+bool cli_to_terminal(const struct cli *c);
 /* The durability asked for; notes an old word. */
 shale_durability cli_durability(struct cli *c);
 
@@ -90,6 +103,8 @@ void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 int cli_finish(struct cli *c, int code);
 
 /* ---- progress (progress.c) */
+#define CLI_SAMPLES 11 /* one a second: the rate of the last ten */
+struct cli_price;
 struct cli_progress {
     const struct cli *c;
     const char *what;
@@ -98,6 +113,12 @@ struct cli_progress {
     bool drawn;     /* a line stands on the terminal */
     uint64_t total; /* bytes; 0: unknown */
     unsigned mark;
+    shale_db *db;                  /* borrowed: whose requests are shown; NULL: none */
+    const struct cli_price *price; /* borrowed: what they cost; NULL: nothing is said */
+    struct {
+        uint64_t ns, bytes;
+    } samples[CLI_SAMPLES]; /* a ring */
+    size_t sample_count;
 };
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes);
@@ -139,6 +160,7 @@ int cmd_stat(struct cli *c);
 int cmd_manifest(struct cli *c);
 int cmd_sst(struct cli *c);
 int cmd_wal(struct cli *c);
+int cmd_explain(struct cli *c);
 int cmd_store_ls(struct cli *c);
 int cmd_store_cat(struct cli *c);
 int cmd_store_cp(struct cli *c);

@@ -15,7 +15,7 @@ static const struct doc_example examples[] = {
      "if shale scan ./pkgs --prefix lib --exists; then echo 'has libraries'; fi\n"},
     {"scan", "Keys and values for other programs, whatever bytes are in them.",
      "shale scan ./pkgs --format csv > pkgs.csv\n"
-     "shale scan ./pkgs --format raw0 | xargs -0 -n 2 echo | head -n 3\n"},
+     "shale scan ./pkgs lib --format raw0 | xargs -0 -n 2 echo\n"},
     {"load", "Rows from a program, compressed with zstd in the database.",
      "printf '{\"key\":\"a\",\"value\":\"1\"}\\n{\"key\":\"b\",\"value\":\"2\"}\\n' |\n"
      "    shale load ./new --set compression_codec=zstd\n"},

@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -27,6 +28,8 @@ static int open_writer(struct cli *c, shale_db **out)
 
 int cli_open_writer(struct cli *c, shale_db **out)
 {
+    if (c->session != NULL)
+        return session_writer(c, out);
     return cli_options(c) ? open_writer(c, out) : CLI_USAGE;
 }
 
@@ -34,6 +37,8 @@ int cli_open_existing_writer(struct cli *c, shale_db **out)
 {
     const char *url = c->args.positional[0];
     shale_db *reader = NULL;
+    if (c->session != NULL)
+        return session_writer(c, out);
     if (!cli_options(c))
         return CLI_USAGE;
     if (shale_db_open_reader(&reader, url, c->options, NULL, &c->err) != SHALE_OK)
@@ -45,6 +50,8 @@ int cli_open_existing_writer(struct cli *c, shale_db **out)
 int cli_open_reader(struct cli *c, shale_db **out)
 {
     const char *url = c->args.positional[0];
+    if (c->session != NULL && !session_line_differs(c))
+        return session_reader(c, out);
     if (!cli_options(c))
         return CLI_USAGE;
     shale_reader_options reader;
@@ -55,16 +62,36 @@ int cli_open_reader(struct cli *c, shale_db **out)
     return CLI_YES;
 }
 
-int cli_close_reader(shale_db *db, int code)
+static bool is_sessions(const struct cli *c, const shale_db *db)
 {
-    (void)shale_db_close(db, NULL); /* a reader has nothing to lose at close */
+    return c->session != NULL && c->session->db == db;
+}
+
+int cli_close_reader(struct cli *c, shale_db *db, int code)
+{
+    if (!is_sessions(c, db))
+        (void)shale_db_close(db, NULL); /* a reader has nothing to lose at close */
     return code;
+}
+
+bool cli_in_batch(const struct cli *c)
+{
+    return c->session != NULL && c->session->batch != NULL;
+}
+
+bool cli_to_terminal(const struct cli *c)
+{
+    return os_is_terminal(c->out->fd);
 }
 
 int cli_close_writer(struct cli *c, shale_db *db, int code)
 {
     if (db == NULL)
         return code;
+    if (is_sessions(c, db)) {
+        session_check(c);
+        return code;
+    }
     if (shale_db_close(db, &c->err) == SHALE_OK)
         return code;
     int failed = cli_fail(c, c->args.positional[0]);
@@ -90,6 +117,10 @@ bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out)
 {
     int fd = CLI_STDIN;
     bool is_stdin = strcmp(path, "-") == 0;
+    if (is_stdin && c->session != NULL) {
+        (void)cli_usage(c, NULL, "stdin is the shell's own: name a file");
+        return false;
+    }
     int failed = is_stdin ? 0 : os_open_read(&fd, path);
     for (size_t n = 1; failed == 0 && n > 0;) {
         if (shl_buf_reserve(out, 65536, &c->err) != SHALE_OK) {

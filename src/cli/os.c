@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/time.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,7 +146,7 @@ int os_open_read(int *out_fd, const char *path)
 
 int os_open_write(int *out_fd, const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return errno;
     *out_fd = fd;
@@ -156,6 +157,16 @@ uint64_t os_file_limit(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
+}
+
+int os_open_private(int *out_fd, const char *path, bool empty)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (empty ? O_TRUNC : 0), 0600);
+    if (fd < 0)
+        return errno;
+    (void)fchmod(fd, 0600); /* an old file may be open to others */
+    *out_fd = fd;
+    return 0;
 }
 
 void os_close(int fd)
@@ -246,6 +257,16 @@ int os_stop_code(void)
     return stop_code;
 }
 
+void os_stop_forget(void)
+{
+    char drained[64];
+    struct pollfd woken = {.fd = wake_pipe[0], .events = POLLIN};
+    stop_code = 0;
+    while (wake_pipe[0] >= 0 && poll(&woken, 1, 0) > 0 &&
+           read(wake_pipe[0], drained, sizeof drained) > 0)
+        continue;
+}
+
 void os_die_of_pipe(void)
 {
     struct sigaction action;
@@ -263,6 +284,7 @@ void os_exit(int code)
 
 bool os_read_line(char *dst, size_t cap)
 {
+    clearerr(stdin); /* a signal may have ended the question before */
     if (fgets(dst, (int)cap, stdin) == NULL)
         return false;
     dst[strcspn(dst, "\r\n")] = '\0';

@@ -23,8 +23,10 @@ int os_write(int fd, const void *data, size_t len);
 /* Up to cap bytes; *out_len 0 at the end. 0 or errno; EINTR when a signal asked to stop. */
 int os_read(int fd, void *dst, size_t cap, size_t *out_len);
 int os_open_read(int *out_fd, const char *path);
-/* Makes or empties a file that only its owner may read; each write goes to its end. 0 or errno. */
+/* For writing; an old file is emptied. */
 int os_open_write(int *out_fd, const char *path);
+/* For adding to a file that nobody else may read (mode 0600), or for writing it anew. */
+int os_open_private(int *out_fd, const char *path, bool empty);
 void os_close(int fd);
 /* How many files this process may have open; 0 if it is not known. */
 uint64_t os_file_limit(void);
@@ -40,6 +42,8 @@ void os_deadline(uint64_t ns, const char *message, int code);
 bool os_timed_out(void);
 /* 0, or 130 / 143 once a signal asked to stop. */
 int os_stop_code(void);
+/* A shell goes on after Ctrl-C: forgets it, and that a second one would leave. */
+void os_stop_forget(void);
 /* The reader of our output went away: ends the process as SIGPIPE would, without a word. */
 void os_die_of_pipe(void) __attribute__((noreturn));
 

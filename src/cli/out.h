@@ -47,5 +47,7 @@ void out_csv(struct out *o, struct shl_slice s);
 #define OUT_UNIT_BYTES 32
 /* "61,532"; returns `text`. Sizes: base/units.h. */
 const char *out_count(char text[OUT_UNIT_BYTES], uint64_t n);
+/* "~$0.0000004": an estimate, with as many digits as show something; returns `text`. */
+const char *out_money(char text[OUT_UNIT_BYTES], double usd);
 
 #endif

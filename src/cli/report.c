@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -226,9 +227,9 @@ static void say_try(const struct cli *c, const char *way_out)
 /* The requests that failed on the way, with -v. */
 static void say_causes(const struct cli *c)
 {
-    const struct cli_watch *w = &c->watch;
+    const struct cli_watch *w = c->watch;
     char line[320];
-    if (!cli_has(&c->args, OPT_VERBOSE) || !w->ready)
+    if (!cli_has(&c->args, OPT_VERBOSE) || w == NULL)
         return;
     size_t count = shl_min_size(w->cause_count, CLI_CAUSES);
     for (size_t i = 0; i < count; i++) {
@@ -244,11 +245,13 @@ static void say_text(const struct cli *c, const struct report *r)
     const char *command = c->args.command != NULL ? c->args.command->name : "";
     bool colour = cli_colour(c, CLI_STDERR);
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
+    char name[100];
+    (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
+                   command[0] != '\0' && !in_shell ? " " : "", command);
     /* Errors never share a line with what stdout wrote. */
-    (void)snprintf(line, sizeof line, "%s%s%s%s:%s %s\n", colour ? "\033[31m" : "",
-                   in_shell && command[0] != '\0' ? "" : "shale",
-                   command[0] != '\0' && !in_shell ? " " : "", command, colour ? "\033[0m" : "",
-                   r->text);
+    (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
+                   c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
+                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", r->text);
     say(line);
     if (r->facts != NULL) {
         (void)snprintf(line, sizeof line, "  %s\n", r->facts);
@@ -419,7 +422,7 @@ static int gave_up(struct cli *c)
         c->err.code = SHALE_TIMEOUT;
         shl_err_prefix(&c->err, "gave up after %s (--timeout)",
                        shl_format_duration(c->args.number[OPT_TIMEOUT], after));
-    } else if (waiting && stop != 0 && !c->watch.unsaved) {
+    } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
         shl_err_prefix(&c->err, "stopped");
         return stop;
     }
@@ -428,7 +431,9 @@ static int gave_up(struct cli *c)
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0] : "";
+    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
+                     : c->session != NULL         ? c->session->url
+                                                  : "";
     char text[1200];
     int stop = gave_up(c);
     struct report r = {.code = shale_code_name(c->err.code),

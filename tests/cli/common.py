@@ -1,14 +1,17 @@
 """What the tests of the program share: a case with a folder of its own, and ways to run the program in it.
 
 SHALE in the environment names the program. No network, no timing."""
+import fcntl
 import functools
 import hashlib
 import json
 import os
 import pty
 import shutil
+import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 SHALE = os.path.abspath(os.environ.get("SHALE") or os.path.join("build", "release", "shale"))
@@ -64,10 +67,11 @@ class Case(unittest.TestCase):
         out = self.run_shale("dump", db or self.db, "--hex", *more).stdout
         return [(bytes.fromhex(r["k"]), bytes.fromhex(r["v"])) for r in map(json.loads, out.splitlines())]
 
-    def on_terminal(self, *args):
+    def on_terminal(self, *args, columns=80, **env):
         """stdin, stdout and stderr on a pseudo-terminal: (exit code, what was printed)."""
         parent, child = pty.openpty()
-        p = subprocess.Popen([SHALE, *args], stdin=child, stdout=child, stderr=child, env=dict(self.env, TERM="xterm"), cwd=self.dir)
+        fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        p = subprocess.Popen([SHALE, *args], stdin=child, stdout=child, stderr=child, env={**self.env, "TERM": "xterm", **env}, cwd=self.dir)
         os.close(child)
         out = b""
         while True:
