@@ -146,12 +146,12 @@ static void test_options_are_checked_by_name_and_value(void **state)
         struct shl_store_option option;
         const char *text; /* NULL: fine */
     } rows[] = {
-        {{"local_fsync", "on"}, NULL},
-        {{"LOCAL_FSYNC", "No"}, NULL},
-        {{"local_fsync", "0"}, NULL},
-        {{"local_fsync", "maybe"}, "\"maybe\" is neither on nor off"},
-        {{"local_fsink", "on"}, "did you mean local_fsync"},
-        {{"quite_different", "on"}, "unknown store option \"quite_different\""},
+        {{"local_fsync", "on", NULL}, NULL},
+        {{"LOCAL_FSYNC", "No", NULL}, NULL},
+        {{"local_fsync", "0", NULL}, NULL},
+        {{"local_fsync", "maybe", NULL}, "\"maybe\" is neither on nor off"},
+        {{"local_fsink", "on", NULL}, "did you mean local_fsync"},
+        {{"quite_different", "on", NULL}, "unknown store option \"quite_different\""},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct shl_store_config config = {.options = &rows[i].option, .option_count = 1};
