@@ -94,7 +94,6 @@ static shale_code code_of(CURLcode e)
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         return SHALE_UNAUTHENTICATED; /* not the server that we want: trying for ever does not help */
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -240,16 +239,23 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     return fine ? len : 0;
 }
 
-static void keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
+/* False if two of them contradict each other about where the body ends. */
+static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
 {
     for (size_t i = 0; i < c->wanted_count; i++) {
         struct shl_http_wanted *w = &c->wanted[i];
         if (!shl_slice_ieq(name, w->name))
             continue;
+        if (w->value[0] != '\0' && !shl_slice_eq(value, shl_slice_str(w->value)) &&
+            strcmp(w->name, "content-length") == 0) {
+            c->code = shl_fail(&c->err, SHALE_UNAVAILABLE, "the answer has two lengths");
+            return false;
+        }
         size_t n = shl_min_size(value.len, sizeof w->value - 1);
         memcpy(w->value, value.data, n);
         w->value[n] = '\0';
     }
+    return true;
 }
 
 /* "HTTP/1.1 206 Partial Content": headers of an interim answer before it are forgotten. */
@@ -284,8 +290,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
         return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
-        keep_header(s->t->call, shl_slice_of(line.data, name),
-                    shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1)));
+        if (!keep_header(s->t->call, shl_slice_of(line.data, name),
+                         shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1))))
+            return 0;
     }
     return size * count;
 }
