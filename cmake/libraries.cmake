@@ -17,3 +17,9 @@ target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE})
 target_link_libraries(shale_libraries INTERFACE ZLIB::ZLIB PkgConfig::zstd PkgConfig::lz4 PkgConfig::jansson
   PkgConfig::yaml PkgConfig::xxhash PkgConfig::crypto PkgConfig::expat PkgConfig::curl
   ${SNAPPY_LIBRARY} Threads::Threads)
+
+# The line editor of `shale shell`: of the program only. Without it lines are read plainly.
+pkg_check_modules(libedit IMPORTED_TARGET libedit)
+if(NOT libedit_FOUND)
+  message(STATUS "libedit was not found: shale shell reads lines without editing, history and Tab")
+endif()

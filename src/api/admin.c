@@ -1,8 +1,11 @@
 /* shale_admin_*: one JSON document a call, as owned text. */
 #include "api/api.h"
+#include "api/db.h"
+#include "api/near.h"
 #include "api/stack.h"
 #include "base/env/env.h"
 #include "base/str.h"
+#include "lsm/explain.h"
 #include "lsm/inspect.h"
 
 #include <shale/admin.h>
@@ -16,21 +19,22 @@ struct ask {
 typedef shale_code (*answer_fn)(const struct shl_inspect *in, const struct ask *ask,
                                 struct shl_json_writer *w, shale_error *err);
 
-/* Members that only this room knows: what the call itself cost. */
-static void request_members(const struct shl_api_stack *stack, struct shl_json_writer *w)
+/* Members that only this room knows: what the call itself cost. `before`: what was counted when it began. */
+static void request_members(const struct shl_api_stack *stack, const shale_store_counts *before,
+                            struct shl_json_writer *w)
 {
     shale_store_counts n = {.struct_size = sizeof n};
     shl_api_stack_counts(stack, &n);
     shl_json_key(w, "requests");
     shl_json_object(w);
     shl_json_key(w, "get");
-    shl_json_u64(w, n.get);
+    shl_json_u64(w, n.get - before->get);
     shl_json_key(w, "list");
-    shl_json_u64(w, n.list);
+    shl_json_u64(w, n.list - before->list);
     shl_json_key(w, "bytes_down");
-    shl_json_u64(w, n.bytes_down);
+    shl_json_u64(w, n.bytes_down - before->bytes_down);
     shl_json_key(w, "cost_usd");
-    shl_json_f64(w, n.cost_usd);
+    shl_json_f64(w, n.cost_usd - before->cost_usd);
     shl_json_object_end(w);
 }
 
@@ -67,7 +71,7 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
         shl_json_object(&w);
     SHL_TRY(answer(&in, ask, &w, err));
     if (with_requests) {
-        request_members(&stack, &w);
+        request_members(&stack, &(shale_store_counts){0}, &w);
         shl_json_object_end(&w);
     }
     SHL_TRY(shl_json_finish(&w));
@@ -75,6 +79,8 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
     *out = (char *)text.data;
     text = (struct shl_buf){0}; /* moved to the caller */
 out:
+    if (rc != SHALE_OK && stack.store != NULL)
+        shl_api_suggest(&stack, err);
     shl_buf_free(&text);
     shl_api_stack_close(&stack);
     shale_options_free(defaults);
@@ -148,4 +154,29 @@ shale_code shale_admin_stat(char **out_json, const char *url, const shale_option
 {
     SHL_API_ERR(err);
     return ask_json(out_json, url, options, answer_stat, &(struct ask){0}, true, err);
+}
+
+shale_code shale_db_explain(char **out_json, shale_db *db, shale_slice key, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_buf text = {0};
+    struct shl_json_writer w;
+    shale_store_counts before = {.struct_size = sizeof before};
+    shale_code rc;
+    if (out_json == NULL || db == NULL)
+        return shl_fail(err, SHALE_INVALID, "explain: the %s is NULL",
+                        db == NULL ? "database" : "place for the text");
+    shl_api_stack_counts(&db->stack, &before);
+    shl_json_begin(&w, &text, err);
+    shl_json_object(&w);
+    SHL_TRY(shl_lsm_explain(db->lsm, shl_slice_of(key.data, key.len), &w, err));
+    request_members(&db->stack, &before, &w);
+    shl_json_object_end(&w);
+    SHL_TRY(shl_json_finish(&w));
+    SHL_TRY(shl_str_terminate(&text, err));
+    *out_json = (char *)text.data;
+    text = (struct shl_buf){0}; /* moved to the caller */
+out:
+    shl_buf_free(&text);
+    return rc;
 }

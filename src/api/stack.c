@@ -6,9 +6,13 @@
 #include "base/str.h"
 #include "store/open.h"
 #include "store/price.h"
+#include "store/s3.h"
+#include "store/wrap_prefix.h"
 #include "store/wrap_count.h"
 #include "store/wrap_latency.h"
 #include "store/wrap_retry.h"
+
+#include <stdio.h>
 
 /* An option of this room, not of a backend: waits before requests, for benches. */
 #define LATENCY_KEY    "latency_ms"
@@ -44,8 +48,8 @@ static shale_code split_options(const shale_options *o, struct split_options *ou
     for (size_t i = 0; i < o->store_options.count; i++) {
         const struct shl_api_pair *pair = &o->store_options.items[i];
         if (!shl_str_ieq(pair->key, LATENCY_KEY))
-            out->items[out->count++] =
-                (struct shl_store_option){.key = pair->key, .value = pair->value};
+            out->items[out->count++] = (struct shl_store_option){
+                .key = pair->key, .value = pair->value, .origin = pair->origin};
         else if (!shl_parse_u64(shl_slice_str(pair->value), &out->latency_ms))
             out->latency_ms = 0; /* checked when it was set */
     }
@@ -70,6 +74,66 @@ static shale_code add_latency(struct shl_store **io_store, uint64_t ms, shale_er
     shl_store_unref(*io_store); /* the wrapper holds its own */
     *io_store = fresh;
     return SHALE_OK;
+}
+
+/* A store's option as the public face shows it. */
+struct option_visit {
+    bool (*visit)(void *ctx, const shale_option_info *info);
+    void *ctx;
+    bool stopped;
+};
+
+static bool on_option(void *ctx, const struct shl_store_option_info *info)
+{
+    struct option_visit *v = ctx;
+    const shale_option_info mine = {.name = info->name,
+                                    .type = info->type,
+                                    .default_value = info->default_text,
+                                    .help = info->help,
+                                    .value = info->value,
+                                    .origin = info->origin != NULL ? info->origin : "default",
+                                    .beaten_value = info->beaten,
+                                    .beaten_origin = info->beaten_from};
+    v->stopped = !v->visit(v->ctx, &mine);
+    return !v->stopped;
+}
+
+shale_code shale_options_each_store(const shale_options *o, const char *url,
+                                    bool (*visit)(void *ctx, const shale_option_info *info),
+                                    void *ctx, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct option_visit v = {.visit = visit, .ctx = ctx};
+    struct split_options options = {0};
+    struct shl_store_config config = {0};
+    shale_code rc;
+    if (o == NULL || visit == NULL)
+        return shl_fail(err, SHALE_INVALID, "shale_options_each_store: the %s is NULL",
+                        o == NULL ? "options object" : "callback");
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    SHL_TRY(shl_store_options_each(url, &config, on_option, &v, err));
+out:
+    env_free(options.items);
+    return rc;
+}
+
+shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_error *err)
+{
+    struct split_options options = {0};
+    struct shl_api_hooks hooks;
+    struct shl_store_config config = {0};
+    shale_code rc;
+    shl_api_hooks_init(&hooks, o);
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    config.log = shl_api_hooks_log(&hooks);
+    SHL_TRY(shl_store_make_bucket(url, &config, err));
+out:
+    env_free(options.items);
+    return rc;
 }
 
 /* A bucket that does not answer is asked for ever, unless object_store_max_retries says otherwise; a folder that still fails after
@@ -130,6 +194,7 @@ shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const 
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
+    s.backend = shl_store_ref(backend);
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
     if (o->settings.wal_url != NULL) {
         config.root = NULL;
@@ -162,6 +227,7 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
+    s.backend = shl_store_ref(backend);
     is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
     SHL_TRY(wrap(backend, options.latency_ms, is_near ? NULL : &retry, &s.store, &s.count, err));
     *out = s;
@@ -178,9 +244,23 @@ void shl_api_stack_close(struct shl_api_stack *s)
     shl_store_unref(s->count);
     shl_store_unref(s->wal_store);
     shl_store_unref(s->wal_count);
+    shl_store_unref(s->backend);
     env_free(s->path);
     env_free(s->hooks); /* last: the stores above may have logged up to here */
     *s = (struct shl_api_stack){0};
+}
+
+const char *shl_api_stack_host(const struct shl_api_stack *s, char *out, size_t cap)
+{
+#ifndef SHL_SIM
+    struct shl_store *bottom = shl_store_prefix_inner(s->backend);
+    if (shl_store_is_s3(bottom)) {
+        shl_store_s3_host(bottom, out, cap);
+        return out;
+    }
+#endif
+    (void)snprintf(out, cap, "%s", s->store->name);
+    return out;
 }
 
 static void add_counts(struct shl_store *count, shale_store_counts *sum)

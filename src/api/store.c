@@ -1,13 +1,10 @@
 /* shale_store_*: raw objects over the same stack as a database. */
+#include "api/store.h"
+
 #include "api/api.h"
-#include "api/stack.h"
 #include "base/env/env.h"
 
 #include <shale/metrics.h>
-
-struct shale_store {
-    struct shl_api_stack stack; /* owned [const] */
-};
 
 shale_code shale_store_open(shale_store **out, const char *url, const shale_options *options,
                             shale_error *err)
@@ -28,6 +25,21 @@ shale_code shale_store_open(shale_store **out, const char *url, const shale_opti
     s = NULL; /* moved to the caller */
 out:
     env_free(s); /* its stack is empty: open_raw was the last step that could fail */
+    shale_options_free(defaults);
+    return rc;
+}
+
+shale_code shale_store_make_bucket(const char *url, const shale_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (url == NULL)
+        return shl_fail(err, SHALE_INVALID, "make bucket: the URL is NULL");
+    if (options != NULL)
+        return shl_api_make_bucket(url, options, err);
+    shale_options *defaults = shale_options_new();
+    if (defaults == NULL)
+        return shl_nomem(err);
+    shale_code rc = shl_api_make_bucket(url, defaults, err);
     shale_options_free(defaults);
     return rc;
 }

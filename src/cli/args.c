@@ -22,37 +22,58 @@ static enum cli_parse bad(struct cli_problem *p, const char *hint, const char *f
     return CLI_PARSE_BAD;
 }
 
-const char *cli_nearest_command(const char *word)
+void cli_near_offer(struct cli_near *near, struct shl_slice word, const char *name)
 {
-    const char *best = NULL;
-    size_t best_distance = 3;
-    for (size_t i = 0; i <= cli_command_count(); i++) {
-        const char *name = i < cli_command_count() ? cli_command_at(i)->name : "help";
-        size_t distance = shl_str_distance(shl_slice_str(word), shl_slice_str(name), 2);
-        if (distance < best_distance && distance < strlen(name)) {
-            best = name;
-            best_distance = distance;
-        }
+    size_t distance = shl_str_distance(word, shl_slice_str(name), 2);
+    if (distance > 2 || distance >= strlen(name))
+        return;
+    if (near->names[0] == NULL || distance < near->distance) {
+        near->names[0] = name;
+        near->names[1] = NULL;
+        near->distance = distance;
+    } else if (distance == near->distance && near->names[1] == NULL) {
+        near->names[1] = name;
     }
-    return best;
 }
 
-/* Among the options that the command takes. */
-static const char *nearest_option(const struct cli_command *command, struct shl_slice word)
+const char *cli_near_text(const struct cli_near *near, const char *mark, char text[CLI_NEAR_TEXT])
 {
-    const char *best = NULL;
-    size_t best_distance = 3;
-    for (unsigned i = 0; i < OPT_IDS; i++) {
-        if ((cli_command_options(command) & CLI_BIT(i)) == 0)
+    text[0] = '\0';
+    if (near->names[1] != NULL)
+        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s or %s%s ?", mark, near->names[0],
+                       mark, near->names[1]);
+    else if (near->names[0] != NULL)
+        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s ?", mark, near->names[0]);
+    return text;
+}
+
+void cli_near_commands(struct cli_near *near, const char *word)
+{
+    for (size_t i = 0; i < cli_command_count(); i++)
+        cli_near_offer(near, shl_slice_str(word), cli_command_at(i)->name);
+}
+
+/* The words that may follow the first word of a group: "ls, cat, cp", or those near to `word`. */
+static const char *subcommands(const char *group, const char *word, char text[CLI_NEAR_TEXT])
+{
+    struct cli_near near = {0};
+    size_t len = strlen(group);
+    size_t at = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const char *name = cli_command_at(i)->name;
+        if (strncmp(name, group, len) != 0 || name[len] != ' ')
             continue;
-        const char *name = cli_option_at((enum cli_option_id)i)->name;
-        size_t distance = shl_str_distance(word, shl_slice_str(name), 2);
-        if (distance < best_distance) {
-            best = name;
-            best_distance = distance;
-        }
+        if (word != NULL)
+            cli_near_offer(&near, shl_slice_str(word), name + len + 1);
+        int n = snprintf(text + at, CLI_NEAR_TEXT - at, "%s%s", at > 0 ? ", " : "", name + len + 1);
+        at = shl_min_size(at + (size_t)(n > 0 ? n : 0), CLI_NEAR_TEXT - 1);
     }
-    return best;
+    if (near.names[0] != NULL)
+        (void)snprintf(text, CLI_NEAR_TEXT, "did you mean %s%s%s ?", near.names[0],
+                       near.names[1] != NULL ? " or " : "",
+                       near.names[1] != NULL ? near.names[1] : "");
+    return text;
 }
 
 /* --help and --version win over everything, so they are looked for before anything can be wrong. */
@@ -101,21 +122,24 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
     args->command = cli_command_find(argv[first]);
     if (args->command != NULL)
         return CLI_PARSE_OK;
+    char names[CLI_NEAR_TEXT];
     if (!cli_command_is_group(argv[first])) {
-        const char *near = cli_nearest_command(argv[first]);
-        return near != NULL ? bad(p, "shale help", "unknown command \"%s\": did you mean %s ?",
-                                  argv[first], near)
-                            : bad(p, "shale help", "unknown command \"%s\"", argv[first]);
+        struct cli_near near = {0};
+        cli_near_commands(&near, argv[first]);
+        return bad(p, "shale help", "unknown command \"%.60s\"%s", argv[first],
+                   cli_near_text(&near, "", names));
     }
+    char help[100];
+    (void)snprintf(help, sizeof help, "shale help %s", argv[first]);
     if (second == 0)
-        return bad(p, "shale help store", "%s: which one? ls, cat, cp, rm, stat", argv[first]);
+        return bad(p, help, "%s: which one? %s", argv[first],
+                   subcommands(argv[first], NULL, names));
     char name[64];
     (void)snprintf(name, sizeof name, "%s %s", argv[first], argv[second]);
     args->command = cli_command_find(name);
     if (args->command == NULL)
-        return bad(p, "shale help store",
-                   "unknown command \"%s %s\": known are ls, cat, cp, rm, stat", argv[first],
-                   argv[second]);
+        return bad(p, help, "unknown command \"%.60s\": %s", name,
+                   subcommands(argv[first], argv[second], names));
     is_word[second] = true;
     return CLI_PARSE_OK;
 }
@@ -146,6 +170,11 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
     if (o->type == CLI_SIZE &&
         shl_parse_size(shl_slice_str(value), &args->number[id], &err) != SHALE_OK)
         return bad(p, NULL, "--%s: %s", o->name, err.text);
+    if (o->type == CLI_DURATION &&
+        shl_parse_duration(shl_slice_str(value), false, &args->number[id], &err) != SHALE_OK)
+        return bad(p, NULL, "--%s: %s", o->name, err.text);
+    if (o->type == CLI_DURATION && args->number[id] == 0)
+        return bad(p, NULL, "--%s %s: that is no time at all", o->name, value);
     return CLI_PARSE_OK;
 }
 
@@ -164,18 +193,19 @@ static bool takes(const struct cli_args *args, enum cli_option_id id)
 static enum cli_parse unknown_option(const struct cli_args *args, struct shl_slice name,
                                      struct cli_problem *p)
 {
-    const char *cmd = args->command->name;
-    const char *near = nearest_option(args->command, name);
+    struct cli_near near = {0};
+    char text[CLI_NEAR_TEXT];
     char hint[80];
-    (void)snprintf(hint, sizeof hint, "shale %s --help", cmd);
-    if (near != NULL)
-        return bad(p, hint, "unknown option --%.*s: did you mean --%s ?",
-                   (int)shl_min_size(name.len, 60), (const char *)name.data, near);
-    if (cli_option_find((const char *)name.data, name.len) != OPT_IDS)
-        return bad(p, hint, "--%.*s is an option of other commands", (int)name.len,
+    int shown = (int)shl_min_size(name.len, 60);
+    (void)snprintf(hint, sizeof hint, "shale %s --help", args->command->name);
+    for (unsigned i = 0; i < OPT_IDS; i++)
+        if ((cli_command_options(args->command) & CLI_BIT(i)) != 0)
+            cli_near_offer(&near, name, cli_option_at((enum cli_option_id)i)->name);
+    if (near.names[0] == NULL && cli_option_find((const char *)name.data, name.len) != OPT_IDS)
+        return bad(p, hint, "--%.*s is an option of other commands", shown,
                    (const char *)name.data);
-    return bad(p, hint, "unknown option --%.*s", (int)shl_min_size(name.len, 60),
-               (const char *)name.data);
+    return bad(p, hint, "unknown option --%.*s%s", shown, (const char *)name.data,
+               cli_near_text(&near, "--", text));
 }
 
 /* --name, --name=value, --name value. */
@@ -229,20 +259,23 @@ static enum cli_parse check_count(const struct cli_args *args, struct cli_proble
     (void)snprintf(hint, sizeof hint, "shale %s --help", c->name);
     if (args->positional_count < c->args_min) {
         const char *missing = c->args[shl_min_size(args->positional_count, 2)];
-        return bad(p, hint, "%s is missing: usage: shale %s %s",
-                   missing != NULL ? missing : "an argument", c->name, c->usage);
+        bool short_form = args->in_shell && cli_command_takes_db(c);
+        return bad(p, hint, "%s is missing: usage: %s%s %s",
+                   missing != NULL ? missing : "an argument", args->in_shell ? "" : "shale ",
+                   c->name, short_form && c->usage[2] == ' ' ? c->usage + 3 : c->usage);
     }
     if (args->positional_count > c->args_max)
         return bad(p, hint, "one argument too many: \"%.60s\"", args->positional[c->args_max]);
     return CLI_PARSE_OK;
 }
 
-enum cli_parse cli_args_parse(int argc, char **argv, struct cli_args *args,
+enum cli_parse cli_args_parse(int argc, char **argv, const char *shell_db, struct cli_args *args,
                               struct cli_problem *problem)
 {
     memset(args, 0, sizeof *args);
     memset(problem, 0, sizeof *problem);
-    size_t room = (size_t)argc + 1;
+    args->in_shell = shell_db != NULL;
+    size_t room = (size_t)argc + 2;
     bool *is_word = env_calloc(room, sizeof *is_word);
     args->positional = env_calloc(room, sizeof *args->positional);
     /* A cluster like -jqv gives several options in one word. */
@@ -266,6 +299,8 @@ enum cli_parse cli_args_parse(int argc, char **argv, struct cli_args *args,
         rc = first;
         goto out;
     }
+    if (rc == CLI_PARSE_OK && shell_db != NULL && cli_command_takes_db(args->command))
+        args->positional[args->positional_count++] = shell_db;
     for (int i = 1; i < argc && rc == CLI_PARSE_OK; i++) {
         if (is_word[i])
             continue;
@@ -283,6 +318,14 @@ enum cli_parse cli_args_parse(int argc, char **argv, struct cli_args *args,
 out:
     env_free(is_word);
     return rc;
+}
+
+size_t cli_times(const struct cli_args *a, enum cli_option_id id)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->given_count; i++)
+        n += a->given[i].id == id;
+    return n;
 }
 
 void cli_args_deinit(struct cli_args *args)

@@ -3,31 +3,75 @@
 #define SHL_CLI_CMD_H
 
 #include "base/bytes.h"
+#include "base/env/env.h"
 #include "cli/args.h"
 #include "cli/out.h"
 #include "cli/table.h"
 
 #include <shale/shale.h>
 
-/* State of one run of the program; one task. */
-struct cli {
-    struct cli_args args;
-    struct out *out;        /* owned: stdout */
-    shale_options *options; /* owned: settings as given; NULL until cli_options */
-    bool noted[2];          /* old words that were told already */
-    shale_error err;
+/* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
+#define CLI_CAUSES      4
+#define CLI_SECRETS_MAX 12
+struct cli_watch {
+    bool ready;
+    struct env_mutex mu;
+    int trace_fd;           /* [const]; -1: none */
+    uint64_t requests;      /* [mu] sent over the network so far */
+    char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
+    size_t cause_count;           /* [mu] */
+    uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
+    _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
+    char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
+    size_t secret_count;
+    char deadline_text[300];
+    char **hidden; /* owned: words of the command line that `ps` shall not show */
+    size_t hidden_count;
 };
 
-/* ---- set-up (open.c) */
+struct cli_session;
+
+/* State of one run of the program, or of one line of a shell; one task. */
+struct cli {
+    struct cli_args args;
+    struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
+    shale_options *options; /* owned: settings as given; NULL until cli_options */
+    bool noted[2];          /* old words that were told already */
+    struct cli_watch watch;
+    shale_error err;
+    uint64_t rows; /* printed or written by the command */
+    /* A line of a shell: */
+    struct cli_session *session; /* borrowed: the open database; NULL outside of shells */
+    size_t forwarded;            /* how many of args.given are the shell's own */
+    const char *source;          /* "FILE:LINE" for messages; NULL: typed, or no shell */
+};
+
+/* ---- what the library says (watch.c) */
+/* Takes secrets out of what `ps` shows of the command line: they live on in words of our own. */
+void cli_watch_hide(struct cli *c, int argc, char **argv);
+/* With the command line parsed: opens the trace, starts the clock of --timeout. False after a message. */
+SHL_MUST bool cli_watch_begin(struct cli *c);
+void cli_watch_end(struct cli *c);
+/* Lets the options call back here. */
+void cli_watch_options(struct cli *c, shale_options *options);
+/* Replaces secrets in `text` by as many stars. */
+void cli_mask(const struct cli *c, char *text);
+uint64_t cli_requests(struct cli *c);
+
+/* ---- settings (settings.c) */
+/* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */
+bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap, bool *asked);
+
 /* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
 SHL_MUST bool cli_options(struct cli *c);
+/* ---- set-up (open.c) */
 /* Opens the first argument. 0, or an exit code after a message. */
 SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
 /* The same, but a missing database is not made: for commands that would only take something away. */
 SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
-/* Closes a reader; passes `code` on. */
-int cli_close_reader(shale_db *db, int code);
+/* Closes a reader, but not that of a shell; passes `code` on. */
+int cli_close_reader(struct cli *c, shale_db *db, int code);
 /* Closes a writer and reports what did not become durable; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
@@ -35,10 +79,16 @@ SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struc
                         shale_slice *out);
 /* The whole of a file or of stdin ("-"). False after a message. */
 SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out);
+/* True if the database is written by a batch that the shell collects: there the operations go. */
+bool cli_in_batch(const struct cli *c);
+/* True if what the command prints goes to a terminal. */
+bool cli_to_terminal(const struct cli *c);
 /* The durability asked for; notes an old word. */
 shale_durability cli_durability(struct cli *c);
 
 /* ---- messages (report.c) */
+/* True if what goes to `fd` may be coloured or bold: a terminal that can, and nobody said no. */
+bool cli_colour(const struct cli *c, int fd);
 /* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
 int cli_fail(struct cli *c, const char *where);
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
@@ -68,10 +118,26 @@ void cli_progress_tick(struct cli_progress *p, uint64_t rows, uint64_t bytes);
 void cli_progress_end(struct cli_progress *p);
 
 /* ---- help (help.c) */
+/* The first lines of the overview, or all of it. */
 void cli_help_overview(struct out *o, bool whole);
 void cli_help_command(struct out *o, const struct cli_command *command);
-/* shale help [WORD..]: exit code. */
-int cli_help(struct cli *c, const char *const *words, size_t count);
+/* What -h shows for the words that were understood; through a pager on a terminal. */
+int cli_help_for(struct cli *c);
+/* Words of `text` behind `at` columns already used, wrapped at 100 columns with an indent of as many. */
+void cli_wrapped(struct out *o, const char *text, size_t at);
+/* A topic of `shale help` by name, NULL if there is none; the name and first line of each, NULL behind the last. */
+struct cli_topic {
+    const char *name;
+    const char *summary;
+    const char *text; /* NULL: made of the tables */
+};
+const struct cli_topic *cli_topic_at(size_t index);
+
+/* ---- hidden commands: documents and completion, made of the table */
+/* __doc list | man NAME | md NAME | names. */
+int cli_doc(struct cli *c, int argc, char **argv);
+/* __complete WORD..: candidates for the last word, a line each. */
+int cli_complete_words(struct cli *c, int argc, char **argv);
 
 /* ---- the commands */
 int cmd_put(struct cli *c);
@@ -84,11 +150,21 @@ int cmd_stat(struct cli *c);
 int cmd_manifest(struct cli *c);
 int cmd_sst(struct cli *c);
 int cmd_wal(struct cli *c);
+int cmd_explain(struct cli *c);
 int cmd_store_ls(struct cli *c);
 int cmd_store_cat(struct cli *c);
 int cmd_store_cp(struct cli *c);
 int cmd_store_rm(struct cli *c);
 int cmd_store_stat(struct cli *c);
+int cmd_store_mb(struct cli *c);
+int cmd_store_doctor(struct cli *c);
+int cmd_doctor(struct cli *c);
+int cmd_config_show(struct cli *c);
+int cmd_config_path(struct cli *c);
 int cmd_bench(struct cli *c);
+int cmd_shell(struct cli *c);
+int cmd_completion(struct cli *c);
+int cmd_help(struct cli *c);
+int cmd_version(struct cli *c);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/env/env.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,6 +57,11 @@ int cmd_put(struct cli *c)
     code = cli_open_writer(c, &db);
     if (code != CLI_YES)
         goto out;
+    if (cli_in_batch(c)) {
+        shale_batch_put(c->session->batch, key, value);
+        goto out;
+    }
+    c->rows = 1;
     shale_write_options_init(&how, sizeof how);
     how.result = &result;
     if (shale_db_put(db, key, value, &how, &c->err) != SHALE_OK)
@@ -74,6 +80,7 @@ int cmd_del(struct cli *c)
 {
     const struct cli_args *a = &c->args;
     struct shl_buf hold = {0};
+    bool collected = cli_in_batch(c); /* by the shell: .commit writes it */
     shale_batch *batch = shale_batch_new();
     shale_db *db = NULL;
     shale_write_result result = {0};
@@ -89,10 +96,17 @@ int cmd_del(struct cli *c)
         if (!cli_bytes(c, a->positional[i], "KEY", &hold, &key) || !key_is_good(c, key))
             goto out;
         shale_batch_delete(batch, key);
+        if (collected)
+            shale_batch_delete(c->session->batch, key);
+    }
+    if (collected) {
+        code = CLI_YES;
+        goto out;
     }
     code = cli_open_existing_writer(c, &db);
     if (code != CLI_YES)
         goto out;
+    c->rows = a->positional_count - 1;
     shale_write_options_init(&how, sizeof how);
     how.result = &result;
     if (shale_db_write(db, batch, &how, &c->err) != SHALE_OK)
@@ -157,7 +171,8 @@ static void get_raw(struct cli *c, struct shl_slice value)
         out_hex(c->out, value);
     else
         out_bytes(c->out, value.data, value.len);
-    if (hex || os_is_terminal(CLI_STDOUT))
+    /* In a shell one value follows the other. */
+    if (hex || cli_to_terminal(c) || c->session != NULL)
         out_char(c->out, '\n');
 }
 
@@ -180,18 +195,21 @@ int cmd_get(struct cli *c)
     rc = shale_db_get(&found, db, key, &how, &c->err);
     if (rc == SHALE_NOT_FOUND) {
         code = CLI_NO;
-        if (os_is_terminal(CLI_STDERR) && os_is_terminal(CLI_STDOUT))
-            cli_note(c, "shale get: key not found: \"%.*s\"", KEY_SHOWN, c->args.positional[1]);
+        if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c))
+            cli_note(c, "%sget: key not found: \"%.*s\"", c->session != NULL ? "" : "shale ",
+                     KEY_SHOWN, c->args.positional[1]);
     } else if (rc != SHALE_OK) {
         code = cli_fail(c, c->args.positional[0]);
     } else if (cli_has(&c->args, OPT_JSON)) {
+        c->rows = 1;
         get_json(c, key, &found);
     } else {
+        c->rows = 1;
         get_raw(c, slice_of(found.value));
     }
 out:
     shale_pinned_release(&found);
-    code = cli_close_reader(db, code);
+    code = cli_close_reader(c, db, code);
     shl_buf_free(&hold);
     return code;
 }
@@ -232,7 +250,7 @@ static enum format format_of(const struct cli *c)
 
 static void scan_settings(const struct cli *c, struct scan *s)
 {
-    bool terminal = os_is_terminal(CLI_STDOUT);
+    bool terminal = cli_to_terminal(c);
     *s = (struct scan){.format = format_of(c),
                        .keys_only = cli_has(&c->args, OPT_KEYS_ONLY),
                        .hex = cli_has(&c->args, OPT_HEX),
@@ -314,14 +332,19 @@ static void print_row(struct cli *c, const struct scan *s, const shale_row *row)
 static bool scan_range(struct cli *c, struct shl_buf hold[2], shale_range *out)
 {
     const struct cli_args *a = &c->args;
+    const char *prefix = a->positional_count > 1 ? a->positional[1] : a->value[OPT_PREFIX];
     shale_slice bytes;
     *out = shale_range_all();
-    if (cli_has(a, OPT_PREFIX) && (cli_has(a, OPT_FROM) || cli_has(a, OPT_TO))) {
-        (void)cli_usage(c, "shale scan --help", "--prefix and --from or --to: which one?");
+    if (prefix != NULL && (cli_has(a, OPT_FROM) || cli_has(a, OPT_TO))) {
+        (void)cli_usage(c, "shale scan --help", "a prefix and --from or --to: which one?");
         return false;
     }
-    if (cli_has(a, OPT_PREFIX)) {
-        if (!cli_bytes(c, a->value[OPT_PREFIX], "--prefix", &hold[0], &bytes))
+    if (a->positional_count > 1 && cli_has(a, OPT_PREFIX)) {
+        (void)cli_usage(c, "shale scan --help", "PREFIX and --prefix: which one?");
+        return false;
+    }
+    if (prefix != NULL) {
+        if (!cli_bytes(c, prefix, "PREFIX", &hold[0], &bytes))
             return false;
         *out = shale_range_prefix(bytes);
     }
@@ -365,7 +388,7 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
         return cli_fail(c, c->args.positional[0]);
     cli_progress_start(&progress, c, "scan", 0);
     bool silent = s->count || s->exists;
-    bool show_life = silent || !os_is_terminal(CLI_STDOUT);
+    bool show_life = silent || !cli_to_terminal(c);
     while ((rc = shale_iter_next(&row, it, &c->err)) == SHALE_OK) {
         s->rows++;
         s->bytes += row.key.len + row.value.len;
@@ -373,9 +396,14 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
             print_row(c, s, &row);
         if (show_life && s->rows % 1024 == 0)
             cli_progress_tick(&progress, s->rows, s->bytes);
+        if (os_stop_code() != 0)
+            break;
     }
     cli_progress_end(&progress);
-    if (rc != SHALE_DONE) {
+    c->rows = s->rows;
+    if (rc == SHALE_OK) {
+        code = os_stop_code();
+    } else if (rc != SHALE_DONE) {
         code = cli_fail(c, c->args.positional[0]);
         cli_note(c, "  %" PRIu64 " rows before it were read.", s->rows);
     } else if (s->exists) {
@@ -410,7 +438,7 @@ int cmd_scan(struct cli *c)
         cli_note(c, "stopped after %" PRIu64 " rows; more: --limit N, or into a pipe", s.rows);
     }
 out:
-    code = cli_close_reader(db, code);
+    code = cli_close_reader(c, db, code);
     shl_buf_free(&hold[0]);
     shl_buf_free(&hold[1]);
     return code;

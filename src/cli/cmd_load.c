@@ -179,6 +179,10 @@ int cmd_load(struct cli *c)
     int fd = CLI_STDIN;
     uint64_t start_ns = env_now_mono_ns();
     int code = CLI_FAILED;
+    if (is_stdin && c->session != NULL)
+        return cli_usage(c, NULL, "stdin is the shell's own: name a file");
+    if (cli_in_batch(c))
+        return cli_usage(c, ".commit", "a batch is open: load writes batches of its own");
     /* The input first: a mistyped name must not fence the production writer. */
     int failed = is_stdin ? 0 : os_open_read(&fd, path);
     if (failed != 0)
@@ -203,6 +207,7 @@ int cmd_load(struct cli *c)
     if (code == CLI_YES)
         code = settle(&l);
     cli_progress_end(&l.progress);
+    c->rows = l.rows;
     if (code == CLI_YES)
         tell(&l, start_ns);
 out:
@@ -261,20 +266,24 @@ int cmd_dump(struct cli *c)
     shale_scan_options_init(&how, sizeof how);
     how.durability = cli_durability(c);
     if (shale_db_scan(&it, db, shale_range_all(), &how, &c->err) != SHALE_OK)
-        return cli_close_reader(db, cli_fail(c, c->args.positional[0]));
+        return cli_close_reader(c, db, cli_fail(c, c->args.positional[0]));
     cli_progress_start(&progress, c, "dump", 0);
-    bool show_life = !os_is_terminal(CLI_STDOUT);
-    while ((rc = shale_iter_next(&row, it, &c->err)) == SHALE_OK && c->out->failed == 0) {
+    bool show_life = !cli_to_terminal(c);
+    while ((rc = shale_iter_next(&row, it, &c->err)) == SHALE_OK && c->out->failed == 0 &&
+           os_stop_code() == 0) {
         (hex ? dump_hex : dump_text)(c->out, &row);
         bytes += row.key.len + row.value.len;
         if (++rows % 1024 == 0 && show_life)
             cli_progress_tick(&progress, rows, bytes);
     }
     cli_progress_end(&progress);
-    if (rc != SHALE_DONE && rc != SHALE_OK) {
+    c->rows = rows;
+    if (rc == SHALE_OK) {
+        code = os_stop_code();
+    } else if (rc != SHALE_DONE) {
         code = cli_fail(c, c->args.positional[0]);
         cli_note(c, "  %" PRIu64 " rows before it were printed.", rows);
     }
     shale_iter_close(it);
-    return cli_close_reader(db, code);
+    return cli_close_reader(c, db, code);
 }

@@ -1,4 +1,5 @@
-/* Help texts, made of the table: examples before options, 100 columns, bold headings on a terminal only. */
+/* Help texts, made of the table: examples before options, 100 columns, bold headings and a pager on a terminal only. */
+#include "base/env/env.h"
 #include "base/num.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
@@ -9,8 +10,7 @@
 
 static void heading(struct out *o, const char *text)
 {
-    bool bold = os_is_terminal(o->fd);
-    out_printf(o, "%s%s%s\n", bold ? "\033[1m" : "", text, bold ? "\033[0m" : "");
+    out_printf(o, "%s%s%s\n", o->bold ? "\033[1m" : "", text, o->bold ? "\033[0m" : "");
 }
 
 static void examples(struct out *o, const struct cli_command *command)
@@ -21,13 +21,13 @@ static void examples(struct out *o, const struct cli_command *command)
         widest = shl_max_size(widest, strlen(command->examples[i].command));
     for (size_t i = 0; i < SHL_COUNT_OF(command->examples) && command->examples[i].command != NULL;
          i++)
-        out_printf(o, command->examples[i].what[0] != '\0' ? "  %-*s   %s\n" : "  %-*s%s\n",
-                   (int)widest, command->examples[i].command, command->examples[i].what);
+        out_printf(o, "  %-*s   %s\n", (int)widest, command->examples[i].command,
+                   command->examples[i].what);
 }
 
-/* Words of `text` behind `at` columns, wrapped with an indent of as many. */
-static void wrapped(struct out *o, const char *text, size_t indent)
+void cli_wrapped(struct out *o, const char *text, size_t at)
 {
+    size_t indent = at;
     size_t column = indent;
     for (const char *word = text; *word != '\0';) {
         size_t len = strcspn(word, " ");
@@ -55,7 +55,7 @@ static void option_line(struct out *o, const struct cli_option *option)
                    option->metavar != NULL ? " " : "",
                    option->metavar != NULL ? option->metavar : "");
     out_printf(o, "  %-22s ", left);
-    wrapped(o, option->help, 25);
+    cli_wrapped(o, option->help, 25);
 }
 
 static void options_under(struct out *o, uint64_t mask, const char *title)
@@ -74,135 +74,249 @@ static void options_under(struct out *o, uint64_t mask, const char *title)
     }
 }
 
+/* ---- one command */
+
 void cli_help_command(struct out *o, const struct cli_command *command)
 {
-    static const char *const titles[] = {"Which rows", "What to print", "What to do",
-                                         "How the database is opened", "Everywhere"};
-    out_printf(o, "shale %s - %s\n\n", command->name, command->summary);
-    out_printf(o, "Usage: shale %s %s\n\n", command->name, command->usage);
+    out_printf(o, "shale %s - %s\n\nUsage: shale %s%s%s\n\n", command->name, command->summary,
+               command->name, command->usage[0] != '\0' ? " " : "", command->usage);
     examples(o, command);
-    for (size_t i = 0; i < SHL_COUNT_OF(titles); i++)
-        options_under(o, cli_command_options(command), titles[i]);
+    uint64_t own = command->options & ~cli_open_options();
+    for (size_t i = 0; cli_heading_at(i) != NULL; i++)
+        options_under(o, own, cli_heading_at(i));
+    out_text(o,
+             (command->options & cli_open_options()) != 0
+                 ? "\nMore: --set NAME=V, --root URL, --merge OP, -j --json, -q, -v ..: shale help "
+                   "common\n"
+                 : "\nMore: -j --json, -q, -v ..: shale help common\n");
     if (command->notes != NULL) {
         out_char(o, '\n');
-        wrapped(o, command->notes, 0);
+        cli_wrapped(o, command->notes, 0);
     }
     out_text(o, "\nExit: ");
-    wrapped(o, command->exits, 6);
+    cli_wrapped(o, command->exits, 6);
+    char page[80];
+    (void)snprintf(page, sizeof page, "%s", command->name);
+    for (char *blank = strchr(page, ' '); blank != NULL; blank = strchr(page, ' '))
+        *blank = '-';
+    out_printf(o, "See:  man shale-%s\n", page);
+}
+
+/* ---- the overview */
+
+/* "Rows        put  get  del", "Bucket      store ls|cat": the commands of one group. */
+static void group_line(struct out *o, enum cli_group group)
+{
+    const char *last = NULL; /* the command before, if its first word may be shared */
+    out_printf(o, "%-11s", cli_group_name(group));
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        if (command->group != group)
+            continue;
+        const char *blank = strchr(command->name, ' ');
+        size_t word = blank != NULL ? (size_t)(blank - command->name) + 1 : 0;
+        if (last != NULL && word > 0 && strncmp(last, command->name, word) == 0)
+            out_printf(o, "|%s", blank + 1);
+        else
+            out_printf(o, " %s%s", last != NULL ? " " : "", command->name);
+        last = command->name;
+    }
+    out_char(o, '\n');
+}
+
+static void topics_line(struct out *o)
+{
+    char text[400] = "shale help ";
+    size_t at = strlen(text);
+    for (size_t i = 0; cli_topic_at(i) != NULL && at < sizeof text; i++)
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%s", i > 0 ? " | " : "",
+                               cli_topic_at(i)->name);
+    out_text(o, "Topics      ");
+    cli_wrapped(o, text, 12);
 }
 
 void cli_help_overview(struct out *o, bool whole)
 {
     out_printf(o, "shale %s - a database in your bucket. Opens SlateDB data.\n\n", shale_version());
-    out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]                  DB: file:///dir  "
-                "./dir  memory:\n\n"
-                "  shale load  ./pkgs packages.jsonl                      fill a database in a "
-                "folder, with progress\n"
-                "  shale scan  ./pkgs --prefix lib --limit 5              look at some rows\n"
-                "  shale stat  ./pkgs                                     shape, sizes, requests, "
-                "dollars a month\n"
-                "  shale dump  ./pkgs | shale load ./copy                 copy every row\n"
-                "  shale bench /tmp/b --workload fillrandom,readhot       measure\n\n"
-                "Rows        put  get  del  scan  load  dump\n");
+    out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]              "
+                "DB: ./dir  file:///dir  memory:\n\n"
+                "  shale load  ./pkgs packages.jsonl           fill a database in a folder, with "
+                "progress\n"
+                "  shale scan  ./pkgs --prefix lib --limit 5   look at some rows\n"
+                "  shale stat  ./pkgs                          shape, sizes, requests, dollars a "
+                "month\n"
+                "  shale dump  ./pkgs | shale load ./copy      copy every row\n"
+                "  shale shell ./pkgs                          explore, with completion and "
+                "history\n\n");
+    group_line(o, CLI_GROUP_ROWS);
     if (!whole) {
         out_text(o, "All commands and options: shale --help\n");
         return;
     }
+    for (int i = CLI_GROUP_ROWS + 1; i < CLI_GROUPS; i++)
+        group_line(o, (enum cli_group)i);
+    out_text(o,
+             "\nEverywhere  -j --json     one JSON document (or one line per row) on stdout, for "
+             "programs\n"
+             "            -q -v         less, more\n"
+             "            --set N=V     any database setting, e.g. --set compression_codec=zstd\n");
+    topics_line(o);
     out_text(
         o,
-        "See inside  stat  manifest  sst  wal\n"
-        "Bucket      store ls|cat|cp|rm|stat\n"
-        "Program     bench  help TOPIC  version\n\n"
-        "Everywhere  -j --json     one JSON document (or one line per row) on stdout, for "
-        "programs\n"
-        "            -q -v         less, more\n"
-        "            --set N=V     any database setting, e.g. --set compression_codec=zstd; all: "
-        "shale help settings\n"
-        "Topics      shale help urls | settings | units | exit-codes\n"
-        "Exit codes  0 yes, done   1 no (not found)   2 wrong usage   3 database or store error\n");
+        "Exit codes  0 yes, done   1 no (not found)   2 wrong usage   3 database or store error\n"
+        "Manual      man shale, man shale-scan, man shale-settings\n");
 }
+
+/* ---- topics */
 
 static bool print_setting(void *ctx, const shale_option_info *info)
 {
     struct out *o = ctx;
-    char left[128];
-    (void)snprintf(left, sizeof left, "%s = %s", info->name, info->default_value);
-    out_printf(o, "%s  (%s)\n    ", left, info->type);
-    wrapped(o, info->help, 4);
+    out_printf(o, "%s = %s  (%s)\n    ", info->name, info->default_value, info->type);
+    cli_wrapped(o, info->help, 4);
     return true;
 }
 
-static int help_settings(struct cli *c)
+static void topic_settings(struct out *o)
 {
     shale_options *options = shale_options_new();
-    if (options == NULL)
-        return cli_trouble(c, "out of memory");
-    out_text(c->out,
+    out_text(o,
              "Settings of a database, with their defaults. Highest first: --set and the commands' "
              "own flags,\n"
              "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml,\n"
              "~/.config/shale/config.toml, /etc/shale/config.toml. A setting that may be null is "
              "switched off\n"
              "with none.\n\n");
-    shale_options_each(options, print_setting, c->out);
+    if (options != NULL)
+        shale_options_each(options, print_setting, o);
     shale_options_free(options);
-    return CLI_YES;
 }
 
-static const struct {
-    const char *name;
-    const char *text;
-} topics[] = {
-    {"urls", "memory:, memory://, memory   a database in memory; gone at the end of the process\n"
-             "memory://?name=x             the same for all who name x in this process\n"
-             "file:///srv/db, ./db, /srv/db  a folder; its parent is the bucket (--root: another "
-             "folder above it)\n"},
-    {"units",
-     "Sizes      4096, 10MiB (1024), 10MB (1000), 10M = MiB\n"
-     "Durations  100ms, 30s, 5m, 1h30m, 7d; a bare number is refused here, in files it is seconds\n"
-     "Yes or no  true on yes 1, false off no 0\n"
-     "Nothing    none, null\n"},
-    {"exit-codes",
-     "0    yes, done, nothing to do\n"
-     "1    the answer is no: no such key, no such object\n"
-     "2    the command line or a setting is wrong; nothing was opened\n"
-     "3    database or store error, damage met while reading; its kind: --json, .error.code\n"
-     "130  stopped by Ctrl-C (SIGINT), 143 by SIGTERM\n"},
-};
-
-int cli_help(struct cli *c, const char *const *words, size_t count)
+static void topic_common(struct out *o)
 {
-    char name[64];
-    if (count == 0 || (count == 1 && strcmp(words[0], "help") == 0)) {
-        cli_help_overview(c->out, true);
-        return CLI_YES;
+    uint64_t mask = cli_common_options() | cli_open_options();
+    out_text(
+        o,
+        "Options that every command takes, before, between or behind its arguments. --name value "
+        "and\n--name=value are the same; -- ends options. Names are never shortened.\n");
+    for (size_t i = 0; cli_heading_at(i) != NULL; i++)
+        options_under(o, mask, cli_heading_at(i));
+    out_text(
+        o, "\nThose of how a database is opened: only commands that open one. Raw objects (store) "
+           "take\n--set, --store-option and --settings.\n");
+}
+
+static bool print_topic(struct out *o, const char *name)
+{
+    for (size_t i = 0; cli_topic_at(i) != NULL; i++) {
+        if (strcmp(cli_topic_at(i)->name, name) != 0)
+            continue;
+        if (cli_topic_at(i)->text != NULL)
+            out_text(o, cli_topic_at(i)->text);
+        else if (strcmp(name, "settings") == 0)
+            topic_settings(o);
+        else
+            topic_common(o);
+        return true;
     }
-    if (strcmp(words[0], "settings") == 0)
-        return help_settings(c);
-    for (size_t i = 0; i < SHL_COUNT_OF(topics); i++)
-        if (strcmp(topics[i].name, words[0]) == 0) {
-            out_text(c->out, topics[i].text);
-            return CLI_YES;
-        }
-    (void)snprintf(name, sizeof name, count > 1 ? "%s %s" : "%s%s", words[0],
+    return false;
+}
+
+static bool print_group(struct out *o, const char *word)
+{
+    if (!cli_command_is_group(word))
+        return false;
+    size_t len = strlen(word);
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const struct cli_command *command = cli_command_at(i);
+        char left[80];
+        if (strncmp(command->name, word, len) != 0 || command->name[len] != ' ')
+            continue;
+        (void)snprintf(left, sizeof left, "%s %s", command->name, command->usage);
+        out_printf(o, "  shale %-24s %s\n", left, command->summary);
+    }
+    return true;
+}
+
+/* ---- which text, and through a pager where it does not fit */
+
+static bool print_words(struct out *o, const char *const *words, size_t count)
+{
+    char name[80];
+    if (count == 0) {
+        cli_help_overview(o, true);
+        return true;
+    }
+    (void)snprintf(name, sizeof name, "%s%s%s", words[0], count > 1 ? " " : "",
                    count > 1 ? words[1] : "");
     const struct cli_command *command = cli_command_find(name);
-    if (command == NULL)
-        command = cli_command_find(words[0]);
-    if (command != NULL) {
-        cli_help_command(c->out, command);
-        return CLI_YES;
+    if (command != NULL)
+        cli_help_command(o, command);
+    return command != NULL || (count == 1 && (print_topic(o, name) || print_group(o, name)));
+}
+
+static int unknown_topic(struct cli *c, const char *const *words, size_t count)
+{
+    struct cli_near near = {0};
+    char name[80];
+    char text[CLI_NEAR_TEXT];
+    (void)snprintf(name, sizeof name, "%s%s%s", words[0], count > 1 ? " " : "",
+                   count > 1 ? words[1] : "");
+    cli_near_commands(&near, name);
+    for (size_t i = 0; cli_topic_at(i) != NULL; i++)
+        cli_near_offer(&near, shl_slice_str(name), cli_topic_at(i)->name);
+    return cli_usage(c, "shale help", "unknown topic \"%.60s\"%s", name,
+                     cli_near_text(&near, "", text));
+}
+
+/* A help text is far shorter than the buffer of `page`, so that all of it can be looked at before it goes out. */
+static void show(struct cli *c, struct out *page)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < page->len; i++)
+        lines += page->buffer[i] == '\n';
+    if (os_is_terminal(c->out->fd) && lines >= os_rows()) {
+        const char *pager = env_getenv("PAGER");
+        (void)out_finish(c->out);
+        if (os_pager(pager != NULL && pager[0] != '\0' ? pager : "less -FIRX", page->buffer,
+                     page->len))
+            return;
     }
-    if (cli_command_is_group(words[0])) {
-        for (size_t i = 0; i < cli_command_count(); i++)
-            if (strncmp(cli_command_at(i)->name, words[0], strlen(words[0])) == 0)
-                out_printf(c->out, "shale %-11s %-12s %s\n", cli_command_at(i)->name,
-                           cli_command_at(i)->usage, cli_command_at(i)->summary);
-        return CLI_YES;
-    }
-    const char *near = cli_nearest_command(words[0]);
-    if (near != NULL)
-        return cli_usage(c, "shale help", "help: unknown topic \"%.60s\": did you mean %s ?",
-                         words[0], near);
-    return cli_usage(c, "shale help", "help: unknown topic \"%.60s\"", words[0]);
+    out_bytes(c->out, page->buffer, page->len);
+}
+
+static int help(struct cli *c, const char *const *words, size_t count)
+{
+    struct out *page = out_new(c->out->fd);
+    if (page == NULL)
+        return cli_trouble(c, "out of memory");
+    page->bold = cli_colour(c, c->out->fd);
+    bool known = print_words(page, words, count);
+    if (known)
+        show(c, page);
+    out_free(page);
+    return known ? CLI_YES : unknown_topic(c, words, count);
+}
+
+int cli_help_for(struct cli *c)
+{
+    const char *words[2] = {c->args.word, NULL};
+    if (c->args.command == NULL)
+        return help(c, words, c->args.word != NULL);
+    words[0] = c->args.command->name; /* with the blank of "store ls" */
+    return help(c, words, 1);
+}
+
+int cmd_help(struct cli *c)
+{
+    return help(c, c->args.positional, c->args.positional_count);
+}
+
+int cmd_version(struct cli *c)
+{
+    if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out, "{\"version\":\"%s\"}\n", shale_version());
+    else
+        out_printf(c->out, "shale %s\n", shale_version());
+    return CLI_YES;
 }

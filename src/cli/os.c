@@ -4,16 +4,27 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+extern char **environ;
 
 /* A signal handler can reach nothing else: the only mutable globals of the program. A byte in the pipe wakes os_read, so that
  * no signal is lost between the look at stop_code and the wait for input. */
 static volatile sig_atomic_t stop_code;
 static int wake_pipe[2] = {-1, -1};
+static volatile sig_atomic_t timed_out;
+static const char *deadline_message;
+static int deadline_code;
+#define DEADLINE_GRACE_S 2
 
 bool os_is_terminal(int fd)
 {
@@ -31,6 +42,57 @@ unsigned os_columns(void)
     const char *columns = getenv("COLUMNS");
     long n = columns != NULL ? strtol(columns, NULL, 10) : 0;
     return n >= 20 && n <= 10000 ? (unsigned)n : 80;
+}
+
+unsigned os_rows(void)
+{
+    struct winsize size;
+    memset(&size, 0, sizeof size);
+    return ioctl(CLI_STDOUT, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : 24;
+}
+
+/* `command` with the read end of the pipe as its stdin; 0 or errno. */
+static int spawn_shell(pid_t *out, const char *command, const int ends[2])
+{
+    const char *const argv[] = {"sh", "-c", command, NULL};
+    char *const *args; /* posix_spawn changes none of them; its prototype is older than const */
+    memcpy(&args, &(const char *const *){argv}, sizeof args);
+    posix_spawn_file_actions_t actions;
+    int failed = posix_spawn_file_actions_init(&actions);
+    if (failed != 0)
+        return failed;
+    (void)posix_spawn_file_actions_adddup2(&actions, ends[0], CLI_STDIN);
+    (void)posix_spawn_file_actions_addclose(&actions, ends[0]);
+    (void)posix_spawn_file_actions_addclose(&actions, ends[1]);
+    failed = posix_spawnp(out, "sh", &actions, NULL, args, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return failed;
+}
+
+bool os_pager(const char *command, const char *text, size_t len)
+{
+    struct sigaction ignore;
+    struct sigaction before[2];
+    int ends[2];
+    int status = 0;
+    pid_t child;
+    if (pipe(ends) != 0)
+        return false;
+    int failed = spawn_shell(&child, command, ends);
+    (void)close(ends[0]);
+    /* Ctrl-C is the pager's; it may also end before it has read everything. */
+    memset(&ignore, 0, sizeof ignore);
+    ignore.sa_handler = SIG_IGN;
+    (void)sigaction(SIGINT, &ignore, &before[0]);
+    (void)sigaction(SIGPIPE, &ignore, &before[1]);
+    if (failed == 0)
+        (void)os_write(ends[1], text, len);
+    (void)close(ends[1]);
+    while (failed == 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
+        continue;
+    (void)sigaction(SIGINT, &before[0], NULL);
+    (void)sigaction(SIGPIPE, &before[1], NULL);
+    return failed == 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 127);
 }
 
 int os_write(int fd, const void *data, size_t len)
@@ -61,7 +123,7 @@ int os_read(int fd, void *dst, size_t cap, size_t *out_len)
 {
     for (;;) {
         wait_readable(fd);
-        if (stop_code != 0)
+        if (stop_code != 0 || timed_out != 0)
             return EINTR;
         ssize_t n = read(fd, dst, cap);
         if (n >= 0) {
@@ -82,9 +144,83 @@ int os_open_read(int *out_fd, const char *path)
     return 0;
 }
 
+int os_open_write(int *out_fd, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    *out_fd = fd;
+    return 0;
+}
+
+uint64_t os_file_limit(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
+}
+
+int os_open_private(int *out_fd, const char *path)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    (void)fchmod(fd, 0600); /* an old file may be open to others */
+    *out_fd = fd;
+    return 0;
+}
+
 void os_close(int fd)
 {
     (void)close(fd);
+}
+
+static void wake_reader(void)
+{
+    int saved = errno;
+    ssize_t ignored = write(wake_pipe[1], "", 1);
+    (void)ignored;
+    errno = saved;
+}
+
+static void make_wake_pipe(void)
+{
+    if (wake_pipe[0] < 0 && pipe(wake_pipe) != 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* signals still interrupt a read that has begun */
+}
+
+static void on_alarm(int sig)
+{
+    (void)sig;
+    if (timed_out != 0) {
+        ssize_t ignored = write(CLI_STDERR, deadline_message, strlen(deadline_message));
+        (void)ignored;
+        _exit(deadline_code);
+    }
+    timed_out = 1;
+    (void)alarm(DEADLINE_GRACE_S);
+    wake_reader();
+}
+
+void os_deadline(uint64_t ns, const char *message, int code)
+{
+    struct sigaction action;
+    struct itimerval timer = {.it_value = {.tv_sec = (time_t)(ns / 1000000000),
+                                           .tv_usec = (suseconds_t)(ns % 1000000000 / 1000)}};
+    if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
+        timer.it_value.tv_usec = 1;
+    make_wake_pipe();
+    deadline_message = message;
+    deadline_code = code;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm;
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGALRM, &action, NULL);
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+bool os_timed_out(void)
+{
+    return timed_out != 0;
 }
 
 static void leave_now(int sig)
@@ -97,17 +233,14 @@ static void stop_safely(int sig)
     if (stop_code != 0)
         leave_now(sig);
     stop_code = sig == SIGTERM ? 143 : 130;
-    int saved = errno;
-    ssize_t ignored = write(wake_pipe[1], "", 1);
-    (void)ignored;
-    errno = saved;
+    wake_reader();
 }
 
 void os_signals(enum os_stop_mode mode)
 {
     struct sigaction action;
-    if (mode == OS_STOP_SAFELY && wake_pipe[0] < 0 && pipe(wake_pipe) != 0)
-        wake_pipe[0] = wake_pipe[1] = -1; /* signals still interrupt a read that has begun */
+    if (mode == OS_STOP_SAFELY)
+        make_wake_pipe();
     memset(&action, 0, sizeof action);
     action.sa_handler = mode == OS_STOP_NOW ? leave_now : stop_safely;
     sigemptyset(&action.sa_mask);
@@ -124,6 +257,16 @@ int os_stop_code(void)
     return stop_code;
 }
 
+void os_stop_forget(void)
+{
+    char drained[64];
+    struct pollfd woken = {.fd = wake_pipe[0], .events = POLLIN};
+    stop_code = 0;
+    while (wake_pipe[0] >= 0 && poll(&woken, 1, 0) > 0 &&
+           read(wake_pipe[0], drained, sizeof drained) > 0)
+        continue;
+}
+
 void os_die_of_pipe(void)
 {
     struct sigaction action;
@@ -134,8 +277,14 @@ void os_die_of_pipe(void)
     _exit(141);
 }
 
+void os_exit(int code)
+{
+    _exit(code);
+}
+
 bool os_read_line(char *dst, size_t cap)
 {
+    clearerr(stdin); /* a signal may have ended the question before */
     if (fgets(dst, (int)cap, stdin) == NULL)
         return false;
     dst[strcspn(dst, "\r\n")] = '\0';

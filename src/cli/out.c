@@ -17,6 +17,7 @@ struct out *out_new(int fd)
         return NULL;
     o->fd = fd;
     o->failed = 0;
+    o->bold = false;
     o->len = 0;
     return o;
 }
@@ -243,5 +244,12 @@ const char *out_count(char text[OUT_UNIT_BYTES], uint64_t n)
         text[at++] = digits[i];
     }
     text[at] = '\0';
+    return text;
+}
+
+const char *out_money(char text[OUT_UNIT_BYTES], double usd)
+{
+    int digits = usd <= 0 ? 0 : usd < 0.0001 ? 7 : usd < 1 ? 4 : 2;
+    (void)snprintf(text, OUT_UNIT_BYTES, "~$%.*f", digits, usd > 0 ? usd : 0.0);
     return text;
 }

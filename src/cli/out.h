@@ -5,11 +5,14 @@
 
 #include "base/bytes.h"
 
+#include <stdbool.h>
+
 #define OUT_BYTES 65536
 
 struct out {
     int fd;
     int failed; /* errno of the first failed write */
+    bool bold;  /* headings may be bold */
     size_t len;
     char buffer[OUT_BYTES];
 };
@@ -44,5 +47,7 @@ void out_csv(struct out *o, struct shl_slice s);
 #define OUT_UNIT_BYTES 32
 /* "61,532"; returns `text`. Sizes: base/units.h. */
 const char *out_count(char text[OUT_UNIT_BYTES], uint64_t n);
+/* "~$0.0000004": an estimate, with as many digits as show something; returns `text`. */
+const char *out_money(char text[OUT_UNIT_BYTES], double usd);
 
 #endif

@@ -33,6 +33,7 @@ enum cli_option_id {
     OPT_SCANS,
     OPT_DURABLE_OPS,
     OPT_LATENCY_MS,
+    OPT_KEEP_GOING,
     OPT_ROOT,
     OPT_WAL_URL,
     OPT_MERGE,
@@ -42,6 +43,15 @@ enum cli_option_id {
     OPT_SET,
     OPT_STORE_OPTION,
     OPT_SETTINGS,
+    OPT_PROFILE,
+    OPT_REGION,
+    OPT_ENDPOINT,
+    OPT_CHANGED,
+    OPT_BUNDLE,
+    OPT_WATCH,
+    OPT_TIMEOUT,
+    OPT_TRACE,
+    OPT_PRICE_TABLE,
     OPT_JSON,
     OPT_QUIET,
     OPT_VERBOSE,
@@ -54,7 +64,7 @@ enum cli_option_id {
 };
 #define CLI_BIT(id) (UINT64_C(1) << (id))
 
-enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_CHOICE };
+enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_DURATION, CLI_CHOICE };
 
 struct cli_option {
     const char *name; /* without "--" */
@@ -77,15 +87,34 @@ struct cli_example {
     const char *what;
 };
 
+/* Where the overview and the manual list a command, in this order. */
+enum cli_group {
+    CLI_GROUP_ROWS,
+    CLI_GROUP_INSIDE,
+    CLI_GROUP_WORK,
+    CLI_GROUP_BUCKET,
+    CLI_GROUP_PROGRAM,
+    CLI_GROUPS
+};
+
+/* What a command may do to a database or bucket. Tests and the shell go by it. */
+enum cli_effect {
+    CLI_READS,  /* leaves every byte as it is and fences nobody */
+    CLI_WRITES, /* a shell runs it only after .write on */
+    CLI_LOCAL   /* asks no store */
+};
+
 struct cli_command {
     const char *name; /* "scan", "store ls" */
+    enum cli_group group;
+    enum cli_effect effect;
     const char *summary;
     const char *usage;   /* what stands behind the name */
     unsigned args_min;   /* positional, DB included */
     unsigned args_max;   /* UINT_MAX: any number */
-    const char *args[3]; /* names of the positional arguments, for messages */
+    const char *args[3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
     uint64_t options;    /* CLI_BIT of those of its own; the common ones come on top */
-    struct cli_example examples[4];
+    struct cli_example examples[4]; /* each runs as pasted; the first is the commonest use */
     const char *notes; /* lines under the options; NULL: none */
     const char *exits; /* exit codes, cost */
     cli_run_fn run;
@@ -96,11 +125,18 @@ const struct cli_option *cli_option_at(enum cli_option_id id);
 /* By long name of `len` bytes, or OPT_IDS. */
 enum cli_option_id cli_option_find(const char *name, size_t len);
 enum cli_option_id cli_option_letter(char letter);
-/* All options that a command takes. */
+/* All options that a command takes; those of all commands; those of opening a database. */
 uint64_t cli_command_options(const struct cli_command *command);
+uint64_t cli_common_options(void);
+uint64_t cli_open_options(void);
+/* Headings of option lists, in their order; NULL behind the last. */
+const char *cli_heading_at(size_t index);
+const char *cli_group_name(enum cli_group group);
 
 size_t cli_command_count(void);
 const struct cli_command *cli_command_at(size_t index);
+/* True if its first argument is the database: a shell fills it in. */
+bool cli_command_takes_db(const struct cli_command *command);
 /* "store ls" by its whole name; NULL if there is none. */
 const struct cli_command *cli_command_find(const char *name);
 /* True if `word` begins two-word commands ("store"). */

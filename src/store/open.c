@@ -511,6 +511,89 @@ out:
     return rc;
 }
 
+/* ---- listing options */
+
+const char *shl_store_option_named(struct shl_slice name)
+{
+    if (shl_slice_ieq(name, FSYNC_OPTION))
+        return FSYNC_OPTION;
+    for (size_t i = 0; i < shl_s3_option_count(); i++)
+        if (shl_slice_ieq(name, shl_s3_option_name(i)))
+            return shl_s3_option_name(i);
+    return NULL;
+}
+
+typedef bool (*visit_option)(void *ctx, const struct shl_store_option_info *info);
+
+static shale_code each_of_s3(const char *url, const struct shl_store_config *config,
+                             visit_option visit, void *ctx, shale_error *err)
+{
+    struct shl_s3_url u = {0};
+    struct shl_s3_config c = {0};
+    struct shl_buf text = {0};
+    shale_code rc;
+    if (url != NULL)
+        SHL_TRY(shl_s3_url_parse(url, &u, err));
+    SHL_TRY(shl_s3_config_load(&c, config->options, config->option_count, u.region, u.endpoint,
+                               false, err));
+    for (size_t i = 0; i < shl_s3_option_count(); i++) {
+        text.len = 0;
+        SHL_TRY(shl_s3_option_text(&c, i, &text, err));
+        SHL_TRY(shl_str_terminate(&text, err));
+        const char *fallback = shl_s3_option_default(i);
+        const struct shl_store_option_info info = {.name = shl_s3_option_name(i),
+                                                   .type = shl_s3_option_type(i),
+                                                   .default_text =
+                                                       fallback != NULL ? fallback : "none",
+                                                   .help = shl_s3_option_help(i),
+                                                   .value = (const char *)text.data,
+                                                   .origin = c.origins[i].from,
+                                                   .beaten = c.origins[i].beaten,
+                                                   .beaten_from = c.origins[i].beaten_from};
+        if (!visit(ctx, &info))
+            break;
+    }
+out:
+    shl_buf_free(&text);
+    shl_s3_config_deinit(&c);
+    shl_s3_url_deinit(&u);
+    return rc;
+}
+
+static void each_of_folder(const struct shl_store_config *config, visit_option visit, void *ctx)
+{
+    struct shl_store_option_info info = {
+        .name = FSYNC_OPTION,
+        .type = "bool",
+        .default_text = "on",
+        .value = "on",
+        .help = "writes are acknowledged when they are on disk; off: when the system has them"};
+    for (size_t i = 0; i < config->option_count; i++) {
+        const struct shl_store_option *o = &config->options[i];
+        if (!shl_str_ieq(o->key, FSYNC_OPTION))
+            continue;
+        info.beaten = info.origin != NULL ? info.value : NULL;
+        info.beaten_from = info.origin;
+        info.value = o->value;
+        info.origin = o->origin != NULL ? o->origin : "store option " FSYNC_OPTION;
+    }
+    (void)visit(ctx, &info);
+}
+
+shale_code shl_store_options_each(const char *url, const struct shl_store_config *config,
+                                  visit_option visit, void *ctx, shale_error *err)
+{
+    struct url parsed = {.kind = URL_S3};
+    shale_code rc = url != NULL ? parse_url(url, &parsed, err) : SHALE_OK;
+    if (rc == SHALE_OK)
+        rc = shl_store_options_check(config->options, config->option_count, err);
+    if (rc == SHALE_OK && parsed.kind == URL_S3)
+        rc = each_of_s3(url, config, visit, ctx, err);
+    else if (rc == SHALE_OK && parsed.kind != URL_MEMORY)
+        each_of_folder(config, visit, ctx);
+    return rc;
+}
+
 /* ---- making a bucket */
 
 static shale_code make_s3_bucket(const char *url, const struct shl_store_config *config,

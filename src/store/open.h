@@ -15,6 +15,7 @@
 struct shl_store_option {
     const char *key; /* "local_fsync": on (default) or off; those of S3: s3_config.h */
     const char *value;
+    const char *origin; /* for messages and lists: "--region", "FILE line 3"; NULL: "store option KEY" */
 };
 
 struct shl_store_config {
@@ -39,6 +40,23 @@ SHL_MUST shale_code shl_store_open_raw(const char *url, const struct shl_store_c
 
 /* Makes the bucket or folder that the URL names (a path behind the bucket is passed over). ALREADY_EXISTS: it is there. */
 SHL_MUST shale_code shl_store_make_bucket(const char *url, const struct shl_store_config *config, shale_error *err);
+
+/* The option of exactly that name in any case ("AWS_REGION" gives "aws_region"), or NULL. Static. */
+const char *shl_store_option_named(struct shl_slice name);
+
+/* One option of a store in force; all borrowed until the callback returns. */
+struct shl_store_option_info {
+    const char *name, *type, *default_text, *help;
+    const char *value;                 /* "set (40 characters)" if it is a secret */
+    const char *origin;                /* NULL: the default */
+    const char *beaten, *beaten_from; /* what it took the place of; NULL: nothing */
+};
+/* Visits the options of the kind of store that the URL names (NULL: S3), in the order of the documentation; stops when visit returns
+ * false. Profile files are read, nothing is sent; missing credentials are no mistake. Errors: as opening. */
+SHL_MUST shale_code shl_store_options_each(const char *url, const struct shl_store_config *config,
+                                           bool (*visit)(void *ctx,
+                                                         const struct shl_store_option_info *info),
+                                           void *ctx, shale_error *err);
 
 /* Checks names and values of store options. INVALID names the nearest known one. */
 SHL_MUST shale_code shl_store_options_check(const struct shl_store_option *options, size_t count,

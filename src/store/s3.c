@@ -555,14 +555,27 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     (void)snprintf(f.region, sizeof f.region, "%s", s->place.region);
     (void)snprintf(f.host, sizeof f.host, "%s", s->place.host);
     c = s->identity != NULL ? &s->identity->creds : NULL;
+    f.expires_unix_ms = c != NULL && c->expires_unix_ms != 0 ? c->expires_unix_ms : INT64_MAX;
     if (c != NULL)
         (void)snprintf(f.identity, sizeof f.identity, "%s (%s)", c->access_key,
                        c->origin != NULL ? c->origin : "given");
+    else
+        (void)snprintf(f.identity, sizeof f.identity, "nobody: requests are not signed");
+    f.tls = s->tls;
+    f.verified = !s->config.v.allow_invalid_certificates;
     env_mutex_unlock(&s->mu);
     *out = f;
 out:
     s3_request_deinit(&r);
     return rc;
+}
+
+void shl_store_s3_host(struct shl_store *base, char *out, size_t cap)
+{
+    struct s3_store *s = s3_of(base);
+    env_mutex_lock(&s->mu);
+    (void)snprintf(out, cap, "%s", s->place.host);
+    env_mutex_unlock(&s->mu);
 }
 
 bool shl_store_is_s3(const struct shl_store *s)

@@ -138,6 +138,17 @@ const char *shl_s3_option_default(size_t i)
     return opts[i].default_text;
 }
 
+const char *shl_s3_option_type(size_t i)
+{
+    SHL_ASSERT(i < table.count);
+    return shl_opt_type_name(&opts[i]);
+}
+
+const char *shl_s3_region_origin(const struct shl_s3_config *c)
+{
+    return c->origins[REGION].from != NULL ? c->origins[REGION].from : "default";
+}
+
 /* ---- finding */
 
 static bool eq_with_prefix(const char *key, const char *name)
@@ -213,20 +224,40 @@ shale_code shl_s3_option_check(const char *key, const char *value, bool *out_kno
 
 /* ---- setting, with a note of where it came from */
 
+/* The last '@'. */
+static const uint8_t *memrchr_at(const struct shl_buf *text)
+{
+    for (size_t i = text->len; i > 0; i--)
+        if (text->data[i - 1] == '@')
+            return text->data + i - 1;
+    return NULL;
+}
+
 shale_code shl_s3_option_text(const struct shl_s3_config *c, size_t i, struct shl_buf *out,
                               shale_error *err)
 {
     SHL_ASSERT(i < table.count);
-    if (!is_secret(i))
-        return shl_opt_format(&opts[i], &c->v, out, err);
     struct shl_buf text = {0};
+    const uint8_t *at;
     shale_code rc;
     SHL_TRY(shl_opt_format(&opts[i], &c->v, &text, err));
+    if (!is_secret(i)) {
+        /* A proxy's URL may hold a password before its host. */
+        at = text.len > 0 ? memrchr_at(&text) : NULL;
+        if (opts[i].offset == AT(proxy) && at != NULL)
+            SHL_TRY(shl_str_printf(out, err, "***%.*s", (int)(text.data + text.len - at),
+                                   (const char *)at));
+        else
+            SHL_TRY(shl_buf_append(out, text.data, text.len, err));
+        goto out;
+    }
     if (shl_slice_eq(shl_buf_view(&text), shl_slice_str("none")))
         SHL_TRY(shl_str_append(out, "none", err));
     else
         SHL_TRY(shl_str_printf(out, err, "set (%zu characters)", text.len));
 out:
+    if (text.data != NULL)
+        memset(text.data, 0, text.len);
     shl_buf_free(&text);
     return rc;
 }
@@ -322,7 +353,10 @@ static shale_code take_options(struct shl_s3_config *c, const struct shl_store_o
         const struct shl_opt *o = find(options[i].key);
         if (o == NULL)
             continue;
-        (void)snprintf(from, sizeof from, "store option %s", options[i].key);
+        if (options[i].origin != NULL)
+            (void)snprintf(from, sizeof from, "%s", options[i].origin);
+        else
+            (void)snprintf(from, sizeof from, "store option %s", options[i].key);
         rc = put(c, o, options[i].value, from, err);
     }
     return rc;

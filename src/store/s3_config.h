@@ -63,5 +63,8 @@ SHL_MUST shale_code shl_s3_option_text(const struct shl_s3_config *c, size_t i, 
 /* One line of help. */
 const char *shl_s3_option_help(size_t i);
 const char *shl_s3_option_default(size_t i); /* as text, or NULL */
+const char *shl_s3_option_type(size_t i);
+/* Who named the region: "AWS_REGION", "default". */
+const char *shl_s3_region_origin(const struct shl_s3_config *c);
 
 #endif

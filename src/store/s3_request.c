@@ -6,6 +6,7 @@
 #include "base/codec/timefmt.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "store/http/xml.h"
 #include "store/s3_answer.h"
 #include <inttypes.h>
@@ -486,6 +487,21 @@ static const char *identity_text(struct s3_store *s, char *out, size_t cap)
     return out;
 }
 
+/* " 14 minutes ago" where the credentials say when they end. */
+static const char *expired_text(struct s3_store *s, char *out, size_t cap)
+{
+    char span[SHL_UNITS_TEXT];
+    env_mutex_lock(&s->mu);
+    int64_t ended = s->identity != NULL ? s->identity->creds.expires_unix_ms : INT64_MAX;
+    env_mutex_unlock(&s->mu);
+    int64_t ago_ms = env_now_wall_ms() - ended;
+    out[0] = '\0';
+    if (ended != INT64_MAX && ended > 0 && ago_ms > 0)
+        (void)snprintf(out, cap, " %s ago",
+                       shl_format_duration_human((uint64_t)ago_ms / 1000 * ENV_NS_PER_SEC, span));
+    return out;
+}
+
 static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const struct told *t,
                               const char *says)
 {
@@ -496,10 +512,11 @@ static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const st
                                           "RequestTimeTooSkewed",
                                           "AuthFailure",
                                           NULL};
-    char where[256], who[200];
+    char where[256], who[200], ago[SHL_UNITS_TEXT + 8];
     (void)identity_text(s, who, sizeof who);
     if (strcmp(t->code, "ExpiredToken") == 0)
-        return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials expired: %s: %s", who, says);
+        return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials expired%s: %s: %s",
+                        expired_text(s, ago, sizeof ago), who, says);
     if (r->status == 401 || is_one_of(t->code, unknown))
         return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials refused: %s: %s%s%s", who,
                         says, t->message[0] != '\0' ? ": " : "", t->message);
@@ -512,8 +529,8 @@ static shale_code fail_region(const struct s3_store *s, struct s3_request *r,
 {
     if (t->region[0] != '\0' && strcmp(t->region, place->region) != 0)
         return shl_fail(&r->err, SHALE_INVALID,
-                        "wrong region: bucket \"%s\" is in %s, the request went to %s", s->bucket,
-                        t->region, place->region);
+                        "wrong region: bucket \"%s\" is in %s, the request went to %s (%s)",
+                        s->bucket, t->region, place->region, shl_s3_region_origin(&s->config));
     return shl_fail(&r->err, SHALE_INVALID,
                     "wrong region or endpoint: bucket \"%s\" is not at %s (region %s): %s",
                     s->bucket, place->host, place->region, says);
@@ -667,6 +684,21 @@ static void log_request(const struct s3_store *s, const struct s3_request *r,
             c->code != SHALE_OK ? " failed=" : "", c->code != SHALE_OK ? c->err.text : "");
 }
 
+/* A write whose answer did not come may have happened, unless it never left. */
+static void note_unknown(struct s3_request *r)
+{
+    static const char *const unsent[] = {"cannot connect to", "there is no host",
+                                         "connecting timed out", "no connection to", NULL};
+    bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
+    bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
+    for (size_t i = 0; unsent[i] != NULL; i++)
+        if (strstr(r->err.text, unsent[i]) != NULL)
+            return;
+    if (writes && waits && r->key != NULL)
+        shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
+                       shl_http_method_name(r->method), r->key);
+}
+
 /* True if it is to be sent once more. */
 static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 {
@@ -677,6 +709,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
+        note_unknown(r);
         return false;
     }
     bool success = r->status >= 200 && r->status < 300;
@@ -705,7 +738,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 
 /* ---- running */
 
-#define RUN_MAX 32 /* at once; more follow */
+#define RUN_MAX 64 /* at once; more follow */
 
 static void run_some(struct s3_store *s, struct s3_request *requests, size_t count)
 {

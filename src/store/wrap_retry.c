@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "store/wrap.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 struct retry_store {
     struct shl_wrap wrap;
@@ -101,11 +102,19 @@ static bool again(struct attempt *a, shale_code rc, const shale_error *err)
     return true;
 }
 
-/* Says how often it was tried, if that is news. */
+/* Says how often it was tried, if that is news. Behind what went wrong, which is what people look for. */
 static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *err)
 {
-    if (shl_retry_allowance(rc) > 0 && a->failures > 0)
-        shl_err_prefix(err, "after %" PRIu32 " tries", a->failures + 1);
+    if (shl_retry_allowance(rc) > 0 && a->failures > 0 && a->first_failed_ns > 0) {
+        uint64_t seconds = (env_now_mono_ns() - a->first_failed_ns) / ENV_NS_PER_SEC;
+        size_t n = strlen(err->text);
+        if (seconds == 0)
+            (void)snprintf(err->text + n, sizeof err->text - n, " (%" PRIu32 " tries)",
+                           a->failures + 1);
+        else
+            (void)snprintf(err->text + n, sizeof err->text - n,
+                           " (%" PRIu32 " tries in %" PRIu64 " s)", a->failures + 1, seconds);
+    }
     return rc;
 }
 
@@ -240,6 +249,11 @@ static void fresh_put_id(char out[SHL_ULID_TEXT])
     shl_ulid_format(shl_ulid_make(ms, env_rand64(), env_rand64()), out);
 }
 
+static bool is_outcome_unknown(const shale_error *err)
+{
+    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
+}
+
 static shale_code retry_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
                             size_t count, const struct shl_put *how, struct shl_object *out,
                             shale_error *err)
@@ -254,10 +268,14 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
         fresh_put_id(put_id);
         mine.put_id = put_id;
     }
+    bool unknown = false; /* an answer was lost: the object may be there */
     shale_code rc;
-    do
+    do {
         rc = shl_store_put(shl_wrap_inner(s), key, parts, count, &mine, out, err);
-    while (again(&a, rc, err));
+        unknown = unknown || (rc != SHALE_OK && is_outcome_unknown(err));
+    } while (again(&a, rc, err));
+    if (rc != SHALE_OK && unknown && shl_retry_allowance(rc) > 0 && !is_outcome_unknown(err))
+        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
         return settle(s, key, parts, count, &mine, out, err);

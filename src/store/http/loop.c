@@ -1,6 +1,7 @@
 /* libcurl's multi interface with socket callbacks: work per wake-up is that of the sockets that are ready, however many requests are under way. */
 #include "store/http/loop.h"
 
+#include "base/array.h"
 #include "base/assert.h"
 #include "base/env/env.h"
 #include "base/num.h"
@@ -44,18 +45,28 @@ struct slot {
     char reason[CURL_ERROR_SIZE];
 };
 
+/* What epoll knows of a descriptor. libcurl takes a socket off its list after each request and puts it back with the next; epoll is
+ * told only when something is to change, and when the socket is closed. */
+struct watched {
+    uint32_t registered; /* events; 0: epoll does not know it */
+    bool wanted;         /* libcurl has it on its list */
+};
+
 struct shl_http {
     _Atomic uint32_t refs;
     struct shl_http_options options; /* [const] texts owned */
     struct env_mutex mu;
     struct shl_transfer *queue_head, *queue_tail; /* [mu] */
     bool stopping;                                /* [mu] */
-    struct env_task *task;                        /* [mu] NULL: not started */
-    int epoll_fd, wake_fd;                        /* [const] */
-    CURLM *multi;                                 /* [thread] */
-    uint64_t timer_ns;                            /* [thread] when libcurl wants to be called */
-    uint64_t sweep_ns;                            /* [thread] */
-    struct slot *active, *free_slots;             /* [thread] */
+    bool asleep;                       /* [mu] the thread waits, or is about to: it must be woken */
+    struct env_task *task;             /* [mu] NULL: not started */
+    SHL_ARRAY(struct watched) watched; /* [thread] by descriptor */
+    int epoll_fd, wake_fd;             /* [const] */
+    CURLM *multi;                      /* [thread] */
+    uint64_t now_ns;                   /* [thread] of this round: progress is noted with it */
+    uint64_t timer_ns;                 /* [thread] when libcurl wants to be called */
+    uint64_t sweep_ns;                 /* [thread] */
+    struct slot *active, *free_slots;  /* [thread] */
 };
 
 const struct shl_http_options *shl_loop_options(const struct shl_http *h)
@@ -103,11 +114,22 @@ static shale_code code_of(CURLcode e)
     }
 }
 
+/* "Connection refused", where libcurl would tell its own story around it. */
+static const char *connect_reason(const struct slot *s, const char *why, char *out, size_t cap)
+{
+    long e = 0;
+    if (curl_easy_getinfo(s->easy, CURLINFO_OS_ERRNO, &e) != CURLE_OK || e == 0 ||
+        strerror_r((int)e, out, cap) != 0)
+        return why;
+    return out;
+}
+
 static void fail_curl(const struct slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
     const char *why = s->reason[0] != '\0' ? s->reason : curl_easy_strerror(e);
     shale_code code = code_of(e);
+    char reason[96];
     if (c->code != SHALE_OK)
         return; /* one of our callbacks said why */
     if (code == SHALE_NOMEM)
@@ -117,7 +139,7 @@ static void fail_curl(const struct slot *s, CURLcode e)
     else if (e == CURLE_COULDNT_RESOLVE_HOST)
         (void)fail_at(c, code, "there is no host", "");
     else if (e == CURLE_COULDNT_CONNECT)
-        (void)fail_at(c, code, "cannot connect to", why);
+        (void)fail_at(c, code, "cannot connect to", connect_reason(s, why, reason, sizeof reason));
     else if (e == CURLE_PARTIAL_FILE)
         (void)fail_at(c, code, "the answer was cut by", why);
     else
@@ -144,7 +166,7 @@ static size_t on_read(char *dst, size_t size, size_t count, void *arg)
         }
     }
     s->sent += done;
-    s->progress_ns = env_now_mono_ns();
+    s->progress_ns = s->h->now_ns;
     return done;
 }
 
@@ -233,7 +255,7 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     const struct shl_http_call *c = s->t->call;
     const uint8_t *bytes = (const uint8_t *)data;
     size_t len = size * count;
-    s->progress_ns = env_now_mono_ns();
+    s->progress_ns = s->h->now_ns;
     bool fine = is_success(c->status) && c->piece_count > 0 ? into_pieces(s, bytes, len)
                                                             : into_text(s, bytes, len);
     return fine ? len : 0;
@@ -280,7 +302,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct slot *s = arg;
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
-    s->progress_ns = env_now_mono_ns();
+    s->progress_ns = s->h->now_ns;
     bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
     if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
@@ -295,6 +317,58 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
             return 0;
     }
     return size * count;
+}
+
+/* ---- sockets that libcurl wants to hear of */
+
+static struct watched *watched_of(struct shl_http *h, curl_socket_t fd)
+{
+    static const struct watched none;
+    size_t need = (size_t)fd + 1;
+    if (fd < 0 ||
+        (need > h->watched.count && !shl_array_reserve(&h->watched, need - h->watched.count)))
+        return NULL;
+    while (h->watched.count < need)
+        shl_array_add(&h->watched, none);
+    return &h->watched.items[fd];
+}
+
+static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
+{
+    struct shl_http *h = arg;
+    struct watched *w = watched_of(h, fd);
+    struct epoll_event e = {.data.fd = fd};
+    (void)easy;
+    (void)known;
+    if (w == NULL)
+        return -1; /* no memory: libcurl gives the request up */
+    w->wanted = what != CURL_POLL_REMOVE;
+    if (!w->wanted)
+        return 0;
+    e.events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
+               ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
+    if (w->registered == e.events)
+        return 0;
+    if (epoll_ctl(h->epoll_fd, w->registered == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &e) != 0)
+        return -1;
+    w->registered = e.events;
+    return 0;
+}
+
+static void unwatch(struct shl_http *h, curl_socket_t fd)
+{
+    struct watched *w = watched_of(h, fd);
+    if (w != NULL && w->registered != 0)
+        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    if (w != NULL)
+        *w = (struct watched){0};
+}
+
+/* The number may be another socket's at once, so epoll forgets it first. */
+static int on_close(void *arg, curl_socket_t fd)
+{
+    unwatch(arg, fd);
+    return close(fd);
 }
 
 /* ---- slots */
@@ -345,6 +419,8 @@ static bool prepare_slot(struct slot *s)
     SET(CURLOPT_READDATA, (void *)s);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SEEKDATA, (void *)s);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
+    SET(CURLOPT_CLOSESOCKETDATA, (void *)s->h);
     return ok;
 }
 
@@ -431,7 +507,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     const struct shl_http_options *o = &s->h->options;
     const struct shl_http_call *c = t->call;
     uint64_t body = body_bytes_of(c);
-    uint64_t now = env_now_mono_ns();
+    uint64_t now = s->h->now_ns;
     bool ok = true;
     s->t = t;
     s->part = s->part_offset = s->piece = s->piece_offset = 0;
@@ -475,9 +551,9 @@ static void deactivate(struct shl_http *h, struct slot *s)
     h->free_slots = s;
 }
 
-static void finish_transfer(struct shl_transfer *t)
+static void finish_transfer(struct shl_http *h, struct shl_transfer *t)
 {
-    t->call->duration_ns = env_now_mono_ns() - t->submitted_ns;
+    t->call->duration_ns = h->now_ns > t->submitted_ns ? h->now_ns - t->submitted_ns : 0;
     t->done(t);
 }
 
@@ -486,7 +562,7 @@ static void start_transfer(struct shl_http *h, struct shl_transfer *t)
     struct slot *s = take_slot(h);
     if (s == NULL) {
         t->call->code = shl_nomem(&t->call->err);
-        finish_transfer(t);
+        finish_transfer(h, t);
         return;
     }
     activate(h, s);
@@ -494,7 +570,7 @@ static void start_transfer(struct shl_http *h, struct shl_transfer *t)
         return;
     deactivate(h, s);
     t->call->code = shl_nomem(&t->call->err); /* a URL that libcurl refuses was checked before */
-    finish_transfer(t);
+    finish_transfer(h, t);
 }
 
 static void end_transfer(struct shl_http *h, struct slot *s)
@@ -503,7 +579,7 @@ static void end_transfer(struct shl_http *h, struct slot *s)
     (void)curl_multi_remove_handle(h->multi, s->easy);
     deactivate(h, s);
     s->t = NULL;
-    finish_transfer(t);
+    finish_transfer(h, t);
 }
 
 static void collect(struct shl_http *h)
@@ -563,41 +639,30 @@ static void sweep(struct shl_http *h, uint64_t now)
 
 /* ---- libcurl's wishes */
 
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
-{
-    struct shl_http *h = arg;
-    struct epoll_event e = {.data.fd = fd};
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-        return 0;
-    }
-    e.events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
-               ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
-    if (known == NULL)
-        (void)curl_multi_assign(h->multi, fd, h);
-    if (epoll_ctl(h->epoll_fd, known == NULL ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &e) != 0)
-        (void)epoll_ctl(h->epoll_fd, known == NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &e);
-    return 0;
-}
-
 static int on_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct shl_http *h = arg;
     (void)multi;
-    h->timer_ns =
-        timeout_ms < 0 ? NO_TIMER : env_now_mono_ns() + (uint64_t)timeout_ms * ENV_NS_PER_MS;
+    h->timer_ns = timeout_ms < 0 ? NO_TIMER : h->now_ns + (uint64_t)timeout_ms * ENV_NS_PER_MS;
     return 0;
 }
 
 /* ---- the thread */
 
-static void start_queued(struct shl_http *h)
+/* False if it is time to end. *out: what was submitted. The thread counts as asleep if that is nothing. */
+static bool take_queue(struct shl_http *h, struct shl_transfer **out)
 {
     env_mutex_lock(&h->mu);
-    struct shl_transfer *t = h->queue_head;
+    *out = h->queue_head;
     h->queue_head = h->queue_tail = NULL;
+    h->asleep = *out == NULL;
+    bool go_on = !h->stopping;
     env_mutex_unlock(&h->mu);
+    return go_on;
+}
+
+static void start_all(struct shl_http *h, struct shl_transfer *t)
+{
     while (t != NULL) {
         struct shl_transfer *next = t->next; /* read first: once done, it is gone */
         start_transfer(h, t);
@@ -619,11 +684,14 @@ static int wait_ms(const struct shl_http *h)
 static void on_event(struct shl_http *h, const struct epoll_event *e)
 {
     int running;
-    if (e->data.fd == h->wake_fd) {
-        uint64_t count;
-        ssize_t n = read(h->wake_fd, &count, sizeof count);
-        (void)n; /* nothing there: somebody else's wake-up was read with an earlier one */
-        start_queued(h);
+    if (e->data.fd == h->wake_fd)
+        return; /* edge-triggered: it need not be read */
+    struct watched *w = watched_of(h, e->data.fd);
+    if (w == NULL || !w->wanted) {
+        unwatch(
+            h,
+            e->data
+                .fd); /* a kept connection that the server closes: libcurl finds out when it takes it */
         return;
     }
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
@@ -632,31 +700,38 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
     (void)curl_multi_socket_action(h->multi, e->data.fd, mask, &running);
 }
 
-static bool is_stopping(struct shl_http *h)
+/* libcurl tells a time only when it differs from the last one that it told. If it was called a moment too early for it, it would say nothing, and
+ * wait for a call that never comes: so it is asked. */
+static void on_timer_due(struct shl_http *h)
 {
-    env_mutex_lock(&h->mu);
-    bool stop = h->stopping;
-    env_mutex_unlock(&h->mu);
-    return stop;
+    int running;
+    long left_ms = -1;
+    h->timer_ns = NO_TIMER;
+    (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (h->timer_ns == NO_TIMER && curl_multi_timeout(h->multi, &left_ms) == CURLM_OK &&
+        left_ms >= 0)
+        h->timer_ns = env_now_mono_ns() + (uint64_t)shl_max_i64(left_ms, 1) * ENV_NS_PER_MS;
 }
 
 static void loop_task(void *arg)
 {
     struct shl_http *h = arg;
     struct epoll_event events[EVENTS_MAX];
-    int running;
-    while (!is_stopping(h)) {
-        int n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, wait_ms(h));
+    struct shl_transfer *fresh;
+    while (take_queue(h, &fresh)) {
+        h->now_ns = env_now_mono_ns();
+        start_all(h, fresh);
+        /* With new ones to start, libcurl's timer is due at once: only look what else there is. */
+        int n = epoll_wait(h->epoll_fd, events, EVENTS_MAX, fresh != NULL ? 0 : wait_ms(h));
+        h->now_ns = env_now_mono_ns();
         for (int i = 0; i < n; i++)
             on_event(h, &events[i]);
-        uint64_t now = env_now_mono_ns();
-        if (now >= h->timer_ns) {
-            h->timer_ns = NO_TIMER;
-            (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        }
+        if (h->now_ns >= h->timer_ns)
+            on_timer_due(h);
         collect(h);
-        sweep(h, now);
+        sweep(h, h->now_ns);
     }
+    SHL_ASSERT(fresh == NULL); /* nobody submits while the last reference goes */
 }
 
 static shale_code ensure_started(struct shl_http *h, shale_error *err)
@@ -697,14 +772,15 @@ void shl_loop_submit(struct shl_http *h, struct shl_transfer *transfers, size_t 
         return;
     }
     env_mutex_lock(&h->mu);
-    bool sleeping = h->queue_head == NULL;
-    if (sleeping)
+    bool asleep = h->asleep;
+    h->asleep = false; /* one wake-up is enough */
+    if (h->queue_head == NULL)
         h->queue_head = transfers;
     else
         h->queue_tail->next = transfers;
     h->queue_tail = &transfers[count - 1];
     env_mutex_unlock(&h->mu);
-    if (sleeping)
+    if (asleep)
         wake(h);
 }
 
@@ -751,7 +827,8 @@ static void destroy(struct shl_http *h)
         h->free_slots = next;
     }
     if (h->multi != NULL)
-        (void)curl_multi_cleanup(h->multi);
+        (void)curl_multi_cleanup(h->multi); /* closes what is kept */
+    shl_array_free(&h->watched);
     if (h->epoll_fd >= 0)
         (void)close(h->epoll_fd);
     if (h->wake_fd >= 0)
@@ -764,7 +841,7 @@ static void destroy(struct shl_http *h)
 
 static bool open_fds(struct shl_http *h)
 {
-    struct epoll_event e = {.events = EPOLLIN};
+    struct epoll_event e = {.events = (uint32_t)EPOLLIN | (uint32_t)EPOLLET};
     h->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     h->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     e.data.fd = h->wake_fd;

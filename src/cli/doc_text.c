@@ -1,0 +1,163 @@
+/* What the manual says beyond the tables: longer examples, the library. Every example is run by tests/cli. */
+#include "base/num.h"
+#include "cli/doc.h"
+
+static const struct doc_example examples[] = {
+    {"put", "A value from a file, and one from another command.",
+     "shale put ./pkgs logo --value-file logo.png\n"
+     "date | shale put ./pkgs today -\n"},
+    {"get", "Something else to do where there is no such key: exit code 1.",
+     "shale get ./pkgs zlib > version || echo 'no zlib here'\n"},
+    {"del", "Every key with a prefix.",
+     "shale scan ./pkgs --prefix tmp/ --keys-only --format raw0 |\n"
+     "    xargs -0 --no-run-if-empty shale del ./pkgs\n"},
+    {"scan", "Whether there is any row of a customer.",
+     "if shale scan ./pkgs --prefix lib --exists; then echo 'has libraries'; fi\n"},
+    {"scan", "Keys and values for other programs, whatever bytes are in them.",
+     "shale scan ./pkgs --format csv > pkgs.csv\n"
+     "shale scan ./pkgs lib --format raw0 | xargs -0 -n 2 echo\n"},
+    {"load", "Rows from a program, compressed with zstd in the database.",
+     "printf '{\"key\":\"a\",\"value\":\"1\"}\\n{\"key\":\"b\",\"value\":\"2\"}\\n' |\n"
+     "    shale load ./new --set compression_codec=zstd\n"},
+    {"dump", "A copy that keeps the times of expiry, and a check that both hold the same rows.",
+     "shale dump ./pkgs --hex | shale load ./copy - --hex\n"
+     "shale scan ./pkgs --count; shale scan ./copy --count\n"},
+    {"stat", "One number for a script: rows that are not in SSTables yet.",
+     "shale stat ./pkgs --json | jq .wal_count\n"},
+    {"manifest", "Which checkpoints hold on to old objects.",
+     "shale manifest ./pkgs | jq '.checkpoints[] | {id, name, expire_time}'\n"},
+    {"sst", "The largest SSTables.",
+     "shale sst ./pkgs --json | jq -r 'sort_by(-.bytes)[:3][] | [.sst, .bytes] | @tsv'\n"},
+    {"wal", "How many objects wait.", "shale wal ./pkgs --json | jq '.objects | length'\n"},
+    {"store ls", "The bytes of each folder of a database.",
+     "shale store ls ./pkgs --json |\n"
+     "    jq -s 'group_by(.key | split(\"/\")[0]) | map({(.[0].key | split(\"/\")[0]): "
+     "map(.size_bytes) | add}) | add'\n"},
+    {"bench", "The same twice, to see how far figures differ on this machine.",
+     "for i in 1 2; do shale bench memory: --workload fillrandom,readhot --num 20000; done\n"},
+    {"shell", "A script that writes: stops at the first error with FILE:LINE.",
+     "shale shell ./pkgs <<'END'\n"
+     ".write on\n"
+     ".begin\n"
+     "put fruit/lime green\n"
+     "del fruit/kiwi\n"
+     ".commit\n"
+     "END\n"},
+    {"completion", "For this session of bash.", "source <(shale completion bash)\n"},
+};
+
+const struct doc_example *doc_example_at(size_t index)
+{
+    return index < SHL_COUNT_OF(examples) ? &examples[index] : NULL;
+}
+
+static const struct doc_function functions[] = {
+    {"Open and close", "shale_db_open", "opens as the writer; makes the database if there is none"},
+    {NULL, "shale_db_open_reader", "opens for reading: writes nothing, fences nobody"},
+    {NULL, "shale_reader_options_init", "fills in the defaults of a reader"},
+    {NULL, "shale_db_close", "flushes a writer, and frees the handle whatever it returns"},
+    {NULL, "shale_db_refresh", "lets a reader look for newer data"},
+    {NULL, "shale_db_status_get", "epoch, sequence numbers, sizes, and what closed a handle"},
+    {"Write", "shale_db_put", "writes a row; durable on return unless asked otherwise"},
+    {NULL, "shale_db_delete", "deletes a key"},
+    {NULL, "shale_db_merge", "adds an operand; needs a merge operator"},
+    {NULL, "shale_write_options_init", "fills in the defaults of a write"},
+    {NULL, "shale_db_write", "writes a batch: all or nothing"},
+    {NULL, "shale_batch_new", "an empty batch"},
+    {NULL, "shale_batch_put", "adds a row"},
+    {NULL, "shale_batch_put_ttl", "adds a row with a time to live"},
+    {NULL, "shale_batch_delete", "adds a deletion"},
+    {NULL, "shale_batch_merge", "adds an operand"},
+    {NULL, "shale_batch_count", "how many operations were added"},
+    {NULL, "shale_batch_clear", "takes them all out"},
+    {NULL, "shale_batch_free", "frees a batch"},
+    {NULL, "shale_db_await_durable", "waits until a sequence number is durable"},
+    {NULL, "shale_db_flush", "writes out the WAL, or the memtable too"},
+    {NULL, "shale_db_settle", "flushes, and waits until no compaction is due"},
+    {"Read", "shale_db_get", "a value without a copy; NOT_FOUND if there is no such key"},
+    {NULL, "shale_pinned_release", "gives such a value back"},
+    {NULL, "shale_db_get_into", "copies a value into memory of the caller"},
+    {NULL, "shale_read_options_init", "fills in the defaults of a read"},
+    {NULL, "shale_db_scan", "rows of a range in either direction, from one consistent view"},
+    {NULL, "shale_scan_options_init", "fills in the defaults of a scan"},
+    {NULL, "shale_iter_next", "the next row; DONE behind the last"},
+    {NULL, "shale_iter_seek", "skips ahead to a key"},
+    {NULL, "shale_iter_close", "ends a scan"},
+    {"Options", "shale_options_new", "all defaults"},
+    {NULL, "shale_options_set", "sets one by name and text"},
+    {NULL, "shale_options_set_bool", "the same with a truth value"},
+    {NULL, "shale_options_set_u64", "the same with a number"},
+    {NULL, "shale_options_set_duration_ms", "the same with milliseconds"},
+    {NULL, "shale_options_set_store", "an option of the object store"},
+    {NULL, "shale_options_load_file", "takes a .json, .toml or .yaml file"},
+    {NULL, "shale_options_load_env", "takes SLATEDB_ and SHALE_ variables"},
+    {NULL, "shale_options_set_merge_operator", "a merge operator of your own"},
+    {NULL, "shale_options_set_log", "a function that gets log lines"},
+    {NULL, "shale_options_each", "lists names, types, defaults, values and origins"},
+    {NULL, "shale_options_free", "frees options; handles made with them live on"},
+    {"Look inside", "shale_admin_stat", "shape, sizes, checkpoints and cost, as JSON"},
+    {NULL, "shale_admin_manifest", "a manifest in SlateDB's JSON shape"},
+    {NULL, "shale_admin_manifests", "the stored manifests"},
+    {NULL, "shale_admin_sst", "all SSTables, or the parts of one"},
+    {NULL, "shale_admin_wal", "WAL objects, or the rows of one"},
+    {NULL, "shale_db_explain", "what a get of a key asks, and which place answers"},
+    {NULL, "shale_db_store_counts", "requests, bytes and price since open"},
+    {NULL, "shale_store_counts_get", "the same of a raw store"},
+    {NULL, "shale_db_metrics_json", "all metrics as JSON"},
+    {NULL, "shale_db_metrics_prometheus", "the same as Prometheus text"},
+    {NULL, "shale_text_free", "frees a text that a call gave"},
+    {"Raw objects", "shale_store_open", "a bucket or folder"},
+    {NULL, "shale_store_list", "its objects in order"},
+    {NULL, "shale_store_head", "size, time and ETag"},
+    {NULL, "shale_store_get", "an object's bytes"},
+    {NULL, "shale_store_body_free", "frees them"},
+    {NULL, "shale_store_put", "writes an object, or only makes a new one"},
+    {NULL, "shale_store_copy", "copies an object"},
+    {NULL, "shale_store_delete", "deletes an object"},
+    {NULL, "shale_store_close", "lets go of the bucket"},
+    {"Others", "shale_code_name", "the name of an error code"},
+    {NULL, "shale_version", "the version of the library that is linked"},
+};
+
+const struct doc_function *doc_function_at(size_t index)
+{
+    return index < SHL_COUNT_OF(functions) ? &functions[index] : NULL;
+}
+
+const char *doc_library_text(void)
+{
+    return "A database is one folder of objects, named by a URL: memory:, file:///dir or a path. "
+           "There is no "
+           "call to begin with; options may be NULL for the safe defaults.\n"
+           "Every function may be called from any thread at once, except that closing must be the "
+           "last call "
+           "on a handle, and an iterator, batch or pinned value belongs to one thread at a time. A "
+           "call on a "
+           "fenced or failed handle returns a code, it never crashes.\n"
+           "Keys and values are bytes. A key has at least one. The header shale/db.h states the "
+           "contract of "
+           "each function in full.\n";
+}
+
+const char *doc_library_example(void)
+{
+    return "#include <shale/shale.h>\n"
+           "#include <stdio.h>\n"
+           "\n"
+           "int main(void)\n"
+           "{\n"
+           "    shale_error err = {0};\n"
+           "    shale_db *db = NULL;\n"
+           "    shale_code rc = shale_db_open(&db, \"memory:\", NULL, &err);\n"
+           "    if (rc == SHALE_OK)\n"
+           "        rc = shale_db_put(db, SHALE_STR(\"fruit/apple\"), SHALE_STR(\"red\"),\n"
+           "                          NULL, &err);\n"
+           "    if (rc == SHALE_OK)\n"
+           "        rc = shale_db_close(db, &err);\n"
+           "    else\n"
+           "        (void)shale_db_close(db, NULL);\n"
+           "    if (rc != SHALE_OK)\n"
+           "        fprintf(stderr, \"%s: %s\\n\", shale_code_name(rc), err.text);\n"
+           "    return rc == SHALE_OK ? 0 : 1;\n"
+           "}\n";
+}
