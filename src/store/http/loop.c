@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define HEADERS_MAX      40
@@ -50,6 +51,8 @@ struct slot {
 struct watched {
     uint32_t registered; /* events; 0: epoll does not know it */
     bool wanted;         /* libcurl has it on its list */
+    bool
+        is_socket; /* opened by on_open, so on_close will hear of its end; that of others (a name being looked up) is not told */
 };
 
 struct shl_http {
@@ -333,6 +336,17 @@ static struct watched *watched_of(struct shl_http *h, curl_socket_t fd)
     return &h->watched.items[fd];
 }
 
+static void unwatch(struct shl_http *h, curl_socket_t fd)
+{
+    struct watched *w = watched_of(h, fd);
+    if (w == NULL)
+        return;
+    if (w->registered != 0)
+        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    w->registered = 0;
+    w->wanted = false;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
     struct shl_http *h = arg;
@@ -343,8 +357,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     if (w == NULL)
         return -1; /* no memory: libcurl gives the request up */
     w->wanted = what != CURL_POLL_REMOVE;
-    if (!w->wanted)
+    if (!w->wanted) {
+        if (!w->is_socket)
+            unwatch(h, fd);
         return 0;
+    }
     e.events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
                ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
     if (w->registered == e.events)
@@ -355,13 +372,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     return 0;
 }
 
-static void unwatch(struct shl_http *h, curl_socket_t fd)
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct watched *w = watched_of(h, fd);
-    if (w != NULL && w->registered != 0)
-        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    if (w != NULL)
-        *w = (struct watched){0};
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    struct watched *w = fd < 0 ? NULL : watched_of(arg, fd);
+    if (w == NULL) {
+        if (fd >= 0)
+            (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    *w = (struct watched){.is_socket = true};
+    return fd;
 }
 
 /* The number may be another socket's at once, so epoll forgets it first. */
@@ -419,6 +441,8 @@ static bool prepare_slot(struct slot *s)
     SET(CURLOPT_READDATA, (void *)s);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SEEKDATA, (void *)s);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+    SET(CURLOPT_OPENSOCKETDATA, (void *)s->h);
     SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
     SET(CURLOPT_CLOSESOCKETDATA, (void *)s->h);
     return ok;
@@ -688,10 +712,8 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
         return; /* edge-triggered: it need not be read */
     struct watched *w = watched_of(h, e->data.fd);
     if (w == NULL || !w->wanted) {
-        unwatch(
-            h,
-            e->data
-                .fd); /* a kept connection that the server closes: libcurl finds out when it takes it */
+        /* A kept connection that the server closes: libcurl finds out when it takes it. */
+        unwatch(h, e->data.fd);
         return;
     }
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
