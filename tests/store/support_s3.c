@@ -40,15 +40,15 @@ char *s3_clean_environment(void)
 shale_code s3_open(const char *endpoint, s3_options more, struct shl_store **out)
 {
     struct shl_store_option options[OPTIONS_MAX] = {
-        {"aws_endpoint", endpoint},
-        {"aws_allow_http", "true"},
-        {"aws_access_key_id", S3_KEY_ID},
-        {"aws_secret_access_key", S3_SECRET},
-        {"aws_region", S3_REGION},
-        {"connect_timeout", "5s"},
-        {"first_byte_timeout", "10s"},
-        {"read_timeout", "10s"},
-        {"timeout", "20s"},
+        {.key = "aws_endpoint", .value = endpoint},
+        {.key = "aws_allow_http", .value = "true"},
+        {.key = "aws_access_key_id", .value = S3_KEY_ID},
+        {.key = "aws_secret_access_key", .value = S3_SECRET},
+        {.key = "aws_region", .value = S3_REGION},
+        {.key = "connect_timeout", .value = "5s"},
+        {.key = "first_byte_timeout", .value = "10s"},
+        {.key = "read_timeout", .value = "10s"},
+        {.key = "timeout", .value = "20s"},
     };
     size_t count = 9;
     for (; more != NULL && *more != NULL; more += 2) {
@@ -56,7 +56,7 @@ shale_code s3_open(const char *endpoint, s3_options more, struct shl_store **out
         while (at < count && strcmp(options[at].key, more[0]) != 0)
             at++;
         assert_true(at < OPTIONS_MAX);
-        options[at] = (struct shl_store_option){more[0], more[1]};
+        options[at] = (struct shl_store_option){.key = more[0], .value = more[1]};
         if (at == count)
             count++;
     }

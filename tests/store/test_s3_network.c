@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "store/wrap_retry.h"
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,6 +222,47 @@ static void test_an_unknown_host_is_unavailable(void **state)
     assert_true(rc == SHALE_UNAVAILABLE ||
                 rc == SHALE_TIMEOUT); /* without any network it may take its time */
     shl_store_unref(s);
+}
+
+/* A name of this machine that its resolver must look up ("localhost" would not be), or false. */
+static bool name_of_loopback(char *out, size_t cap)
+{
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    if (gethostname(out, cap) != 0 || getaddrinfo(out, NULL, &hints, &found) != 0)
+        return false;
+    struct sockaddr_in a;
+    memcpy(&a, found->ai_addr, sizeof a);
+    freeaddrinfo(found);
+    return a.sin_addr.s_addr == htonl(INADDR_LOOPBACK);
+}
+
+/* Looking up names takes descriptors of its own, whose numbers sockets take over. */
+static void test_names_are_looked_up_again_and_again(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {{.headers = ETAG, .flags = HTTP_REPEAT},
+                                   {.headers = ETAG, .flags = HTTP_REPEAT | HTTP_CLOSE}};
+    char name[200], endpoint[256];
+    if (!name_of_loopback(name, sizeof name)) {
+        print_message("this machine's name is not that of 127.0.0.1\n");
+        skip();
+    }
+    for (int kept = 0; kept < 2; kept++) {
+        struct http_server *server = http_server_script(&script[kept], 1);
+        uint64_t start = env_now_mono_ns();
+        snprintf(endpoint, sizeof endpoint, "http://%s:%u", name, http_server_port(server));
+        for (int i = 0; i < 20; i++) {
+            struct shl_store *s;
+            expect_code(SHALE_OK, s3_open(endpoint, NULL, &s));
+            for (int k = 0; k < 5; k++)
+                expect_code(SHALE_OK, put_k(s));
+            shl_store_unref(s);
+        }
+        print_message("  %d ms\n", (int)((env_now_mono_ns() - start) / ENV_NS_PER_MS));
+        assert_true(env_now_mono_ns() - start < NO_HANG_NS);
+        http_server_free(server);
+    }
 }
 
 /* ---- connections */
@@ -509,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_a_refused_connection_is_unavailable),
         cmocka_unit_test(test_an_unreachable_server_is_given_up_after_the_connect_timeout),
         cmocka_unit_test(test_an_unknown_host_is_unavailable),
+        cmocka_unit_test(test_names_are_looked_up_again_and_again),
         cmocka_unit_test(test_a_kept_connection_that_was_closed_is_replaced),
         cmocka_unit_test(test_requests_one_after_the_other_share_a_connection),
         cmocka_unit_test(test_nothing_of_a_request_sticks_to_the_next),

@@ -91,7 +91,8 @@ static shale_code load(const struct row *row, struct shl_s3_config *out, shale_e
     for (size_t i = 0; row->env[i] != NULL; i += 2)
         assert_int_equal(setenv(row->env[i], row->env[i + 1], 1), 0);
     for (size_t i = 0; row->options[i] != NULL; i += 2)
-        options[count++] = (struct shl_store_option){row->options[i], row->options[i + 1]};
+        options[count++] =
+            (struct shl_store_option){.key = row->options[i], .value = row->options[i + 1]};
     return shl_s3_config_load(out, options, count, row->url_region, row->url_endpoint, true, err);
 }
 

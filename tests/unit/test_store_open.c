@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static const struct shl_store_option keys[] = {{"aws_access_key_id", "A"},
-                                               {"aws_secret_access_key", "B"}};
+static const struct shl_store_option keys[] = {{.key = "aws_access_key_id", .value = "A"},
+                                               {.key = "aws_secret_access_key", .value = "B"}};
 
 static void expand(char out[1024], const char *text, const char *cwd)
 {
@@ -162,12 +162,12 @@ static void test_options_are_checked_by_name_and_value(void **state)
         struct shl_store_option option;
         const char *text; /* NULL: fine */
     } rows[] = {
-        {{"local_fsync", "on"}, NULL},
-        {{"LOCAL_FSYNC", "No"}, NULL},
-        {{"local_fsync", "0"}, NULL},
-        {{"local_fsync", "maybe"}, "\"maybe\" is neither on nor off"},
-        {{"local_fsink", "on"}, "did you mean local_fsync"},
-        {{"quite_different", "on"}, "unknown store option \"quite_different\""},
+        {{"local_fsync", "on", NULL}, NULL},
+        {{"LOCAL_FSYNC", "No", NULL}, NULL},
+        {{"local_fsync", "0", NULL}, NULL},
+        {{"local_fsync", "maybe", NULL}, "\"maybe\" is neither on nor off"},
+        {{"local_fsink", "on", NULL}, "did you mean local_fsync"},
+        {{"quite_different", "on", NULL}, "unknown store option \"quite_different\""},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct shl_store_config config = {.options = &rows[i].option, .option_count = 1};
