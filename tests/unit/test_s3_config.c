@@ -705,18 +705,6 @@ static void test_names_have_aliases_and_help(void **state)
     }
 }
 
-static void test_checks_do_not_quote_secrets(void **state)
-{
-    (void)state;
-    bool known;
-    shale_error err = {0};
-    /* A text with a zero would be the only one that does not fit; the longest one there is must not come back either. */
-    assert_int_equal(shl_s3_option_check("aws_secret_access_key", "s3cr3t", &known, &err),
-                     SHALE_OK);
-    assert_int_equal(shl_s3_option_check("aws_allow_http", "s3cr3t", &known, &err), SHALE_INVALID);
-    assert_non_null(strstr(err.text, "store option"));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -725,7 +713,6 @@ int main(void)
         cmocka_unit_test(test_credentials_are_whole_from_one_source),
         cmocka_unit_test(test_newer_credentials_are_found),
         cmocka_unit_test(test_names_have_aliases_and_help),
-        cmocka_unit_test(test_checks_do_not_quote_secrets),
     };
     char folder[80];
     snprintf(home, sizeof home, "/tmp/shale-s3-config-XXXXXX");
