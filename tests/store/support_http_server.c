@@ -493,7 +493,7 @@ static void add_extension(X509 *x, int nid, const char *value)
     X509_EXTENSION_free(e);
 }
 
-void http_make_certificate(const char *cert_path, const char *key_path)
+void http_make_certificate(const char *names, const char *cert_path, const char *key_path)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *x = X509_new();
@@ -505,7 +505,7 @@ void http_make_certificate(const char *cert_path, const char *key_path)
     MUST(X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"localhost",
                                     -1, -1, 0) == 1);
     MUST(X509_set_issuer_name(x, name) == 1 && X509_set_pubkey(x, key) == 1);
-    add_extension(x, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1");
+    add_extension(x, NID_subject_alt_name, names);
     add_extension(x, NID_basic_constraints, "critical,CA:TRUE");
     MUST(X509_sign(x, key, EVP_sha256()) > 0);
     FILE *f = fopen(cert_path, "w");

@@ -63,7 +63,7 @@ const struct http_request *http_server_request(struct http_server *s, size_t n);
 /* Value of a header, without blanks around it, in `out`; false if there is none. Fails the test if there are two. */
 bool http_header(const struct http_request *q, const char *name, char *out, size_t cap);
 
-/* A fresh key and a certificate for 127.0.0.1 and "localhost" that it signed itself, as PEM files. */
-void http_make_certificate(const char *cert_path, const char *key_path);
+/* A fresh key and a certificate for names ("DNS:localhost,IP:127.0.0.1") that it signed itself, as PEM files. */
+void http_make_certificate(const char *names, const char *cert_path, const char *key_path);
 
 #endif
