@@ -18,7 +18,7 @@
 
 struct cli shell_cli(struct shell *s)
 {
-    struct cli c = {.out = s->c->out, .session = &s->session};
+    struct cli c = {.out = s->c->out, .session = &s->session, .watch = s->c->watch};
     c.args.in_shell = true;
     if (cli_has(&s->c->args, OPT_JSON))
         c.args.value[OPT_JSON] = "";
