@@ -5,6 +5,7 @@
 #include "base/codec/timefmt.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "store/s3_answer.h"
 #include "store/s3_internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -131,7 +132,8 @@ static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *ke
                               .key = key,
                               .pieces = w->pieces,
                               .piece_count = w->piece_count,
-                              .text = w->piece_count > 0 ? NULL : w->text}};
+                              .text = w->piece_count > 0 ? NULL : w->text,
+                              .text_max = w->suffix ? w->end : 0}};
     uint64_t first = w->first + w->done;
     if (w->suffix)
         (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);
@@ -161,6 +163,13 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
                    : shl_fail(err, SHALE_UNAVAILABLE,
                               "get \"%s\": status %d without a range being asked for", f->r.key,
                               f->r.status);
+    if (w->suffix && o->size == 0)
+        return SHALE_OK; /* whatever the server calls that */
+    if (f->r.status == 200 && first >= o->size &&
+        !w->suffix) /* MinIO sends the whole object instead of 416 */
+        return shl_fail(err, SHALE_INVALID_RANGE,
+                        "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
+                        first, f->r.key, o->size);
     if (f->r.status != 206 || !s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": a range was asked for, and status %d came with Content-Range "
@@ -173,6 +182,11 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
                         "get \"%s\": bytes from %" PRIu64 " were asked for, from %" PRIu64 " came",
                         f->r.key, first, got.first);
     return SHALE_OK;
+}
+
+static bool is_same(const struct shl_object *a, const struct shl_object *b)
+{
+    return strcmp(a->etag, b->etag) == 0 && a->size == b->size;
 }
 
 /* After a try: true if the rest is to be asked for. The window's verdict is in rc otherwise. */
@@ -193,9 +207,22 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
     shale_code described = s3_describe(r, &o, &bad);
     if (described == SHALE_OK)
         described = check_answer(f, &o, &bad);
+    if (described == SHALE_OK && w->known &&
+        !is_same(&o, &w->object)) /* if-match was passed over */
+        described = shl_fail(&bad, SHALE_UNAVAILABLE, "\"%s\" changed while it was read", r->key);
+    if (described != SHALE_OK && w->failed != SHALE_OK) {
+        *err = w->why;
+        *rc = w->failed;
+        return false;
+    }
     if (described != SHALE_OK) {
-        *err = broke_off ? r->err : bad;
-        *rc = broke_off ? r->code : described;
+        bool wrong_bytes = broke_off && described != SHALE_INVALID_RANGE; /* that is for good */
+        *err = wrong_bytes ? r->err : bad;
+        *rc = wrong_bytes ? r->code : described;
+        return false;
+    }
+    if (w->known && strcmp(o.etag, w->object.etag) != 0) { /* a server that knows no if-match */
+        *rc = shl_fail(err, SHALE_UNAVAILABLE, "get \"%s\": it changed while it was read", r->key);
         return false;
     }
     if (!w->known) {
@@ -216,7 +243,8 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         w->why = r->err;
     }
     *err = w->why;
-    return r->received > 0 && o.etag[0] != '\0' && tries < RESUMES_MAX;
+    bool is_full = w->end != UINT64_MAX && w->done >= w->end - w->first; /* and more came */
+    return r->received > 0 && !is_full && o.etag[0] != '\0' && tries < RESUMES_MAX;
 }
 
 static shale_code fetch_one(struct s3_store *s, const char *key, struct window *w,
@@ -347,6 +375,9 @@ static shale_code s3_get_ranges(struct shl_store *base, const char *key,
     SHL_TRY(fetch_all(s3_of(base), key, windows, made, err));
     for (size_t i = 0; i < made && rc == SHALE_OK; i++)
         rc = check_complete(key, &windows[i], err);
+    for (size_t i = 1; i < made && rc == SHALE_OK; i++)
+        if (!is_same(&windows[0].object, &windows[i].object))
+            rc = shl_fail(err, SHALE_UNAVAILABLE, "\"%s\" changed while it was read", key);
 out:
     if (count > 1) {
         env_free(pieces);

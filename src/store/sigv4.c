@@ -30,6 +30,7 @@ typedef int (*pair_cmp)(const struct shl_pair *a, const struct shl_pair *b);
 static shale_code order_of(const struct shl_pair *pairs, size_t count, pair_cmp cmp,
                            struct order *out, shale_error *err)
 {
+    out->count = 0;
     if (count > PAIRS_MAX)
         return shl_fail(err, SHALE_INVALID, "signature: %zu headers or query pairs, at most %d",
                         count, PAIRS_MAX);
@@ -265,7 +266,8 @@ static bool is_key_of(const struct shl_sigv4_key *key, const struct shl_sigv4_sc
            strcmp(key->region, scope->region) == 0 && strcmp(key->service, scope->service) == 0;
 }
 
-/* The first of the chain: HMAC("AWS4" + secret, day). A key above a block is replaced by its digest, so a long secret needs no memory. */
+/* The first of the chain: HMAC("AWS4" + secret, day). HMAC itself replaces a key above a block by its digest, so that a long secret
+ * needs no memory here. */
 static shale_code derive_date_key(const struct shl_sigv4_scope *scope,
                                   uint8_t out[SHL_SHA256_BYTES], shale_error *err)
 {

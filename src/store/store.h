@@ -1,7 +1,8 @@
 /* The object-store interface: the seam between engines and buckets. Every backend and every wrapper is a struct shl_store.
  *
  * Keys are paths as object-stores.md section 2 has them: UTF-8, segments joined by '/', no leading or trailing '/'; the root is "".
- * All calls block and may come from any task at once. A get after a finished put sees it (read-your-writes, linearizable per key).
+ * All calls block and may come from any task at once. A get after a finished put sees it (read-your-writes, linearizable per key), and
+ * so does a list.
  * Codes on which callers act: NOT_FOUND, ALREADY_EXISTS (create), PRECONDITION (if-match), NOT_MODIFIED, INVALID_RANGE,
  * NOT_SUPPORTED, PERMISSION_DENIED, UNAUTHENTICATED, TIMEOUT and UNAVAILABLE (may be tried again), NOMEM. Expected outcomes
  * (NOT_FOUND, ALREADY_EXISTS, PRECONDITION, NOT_MODIFIED) still carry a one-line text that names the key. */
@@ -79,7 +80,8 @@ struct shl_upload; /* a multipart upload: begins with struct { store } of the ba
 enum shl_store_cap {
     SHL_STORE_PUT_IS_FREE = 1, /* memory and folder: no price per request */
     SHL_STORE_ATTRIBUTES = 2,  /* put_id is kept and given back by head */
-    SHL_STORE_IF_MATCH = 4
+    SHL_STORE_IF_MATCH = 4,
+    SHL_STORE_NEAR = 8         /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
 };
 
 /* The vtable. Contracts are those of the shl_store_* functions below, which check arguments and call these. */

@@ -1,5 +1,5 @@
-/* Goal: whatever allocation fails while requests are signed, XML is read or credentials are looked for, the caller gets NOMEM, nothing
- * leaks, and what was there stays. Method: as test_base_nomem. */
+/* Goal: whatever allocation fails while requests are signed, XML is read or credentials are looked for, the caller gets NOMEM,
+ * nothing leaks, and what was there stays. Method: as test_base_nomem. */
 #include "base/env/sim.h"
 
 #include "base/num.h"

@@ -1,4 +1,4 @@
-/* Profile files: first byte odd: config file, even: credentials file. Values, or INVALID with a line; a value is a line's own text. */
+/* Profile files. First byte odd: config file, even: credentials file. Values without control characters, or INVALID with a line. */
 #include "base/assert.h"
 #include "store/creds_aws.h"
 

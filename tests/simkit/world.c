@@ -153,10 +153,19 @@ static shale_code ws_get_ranges(struct shl_store *s, const char *key,
     WORLD_CALL(s, "get_ranges", key, false, do_get_ranges(s, key, ranges, count, err));
 }
 
+static shale_code do_head(struct shl_store *s, const char *key, struct shl_object *out,
+                          shale_error *err)
+{
+    env_mutex_lock(&wire);
+    shale_code rc = shl_store_head(self(s)->bucket, key, out, err);
+    env_mutex_unlock(&wire);
+    return rc;
+}
+
 static shale_code ws_head(struct shl_store *s, const char *key, struct shl_object *out,
                           shale_error *err)
 {
-    WORLD_CALL(s, "head", key, false, shl_store_head(self(s)->bucket, key, out, err));
+    WORLD_CALL(s, "head", key, false, do_head(s, key, out, err));
 }
 
 static shale_code ws_list(struct shl_store *s, const struct shl_list_options *how,
@@ -260,6 +269,8 @@ shale_code world_store_new(struct shl_store *bucket, struct world_faults *faults
         env_free(s);
         return rc;
     }
+    if (faults->latency_max_ns > 0 || faults->fixed_ns > 0)
+        s->base.caps &= ~(unsigned)SHL_STORE_NEAR;
     s->bucket = bucket;
     s->faults = faults;
     *out = &s->base;

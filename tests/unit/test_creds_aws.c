@@ -1,5 +1,5 @@
-/* Goal: the right keys from the right place, whole, and no secret in an error. Method: tables of profile texts; files in a home folder of our
- * own, with the environment set for each case; each source alone and before the others. */
+/* Goal: the right keys from the right place, whole, and no secret in an error. Method: tables of profile texts; files in a home
+ * folder of our own, with the environment set for each case; each source alone and before the others. */
 #include "store/creds_aws.h"
 
 #include "base/env/env.h"
@@ -268,6 +268,7 @@ static void test_files_and_names(void **state)
         const char *key, *region, *origin;
     } cases[] = {
         {NULL, NULL, "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},
+        {"", "dev", "2", "eu-west-2", "profile \"dev\" in ~/.aws/credentials"},
         {NULL, "", "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},
         {NULL, "dev", "2", "eu-west-2", "profile \"dev\" in ~/.aws/credentials"},
         {"default", "dev", "1", "eu-west-1", "profile \"default\" in ~/.aws/credentials"},

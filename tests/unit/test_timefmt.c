@@ -1,5 +1,5 @@
-/* Goal: times as text, exactly, and nothing else read as a time. Method: tables, every day of the calendar against a count by hand, every
- * cut and every changed byte of good texts. */
+/* Goal: times as text, exactly, and nothing else read as a time. Method: tables, the calendar against days counted one by one,
+ * every cut of good texts. */
 #include "base/codec/timefmt.h"
 
 #include "base/env/env.h"

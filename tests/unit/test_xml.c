@@ -1,5 +1,5 @@
-/* Goal: answers of stores become paths and texts; damage and size are refused, never followed. Method: tables of documents and what is
- * heard of them, every cut, the bounds from both sides. */
+/* Goal: answers of stores become paths and texts; damage and size are refused, never followed. Method: tables of documents and
+ * what is heard of them, every cut, the bounds from both sides. */
 #include "store/http/xml.h"
 
 #include "base/env/env.h"
@@ -207,6 +207,9 @@ static void test_what_is_escaped_reads_back(void **state)
     shale_error err;
     assert_int_equal(shl_xml_escape(shl_slice_str("a&b<c>d\"e'"), &out, &err), SHALE_OK);
     assert_true(shl_slice_eq(shl_buf_view(&out), shl_slice_str("a&amp;b&lt;c&gt;d&quot;e'")));
+    size_t before = out.len;
+    assert_int_equal(shl_xml_escape(shl_slice_of(NULL, 0), &out, &err), SHALE_OK);
+    assert_int_equal(out.len, before);
     shl_buf_free(&out);
 }
 
