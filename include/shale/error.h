@@ -28,7 +28,8 @@ typedef enum shale_code {
     SHALE_INVALID_RANGE = 16,    /* a byte range outside of an object */
     SHALE_NOT_SUPPORTED = 17,    /* this store or database cannot do it */
     SHALE_TIMEOUT = 18,
-    SHALE_NO_SPACE = 19          /* the disk under a folder is full; nothing was lost that was acknowledged */
+    SHALE_NO_SPACE = 19,         /* the disk under a folder is full; nothing was lost that was acknowledged */
+    SHALE_NO_BUCKET = 20         /* the bucket or container does not exist */
 } shale_code;
 
 /* An error: code and one line of text, NUL-terminated, cut if it does not fit. 512 bytes, owned by the caller, nothing

@@ -34,14 +34,26 @@ SHALE_API SHALE_MUST shale_code shale_options_set_u64(shale_options *options, co
 SHALE_API SHALE_MUST shale_code shale_options_set_duration_ms(shale_options *options, const char *name, uint64_t value_ms,
                                                               shale_error *err);
 
-/* An option of the object store, e.g. "local_fsync" = "off" (a folder then acknowledges before data is on disk). */
+/* An option of the object store, e.g. "local_fsync" = "off" (a folder then acknowledges before data is on disk), "aws_region" = "eu-west-1",
+ * "aws_endpoint" = "http://127.0.0.1:9000" with "aws_allow_http" = "true". What is not set comes from the environment (AWS_REGION ...) and profile files. */
 SHALE_API SHALE_MUST shale_code shale_options_set_store(shale_options *options, const char *key, const char *value,
                                                         shale_error *err);
 
-/* Reads a .json, .toml, .yaml or .yml file; each setting in it replaces what was set before. */
+/* What later calls of shale_options_set and shale_options_set_store are said to come from when options are listed, e.g. "--set"; NULL:
+ * "set". Copied; cut at 100 bytes. */
+SHALE_API void shale_options_set_origin(shale_options *options, const char *origin);
+
+/* The groups [profile.NAME] of the files that are read from now on hold too, over what stands outside of groups. "" or NULL: none.
+ * INVALID: a name with a dot or a line end in it. */
+SHALE_API SHALE_MUST shale_code shale_options_use_profile(shale_options *options, const char *name, shale_error *err);
+/* True if a file that was read has such a group. */
+SHALE_API bool shale_options_profile_found(const shale_options *options);
+
+/* Reads a .json, .toml, .yaml or .yml file; each setting in it replaces what was set before. A group [storage] holds store options. */
 SHALE_API SHALE_MUST shale_code shale_options_load_file(shale_options *options, const char *path, shale_error *err);
 
-/* Takes SLATEDB_<NAME>, then SHALE_<NAME> (names in upper case) from the environment. A variable whose value does not fit is INVALID;
+/* Takes SLATEDB_<NAME>, then SHALE_<NAME> (names in upper case; of settings, and of store options as in SHALE_AWS_REGION) from the
+ * environment. A variable whose value does not fit is INVALID;
  * unknown ones are ignored. */
 SHALE_API SHALE_MUST shale_code shale_options_load_env(shale_options *options, shale_error *err);
 
@@ -55,6 +67,12 @@ SHALE_API void shale_options_set_merge_operator(shale_options *options, shale_me
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
 SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);
 
+/* Asked while a request that failed is about to be made again, for a bucket that does not answer is asked for ever unless
+ * object_store_max_retries says otherwise: true gives up, and the call fails with what the store said last. Any thread, often; must not block.
+ * NULL (the default): never. */
+typedef bool (*shale_cancel_fn)(void *ctx);
+SHALE_API void shale_options_set_cancel(shale_options *options, shale_cancel_fn cancelled, void *ctx);
+
 /* What is known of one option, for listing. All borrowed until the callback returns. */
 typedef struct shale_option_info {
     const char *name;
@@ -62,11 +80,18 @@ typedef struct shale_option_info {
     const char *default_value; /* as text */
     const char *help;
     const char *value;         /* as text */
-    const char *origin;        /* "default", "set", a file name, or a variable's name */
+    const char *origin;        /* "default", "set", "FILE line N", or a variable's name */
+    const char *beaten_value;  /* what held before it, if something said so; else NULL */
+    const char *beaten_origin; /* of beaten_value; NULL with it */
 } shale_option_info;
 /* Calls visit for each option in the order of the documentation; stops when it returns false. */
 SHALE_API void shale_options_each(const shale_options *options, bool (*visit)(void *ctx, const shale_option_info *info),
                                   void *ctx);
+/* The same for the options of the store that `url` names (NULL: those of S3), gathered from options, the environment and profile files as
+ * opening would. Secrets are "set (40 characters)". Nothing is sent. Errors: INVALID (a URL, a value, a profile), NOMEM. */
+SHALE_API SHALE_MUST shale_code shale_options_each_store(const shale_options *options, const char *url,
+                                                         bool (*visit)(void *ctx, const shale_option_info *info),
+                                                         void *ctx, shale_error *err);
 
 SHALE_END_DECLS
 

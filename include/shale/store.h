@@ -16,6 +16,8 @@ typedef struct shale_store shale_store;
 SHALE_API SHALE_MUST shale_code shale_store_open(shale_store **out, const char *url, const shale_options *options,
                                                  shale_error *err);
 SHALE_API void shale_store_close(shale_store *store); /* NULL is fine */
+/* Makes the bucket (s3://name) or folder that the URL names; a path behind the bucket is passed over. ALREADY_EXISTS: it is there. */
+SHALE_API SHALE_MUST shale_code shale_store_make_bucket(const char *url, const shale_options *options, shale_error *err);
 
 typedef struct shale_object {
     const char *key;     /* borrowed until the callback or call returns; NULL from head */

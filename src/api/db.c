@@ -55,20 +55,9 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
 
 /* ---- open, close */
 
-static void on_log(void *ctx, enum shl_log_level level, const char *text)
-{
-    const struct shale_db *db = ctx;
-    db->log_fn(db->log_ctx, (int)level, text);
-}
-
 static void take_components(struct shale_db *db, const shale_options *o,
                             const struct shl_api_resolved *r)
 {
-    if (o->log_fn != NULL) {
-        db->log_fn = o->log_fn;
-        db->log_ctx = o->log_ctx;
-        db->log = (struct shl_log){.sink = on_log, .ctx = db, .level_max = o->log.level_max};
-    }
     db->transformer = r->transformer;
     if (o->merge != NULL) {
         db->merge = o->merge;
@@ -107,7 +96,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
                                 .merge =
                                     db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
                                 .transformer = resolved.has_transformer ? &db->transformer : NULL,
-                                .log = db->log_fn != NULL ? &db->log : NULL};
+                                .log = shl_api_hooks_log(db->stack.hooks)};
     if (reader != NULL)
         SHL_TRY(shl_lsm_open_reader(&how, reader, &db->lsm, err));
     else

@@ -3,7 +3,6 @@
 #define SHL_API_DB_H
 
 #include "api/stack.h"
-#include "base/log.h"
 #include "lsm/db.h"
 
 #include <shale/db.h>
@@ -15,11 +14,8 @@ struct shale_db {
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
     struct shl_transformer transformer;
-    struct shl_log log;
     shale_merge_fn merge;
     void *merge_ctx;
-    shale_log_fn log_fn;
-    void *log_ctx;
 };
 
 struct shale_batch {

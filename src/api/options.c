@@ -8,6 +8,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "base/units.h"
+#include "store/open.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -35,7 +36,7 @@ bool shl_api_is_default(const shale_options *o, const char *name)
 {
     size_t index = shl_api_option_index(name);
     SHL_ASSERT(index < shl_api_table.count);
-    return o->origins[index] == NULL;
+    return o->origins[index].from == NULL;
 }
 
 static void log_line(void *ctx, enum shl_log_level level, const char *text)
@@ -61,15 +62,28 @@ shale_options *shale_options_new(void)
     return o;
 }
 
+/* It may be a secret. */
+static void wipe(char *text)
+{
+    volatile char *p = text;
+    for (size_t n = text != NULL ? strlen(text) : 0; n > 0; n--)
+        *p++ = '\0';
+}
+
 void shale_options_free(shale_options *o)
 {
     if (o == NULL)
         return;
-    for (size_t i = 0; o->origins != NULL && i < shl_api_table.count; i++)
-        env_free(o->origins[i]);
+    for (size_t i = 0; o->origins != NULL && i < shl_api_table.count; i++) {
+        env_free(o->origins[i].from);
+        env_free(o->origins[i].beaten);
+        env_free(o->origins[i].beaten_from);
+    }
     for (size_t i = 0; i < o->store_options.count; i++) {
         env_free(o->store_options.items[i].key);
+        wipe(o->store_options.items[i].value);
         env_free(o->store_options.items[i].value);
+        env_free(o->store_options.items[i].origin);
     }
     shl_optable_deinit(&shl_api_table, &o->settings);
     env_free(o->origins);
@@ -126,6 +140,26 @@ static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, 
     return SHALE_OK;
 }
 
+/* Notes the new origin; a value that was said gives way, the default does not count. Takes `from`. `before` is moved. */
+static shale_code remember(struct shl_api_origin *o, struct shl_buf *before, char *take_from,
+                           shale_error *err)
+{
+    if (o->from != NULL) {
+        shale_code rc = shl_str_terminate(before, err);
+        if (rc != SHALE_OK) {
+            env_free(take_from);
+            return rc;
+        }
+        env_free(o->beaten);
+        env_free(o->beaten_from);
+        o->beaten = (char *)before->data;
+        o->beaten_from = o->from;
+        *before = (struct shl_buf){0};
+    }
+    o->from = take_from;
+    return SHALE_OK;
+}
+
 static shale_code set_one(shale_options *o, struct shl_slice name, struct shl_slice value,
                           enum shl_opt_source source, const char *origin, shale_error *err)
 {
@@ -134,21 +168,26 @@ static shale_code set_one(shale_options *o, struct shl_slice name, struct shl_sl
     const struct shl_opt *opt = shl_optable_find(&shl_api_table, r.name, false);
     if (opt == NULL)
         return shl_optable_unknown(&shl_api_table, r.name, err);
-    shale_code rc = check_text(opt, r.value, err);
-    if (rc != SHALE_OK)
-        return rc;
+    struct shl_buf before = {0};
     char *from = env_strdup(origin);
+    shale_code rc;
     if (from == NULL)
         return shl_nomem(err);
-    rc = shl_opt_set(opt, &o->settings, r.value, source, err);
-    if (rc != SHALE_OK) {
-        env_free(from);
-        return rc;
-    }
-    size_t index = (size_t)(opt - shl_api_table.opts);
-    env_free(o->origins[index]);
-    o->origins[index] = from;
-    return SHALE_OK;
+    SHL_TRY(check_text(opt, r.value, err));
+    SHL_TRY(shl_opt_format(opt, &o->settings, &before, err));
+    SHL_TRY(shl_opt_set(opt, &o->settings, r.value, source, err));
+    rc = remember(&o->origins[opt - shl_api_table.opts], &before, from, err);
+    from = NULL; /* moved */
+out:
+    env_free(from);
+    shl_buf_free(&before);
+    return rc;
+}
+
+void shale_options_set_origin(shale_options *o, const char *origin)
+{
+    if (o != NULL)
+        (void)snprintf(o->set_from, sizeof o->set_from, "%s", origin != NULL ? origin : "");
 }
 
 shale_code shale_options_set(shale_options *o, const char *name, const char *value,
@@ -160,7 +199,8 @@ shale_code shale_options_set(shale_options *o, const char *name, const char *val
     if (name == NULL || value == NULL)
         return shl_fail(err, SHALE_INVALID, "shale_options_set: the %s is NULL",
                         name == NULL ? "name" : "value");
-    return set_one(o, shl_slice_str(name), shl_slice_str(value), SHL_OPT_FROM_USER, "set", err);
+    return set_one(o, shl_slice_str(name), shl_slice_str(value), SHL_OPT_FROM_USER,
+                   o->set_from[0] != '\0' ? o->set_from : "set", err);
 }
 
 shale_code shale_options_set_bool(shale_options *o, const char *name, bool value, shale_error *err)
@@ -186,6 +226,25 @@ shale_code shale_options_set_duration_ms(shale_options *o, const char *name, uin
 
 /* ---- store options */
 
+static shale_code set_store(shale_options *o, const char *key, const char *value,
+                            const char *origin, shale_error *err)
+{
+    shale_code rc = shl_api_store_option_check(key, value, err);
+    if (rc != SHALE_OK)
+        return rc;
+    struct shl_api_pair fresh = {.key = env_strdup(key),
+                                 .value = env_strdup(value),
+                                 .origin = origin != NULL ? env_strdup(origin) : NULL};
+    if (fresh.key == NULL || fresh.value == NULL || (origin != NULL && fresh.origin == NULL) ||
+        !shl_array_push(&o->store_options, fresh)) {
+        env_free(fresh.key);
+        env_free(fresh.value);
+        env_free(fresh.origin);
+        return shl_nomem(err);
+    }
+    return SHALE_OK;
+}
+
 shale_code shale_options_set_store(shale_options *o, const char *key, const char *value,
                                    shale_error *err)
 {
@@ -195,16 +254,7 @@ shale_code shale_options_set_store(shale_options *o, const char *key, const char
     if (key == NULL || value == NULL)
         return shl_fail(err, SHALE_INVALID, "shale_options_set_store: the %s is NULL",
                         key == NULL ? "key" : "value");
-    shale_code rc = shl_api_store_option_check(key, value, err);
-    if (rc != SHALE_OK)
-        return rc;
-    struct shl_api_pair fresh = {.key = env_strdup(key), .value = env_strdup(value)};
-    if (fresh.key == NULL || fresh.value == NULL || !shl_array_push(&o->store_options, fresh)) {
-        env_free(fresh.key);
-        env_free(fresh.value);
-        return shl_nomem(err);
-    }
-    return SHALE_OK;
+    return set_store(o, key, value, o->set_from[0] != '\0' ? o->set_from : NULL, err);
 }
 
 /* ---- files and environment */
@@ -212,12 +262,66 @@ shale_code shale_options_set_store(shale_options *o, const char *key, const char
 struct file_sink {
     shale_options *options;
     const char *path;
+    const char
+        *group; /* NULL: what stands outside of [profile.NAME]; else only the group of that name */
 };
+
+/* True if `s` begins with "word."; then it is the rest. */
+static bool skip_word(struct shl_slice *s, const char *word)
+{
+    size_t n = strlen(word);
+    if (s->len <= n || memcmp(s->data, word, n) != 0 || s->data[n] != '.')
+        return false;
+    *s = shl_slice_of(s->data + n + 1, s->len - n - 1);
+    return true;
+}
+
+static shale_code store_from_file(shale_options *o, struct shl_slice key, struct shl_slice value,
+                                  const char *origin, shale_error *err)
+{
+    char *k = shl_slice_dup_cstr(key);
+    char *v = shl_slice_dup_cstr(value);
+    shale_code rc = k == NULL || v == NULL ? shl_nomem(err) : set_store(o, k, v, origin, err);
+    wipe(v);
+    env_free(k);
+    env_free(v);
+    return rc;
+}
 
 static shale_code from_file(void *ctx, const struct shl_setting *setting, shale_error *err)
 {
     struct file_sink *s = ctx;
-    return set_one(s->options, setting->name, setting->value, SHL_OPT_FROM_FILE, s->path, err);
+    struct shl_slice name = setting->name;
+    char origin[ORIGIN_BYTES];
+    bool grouped = skip_word(&name, "profile");
+    if (grouped != (s->group != NULL) || (grouped && !skip_word(&name, s->group)))
+        return SHALE_OK;
+    if (grouped)
+        s->options->profile_found = true;
+    if (setting->line > 0)
+        (void)snprintf(origin, sizeof origin, "%.120s line %" PRIu32, s->path, setting->line);
+    else
+        (void)snprintf(origin, sizeof origin, "%.120s", s->path);
+    if (skip_word(&name, "storage"))
+        return store_from_file(s->options, name, setting->value, origin, err);
+    return set_one(s->options, name, setting->value, SHL_OPT_FROM_FILE, origin, err);
+}
+
+shale_code shale_options_use_profile(shale_options *o, const char *name, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err);
+    if (name != NULL && (strpbrk(name, ".\r\n") != NULL || strlen(name) >= sizeof o->profile))
+        return shl_fail(err, SHALE_INVALID, "profile \"%.60s\": a name without dots is wanted",
+                        name);
+    (void)snprintf(o->profile, sizeof o->profile, "%s", name != NULL ? name : "");
+    return SHALE_OK;
+}
+
+bool shale_options_profile_found(const shale_options *o)
+{
+    return o != NULL && o->profile_found;
 }
 
 static shale_code read_whole(const char *path, struct shl_buf *out, shale_error *err)
@@ -259,9 +363,14 @@ shale_code shale_options_load_file(shale_options *o, const char *path, shale_err
                         path != NULL ? path : "NULL");
     SHL_TRY(read_whole(path, &text, err));
     rc = shl_settings_read(format, shl_buf_view(&text), from_file, &sink, err);
+    sink.group = o->profile;
+    if (rc == SHALE_OK && o->profile[0] != '\0')
+        rc = shl_settings_read(format, shl_buf_view(&text), from_file, &sink, err);
     if (rc != SHALE_OK && rc != SHALE_NOMEM)
         shl_err_prefix(err, "%s", path);
 out:
+    if (text.data != NULL)
+        memset(text.data, 0, text.len); /* there may be secrets in it */
     shl_buf_free(&text);
     return rc;
 }
@@ -299,10 +408,18 @@ static shale_code load_prefix(shale_options *o, const char *prefix, shale_error 
             continue;
         /* Only names that we know: SHALE_SERVERS of somebody's test set-up is no mistake. */
         const struct shl_opt *opt = shl_optable_find(&shl_api_table, name, true);
-        if (opt == NULL && !is_old_word(name))
-            continue;
+        const char *store_option = opt == NULL ? shl_store_option_named(name) : NULL;
         (void)snprintf(origin, sizeof origin, "%s%.*s", prefix, (int)shl_min_size(name.len, 120),
                        (const char *)name.data);
+        if (store_option != NULL) {
+            rc = set_store(o, store_option, (const char *)value.data, origin, err);
+            if (rc == SHALE_OK)
+                continue;
+            shl_err_prefix(err, "environment variable %s", origin);
+            return rc;
+        }
+        if (opt == NULL && !is_old_word(name))
+            continue;
         rc = set_one(o, opt != NULL ? shl_slice_str(opt->name) : name, value, SHL_OPT_FROM_FILE,
                      origin, err);
         if (rc != SHALE_OK) {
@@ -345,6 +462,14 @@ void shale_options_set_log(shale_options *o, shale_log_fn log, int level_max, vo
                                                            : (enum shl_log_level)level_max};
 }
 
+void shale_options_set_cancel(shale_options *o, shale_cancel_fn cancelled, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->cancel = cancelled;
+    o->cancel_ctx = ctx;
+}
+
 void shale_options_each(const shale_options *o,
                         bool (*visit)(void *ctx, const shale_option_info *info), void *ctx)
 {
@@ -356,13 +481,15 @@ void shale_options_each(const shale_options *o,
         if (shl_opt_format(opt, &o->settings, &value, &err) != SHALE_OK ||
             shl_str_terminate(&value, &err) != SHALE_OK)
             break;
-        shale_option_info info = {.name = opt->name,
-                                  .type = shl_opt_type_name(opt),
-                                  .default_value =
-                                      opt->default_text != NULL ? opt->default_text : "none",
-                                  .help = opt->help,
-                                  .value = (const char *)value.data,
-                                  .origin = o->origins[i] != NULL ? o->origins[i] : "default"};
+        shale_option_info info = {
+            .name = opt->name,
+            .type = shl_opt_type_name(opt),
+            .default_value = opt->default_text != NULL ? opt->default_text : "none",
+            .help = opt->help,
+            .value = (const char *)value.data,
+            .origin = o->origins[i].from != NULL ? o->origins[i].from : "default",
+            .beaten_value = o->origins[i].beaten,
+            .beaten_origin = o->origins[i].beaten_from};
         if (!visit(ctx, &info))
             break;
     }

@@ -50,19 +50,32 @@ struct shl_api_settings {
 };
 
 struct shl_api_pair {
-    char *key;   /* owned */
-    char *value; /* owned */
+    char *key;    /* owned */
+    char *value;  /* owned */
+    char *origin; /* owned; NULL: "store option KEY" */
+};
+
+/* Where a setting came from, and what it took the place of. Owned texts. */
+struct shl_api_origin {
+    char *from; /* NULL: the default */
+    char *beaten;
+    char *beaten_from;
 };
 
 struct shale_options {
     struct shl_api_settings settings;
-    char **origins; /* owned: per table row, an owned text or NULL for "default" */
+    struct shl_api_origin *origins; /* owned: per table row */
+    char set_from[101];             /* origin of what is set by call; "": "set" */
+    char profile[101];              /* group of files that holds too; "": none */
+    bool profile_found;
     SHL_ARRAY(struct shl_api_pair) store_options;
     shale_merge_fn merge;
     void *merge_ctx;
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;
+    shale_cancel_fn cancel;
+    void *cancel_ctx;
 };
 
 extern const struct shl_optable shl_api_table;

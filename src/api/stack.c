@@ -44,8 +44,8 @@ static shale_code split_options(const shale_options *o, struct split_options *ou
     for (size_t i = 0; i < o->store_options.count; i++) {
         const struct shl_api_pair *pair = &o->store_options.items[i];
         if (!shl_str_ieq(pair->key, LATENCY_KEY))
-            out->items[out->count++] =
-                (struct shl_store_option){.key = pair->key, .value = pair->value};
+            out->items[out->count++] = (struct shl_store_option){
+                .key = pair->key, .value = pair->value, .origin = pair->origin};
         else if (!shl_parse_u64(shl_slice_str(pair->value), &out->latency_ms))
             out->latency_ms = 0; /* checked when it was set */
     }
@@ -72,9 +72,71 @@ static shale_code add_latency(struct shl_store **io_store, uint64_t ms, shale_er
     return SHALE_OK;
 }
 
+/* A store's option as the public face shows it. */
+struct option_visit {
+    bool (*visit)(void *ctx, const shale_option_info *info);
+    void *ctx;
+    bool stopped;
+};
+
+static bool on_option(void *ctx, const struct shl_store_option_info *info)
+{
+    struct option_visit *v = ctx;
+    const shale_option_info mine = {.name = info->name,
+                                    .type = info->type,
+                                    .default_value = info->default_text,
+                                    .help = info->help,
+                                    .value = info->value,
+                                    .origin = info->origin != NULL ? info->origin : "default",
+                                    .beaten_value = info->beaten,
+                                    .beaten_origin = info->beaten_from};
+    v->stopped = !v->visit(v->ctx, &mine);
+    return !v->stopped;
+}
+
+shale_code shale_options_each_store(const shale_options *o, const char *url,
+                                    bool (*visit)(void *ctx, const shale_option_info *info),
+                                    void *ctx, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct option_visit v = {.visit = visit, .ctx = ctx};
+    struct split_options options = {0};
+    struct shl_store_config config = {0};
+    shale_code rc;
+    if (o == NULL || visit == NULL)
+        return shl_fail(err, SHALE_INVALID, "shale_options_each_store: the %s is NULL",
+                        o == NULL ? "options object" : "callback");
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    SHL_TRY(shl_store_options_each(url, &config, on_option, &v, err));
+out:
+    env_free(options.items);
+    return rc;
+}
+
+shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_error *err)
+{
+    struct split_options options = {0};
+    struct shl_api_hooks hooks;
+    struct shl_store_config config = {0};
+    shale_code rc;
+    shl_api_hooks_init(&hooks, o);
+    SHL_TRY(split_options(o, &options, err));
+    config.options = options.items;
+    config.option_count = options.count;
+    config.log = shl_api_hooks_log(&hooks);
+    SHL_TRY(shl_store_make_bucket(url, &config, err));
+out:
+    env_free(options.items);
+    return rc;
+}
+
 /* A bucket that does not answer is asked for ever, unless object_store_max_retries says otherwise; a folder that still fails after
  * some seconds is broken, and whoever waits must hear of it. */
 #define FOLDER_RETRIES_MAX 8
+/* Who looks at raw objects wants to hear of a broken line. */
+#define RAW_RETRIES_MAX 10
 
 /* Takes the reference of a backend; *out_store is the top of the layers over it, *out_count the counting one. retry NULL: none. */
 static shale_code wrap(struct shl_store *take_backend, uint64_t latency_ms,
@@ -102,19 +164,31 @@ out:
     return rc;
 }
 
+static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, shale_error *err)
+{
+    s->hooks = env_calloc(1, sizeof *s->hooks);
+    if (s->hooks == NULL)
+        return shl_nomem(err);
+    shl_api_hooks_init(s->hooks, o);
+    return SHALE_OK;
+}
+
 shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const shale_options *o,
                               bool reader, shale_error *err)
 {
     struct shl_api_stack s = {0};
     struct split_options options = {0};
     struct shl_store_config config = {.create_root = !reader, .root = o->settings.root};
-    const struct shl_retry_options retry = {.max_retries =
-                                                o->settings.lsm.object_store_max_retries};
+    struct shl_retry_options retry = {.max_retries = o->settings.lsm.object_store_max_retries,
+                                      .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
     shale_code rc;
     SHL_TRY(split_options(o, &options, err));
     config.options = options.items;
     config.option_count = options.count;
+    SHL_TRY(make_hooks(&s, o, err));
+    config.log = retry.log = shl_api_hooks_log(s.hooks);
+    retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
     if (o->settings.wal_url != NULL) {
@@ -136,13 +210,20 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     struct shl_api_stack s = {0};
     struct split_options options = {0};
     struct shl_store_config config = {.create_root = true};
+    struct shl_retry_options retry = {.max_retries = RAW_RETRIES_MAX,
+                                      .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
+    bool is_near;
     shale_code rc;
     SHL_TRY(split_options(o, &options, err));
     config.options = options.items;
     config.option_count = options.count;
+    SHL_TRY(make_hooks(&s, o, err));
+    config.log = retry.log = shl_api_hooks_log(s.hooks);
+    retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
-    SHL_TRY(wrap(backend, options.latency_ms, NULL, &s.store, &s.count, err));
+    is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
+    SHL_TRY(wrap(backend, options.latency_ms, is_near ? NULL : &retry, &s.store, &s.count, err));
     *out = s;
     s = (struct shl_api_stack){0}; /* moved to the caller */
 out:
@@ -158,6 +239,7 @@ void shl_api_stack_close(struct shl_api_stack *s)
     shl_store_unref(s->wal_store);
     shl_store_unref(s->wal_count);
     env_free(s->path);
+    env_free(s->hooks); /* last: the stores above may have logged up to here */
     *s = (struct shl_api_stack){0};
 }
 

@@ -2,6 +2,7 @@
 #ifndef SHL_API_STACK_H
 #define SHL_API_STACK_H
 
+#include "api/hooks.h"
 #include "api/options.h"
 #include "store/store.h"
 
@@ -14,17 +15,21 @@ struct shl_api_stack {
     struct shl_store *count;     /* owned reference: the counting layer of store */
     struct shl_store *wal_count; /* owned reference or NULL */
     char *path;                  /* owned: the database in the bucket */
+    struct shl_api_hooks *hooks; /* owned: callbacks of the options that it was opened with */
 };
 
 /* reader: a missing folder is not made. Errors: INVALID, NOT_SUPPORTED, NOMEM. No request is sent. */
 SHL_MUST shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url,
                                        const shale_options *o, bool reader, shale_error *err);
-/* The same for raw objects: the whole path of the URL is the bucket; path stays NULL. Without retries. */
+/* The same for raw objects: the whole path of the URL is the bucket; path stays NULL. A folder or memory is not tried again, a
+ * bucket over the network a few times. */
 SHL_MUST shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
                                            const shale_options *o, shale_error *err);
 void shl_api_stack_close(struct shl_api_stack *s);
 /* Sums of both counting layers, in the public shape. */
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
+
+SHL_MUST shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_error *err);
 
 /* INVALID names the option and the nearest known one. */
 SHL_MUST shale_code shl_api_store_option_check(const char *key, const char *value,

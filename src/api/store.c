@@ -32,6 +32,21 @@ out:
     return rc;
 }
 
+shale_code shale_store_make_bucket(const char *url, const shale_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (url == NULL)
+        return shl_fail(err, SHALE_INVALID, "make bucket: the URL is NULL");
+    if (options != NULL)
+        return shl_api_make_bucket(url, options, err);
+    shale_options *defaults = shale_options_new();
+    if (defaults == NULL)
+        return shl_nomem(err);
+    shale_code rc = shl_api_make_bucket(url, defaults, err);
+    shale_options_free(defaults);
+    return rc;
+}
+
 void shale_store_close(shale_store *s)
 {
     if (s == NULL)

@@ -91,6 +91,7 @@ const char *shale_code_name(shale_code code)
         [SHALE_NOT_SUPPORTED] = "NOT_SUPPORTED",
         [SHALE_TIMEOUT] = "TIMEOUT",
         [SHALE_NO_SPACE] = "NO_SPACE",
+        [SHALE_NO_BUCKET] = "NO_BUCKET",
     };
     /* By number, for a caller of the ABI may hand in anything. */
     size_t number = (size_t)code;

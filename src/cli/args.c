@@ -170,6 +170,11 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
     if (o->type == CLI_SIZE &&
         shl_parse_size(shl_slice_str(value), &args->number[id], &err) != SHALE_OK)
         return bad(p, NULL, "--%s: %s", o->name, err.text);
+    if (o->type == CLI_DURATION &&
+        shl_parse_duration(shl_slice_str(value), false, &args->number[id], &err) != SHALE_OK)
+        return bad(p, NULL, "--%s: %s", o->name, err.text);
+    if (o->type == CLI_DURATION && args->number[id] == 0)
+        return bad(p, NULL, "--%s %s: that is no time at all", o->name, value);
     return CLI_PARSE_OK;
 }
 
@@ -313,6 +318,14 @@ enum cli_parse cli_args_parse(int argc, char **argv, const char *shell_db, struc
 out:
     env_free(is_word);
     return rc;
+}
+
+size_t cli_times(const struct cli_args *a, enum cli_option_id id)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->given_count; i++)
+        n += a->given[i].id == id;
+    return n;
 }
 
 void cli_args_deinit(struct cli_args *args)

@@ -20,7 +20,7 @@ struct cli_args {
     struct cli_given *given; /* owned array */
     size_t given_count;
     const char *value[OPT_IDS]; /* last value given; "" for flags; NULL if not given */
-    uint64_t number[OPT_IDS];   /* CLI_NUMBER, CLI_SIZE */
+    uint64_t number[OPT_IDS];   /* CLI_NUMBER, CLI_SIZE, CLI_DURATION (ns) */
 };
 
 enum cli_parse {
@@ -52,6 +52,9 @@ static inline uint64_t cli_number(const struct cli_args *a, enum cli_option_id i
 {
     return a->value[id] != NULL ? a->number[id] : fallback;
 }
+
+/* How often an option was given: -vv is 2. */
+size_t cli_times(const struct cli_args *a, enum cli_option_id id);
 
 /* The names that are nearest to a misspelt word: within two changes, the second only if it is as near as the first. Start with {0}. */
 struct cli_near {

@@ -3,6 +3,7 @@
 #define SHL_CLI_CMD_H
 
 #include "base/bytes.h"
+#include "base/env/env.h"
 #include "cli/args.h"
 #include "cli/out.h"
 #include "cli/table.h"
@@ -11,12 +12,32 @@
 
 struct cli_session;
 
+/* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
+#define CLI_CAUSES      4
+#define CLI_SECRETS_MAX 12
+struct cli_watch {
+    bool ready;
+    struct env_mutex mu;
+    int trace_fd;           /* [const]; -1: none */
+    uint64_t requests;      /* [mu] sent over the network so far */
+    char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
+    size_t cause_count;           /* [mu] */
+    uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
+    _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
+    char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
+    size_t secret_count;
+    char deadline_text[300];
+    char **hidden; /* owned: words of the command line that `ps` shall not show */
+    size_t hidden_count;
+};
+
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
     struct cli_args args;
     struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
     shale_options *options; /* owned: settings as given; NULL until cli_options */
     bool noted[2];          /* old words that were told already */
+    struct cli_watch watch;
     shale_error err;
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */
@@ -25,9 +46,25 @@ struct cli {
     const char *source;          /* "FILE:LINE" for messages; NULL: typed, or no shell */
 };
 
-/* ---- set-up (open.c) */
+/* ---- what the library says (watch.c) */
+/* Takes secrets out of what `ps` shows of the command line: they live on in words of our own. */
+void cli_watch_hide(struct cli *c, int argc, char **argv);
+/* With the command line parsed: opens the trace, starts the clock of --timeout. False after a message. */
+SHL_MUST bool cli_watch_begin(struct cli *c);
+void cli_watch_end(struct cli *c);
+/* Lets the options call back here. */
+void cli_watch_options(struct cli *c, shale_options *options);
+/* Replaces secrets in `text` by as many stars. */
+void cli_mask(const struct cli *c, char *text);
+uint64_t cli_requests(struct cli *c);
+
+/* ---- settings (settings.c) */
+/* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */
+bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap, bool *asked);
+
 /* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
 SHL_MUST bool cli_options(struct cli *c);
+/* ---- set-up (open.c) */
 /* Opens the first argument. 0, or an exit code after a message. */
 SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
 /* The same, but a missing database is not made: for commands that would only take something away. */
@@ -119,6 +156,11 @@ int cmd_store_cat(struct cli *c);
 int cmd_store_cp(struct cli *c);
 int cmd_store_rm(struct cli *c);
 int cmd_store_stat(struct cli *c);
+int cmd_store_mb(struct cli *c);
+int cmd_store_doctor(struct cli *c);
+int cmd_doctor(struct cli *c);
+int cmd_config_show(struct cli *c);
+int cmd_config_path(struct cli *c);
 int cmd_bench(struct cli *c);
 int cmd_shell(struct cli *c);
 int cmd_completion(struct cli *c);

@@ -93,6 +93,23 @@ int cmd_store_ls(struct cli *c)
     return code;
 }
 
+int cmd_store_mb(struct cli *c)
+{
+    const char *url = c->args.positional[0];
+    if (!options_ready(c))
+        return CLI_USAGE;
+    shale_code rc = shale_store_make_bucket(url, c->options, &c->err);
+    if (rc == SHALE_ALREADY_EXISTS) {
+        cli_note(c, "shale store mb: %s", c->err.text);
+        return CLI_NO;
+    }
+    if (rc != SHALE_OK)
+        return cli_fail(c, url);
+    if (os_is_terminal(CLI_STDERR))
+        cli_note(c, "made %s", url);
+    return CLI_YES;
+}
+
 int cmd_store_cat(struct cli *c)
 {
     const char *url = c->args.positional[0];

@@ -38,6 +38,8 @@ static int run(struct cli *c, int argc, char **argv)
         break;
     }
     os_signals(OS_STOP_NOW);
+    if (!cli_watch_begin(c))
+        return CLI_USAGE;
     return c->args.command->run(c);
 }
 
@@ -50,9 +52,11 @@ int main(int argc, char **argv)
         return CLI_FAILED;
     }
     shl_json_setup(env_rand64());
+    cli_watch_hide(&c, argc, argv);
     int code = run(&c, argc, argv);
     code = cli_finish(&c, code);
     shale_options_free(c.options);
+    cli_watch_end(&c);
     cli_args_deinit(&c.args);
     out_free(c.out);
     return code;

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,10 @@ extern char **environ;
  * no signal is lost between the look at stop_code and the wait for input. */
 static volatile sig_atomic_t stop_code;
 static int wake_pipe[2] = {-1, -1};
+static volatile sig_atomic_t timed_out;
+static const char *deadline_message;
+static int deadline_code;
+#define DEADLINE_GRACE_S 2
 
 bool os_is_terminal(int fd)
 {
@@ -117,7 +123,7 @@ int os_read(int fd, void *dst, size_t cap, size_t *out_len)
 {
     for (;;) {
         wait_readable(fd);
-        if (stop_code != 0)
+        if (stop_code != 0 || timed_out != 0)
             return EINTR;
         ssize_t n = read(fd, dst, cap);
         if (n >= 0) {
@@ -140,6 +146,15 @@ int os_open_read(int *out_fd, const char *path)
 
 int os_open_write(int *out_fd, const char *path)
 {
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno;
+    *out_fd = fd;
+    return 0;
+}
+
+int os_open_output(int *out_fd, const char *path)
+{
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return errno;
@@ -157,9 +172,71 @@ int os_open_private(int *out_fd, const char *path)
     return 0;
 }
 
+uint64_t os_file_limit(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
+}
+
 void os_close(int fd)
 {
     (void)close(fd);
+}
+
+static void wake_reader(void)
+{
+    int saved = errno;
+    ssize_t ignored = write(wake_pipe[1], "", 1);
+    (void)ignored;
+    errno = saved;
+}
+
+static void make_wake_pipe(void)
+{
+    if (wake_pipe[0] < 0 && pipe(wake_pipe) != 0)
+        wake_pipe[0] = wake_pipe[1] = -1; /* signals still interrupt a read that has begun */
+}
+
+static void on_alarm(int sig)
+{
+    (void)sig;
+    if (timed_out != 0) {
+        ssize_t ignored = write(CLI_STDERR, deadline_message, strlen(deadline_message));
+        (void)ignored;
+        _exit(deadline_code);
+    }
+    timed_out = 1;
+    (void)alarm(DEADLINE_GRACE_S);
+    wake_reader();
+}
+
+void os_deadline(uint64_t ns, const char *message, int code)
+{
+    struct sigaction action;
+    struct itimerval timer = {.it_value = {.tv_sec = (time_t)(ns / 1000000000),
+                                           .tv_usec = (suseconds_t)(ns % 1000000000 / 1000)}};
+    if (timer.it_value.tv_sec == 0 && timer.it_value.tv_usec == 0)
+        timer.it_value.tv_usec = 1;
+    make_wake_pipe();
+    deadline_message = message;
+    deadline_code = code;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm;
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGALRM, &action, NULL);
+    (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void os_deadline_forget(void)
+{
+    const struct itimerval never = {.it_value = {0}};
+    (void)setitimer(ITIMER_REAL, &never, NULL);
+    timed_out = 0;
+}
+
+bool os_timed_out(void)
+{
+    return timed_out != 0;
 }
 
 static void leave_now(int sig)
@@ -172,17 +249,14 @@ static void stop_safely(int sig)
     if (stop_code != 0)
         leave_now(sig);
     stop_code = sig == SIGTERM ? 143 : 130;
-    int saved = errno;
-    ssize_t ignored = write(wake_pipe[1], "", 1);
-    (void)ignored;
-    errno = saved;
+    wake_reader();
 }
 
 void os_signals(enum os_stop_mode mode)
 {
     struct sigaction action;
-    if (mode == OS_STOP_SAFELY && wake_pipe[0] < 0 && pipe(wake_pipe) != 0)
-        wake_pipe[0] = wake_pipe[1] = -1; /* signals still interrupt a read that has begun */
+    if (mode == OS_STOP_SAFELY)
+        make_wake_pipe();
     memset(&action, 0, sizeof action);
     action.sa_handler = mode == OS_STOP_NOW ? leave_now : stop_safely;
     sigemptyset(&action.sa_mask);

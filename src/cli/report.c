@@ -1,6 +1,8 @@
 /* Messages: what, where, why on the first line, then what to do. One table gives the way out for each code. */
 #include "base/env/env.h"
+#include "base/err.h"
 #include "base/num.h"
+#include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
 #include "cli/session.h"
@@ -8,30 +10,120 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static const struct {
+/* In braces: {db} the first argument, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
+ * {fixed}, {profile} taken from the text. After a tab stands a remark for people. tests/cli holds that every command here exists. */
+struct way_out {
     shale_code code;
     const char *contains; /* only for texts with these words; NULL: for all */
     const char *retry;    /* "no", "later", "now" */
-    const char *way_out;  /* %s: the database; NULL: none */
-} ways_out[] = {
-    {SHALE_INVALID, "merge operator", "no",
-     "the same with --merge concat or --merge sum-u64: the one that wrote the rows"},
-    {SHALE_INVALID, "setting", "no", "shale help settings"},
-    {SHALE_INVALID, "URL", "no", "shale help urls"},
-    {SHALE_NOT_FOUND, NULL, "no",
-     "shale store ls %s          (a new database: shale load, shale put)"},
-    {SHALE_FENCED, NULL, "no",
-     "shale stat %s          (acknowledged rows are safe; run one writer)"},
-    {SHALE_UNAVAILABLE, NULL, "later", "the same again: repeating it is safe"},
-    {SHALE_NO_SPACE, NULL, "later",
-     "df %s          (what was acknowledged is safe; make room and repeat)"},
-    {SHALE_TIMEOUT, NULL, "later", "the same again: repeating it is safe"},
-    {SHALE_CORRUPTION, NULL, "no", "shale stat %s          (nothing was changed)"},
-    {SHALE_PERMISSION_DENIED, NULL, "no", "check who owns the folder or which keys are used"},
-    {SHALE_UNAUTHENTICATED, NULL, "no", "check which keys are used"},
-    {SHALE_NOMEM, NULL, "later", "--set block_cache_bytes=32MiB"},
-    {SHALE_NOT_SUPPORTED, NULL, "no", "another bucket: shale help urls"},
-    {SHALE_INTERNAL, NULL, "no", "please report it with this line"},
+    const char *facts;    /* lines of the state that things are in now; NULL: none */
+    const char *try[2];   /* NULL: none */
+};
+static const struct way_out ways_out[] = {
+    {SHALE_INVALID, "missing after \"", "no", NULL, {"shale {cmd} {fixed}{rest}"}},
+    {SHALE_INVALID,
+     "merge operator",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --merge concat\tor --merge sum-u64: the one that wrote the rows"}},
+    {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
+    {SHALE_INVALID,
+     "plain http is not allowed",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --store-option aws_allow_http=true"}},
+    {SHALE_INVALID,
+     "profile",
+     "no",
+     NULL,
+     {"shale config path\tthe files that are read", "shale help credentials"}},
+    {SHALE_INVALID, "store option", "no", NULL, {"shale config show {db}\tall of them"}},
+    {SHALE_INVALID, "setting", "no", NULL, {"shale help settings"}},
+    {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
+    {SHALE_NOT_FOUND,
+     "did you mean ",
+     "no",
+     NULL,
+     {"shale {cmd} {near}{rest}\ta new one: shale load"}},
+    {SHALE_NOT_FOUND,
+     NULL,
+     "no",
+     NULL,
+     {"shale store ls {db}\ta new database: shale load, shale put"}},
+    {SHALE_NO_BUCKET,
+     NULL,
+     "no",
+     NULL,
+     {"shale store ls s3://\tlists the buckets that these keys may see",
+      "shale store mb {bucket}\tmakes it"}},
+    {SHALE_FENCED,
+     NULL,
+     "no",
+     "Rows acknowledged as durable are safe; the others may or may not be there. Run one writer, "
+     "or stop the other first.",
+     {"shale stat {db}"}},
+    {SHALE_UNAVAILABLE,
+     "outcome unknown",
+     "now",
+     "The row may or may not be there; what was acknowledged before is. Repeating the same put is "
+     "safe.",
+     {"shale {cmd}{args}"}},
+    {SHALE_TIMEOUT,
+     "outcome unknown",
+     "now",
+     "The row may or may not be there; what was acknowledged before is. Repeating the same put is "
+     "safe.",
+     {"shale {cmd}{args}"}},
+    {SHALE_UNAVAILABLE,
+     NULL,
+     "later",
+     NULL,
+     {"shale store doctor {bucket}\twhat answers and what does not"}},
+    {SHALE_TIMEOUT,
+     NULL,
+     "later",
+     NULL,
+     {"shale store doctor {bucket}\twhat answers and what does not"}},
+    {SHALE_NO_SPACE,
+     NULL,
+     "later",
+     "What was acknowledged is safe: make room and repeat.",
+     {"df {path}"}},
+    {SHALE_CORRUPTION,
+     "newer format",
+     "no",
+     "Nothing was changed.",
+     {"shale help formats\twhich ones this version reads"}},
+    {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale stat {db}"}},
+    {SHALE_PERMISSION_DENIED,
+     "access denied",
+     "no",
+     NULL,
+     {"shale store doctor {bucket}\twhich rights these keys have", "shale help credentials"}},
+    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {path}\twhose is it?"}},
+    {SHALE_UNAUTHENTICATED,
+     "expired",
+     "no",
+     NULL,
+     {"aws sso login{profile}\tother sources: shale help credentials"}},
+    {SHALE_UNAUTHENTICATED,
+     NULL,
+     "no",
+     NULL,
+     {"shale config show {db} --changed\twhich keys are used", "shale help credentials"}},
+    {SHALE_NOMEM, NULL, "later", NULL, {"shale {cmd}{args} --set block_cache_bytes=32MiB"}},
+    {SHALE_NOT_SUPPORTED,
+     "cannot hold a database",
+     "no",
+     "Two writers could both win. Nothing was written but the probe object, which was removed.",
+     {"shale store doctor {bucket}\tall that this store cannot do"}},
+    {SHALE_NOT_SUPPORTED, NULL, "no", NULL, {"shale help urls"}},
+    {SHALE_ALREADY_EXISTS, NULL, "no", NULL, {"shale store ls {bucket}"}},
+    {SHALE_INTERNAL,
+     NULL,
+     "no",
+     NULL,
+     {"shale doctor --bundle report.txt\tand report it with this line"}},
 };
 
 static bool wants_json(const struct cli *c)
@@ -59,89 +151,320 @@ static void say(const char *text)
     (void)os_write(CLI_STDERR, text, strlen(text));
 }
 
+/* An error with what belongs to it, ready to be shown. */
+struct report {
+    const char *code;
+    const char *text;
+    const char *where;
+    const char *retry;
+    const char *facts;
+    char tries[2][700]; /* "" if there is none; a tab before the remark */
+};
+
+static size_t before_tab(const char *text)
+{
+    return strcspn(text, "\t");
+}
+
+/* Of "(request 4TW9)" in the text. */
+static struct shl_slice request_id(const char *text)
+{
+    const char *at = strstr(text, "(request ");
+    return at == NULL ? shl_slice_of("", 0) : shl_slice_of(at + 9, strcspn(at + 9, ")"));
+}
+
 /* One JSON line: text split at the first ": " into what and why. */
-static void say_json(const char *code, const char *text, const char *where, const char *retry,
-                     const char *way_out)
+static void say_json(const struct report *r)
 {
     struct out *o = out_new(CLI_STDERR);
     if (o == NULL)
         return;
-    const char *colon = strstr(text, ": ");
-    size_t what = colon != NULL ? (size_t)(colon - text) : strlen(text);
+    const char *colon = strstr(r->text, ": ");
+    size_t what = colon != NULL ? (size_t)(colon - r->text) : strlen(r->text);
+    struct shl_slice id = request_id(r->text);
     out_text(o, "{\"error\":{\"code\":\"");
-    out_text(o, code);
+    out_text(o, r->code);
     out_text(o, "\",");
-    out_json_member(o, "what", shl_slice_of(text, what));
+    out_json_member(o, "what", shl_slice_of(r->text, what));
     out_char(o, ',');
-    out_json_member(o, "where", shl_slice_str(where != NULL ? where : ""));
+    out_json_member(o, "where", shl_slice_str(r->where != NULL ? r->where : ""));
     out_char(o, ',');
     out_json_member(o, "why", shl_slice_str(colon != NULL ? colon + 2 : ""));
+    if (r->facts != NULL) {
+        out_char(o, ',');
+        out_json_member(o, "facts", shl_slice_str(r->facts));
+    }
     out_text(o, ",\"try\":[");
-    if (way_out[0] != '\0')
-        out_json_string(o, shl_slice_str(way_out));
-    out_printf(o, "],\"retry\":\"%s\"}}\n", retry);
+    for (size_t i = 0; i < SHL_COUNT_OF(r->tries) && r->tries[i][0] != '\0'; i++) {
+        out_text(o, i > 0 ? "," : "");
+        out_json_string(o, shl_slice_of(r->tries[i], before_tab(r->tries[i])));
+    }
+    out_printf(o, "],\"retry\":\"%s\"", r->retry);
+    if (id.len > 0) {
+        out_char(o, ',');
+        out_json_member(o, "request_id", id);
+    }
+    out_text(o, "}}\n");
     (void)out_finish(o);
     out_free(o);
 }
 
-static void say_text(const struct cli *c, const char *command, const char *text,
-                     const char *way_out)
+static void say_try(const struct cli *c, const char *way_out)
+{
+    char line[1024];
+    size_t n = before_tab(way_out);
+    bool has_remark = way_out[n] == '\t';
+    const char *remark = has_remark ? way_out + n + 1 : "";
+    if (c->args.in_shell && strncmp(way_out, "shale ", 6) == 0) {
+        way_out += 6;
+        n -= 6;
+    }
+    (void)snprintf(line, sizeof line, "  try: %.*s%s%s%s\n", (int)n, way_out,
+                   has_remark ? "          (" : "", remark, has_remark ? ")" : "");
+    say(line);
+}
+
+/* The requests that failed on the way, with -v. */
+static void say_causes(const struct cli *c)
+{
+    const struct cli_watch *w = &c->watch;
+    char line[320];
+    if (!cli_has(&c->args, OPT_VERBOSE) || !w->ready)
+        return;
+    size_t count = shl_min_size(w->cause_count, CLI_CAUSES);
+    for (size_t i = 0; i < count; i++) {
+        const char *cause = w->causes[(w->cause_count - count + i) % CLI_CAUSES];
+        (void)snprintf(line, sizeof line, "  cause: %s\n", cause);
+        say(line);
+    }
+}
+
+static void say_text(const struct cli *c, const struct report *r)
 {
     char line[2048];
+    const char *command = c->args.command != NULL ? c->args.command->name : "";
     bool colour = cli_colour(c, CLI_STDERR);
-    /* Errors never share a line with what stdout wrote. */
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
     char name[100];
     (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
                    command[0] != '\0' && !in_shell ? " " : "", command);
+    /* Errors never share a line with what stdout wrote. */
     (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
                    c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
-                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", text);
+                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", r->text);
     say(line);
-    if (way_out[0] == '\0')
-        return;
-    if (in_shell && strncmp(way_out, "shale ", 6) == 0)
-        way_out += 6;
-    (void)snprintf(line, sizeof line, "  try: %s\n", way_out);
-    say(line);
+    if (r->facts != NULL) {
+        (void)snprintf(line, sizeof line, "  %s\n", r->facts);
+        say(line);
+    }
 }
 
-/* Ours are formats with at most one %s; keeping them out of printf's hands lets the compiler check the rest. */
-static void expand(char *dst, size_t cap, const char *pattern, const char *db)
+static void say_report(const struct cli *c, const struct report *r)
 {
-    const char *at = strstr(pattern, "%s");
+    (void)out_finish(c->out);
+    if (wants_json(c)) {
+        say_json(r);
+        return;
+    }
+    say_text(c, r);
+    say_causes(c);
+    for (size_t i = 0; i < SHL_COUNT_OF(r->tries) && r->tries[i][0] != '\0'; i++)
+        say_try(c, r->tries[i]);
+}
+
+/* ---- filling a way out */
+
+struct text {
+    char *at;
+    char *end; /* room for NUL is left */
+};
+
+static void add(struct text *t, const char *text, size_t len)
+{
+    len = shl_min_size(len, (size_t)(t->end - t->at));
+    memcpy(t->at, text, len);
+    t->at += len;
+    *t->at = '\0';
+}
+
+/* As a shell reads it back. */
+static void add_quoted(struct text *t, const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+./:=@%,";
+    bool bare = word[0] != '\0' && word[strspn(word, plain)] == '\0';
+    if (!bare)
+        add(t, "'", 1);
+    for (const char *p = word; *p != '\0'; p++)
+        if (*p == '\'')
+            add(t, "'\\''", 4);
+        else if ((unsigned char)*p >= ' ' && *p != 0x7f)
+            add(t, p, 1);
+    if (!bare)
+        add(t, "'", 1);
+}
+
+/* The arguments from the one at `first`, each with a blank before it. */
+static void add_args(struct text *t, const struct cli_args *a, size_t first)
+{
+    for (size_t i = first; i < a->positional_count; i++) {
+        add(t, " ", 1);
+        if (strlen(a->positional[i]) > 100)
+            add(t, "..", 2);
+        else
+            add_quoted(t, a->positional[i]);
+    }
+}
+
+/* "s3://b" of "s3://b/p"; a folder stays as it is. */
+static void add_bucket(struct text *t, const char *db)
+{
+    const char *scheme = strstr(db, "://");
+    bool near = scheme == NULL || strncmp(db, "file:", 5) == 0;
+    char bucket[300];
+    size_t n = near ? strlen(db) : (size_t)(scheme - db) + 3 + strcspn(scheme + 3, "/?#");
+    (void)snprintf(bucket, sizeof bucket, "%.*s", (int)shl_min_size(n, 299), db);
+    add_quoted(t, bucket);
+}
+
+/* "s3://acme/x" of "s3:/acme/x", "file:///x" of "file:/x". */
+static void add_fixed(struct text *t, const char *db)
+{
+    const char *colon = strchr(db, ':');
+    if (colon == NULL) {
+        add_quoted(t, db);
+        return;
+    }
+    char fixed[300];
+    const char *rest = colon + 1 + strspn(colon + 1, "/");
+    bool file = strncmp(db, "file:", 5) == 0;
+    (void)snprintf(fixed, sizeof fixed, "%.*s//%s%s", (int)(colon + 1 - db), db, file ? "/" : "",
+                   rest);
+    add_quoted(t, fixed);
+}
+
+/* What stands in `text` behind `mark`, up to one of `ends`. */
+static void add_behind(struct text *t, const char *text, const char *before, const char *mark,
+                       const char *ends)
+{
+    const char *at = strstr(text, mark);
     if (at == NULL)
-        (void)snprintf(dst, cap, "%s", pattern);
+        return;
+    at += strlen(mark);
+    add(t, before, strlen(before));
+    add(t, at, strcspn(at, ends));
+}
+
+static const char *database(const struct cli *c, const char *fallback)
+{
+    return c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL         ? c->session->url
+                                        : fallback;
+}
+
+static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
+{
+    const struct cli_args *a = &c->args;
+    const char *db = database(c, "DB");
+    if (shl_slice_eq(name, shl_slice_str("cmd")))
+        add(t, a->command->name, strlen(a->command->name));
+    else if (shl_slice_eq(name, shl_slice_str("args")))
+        add_args(t, a, 0);
+    else if (shl_slice_eq(name, shl_slice_str("rest")))
+        add_args(t, a, 1);
+    else if (shl_slice_eq(name, shl_slice_str("bucket")))
+        add_bucket(t, db);
+    else if (shl_slice_eq(name, shl_slice_str("path")))
+        add_quoted(t, strncmp(db, "file://", 7) == 0 ? db + 7 : db);
+    else if (shl_slice_eq(name, shl_slice_str("fixed")))
+        add_fixed(t, db);
+    else if (shl_slice_eq(name, shl_slice_str("region")))
+        add_behind(t, c->err.text, "", " is in ", ", ");
+    else if (shl_slice_eq(name, shl_slice_str("near")))
+        add_behind(t, c->err.text, "", "did you mean ", " ");
+    else if (shl_slice_eq(name, shl_slice_str("profile")))
+        add_behind(t, c->err.text, " --profile ", "profile \"", "\"");
     else
-        (void)snprintf(dst, cap, "%.*s%s%s", (int)(at - pattern), pattern, db, at + 2);
+        add_quoted(t, db);
+}
+
+static void expand(char *dst, size_t cap, const char *pattern, const struct cli *c)
+{
+    struct text t = {.at = dst, .end = dst + cap - 1};
+    *dst = '\0';
+    while (*pattern != '\0') {
+        size_t n = strcspn(pattern, "{");
+        add(&t, pattern, n);
+        pattern += n;
+        if (*pattern == '{') {
+            n = strcspn(pattern, "}");
+            add_field(&t, c, shl_slice_of(pattern + 1, n - 1));
+            pattern += n + (pattern[n] == '}');
+        }
+    }
+}
+
+/* Texts of the store and of the open say what it is about; the others need the database before them. */
+static bool says_where(const struct cli *c, const char *where)
+{
+    static const shale_code codes[] = {SHALE_NO_BUCKET,       SHALE_FENCED,
+                                       SHALE_UNAVAILABLE,     SHALE_TIMEOUT,
+                                       SHALE_UNAUTHENTICATED, SHALE_PERMISSION_DENIED,
+                                       SHALE_NO_SPACE};
+    for (size_t i = 0; i < SHL_COUNT_OF(codes); i++)
+        if (codes[i] == c->err.code)
+            return true;
+    return strstr(c->err.text, where) != NULL ||
+           strncmp(c->err.text, "no database here", 16) == 0 ||
+           strstr(c->err.text, "cannot hold a database") != NULL;
+}
+
+/* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */
+static int gave_up(struct cli *c)
+{
+    char after[SHL_UNITS_TEXT];
+    bool waiting = c->err.code == SHALE_UNAVAILABLE || c->err.code == SHALE_TIMEOUT;
+    int stop = os_stop_code();
+    if (waiting && os_timed_out()) {
+        c->err.code = SHALE_TIMEOUT;
+        shl_err_prefix(&c->err, "gave up after %s (--timeout)",
+                       shl_format_duration(c->args.number[OPT_TIMEOUT], after));
+    } else if (waiting && stop != 0 && !c->watch.unsaved) {
+        shl_err_prefix(&c->err, "stopped");
+        return stop;
+    }
+    return 0;
 }
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
-                     : c->session != NULL         ? c->session->url
-                                                  : "DB";
-    const char *retry = "no";
+    const char *db = database(c, "");
     char text[1200];
-    char way_out[512] = "";
-    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++)
-        if (way_out[0] == '\0' && ways_out[i].code == c->err.code &&
-            (ways_out[i].contains == NULL || strstr(c->err.text, ways_out[i].contains) != NULL)) {
-            retry = ways_out[i].retry;
-            expand(way_out, sizeof way_out, ways_out[i].way_out, db);
-        }
+    int stop = gave_up(c);
+    struct report r = {.code = shale_code_name(c->err.code),
+                       .retry = "no",
+                       .text = text,
+                       .where = where != NULL ? where : db};
+    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++) {
+        const struct way_out *w = &ways_out[i];
+        if (w->code != c->err.code ||
+            (w->contains != NULL && strstr(c->err.text, w->contains) == NULL))
+            continue;
+        r.retry = w->retry;
+        r.facts = w->facts;
+        for (size_t k = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
+            expand(r.tries[k], sizeof r.tries[k], w->try[k], c);
+        break;
+    }
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
-    /* The library's text names objects; the database is ours to add where it is not in it. */
-    if (where != NULL && strstr(what, where) == NULL)
-        (void)snprintf(text, sizeof text, "%s: %s", where, what);
-    else
-        (void)snprintf(text, sizeof text, "%s", what);
-    (void)out_finish(c->out);
-    if (wants_json(c))
-        say_json(shale_code_name(c->err.code), what, where != NULL ? where : db, retry, way_out);
-    else
-        say_text(c, c->args.command != NULL ? c->args.command->name : "", text, way_out);
-    return c->err.code == SHALE_INVALID ? CLI_USAGE : CLI_FAILED;
+    bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
+    (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
+    cli_mask(c, text);
+    say_report(c, &r);
+    if (stop != 0)
+        return stop;
+    /* Exit code 2 promises that nothing was sent. */
+    return c->err.code == SHALE_INVALID && cli_requests(c) == 0 ? CLI_USAGE : CLI_FAILED;
 }
 
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
@@ -151,11 +474,13 @@ int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    const char *command = c->args.command != NULL ? c->args.command->name : "";
-    if (wants_json(c))
-        say_json("USAGE", text, command, "no", hint != NULL ? hint : "");
-    else
-        say_text(c, command, text, hint != NULL ? hint : "");
+    struct report r = {.code = "USAGE",
+                       .text = text,
+                       .where = c->args.command != NULL ? c->args.command->name : "",
+                       .retry = "no"};
+    (void)snprintf(r.tries[0], sizeof r.tries[0], "%s", hint != NULL ? hint : "");
+    cli_mask(c, text);
+    say_report(c, &r);
     return CLI_USAGE;
 }
 
@@ -166,10 +491,9 @@ int cli_trouble(const struct cli *c, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (wants_json(c))
-        say_json("LOCAL", text, "", "later", "");
-    else
-        say_text(c, c->args.command != NULL ? c->args.command->name : "", text, "");
+    struct report r = {.code = "LOCAL", .text = text, .where = "", .retry = "later"};
+    cli_mask(c, text);
+    say_report(c, &r);
     return CLI_FAILED;
 }
 
@@ -180,10 +504,11 @@ void cli_note(const struct cli *c, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    int n = vsnprintf(text, sizeof text - 1, format, args);
     va_end(args);
-    say(text);
-    say("\n");
+    size_t len = shl_min_size(n > 0 ? (size_t)n : 0, sizeof text - 2);
+    text[len] = '\n'; /* one write: notes of several tasks do not mix */
+    (void)os_write(CLI_STDERR, text, len + 1);
 }
 
 int cli_finish(struct cli *c, int code)

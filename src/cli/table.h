@@ -43,6 +43,15 @@ enum cli_option_id {
     OPT_SET,
     OPT_STORE_OPTION,
     OPT_SETTINGS,
+    OPT_PROFILE,
+    OPT_REGION,
+    OPT_ENDPOINT,
+    OPT_CHANGED,
+    OPT_BUNDLE,
+    OPT_WATCH,
+    OPT_TIMEOUT,
+    OPT_TRACE,
+    OPT_PRICE_TABLE,
     OPT_JSON,
     OPT_QUIET,
     OPT_VERBOSE,
@@ -55,7 +64,7 @@ enum cli_option_id {
 };
 #define CLI_BIT(id) (UINT64_C(1) << (id))
 
-enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_CHOICE };
+enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_DURATION, CLI_CHOICE };
 
 struct cli_option {
     const char *name; /* without "--" */

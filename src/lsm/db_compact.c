@@ -14,6 +14,7 @@
 #define PART_BYTES         (8 * 1024 * 1024)
 #define WINDOW_FIRST_BYTES (256 * 1024)
 #define WINDOW_MAX_BYTES   (1024 * 1024)
+#define AHEAD_BYTES_MAX    ((uint64_t)16 << 20)
 #define STOP_CHECK_ROWS    1024
 
 struct job {
@@ -30,6 +31,7 @@ struct job {
     struct shl_ulid output_id;
     SHL_ARRAY(struct shl_sst_desc *) outputs; /* counted */
     uint64_t rows;
+    struct shl_read_budget budget;
 };
 
 static void job_deinit(struct job *j)
@@ -50,19 +52,22 @@ typedef shale_code (*compactions_edit)(struct job *j, struct shl_compactions *c,
 static shale_code load_compactions(struct shl_lsm *db, struct shl_compactions **out,
                                    shale_error *err)
 {
-    struct shl_buf body = {0};
     bool changed;
-    db->compactions_file.id = 0; /* what we hold is never kept between two updates: read whole */
-    shale_code rc = shl_sequenced_load(&db->compactions_file, &body, &changed, err);
+    shale_code rc = SHALE_OK;
+    if (db->compactions_body.len ==
+        0) { /* else it is our own last version: if others wrote since, our put fails */
+        db->compactions_file.id = 0;
+        rc = shl_sequenced_load(&db->compactions_file, &db->compactions_body, &changed, err);
+    }
     if (rc == SHALE_NOT_FOUND) {
         rc = shl_compactions_new(out, err);
     } else if (rc == SHALE_OK) {
-        rc = shl_compactions_decode(shl_buf_view(&body), out, err);
+        rc = shl_compactions_decode(shl_buf_view(&db->compactions_body), out, err);
         if (rc != SHALE_OK)
             shl_err_prefix(err, "%s/compactions/%020" PRIu64 ".compactions", db->paths.r1,
                            db->compactions_file.id);
     }
-    shl_buf_free(&body);
+    db->compactions_body.len = 0; /* until what comes of it is written */
     return rc;
 }
 
@@ -114,6 +119,11 @@ static shale_code update_compactions(struct job *j, compactions_edit edit, shale
         if (rc == SHALE_OK)
             rc = shl_sequenced_write(&db->compactions_file, shl_buf_view(&body), err);
         shl_compactions_free(c);
+        if (rc == SHALE_OK) {
+            shl_buf_free(&db->compactions_body);
+            db->compactions_body = body;
+            return rc;
+        }
         shl_buf_free(&body);
         if (rc != SHALE_PRECONDITION)
             return rc;
@@ -497,11 +507,13 @@ static const struct shl_level_tree *level_tree(const struct job *j, const struct
 }
 
 /* A source over all of the job's inputs, newest first. */
-static shale_code open_inputs(const struct job *j, const struct shl_levels *l,
-                              struct shl_source **out, shale_error *err)
+static shale_code open_inputs(struct job *j, const struct shl_levels *l, struct shl_source **out,
+                              shale_error *err)
 {
     struct shl_read_plan plan = {.window_first_bytes = WINDOW_FIRST_BYTES,
-                                 .window_max_bytes = WINDOW_MAX_BYTES};
+                                 .window_max_bytes = WINDOW_MAX_BYTES,
+                                 .fanout = j->db->fanout,
+                                 .budget = &j->budget};
     const struct shl_level_tree *t = level_tree(j, l);
     const struct shl_tree *stored = job_tree(j, l->manifest);
     size_t n = 0;
@@ -527,7 +539,7 @@ static shale_code open_inputs(const struct job *j, const struct shl_levels *l,
         n += rc == SHALE_OK;
     }
     if (rc == SHALE_OK)
-        rc = shl_merge_source_new(list, n, false, out, err);
+        rc = shl_merge_source_new(list, n, false, j->db->fanout, out, err);
     else
         for (size_t i = 0; i < n; i++)
             shl_source_close(list[i]);
@@ -662,7 +674,7 @@ static shale_code run_job(struct job *j, const struct shl_levels *levels, shale_
 static shale_code compact_once(struct shl_lsm *db, bool *did, shale_error *err)
 {
     struct shl_compact_plan plan;
-    struct job j = {.db = db};
+    struct job j = {.db = db, .budget = {.max_bytes = AHEAD_BYTES_MAX}};
     /* A plan from an old tree would be refused for ever. */
     shl_manifest_turn_begin(db);
     shale_code rc = shl_lsm_show_manifest(db, err);

@@ -7,6 +7,19 @@
 
 enum pin_kind { PIN_NONE, PIN_MEMTABLE, PIN_BLOCK, PIN_BUFFER };
 
+/* What was fetched for one SST beside the others. */
+struct ahead {
+    struct shl_fan_job job, next_job;
+    const struct lookup *l;
+    struct shl_sst *sst;              /* alive as long as the lookup's version */
+    struct shl_block *block, *next;   /* owned */
+    uint32_t block_index, next_index; /* of those */
+};
+struct ahead_set {
+    size_t count;
+    struct ahead items[];
+};
+
 /* Where the search stands. The version is protected by the epoch, and after the first request by a reference too. */
 struct lookup {
     struct shl_lsm *db;
@@ -18,8 +31,7 @@ struct lookup {
     bool cache_fill;
     uint32_t token;
     struct shl_block *loaded; /* owned: the last block that was fetched for this lookup */
-    uint32_t loaded_index;
-    const struct shl_sst *loaded_from;
+    struct ahead_set *ahead;  /* owned; NULL: nothing was fetched beside */
 
     bool done; /* row is the base: a value or tombstone */
     struct shl_row row;
@@ -53,10 +65,21 @@ static void suspend(struct lookup *l)
     shl_epoch_leave(l->db->epoch, l->token);
 }
 
+static void drop_ahead(struct ahead_set *set)
+{
+    for (size_t i = 0; set != NULL && i < set->count; i++) {
+        shl_block_unref(set->items[i].block);
+        shl_block_unref(set->items[i].next);
+    }
+    env_free(set);
+}
+
 /* The epoch must have been left. */
 static void end(struct lookup *l)
 {
     shl_block_unref(l->loaded);
+    if (__builtin_expect(l->ahead != NULL, 0))
+        drop_ahead(l->ahead);
     shl_buf_free(&l->bytes);
     shl_array_free(&l->operands);
     if (l->held)
@@ -118,17 +141,145 @@ static shale_code search_memtable(struct lookup *l, struct shl_memtable *t, shal
     return SHALE_OK;
 }
 
+/* ---------------------------------------------------------------- requests */
+
+/* The SSTs of a tree that may hold the key, in the order of the search: newest first. f false: enough. */
+typedef bool (*visit_sst)(void *arg, struct shl_sst *t);
+
+static void for_each_sst(const struct lookup *l, const struct shl_levels *levels,
+                         const struct shl_level_tree *t, visit_sst f, void *arg)
+{
+    for (size_t i = 0; i < t->l0_count; i++) {
+        const struct shl_level_sst *s = &levels->ssts[t->l0_first + i];
+        if (shl_key_range_contains(&s->range, l->key) && !f(arg, s->sst))
+            return;
+    }
+    for (size_t i = 0; i < t->run_count; i++) {
+        const struct shl_level_run *run = &levels->runs[t->run_first + i];
+        /* One key's versions can go on in the next SST. */
+        for (size_t k = shl_level_run_find(levels, run, l->key); k < run->count; k++) {
+            const struct shl_level_sst *s = &levels->ssts[run->first + k];
+            if (!shl_key_range_contains(&s->range, l->key))
+                break;
+            if (!f(arg, s->sst))
+                return;
+        }
+    }
+}
+
+static void run_next(struct shl_fan_job *job)
+{
+    struct ahead *a = (void *)((char *)job - offsetof(struct ahead, next_job));
+    shale_error ignored;
+    shl_ignore(shl_sst_load_block(a->sst, a->next_index, a->l->cache_fill, &a->next, &ignored));
+}
+
+/* Index and filter if they are not there, then the block, if a request is needed for it. A failure is kept quiet: should the search come
+ * here, it asks again, and hears of it. */
+static void run_ahead(struct shl_fan_job *job)
+{
+    struct ahead *a = (struct ahead *)job; /* the job is the first member */
+    const struct lookup *l = a->l;
+    shale_error ignored;
+    struct shl_probe_state p = {.key = l->key, .hash = l->hash, .max_seq = l->max_seq};
+    if (shl_sst_load_meta(a->sst, &ignored) != SHALE_OK)
+        return;
+    uint32_t token = shl_epoch_enter(l->db->epoch);
+    enum shl_probe found = shl_sst_probe(a->sst, &p, &ignored);
+    shl_epoch_leave(l->db->epoch, token);
+    if (found != SHL_PROBE_NEED_BLOCK)
+        return;
+    a->block_index = p.block_index;
+    a->next_index = p.block_index + 1;
+    if (p.next_too)
+        shl_fanout_start(l->db->fanout, &a->next_job);
+    shl_ignore(shl_sst_load_block(a->sst, a->block_index, l->cache_fill, &a->block, &ignored));
+    if (p.next_too)
+        shl_fanout_wait(l->db->fanout, &a->next_job);
+}
+
+struct gathering {
+    struct lookup *l;
+    const struct shl_sst *from; /* where the search stands: those before are done */
+    bool reached;
+    size_t count;
+    struct ahead_set *set; /* NULL: only count */
+};
+
+/* Inside the epoch. */
+static bool gather_sst(void *arg, struct shl_sst *t)
+{
+    struct gathering *g = arg;
+    shale_error ignored;
+    struct shl_probe_state p = {.key = g->l->key, .hash = g->l->hash, .max_seq = g->l->max_seq};
+    g->reached = g->reached || t == g->from;
+    if (!g->reached)
+        return true;
+    enum shl_probe found = shl_sst_probe(t, &p, &ignored);
+    if (found == SHL_PROBE_NEED_META || found == SHL_PROBE_NEED_BLOCK) {
+        if (g->set != NULL && g->count < g->set->count)
+            g->set->items[g->count] = (struct ahead){
+                .job = {.run = run_ahead}, .next_job = {.run = run_next}, .l = g->l, .sst = t};
+        g->count++;
+    }
+    return g->set == NULL || g->count < g->set->count;
+}
+
+/* What all the SSTs that are still to be searched need, for one request after the other would be as many round trips. It may be more than the
+ * search will use: who overwrites a key pays for reading it once in each level that has it. NULL: out of memory. */
+static struct ahead_set *gather(struct lookup *l, const struct shl_sst *from)
+{
+    const struct shl_levels *levels = l->version->levels;
+    const struct shl_level_tree *tree = shl_levels_tree(levels, l->key);
+    struct gathering g = {.l = l, .from = from};
+    for_each_sst(l, levels, tree, gather_sst, &g);
+    struct ahead_set *set = env_calloc(1, sizeof *set + g.count * sizeof set->items[0]);
+    if (set == NULL)
+        return NULL;
+    set->count = g.count;
+    g = (struct gathering){.l = l, .from = from, .set = set};
+    if (set->count > 0)
+        for_each_sst(l, levels, tree, gather_sst, &g);
+    set->count = g.count; /* others may have loaded something meanwhile */
+    return set;
+}
+
+/* A block that was fetched beside, or NULL. */
+static struct shl_block *take_ahead(struct lookup *l, const struct shl_sst *t, uint32_t block_index)
+{
+    struct shl_block *b = NULL;
+    for (size_t i = 0; l->ahead != NULL && b == NULL && i < l->ahead->count; i++) {
+        struct ahead *a = &l->ahead->items[i];
+        if (a->sst != t)
+            continue;
+        struct shl_block **from = a->block_index == block_index ? &a->block : &a->next;
+        if (*from != NULL && (from == &a->block || a->next_index == block_index)) {
+            b = *from;
+            *from = NULL;
+        }
+    }
+    return b;
+}
+
 /* Fetches what a probe asked for, outside of the epoch. */
 static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need,
                         struct shl_probe_state *p, shale_error *err)
 {
     shale_code rc;
+    bool is_first = l->db->fanout != NULL && l->ahead == NULL;
+    if (is_first)
+        l->ahead = gather(l, t);
     suspend(l);
+    if (is_first && l->ahead != NULL)
+        shl_fanout_all(l->db->fanout, &l->ahead->items[0].job, sizeof l->ahead->items[0],
+                       l->ahead->count);
     if (need == SHL_PROBE_NEED_META) {
         rc = shl_sst_load_meta(t, err);
     } else {
-        struct shl_block *block = NULL;
-        rc = shl_sst_load_block(t, p->block_index, l->cache_fill, &block, err);
+        struct shl_block *block = take_ahead(l, t, p->block_index);
+        rc = SHALE_OK;
+        if (block == NULL)
+            rc = shl_sst_load_block(t, p->block_index, l->cache_fill, &block, err);
         if (rc == SHALE_OK) {
             shl_block_unref(l->loaded);
             l->loaded = p->loaded = block;
@@ -138,6 +289,8 @@ static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need
     begin(l);
     return rc;
 }
+
+/* ---------------------------------------------------------------- SSTs */
 
 static shale_code search_sst(struct lookup *l, struct shl_sst *t, shale_error *err)
 {

@@ -6,9 +6,10 @@
 #include "base/array.h"
 #include "base/log.h"
 #include "lsm/db.h"
+#include "lsm/fanout.h"
 #include "lsm/levels.h"
 #include "lsm/manifest_store.h"
-#include "lsm/wal.h"
+#include "lsm/wal_fetch.h"
 
 /* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
 #define SHL_LOG_CHUNK 510
@@ -74,6 +75,9 @@ struct shl_lsm {
     struct shl_level_source level_source;
     uint64_t writer_epoch;
     bool put_is_free;
+    struct shl_fanout *tasks;      /* owned; NULL if both stores are near */
+    struct shl_fanout *fanout;     /* for requests to store: tasks, or NULL if it is near */
+    struct shl_fanout *wal_fanout; /* for requests to wal_store, likewise */
     bool follow; /* reader: has a poller */
 
     /* read by gets without a lock */
@@ -81,6 +85,7 @@ struct shl_lsm {
     _Atomic uint64_t committed_seq;      /* newest visible seq; written under mu */
     _Atomic uint64_t durable_seq;        /* written under mu */
     _Atomic int closed;                  /* shale_code; not SHALE_OK: every call fails with it */
+    _Atomic bool asked;                  /* some call came since the poller looked */
 
     struct env_mutex mu;
     struct env_cond wal_cond;   /* for the WAL task: work, a waiter, a request, stop */
@@ -126,8 +131,15 @@ struct shl_lsm {
     struct shl_sequenced manifests; /* [turn] */
     struct shl_manifest
         *manifest; /* [turn] owned: newest known state; readers copy levels->manifest instead */
-    uint64_t polls_quiet; /* [poller] */
-    uint64_t activity;    /* [mu] counts writes and manifest changes, for the poller's pace */
+    uint64_t activity; /* [mu] counts writes and manifest changes, for the poller's pace */
+
+    /* The WAL as it was listed beside a look at the manifest, until somebody uses it. [open], then [refresh_mu] */
+    struct {
+        bool is_there;
+        bool more;      /* it did not fit into one page */
+        uint64_t after; /* ids above this */
+        shl_wal_items items; /* owned */
+    } wal_listed;
 
     /* compaction */
     bool compacting;   /* [mu] */
@@ -136,6 +148,7 @@ struct shl_lsm {
     uint64_t compactions_done;             /* [mu] */
     uint64_t compactor_epoch;              /* [compactor] 0: not claimed */
     struct shl_sequenced compactions_file; /* [compactor] */
+    struct shl_buf compactions_body; /* [compactor] owned: the version that we wrote last; empty: to be loaded */
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
@@ -175,6 +188,14 @@ typedef shale_code (*shl_manifest_edit)(struct shl_lsm *db, struct shl_manifest 
                                         shale_error *err);
 SHL_MUST shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
                                             shale_error *err);
+/* The parts of an update, for open, which has other things to do beside the second half: put; shl_sequenced_confirm; then adopt, or after PRECONDITION
+ * from either of both, lost (which loads what is there, or fails with TIMEOUT), and again. *out is the caller's. With the turn. */
+SHL_MUST shale_code shl_lsm_put_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
+                                         struct shl_manifest **out, shale_error *err);
+void shl_lsm_adopt_manifest(struct shl_lsm *db, struct shl_manifest *take_next);
+SHL_MUST shale_code shl_lsm_lost_manifest(struct shl_lsm *db, uint64_t deadline_ns,
+                                          shale_error *err);
+uint64_t shl_lsm_manifest_deadline(const struct shl_lsm *db);
 /* Levels of db->manifest; shares handles with the current version. With the turn. */
 SHL_MUST shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels **out,
                                          shale_error *err);
@@ -206,9 +227,37 @@ struct shl_replay {
     uint64_t last_seq;          /* in, out: newest seq replayed; 0: none yet */
     int64_t last_tick;          /* in, out: newest create_ts */
 };
-/* One WAL object. NOT_FOUND passes through. */
-SHL_MUST shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
-                                       shale_error *err);
+/* ---- db_takeover.c, db_open.c: the writer's way in */
+/* Loads or makes the database, takes the epoch, fences. *objects gives the WAL objects below the fence, in order; the caller frees it. */
+SHL_MUST shale_code shl_lsm_take_over(struct shl_lsm *db, uint64_t *fence,
+                                      struct shl_wal_fetch **objects, shale_error *err);
+SHL_MUST shale_code shl_lsm_check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
+                                           shale_error *err);
+
+/* ---- db_replay.c */
+/* The writer's: all the objects into memtables, cut at object borders. first and fence are for messages. */
+SHL_MUST shale_code shl_lsm_replay(struct shl_lsm *db, struct shl_wal_fetch *objects,
+                                   uint64_t first, uint64_t fence, shale_error *err);
+/* Rows of WAL object `id`. */
+SHL_MUST shale_code shl_lsm_replay_file(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
+                                        const struct shl_wal_file *f, shale_error *err);
+/* A listing of the WAL beside other requests: begin, then end or drop. It ends in db->wal_listed. */
+struct shl_wal_listing {
+    struct shl_fan_job job;
+    struct shl_lsm *db;
+    shale_code rc;
+    shale_error err;
+};
+void shl_wal_listing_begin(struct shl_wal_listing *l, struct shl_lsm *db, uint64_t after);
+SHL_MUST shale_code shl_wal_listing_end(struct shl_wal_listing *l, shale_error *err);
+void shl_wal_listing_drop(struct shl_wal_listing *l);
+/* The first two requests of every open beside each other: the listings of the manifests and (if asked for) of the WAL. */
+SHL_MUST shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_error *err);
+/* The objects above `after`: from db->wal_listed if that has them all, else listed now. */
+SHL_MUST shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
+                                     shale_error *err);
+SHL_MUST shale_code shl_lsm_wal_fetch(struct shl_lsm *db, const struct shl_wal_item *items,
+                                      size_t count, struct shl_wal_fetch **out, shale_error *err);
 /* Reader: replaces db->manifest by that of a checkpoint (UUID or name). */
 SHL_MUST shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *checkpoint,
                                            shale_error *err);

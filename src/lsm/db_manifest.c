@@ -27,7 +27,7 @@ static shale_code check_epochs(const struct shl_lsm *db, const struct shl_manife
 {
     if (db->writer_epoch != 0 && stored->writer_epoch > db->writer_epoch)
         return shl_fail(err, SHALE_FENCED,
-                        "another process opened \"%s\" as writer (epoch %" PRIu64
+                        "fenced: another process opened \"%s\" as writer (epoch %" PRIu64
                         ", ours is %" PRIu64 ")",
                         db->paths.r1, stored->writer_epoch, db->writer_epoch);
     return SHALE_OK;
@@ -150,37 +150,61 @@ out:
     return rc;
 }
 
+shale_code shl_lsm_put_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
+                                struct shl_manifest **out, shale_error *err)
+{
+    struct shl_manifest *next = NULL;
+    struct shl_buf body = {0};
+    shale_code rc;
+    SHL_TRY(shl_manifest_clone(db->manifest, &next, err));
+    SHL_TRY(edit(db, next, arg, err));
+    remove_empty_segments(next);
+    SHL_TRY(shl_manifest_encode(next, &body, err));
+    SHL_TRY(shl_sequenced_put(&db->manifests, shl_buf_view(&body), err));
+    *out = next;
+    next = NULL;
+out:
+    shl_manifest_free(next);
+    shl_buf_free(&body);
+    return rc;
+}
+
+void shl_lsm_adopt_manifest(struct shl_lsm *db, struct shl_manifest *take_next)
+{
+    shl_manifest_free(db->manifest);
+    db->manifest = take_next;
+}
+
+shale_code shl_lsm_lost_manifest(struct shl_lsm *db, uint64_t deadline_ns, shale_error *err)
+{
+    bool changed;
+    if (env_now_mono_ns() >= deadline_ns)
+        return shl_fail(err, SHALE_TIMEOUT,
+                        "manifest of \"%s\": other processes kept winning the write", db->paths.r1);
+    return shl_lsm_refresh_manifest(db, &changed, err);
+}
+
+uint64_t shl_lsm_manifest_deadline(const struct shl_lsm *db)
+{
+    return env_now_mono_ns() + db->settings.manifest_update_timeout_ns;
+}
+
 shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
                                    shale_error *err)
 {
-    uint64_t deadline = env_now_mono_ns() + db->settings.manifest_update_timeout_ns;
+    uint64_t deadline = shl_lsm_manifest_deadline(db);
     for (;;) {
         struct shl_manifest *next = NULL;
-        struct shl_buf body = {0};
-        bool changed;
-        shale_code rc = shl_manifest_clone(db->manifest, &next, err);
+        shale_code rc = shl_lsm_put_manifest(db, edit, arg, &next, err);
         if (rc == SHALE_OK)
-            rc = edit(db, next, arg, err);
-        if (rc == SHALE_OK)
-            remove_empty_segments(next);
-        if (rc == SHALE_OK)
-            rc = shl_manifest_encode(next, &body, err);
-        if (rc == SHALE_OK)
-            rc = shl_sequenced_write(&db->manifests, shl_buf_view(&body), err);
-        shl_buf_free(&body);
+            rc = shl_sequenced_confirm(&db->manifests, err);
         if (rc == SHALE_OK) {
-            shl_manifest_free(db->manifest);
-            db->manifest = next;
+            shl_lsm_adopt_manifest(db, next);
             return SHALE_OK;
         }
         shl_manifest_free(next);
-        if (rc != SHALE_PRECONDITION)
-            return rc;
-        if (env_now_mono_ns() >= deadline)
-            return shl_fail(err, SHALE_TIMEOUT,
-                            "manifest of \"%s\": other processes kept winning the write",
-                            db->paths.r1);
-        rc = shl_lsm_refresh_manifest(db, &changed, err);
+        if (rc == SHALE_PRECONDITION)
+            rc = shl_lsm_lost_manifest(db, deadline, err);
         if (rc != SHALE_OK)
             return rc;
     }

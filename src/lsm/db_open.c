@@ -1,4 +1,4 @@
-/* Open and close a handle; the writer's fence and replay. slatedb-behaviour 2; slatedb-format 7.3. */
+/* Open and close a handle. slatedb-behaviour 2; slatedb-format 7.3. */
 #include "lsm/db_internal.h"
 
 #include "base/assert.h"
@@ -35,6 +35,7 @@ static void deinit_sync(struct shl_lsm *db)
 static void destroy(struct shl_lsm *db)
 {
     struct shl_version *v = env_load_relaxed(&db->version);
+    shl_fanout_free(db->tasks); /* what was given up may still run, and uses all the rest */
     while (db->frozen_head != NULL) {
         struct shl_frozen *next = db->frozen_head->next;
         shl_frozen_free(db->frozen_head);
@@ -46,18 +47,35 @@ static void destroy(struct shl_lsm *db)
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
+    shl_buf_free(&db->compactions_body);
     if (db->epoch != NULL)
         (void)shl_epoch_collect(
             db->epoch); /* retired versions let go of their SSTs, which leave the cache */
     shl_cache_free(db->cache);
     shl_epoch_free(db->epoch);
     shl_db_paths_deinit(&db->paths);
+    shl_array_free(&db->wal_listed.items);
     shl_store_unref(db->store);
     shl_store_unref(db->wal_store);
     env_free(db->checkpoint);
     env_free(db->flush_tasks);
     deinit_sync(db);
     env_free(db);
+}
+
+/* Where requests are worth being made at once. */
+static shale_code start_fanout(struct shl_lsm *db, shale_error *err)
+{
+    bool near = (db->store->caps & SHL_STORE_NEAR) != 0;
+    bool wal_near = (db->wal_store->caps & SHL_STORE_NEAR) != 0;
+    if (near && wal_near)
+        return SHALE_OK;
+    shale_code rc = shl_fanout_new(&db->tasks, err);
+    if (!near)
+        db->fanout = db->tasks;
+    if (!wal_near)
+        db->wal_fanout = db->tasks;
+    return rc;
 }
 
 static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
@@ -85,6 +103,7 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);
     db->put_is_free = (db->wal_store->caps & SHL_STORE_PUT_IS_FREE) != 0;
     atomic_init(&db->closed, SHALE_OK);
+    SHL_TRY(start_fanout(db, err));
     SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
     SHL_TRY(shl_epoch_new(&db->epoch, err));
     SHL_TRY(shl_cache_new(db->settings.block_cache_bytes, db->epoch, &db->cache, err));
@@ -96,8 +115,8 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
                                  .policy_count = 1};
     db->level_source =
         (struct shl_level_source){.context = &db->context, .store = db->store, .paths = &db->paths};
-    shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest");
-    shl_sequenced_init(&db->compactions_file, db->store, &db->paths, "compactions");
+    shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest", db->fanout);
+    shl_sequenced_init(&db->compactions_file, db->store, &db->paths, "compactions", db->fanout);
     *out = db;
     db = NULL;
 out:
@@ -165,8 +184,8 @@ static shale_code check_extractor(const struct shl_lsm *db, const struct shl_man
     return given ? check_segments(db, m, err) : SHALE_OK;
 }
 
-static shale_code check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
-                                 shale_error *err)
+shale_code shl_lsm_check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
+                                  shale_error *err)
 {
     if (!m->initialized)
         return shl_fail(err, SHALE_CORRUPTION,
@@ -177,227 +196,6 @@ static shale_code check_manifest(const struct shl_lsm *db, const struct shl_mani
                         db->paths.r1,
                         m->wal_object_store_uri != NULL ? "another store" : "the same store");
     return check_extractor(db, m, err);
-}
-
-/* ---------------------------------------------------------------- the writer's way in */
-
-/* Manifest 1 of a new database. If somebody else was faster, theirs counts. */
-static shale_code create_database(struct shl_lsm *db, shale_error *err)
-{
-    struct shl_manifest *m = NULL;
-    struct shl_buf body = {0};
-    shale_code rc;
-    SHL_TRY(shl_manifest_new(&m, err));
-    if (db->settings.segment_extractor.kind != SHL_EXTRACT_NONE) {
-        m->segment_extractor_name = env_strdup(db->settings.segment_extractor.name);
-        if (m->segment_extractor_name == NULL) {
-            rc = shl_nomem(err);
-            goto out;
-        }
-    }
-    SHL_TRY(shl_manifest_encode(m, &body, err));
-    rc = shl_sequenced_write(&db->manifests, shl_buf_view(&body), err);
-    if (rc == SHALE_PRECONDITION)
-        rc = SHALE_OK;
-    db->manifests.id = 0;
-out:
-    shl_manifest_free(m);
-    shl_buf_free(&body);
-    return rc;
-}
-
-static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
-{
-    bool changed;
-    shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
-    if (rc == SHALE_NOT_FOUND) {
-        rc = create_database(db, err);
-        if (rc == SHALE_OK)
-            rc = shl_lsm_refresh_manifest(db, &changed, err);
-    }
-    return rc == SHALE_OK ? check_manifest(db, db->manifest, err) : rc;
-}
-
-/* The last WAL id of the unbroken row above the replay boundary. *none: there is not even the object of the boundary itself, which collectors keep. */
-static shale_code find_wal_end(struct shl_lsm *db, uint64_t *end, bool *none, shale_error *err)
-{
-    shl_wal_ids ids = {0};
-    uint64_t last = db->manifest->replay_after_wal_id;
-    shale_code rc = shl_wal_list(db->wal_store, &db->paths, last > 0 ? last - 1 : 0, &ids, err);
-    *none = ids.count == 0;
-    for (size_t i = 0; rc == SHALE_OK && i < ids.count; i++)
-        if (ids.items[i] == last + 1)
-            last++;
-    shl_array_free(&ids);
-    *end = last;
-    return rc;
-}
-
-static shale_code edit_writer_epoch(struct shl_lsm *db, struct shl_manifest *m, void *arg,
-                                    shale_error *err)
-{
-    shale_code rc = check_manifest(db, m, err);
-    *(uint64_t *)arg = ++m->writer_epoch;
-    return rc;
-}
-
-/* The zero-byte object that stops an older writer: its next WAL put collides. */
-static shale_code put_fence(struct shl_lsm *db, uint64_t *candidate, shale_error *err)
-{
-    for (;;) {
-        bool changed;
-        char *key = shl_name_wal(&db->paths, *candidate);
-        if (key == NULL)
-            return shl_nomem(err);
-        ENV_POINT("open before fence");
-        shale_code rc = shl_store_put(db->wal_store, key, NULL, 0,
-                                      &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
-        ENV_POINT("open after fence");
-        env_free(key);
-        if (rc != SHALE_ALREADY_EXISTS)
-            return rc;
-        rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED if an even newer writer came */
-        if (rc != SHALE_OK)
-            return rc;
-        ++*candidate;
-    }
-}
-
-/* Whether WAL objects must be there that are not. Only a clone that nobody opened yet has a boundary and no object. */
-static bool wal_is_missing(const struct shl_manifest *m, uint64_t end, bool none)
-{
-    bool has_ssts = m->root.l0.count + m->root.runs.count + m->segments.count > 0;
-    return end < m->wal_id_last_seen ||
-           (none && m->replay_after_wal_id > 0 && has_ssts && m->external_dbs.count == 0);
-}
-
-/* The same, before anything is written: who forgot that the WAL is in another store would lose rows. slatedb-behaviour 15. */
-static shale_code find_whole_wal(struct shl_lsm *db, uint64_t *end, shale_error *err)
-{
-    for (;;) {
-        bool changed, none;
-        shale_code rc = find_wal_end(db, end, &none, err);
-        if (rc != SHALE_OK || !wal_is_missing(db->manifest, *end, none))
-            return rc;
-        rc = shl_lsm_refresh_manifest(db, &changed, err); /* a writer at work may have moved on */
-        if (rc != SHALE_OK)
-            return rc;
-        if (!changed)
-            return shl_fail(err, SHALE_CORRUPTION,
-                            "%s/wal/%020" PRIu64
-                            ".sst: is missing, and the manifest knows of it (%" PRIu64
-                            " to %" PRIu64 "); is the WAL in another store?",
-                            db->paths.r2, *end + !none, db->manifest->replay_after_wal_id,
-                            db->manifest->wal_id_last_seen);
-    }
-}
-
-static shale_code take_over(struct shl_lsm *db, uint64_t *fence, shale_error *err)
-{
-    uint64_t end, epoch;
-    bool changed, none;
-    shale_code rc;
-    SHL_TRY(find_whole_wal(db, &end, err));
-    SHL_TRY(shl_lsm_update_manifest(db, edit_writer_epoch, &epoch, err));
-    db->writer_epoch = epoch;
-    ENV_POINT("open after epoch");
-    if (end + 1 <= db->manifest->replay_after_wal_id)
-        SHL_TRY(find_wal_end(db, &end, &none, err)); /* the old writer flushed in between */
-    *fence = end + 1;
-    SHL_TRY(put_fence(db, fence, err));
-    /* An even newer writer may have fenced, flushed, and let the collector delete the id that we then made. */
-    SHL_TRY(shl_lsm_refresh_manifest(db, &changed, err));
-out:
-    return rc;
-}
-
-shale_code shl_lsm_replay_one(struct shl_lsm *db, struct shl_replay *r, uint64_t id,
-                              shale_error *err)
-{
-    struct shl_wal_file f;
-    uint64_t before = r->last_seq;
-    size_t rows = 0, bytes = 0;
-    shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id,
-                                      db->has_transformer ? &db->transformer : NULL, &f, err);
-    if (rc != SHALE_OK)
-        return rc;
-    if (f.count > 0 && f.rows[0].seq <= before)
-        rc = shl_fail(err, SHALE_CORRUPTION,
-                      "%s/wal/%020" PRIu64 ".sst: begins with seq %" PRIu64
-                      ", but the objects before it go up to %" PRIu64,
-                      db->paths.r2, id, f.rows[0].seq, before);
-    for (size_t i = 0; i < f.count; i++)
-        if (f.rows[i].seq > r->last_l0_seq) {
-            rows++;
-            bytes += f.rows[i].key.len + f.rows[i].value.len;
-        }
-    /* All room first: were the table left with a part of the object, its rows would be there twice after another try. */
-    if (rc == SHALE_OK && rows > 0)
-        rc = shl_memtable_reserve(r->table, rows, bytes, err);
-    for (size_t i = 0; i < f.count && rc == SHALE_OK; i++) {
-        const struct shl_row *row = &f.rows[i];
-        r->last_seq = shl_max_u64(r->last_seq, row->seq);
-        if (row->seq <= r->last_l0_seq)
-            continue;
-        (void)shl_memtable_add(r->table, row);
-        r->last_tick = shl_max_i64(r->last_tick, row->create_ts);
-    }
-    shl_wal_file_deinit(&f);
-    return rc;
-}
-
-static shale_code missing_wal(struct shl_lsm *db, uint64_t id, uint64_t first, uint64_t last,
-                              shale_error *err)
-{
-    bool changed;
-    shl_manifest_turn_begin(db); /* uploaders are at work */
-    shale_code rc = shl_lsm_refresh_manifest(
-        db, &changed, err); /* FENCED, if a newer writer let it be collected */
-    shl_manifest_turn_end(db);
-    if (rc != SHALE_OK)
-        return rc;
-    return shl_fail(err, SHALE_CORRUPTION,
-                    "%s/wal/%020" PRIu64 ".sst: is missing (%" PRIu64 " to %" PRIu64 " are needed)",
-                    db->paths.r2, id, first, last);
-}
-
-/* What one object brought becomes visible; a full memtable is frozen, and too many frozen ones are waited for. */
-static shale_code replayed_one(struct shl_lsm *db, const struct shl_replay *r, uint64_t id,
-                               shale_error *err)
-{
-    shale_code rc = SHALE_OK;
-    env_mutex_lock(&db->mu);
-    db->last_wal_id = id;
-    db->last_seq = db->durable_wal_seq = shl_max_u64(db->last_seq, r->last_seq);
-    db->last_tick = shl_max_i64(db->last_tick, r->last_tick);
-    env_store_release(&db->committed_seq, db->last_seq);
-    env_store_release(&db->durable_seq, db->last_seq);
-    if (shl_memtable_encoded_bytes(r->table) >= db->settings.l0_sst_size_bytes)
-        rc = shl_lsm_freeze_locked(db, err);
-    while (rc == SHALE_OK && db->frozen_bytes >= db->settings.max_unflushed_bytes &&
-           env_load_relaxed(&db->closed) == SHALE_OK)
-        env_cond_wait(&db->progress_cond, &db->mu);
-    env_mutex_unlock(&db->mu);
-    return rc == SHALE_OK ? shl_lsm_check(db, err) : rc;
-}
-
-/* WAL objects up to the fence into memtables, cut at object borders. */
-static shale_code replay(struct shl_lsm *db, uint64_t first, uint64_t fence, shale_error *err)
-{
-    struct shl_replay r = {.last_l0_seq = db->last_seq, .last_tick = INT64_MIN};
-    for (uint64_t id = first; id < fence; id++) {
-        env_mutex_lock(&db->mu); /* uploaders replace the version; the table in it only we do */
-        r.table = ((struct shl_version *)env_load_relaxed(&db->version))->active;
-        env_mutex_unlock(&db->mu);
-        shale_code rc = shl_lsm_replay_one(db, &r, id, err);
-        if (rc == SHALE_NOT_FOUND)
-            rc = missing_wal(db, id, first, fence - 1, err);
-        if (rc == SHALE_OK)
-            rc = replayed_one(db, &r, id, err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    return SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- tasks */
@@ -491,12 +289,12 @@ static void note_newest_ulid(struct shl_lsm *db)
 shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out, shale_error *err)
 {
     struct shl_lsm *db = NULL;
+    struct shl_wal_fetch *objects = NULL;
     uint64_t fence, first;
     shale_code rc = new_handle(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
-    SHL_TRY(load_or_create(db, err));
-    SHL_TRY(take_over(db, &fence, err));
+    SHL_TRY(shl_lsm_take_over(db, &fence, &objects, err));
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
     db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;
@@ -511,7 +309,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     if (db->settings.compactor_enabled)
         SHL_TRY(spawn(&db->compact_task, "shale-compact", shl_compact_task, db, err));
     SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
-    SHL_TRY(replay(db, first, fence, err));
+    SHL_TRY(shl_lsm_replay(db, objects, first, fence, err));
     start_clocks(db, fence);
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
     shl_log_write(db->log, SHL_LOG_INFO,
@@ -520,6 +318,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     *out = db;
     db = NULL;
 out:
+    shl_wal_fetch_free(objects);
     if (db != NULL) {
         stop_hard(db);
         destroy(db);
@@ -532,6 +331,7 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
 {
     shale_code rc;
     bool changed;
+    SHL_TRY(shl_lsm_first_lists(db, !db->settings.skip_wal_replay, err));
     rc = shl_lsm_refresh_manifest(db, &changed, err);
     if (rc == SHALE_NOT_FOUND)
         rc = shl_fail(err, rc, "no database here: %s has no %s/manifest/", db->store->name,
@@ -540,7 +340,7 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
         goto out;
     if (how->mode == SHL_READER_CHECKPOINT)
         SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
-    SHL_TRY(check_manifest(db, db->manifest, err));
+    SHL_TRY(shl_lsm_check_manifest(db, db->manifest, err));
     SHL_TRY(shl_lsm_reader_install(db, err));
 out:
     return rc;
@@ -582,11 +382,8 @@ static shale_code edit_final(struct shl_lsm *db, struct shl_manifest *m, void *a
 /* No task runs any more. */
 static shale_code write_final_manifest(struct shl_lsm *db, shale_error *err)
 {
-    bool changed;
-    shale_code rc = shl_lsm_refresh_manifest(db, &changed, err);
-    if (rc == SHALE_OK)
-        rc = shl_lsm_update_manifest(db, edit_final, NULL, err);
-    return rc;
+    return shl_lsm_update_manifest(db, edit_final, NULL,
+                                   err); /* where others wrote, it loses the put, and then looks */
 }
 
 static shale_code close_writer(struct shl_lsm *db, shale_error *err)

@@ -6,7 +6,9 @@
 #include <inttypes.h>
 
 #define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)
-#define QUIET_SHIFT_MAX     3 /* an idle handle polls at an eighth of its pace */
+/* An idle handle makes its two or three requests at an eighth of the setting's pace, and never more often than this: below 0.2 a second. */
+#define QUIET_POLL_NS (20 * ENV_NS_PER_SEC)
+#define QUIET_FACTOR  8
 
 /* ---------------------------------------------------------------- readers */
 
@@ -52,23 +54,48 @@ out:
     return rc;
 }
 
+/* Objects above `last` without a gap, up to `end`. */
+static shale_code find_objects(struct shl_lsm *db, uint64_t last, uint64_t end, shl_wal_items *out,
+                               shale_error *err)
+{
+    shale_code rc = shl_lsm_list_wal(db, last, out, err);
+    size_t n = 0;
+    while (rc == SHALE_OK && n < out->count && out->items[n].id == last + 1 + n &&
+           out->items[n].id <= end)
+        n++;
+    out->count = n;
+    return rc;
+}
+
 /* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. */
 static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last,
                                shale_error *err)
 {
-    shl_wal_ids ids = {0};
+    shl_wal_items items = {0};
+    struct shl_wal_fetch *objects = NULL;
     uint64_t end = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
-    shale_code rc = SHALE_OK;
-    if (!db->settings.skip_wal_replay)
-        rc = shl_wal_list(db->wal_store, &db->paths, *last, &ids, err);
-    for (size_t i = 0;
-         rc == SHALE_OK && i < ids.count && ids.items[i] == *last + 1 && ids.items[i] <= end; i++) {
-        rc = shl_lsm_replay_one(db, r, ids.items[i], err);
+    shale_code rc;
+    if (db->settings.skip_wal_replay)
+        return SHALE_OK;
+    SHL_TRY(find_objects(db, *last, end, &items, err));
+    SHL_TRY(shl_lsm_wal_fetch(db, items.items, items.count, &objects, err));
+    while (rc == SHALE_OK) {
+        struct shl_wal_file f = {0};
+        uint64_t id;
+        rc = shl_wal_fetch_next(objects, &id, &f, err);
+        if (rc != SHALE_OK)
+            break;
+        rc = shl_lsm_replay_file(db, r, id, &f, err);
+        shl_wal_file_deinit(&f);
         if (rc == SHALE_OK)
-            *last = ids.items[i];
+            *last = id;
     }
-    shl_array_free(&ids);
-    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
+    if (rc == SHALE_DONE && items.count > 0) /* fences are not given */
+        *last = items.items[items.count - 1].id;
+out:
+    shl_wal_fetch_free(objects);
+    shl_array_free(&items);
+    return rc == SHALE_NOT_FOUND || rc == SHALE_DONE ? SHALE_OK : rc;
 }
 
 /* Only refreshes, one at a time, write it; the status reads it under the lock. */
@@ -135,11 +162,20 @@ static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
 
 static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error *err)
 {
+    struct shl_wal_listing wal;
     uint64_t before;
     shale_code rc;
     env_mutex_lock(&db->refresh_mu);
     before = env_load_relaxed(&db->committed_seq);
+    /* The list may be older than the manifest. If that is the one we have, it does not matter; for a newer one the WAL is listed again, unless
+     * we stand where it begins. */
+    if (!db->settings.skip_wal_replay)
+        shl_wal_listing_begin(&wal, db, db->replayed_wal_id);
     rc = shl_lsm_refresh_manifest(db, changed, err);
+    if (!db->settings.skip_wal_replay && rc == SHALE_OK)
+        rc = shl_wal_listing_end(&wal, err);
+    else if (!db->settings.skip_wal_replay)
+        shl_wal_listing_drop(&wal);
     /* Not only after a change: what was loaded before may have failed to become the version. */
     bool shown = ((struct shl_version *)env_load_relaxed(&db->version))->levels->manifest_id ==
                  db->manifests.id;
@@ -181,37 +217,61 @@ static bool stalled_locked(const struct shl_lsm *db)
     return db->frozen_head != NULL && db->frozen_head->state == SHL_FROZEN_WAITING;
 }
 
-/* How long to wait: the setting; faster while L0 is full and somebody else may make room; slower when nothing happens. */
-static uint64_t pace_locked(struct shl_lsm *db, uint64_t *stall_ns, uint64_t *seen_activity)
+/* When the poller asks next. It wakes at every interval, which costs nothing; whether it makes requests is another matter. */
+struct pace {
+    uint64_t asked_ns;      /* last request */
+    uint64_t quiet_ns;      /* to let pass until the next one, as long as nothing happens */
+    uint64_t stall_ns;      /* 0: not stalled */
+    uint64_t seen_activity; /* [mu] of the handle */
+};
+
+/* How long to sleep: the setting; less while L0 is full and somebody else may make room. */
+static uint64_t sleep_locked(const struct shl_lsm *db, struct pace *p)
 {
     uint64_t interval = db->settings.manifest_poll_interval_ns;
-    if (stalled_locked(db)) {
-        *stall_ns = *stall_ns == 0
-                        ? STALL_POLL_FIRST_NS
-                        : shl_min_u64(*stall_ns * 2, shl_min_u64(interval, ENV_NS_PER_SEC));
-        return *stall_ns;
+    if (!stalled_locked(db)) {
+        p->stall_ns = 0;
+        return interval;
     }
-    *stall_ns = 0;
-    if (db->activity != *seen_activity)
-        db->polls_quiet = 0;
-    else if (db->polls_quiet < QUIET_SHIFT_MAX)
-        db->polls_quiet++;
-    *seen_activity = db->activity;
-    return interval << db->polls_quiet;
+    p->stall_ns = p->stall_ns == 0
+                      ? STALL_POLL_FIRST_NS
+                      : shl_min_u64(p->stall_ns * 2, shl_min_u64(interval, ENV_NS_PER_SEC));
+    return p->stall_ns;
+}
+
+/* Whether to make requests now: always while anything changes or is asked, else ever more rarely. */
+static bool is_due_locked(struct shl_lsm *db, struct pace *p)
+{
+    uint64_t interval = db->settings.manifest_poll_interval_ns, now = env_now_mono_ns();
+    bool busy = env_load_relaxed(&db->asked) || db->activity != p->seen_activity;
+    env_store_relaxed(&db->asked, false);
+    p->seen_activity = db->activity;
+    if (busy || p->stall_ns > 0)
+        p->quiet_ns = interval;
+    else if (now - p->asked_ns < p->quiet_ns)
+        return false;
+    else
+        p->quiet_ns =
+            shl_min_u64(p->quiet_ns * 2, shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS));
+    p->asked_ns = now;
+    return true;
 }
 
 void shl_poll_task(void *arg)
 {
     struct shl_lsm *db = arg;
-    uint64_t stall_ns = 0, seen_activity = 0;
+    struct pace p = {.asked_ns = env_now_mono_ns(),
+                     .quiet_ns = db->settings.manifest_poll_interval_ns};
     env_mutex_lock(&db->mu);
     while (!db->stopping && env_load_relaxed(&db->closed) == SHALE_OK) {
         bool changed = false;
         shale_error err = {0};
         (void)env_cond_wait_until(&db->poll_cond, &db->mu,
-                                  env_now_mono_ns() + pace_locked(db, &stall_ns, &seen_activity));
+                                  env_now_mono_ns() + sleep_locked(db, &p));
         if (db->stopping || env_load_relaxed(&db->closed) != SHALE_OK)
             break;
+        if (!is_due_locked(db, &p))
+            continue;
         env_mutex_unlock(&db->mu);
         shale_code rc =
             db->writer ? refresh_writer(db, &changed, &err) : refresh_reader(db, &changed, &err);

@@ -5,6 +5,10 @@
 #include "base/num.h"
 #include "lsm/source_chain.h"
 
+/* Over a network a request for 64 KiB takes as long as one for a block, and ten rows are in it. */
+#define FAR_WINDOW_FIRST_BYTES ((size_t)64 * 1024)
+#define AHEAD_BYTES_MAX        ((uint64_t)32 << 20) /* of all sources of one scan */
+
 struct bound {
     struct shl_buf key; /* owned */
     enum shl_lsm_bound kind;
@@ -15,6 +19,8 @@ struct shl_lsm_iter {
     struct shl_version *version; /* counted */
     struct shl_source *source;   /* owned */
     uint64_t max_seq;
+    struct shl_slice lower, upper; /* keys of from and to, for the sources */
+    struct shl_read_budget budget;
     struct bound from, to;
     bool reverse;
     bool started;            /* the source was positioned */
@@ -92,15 +98,25 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
 {
     const struct shl_version *v = it->version;
     const struct shl_lsm_settings *s = &it->db->settings;
-    struct shl_read_plan plan = {.reverse = how->reverse,
-                                 .use_cache = true,
-                                 .fill_cache = how->cache_blocks,
-                                 .window_first_bytes = s->sst_block_size_bytes,
-                                 .window_max_bytes = how->read_ahead_bytes > 0
-                                                         ? (size_t)how->read_ahead_bytes
-                                                         : (size_t)s->scan_window_bytes,
-                                 .has_prefix = it->prefix.len > 0,
-                                 .prefix = shl_buf_view(&it->prefix)};
+    struct shl_fanout *fanout = it->db->fanout;
+    struct shl_read_plan plan = {
+        .reverse = how->reverse,
+        .use_cache = true,
+        .fill_cache = how->cache_blocks,
+        .lower = it->from.kind != SHL_LSM_UNBOUNDED ? &it->lower : NULL,
+        .upper = it->to.kind != SHL_LSM_UNBOUNDED ? &it->upper : NULL,
+        .fanout = fanout,
+        .budget = &it->budget,
+        .window_first_bytes = fanout == NULL
+                                  ? s->sst_block_size_bytes
+                                  : shl_max_size(s->sst_block_size_bytes, FAR_WINDOW_FIRST_BYTES),
+        .window_max_bytes = how->read_ahead_bytes > 0 ? (size_t)how->read_ahead_bytes
+                                                      : (size_t)s->scan_window_bytes,
+        .has_prefix = it->prefix.len > 0,
+        .prefix = shl_buf_view(&it->prefix)};
+    it->lower = shl_buf_view(&it->from.key);
+    it->upper = shl_buf_view(&it->to.key);
+    it->budget.max_bytes = AHEAD_BYTES_MAX;
     size_t n = 0;
     shale_code rc = SHALE_OK;
     struct shl_source **list = env_calloc(v->frozen_count + 2, sizeof(struct shl_source *));
@@ -124,7 +140,7 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
     } else if (n == 1) {
         it->source = list[0];
     } else {
-        rc = shl_merge_source_new(list, n, how->reverse, &it->source, err);
+        rc = shl_merge_source_new(list, n, how->reverse, NULL, &it->source, err);
     }
     env_free(list);
     return rc;

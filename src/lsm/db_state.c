@@ -5,8 +5,11 @@
 
 shale_code shl_lsm_check(struct shl_lsm *db, shale_error *err)
 {
-    if (__builtin_expect(env_load_acquire(&db->closed) == SHALE_OK, 1))
+    if (__builtin_expect(env_load_acquire(&db->closed) == SHALE_OK, 1)) {
+        if (__builtin_expect(!env_load_relaxed(&db->asked), 0))
+            env_store_relaxed(&db->asked, true);
         return SHALE_OK;
+    }
     env_mutex_lock(&db->mu);
     *err = db->failure;
     env_mutex_unlock(&db->mu);

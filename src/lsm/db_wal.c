@@ -118,8 +118,9 @@ static shale_code put_wal(struct shl_lsm *db, const char *key, const struct shl_
                                   &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
     ENV_POINT("wal after put");
     if (rc == SHALE_ALREADY_EXISTS)
-        rc = shl_fail(err, SHALE_FENCED, "another process opened \"%s\" as writer: it wrote %s",
-                      db->paths.r1, key);
+        rc = shl_fail(err, SHALE_FENCED,
+                      "fenced: another process opened \"%s\" as writer: it wrote %s", db->paths.r1,
+                      key);
     return rc;
 }
 

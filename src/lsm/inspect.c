@@ -20,7 +20,7 @@ shale_code shl_inspect_load(const struct shl_inspect *in, uint64_t id, struct sh
     bool changed = false;
     shale_code rc;
     SHL_TRY(shl_db_paths_init(&x.paths, in->path, err));
-    shl_sequenced_init(&versions, in->store, &x.paths, "manifest");
+    shl_sequenced_init(&versions, in->store, &x.paths, "manifest", NULL);
     if (id == 0) {
         rc = shl_sequenced_load(&versions, &body, &changed, err);
         if (rc == SHALE_NOT_FOUND)

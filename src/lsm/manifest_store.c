@@ -7,9 +7,10 @@
 #define PROBES_MAX 4
 
 void shl_sequenced_init(struct shl_sequenced *q, struct shl_store *store,
-                        const struct shl_db_paths *paths, const char *what)
+                        const struct shl_db_paths *paths, const char *what,
+                        struct shl_fanout *fanout)
 {
-    *q = (struct shl_sequenced){.store = store, .paths = paths, .what = what};
+    *q = (struct shl_sequenced){.store = store, .paths = paths, .what = what, .fanout = fanout};
 }
 
 char *shl_sequenced_key(const struct shl_sequenced *q, uint64_t id)
@@ -82,11 +83,11 @@ shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_b
     return rc;
 }
 
-/* The highest id in the folder; 0 if there is none. */
-static shale_code list_newest(struct shl_sequenced *q, uint64_t *out, shale_error *err)
+/* ---------------------------------------------------------------- the first load */
+
+shale_code shl_sequenced_list(struct shl_sequenced *q, shale_error *err)
 {
     struct shl_list list = {0};
-    uint64_t newest = 0;
     char *dir = shl_name_dir(q->paths, q->what);
     if (dir == NULL)
         return shl_nomem(err);
@@ -94,38 +95,100 @@ static shale_code list_newest(struct shl_sequenced *q, uint64_t *out, shale_erro
     env_free(dir);
     if (rc != SHALE_OK)
         return rc;
+    q->listed_id = 0;
     for (size_t i = 0; i < list.count; i++) {
         uint64_t id;
-        if (shl_name_parse_id(list.items[i].key, q->what, &id) && id > newest)
-            newest = id;
+        if (!shl_name_parse_id(list.items[i].key, q->what, &id) || id <= q->listed_id)
+            continue;
+        q->listed_id = id;
+        q->listed_bytes = list.items[i].size;
+        q->listed_modified_ns = list.items[i].modified_ns;
     }
+    q->has_listed = true;
     shl_list_free(&list);
-    *out = newest;
     return SHALE_OK;
 }
 
+/* Both requests that follow the LIST. */
+struct first_read {
+    struct shl_fan_job job; /* the boundary's */
+    struct shl_sequenced *q;
+    shale_code rc;
+    uint64_t boundary;
+    shale_error err;
+};
+
+static void run_boundary(struct shl_fan_job *job)
+{
+    struct first_read *r = (struct first_read *)job;
+    r->rc = read_boundary(r->q, &r->boundary, &r->err);
+}
+
+/* Whether the object that was read is the one that the LIST showed. Only whole seconds: not every store gives more in both answers. A
+ * version that was collected and put again by a writer that had slept is younger by the collector's min_age at least. */
+static bool is_listed_object(const struct shl_sequenced *q, const struct shl_object *o)
+{
+    return o->modified_ns != 0 && o->size == q->listed_bytes &&
+           o->modified_ns / (int64_t)ENV_NS_PER_SEC ==
+               q->listed_modified_ns / (int64_t)ENV_NS_PER_SEC;
+}
+
+/* GET of what the LIST found, and the boundary.
+ *
+ * The boundary has to be looked at after the version, for what it protects from is a version that was collected and then put again by
+ * a writer that had slept. Beside each other will do if the object is the one that was listed: then it was the newest at the time of the
+ * LIST, and the collector never covers the newest. Else the boundary is read once more. */
+static shale_code read_listed(struct shl_sequenced *q, struct shl_buf *body, uint64_t *boundary,
+                              shale_error *err)
+{
+    struct first_read r = {.job = {.run = run_boundary}, .q = q};
+    struct shl_object object = {0};
+    char *key = shl_sequenced_key(q, q->listed_id);
+    if (key == NULL)
+        return shl_nomem(err);
+    shl_fanout_start(q->fanout, &r.job);
+    body->len = 0;
+    shale_code rc = shl_store_get(q->store, key, NULL, body, &object, err);
+    env_free(key);
+    if (rc != SHALE_OK && q->fanout == NULL)
+        return rc;
+    shl_fanout_wait(q->fanout, &r.job);
+    if (rc != SHALE_OK)
+        return rc;
+    if (r.rc == SHALE_OK && q->fanout != NULL && !is_listed_object(q, &object))
+        run_boundary(&r.job);
+    if (r.rc != SHALE_OK)
+        *err = r.err;
+    else
+        *boundary = r.boundary;
+    return r.rc;
+}
+
 /* LIST, then GET the highest; again if the collector took it meanwhile. */
-static shale_code load_by_list(struct shl_sequenced *q, struct shl_buf *body, shale_error *err)
+static shale_code load_by_list(struct shl_sequenced *q, struct shl_buf *body, uint64_t *boundary,
+                               shale_error *err)
 {
     for (;;) {
-        uint64_t id = 0;
-        shale_code rc = list_newest(q, &id, err);
+        shale_code rc = q->has_listed ? SHALE_OK : shl_sequenced_list(q, err);
         if (rc != SHALE_OK)
             return rc;
-        if (id == 0)
+        q->has_listed = false;
+        if (q->listed_id == 0)
             return shl_fail(err, SHALE_NOT_FOUND, "no %s in \"%s\"", q->what, q->paths->r1);
-        rc = shl_sequenced_read(q, id, body, err);
+        rc = read_listed(q, body, boundary, err);
         if (rc == SHALE_NOT_FOUND)
             continue;
         if (rc == SHALE_OK)
-            q->id = id;
+            q->id = q->listed_id;
         return rc;
     }
 }
 
+/* ---------------------------------------------------------------- later loads */
+
 /* From a known id onward. */
 static shale_code load_by_probe(struct shl_sequenced *q, struct shl_buf *body, bool *changed,
-                                shale_error *err)
+                                uint64_t *boundary, shale_error *err)
 {
     struct shl_buf next = {0};
     shale_code rc = SHALE_OK;
@@ -141,9 +204,9 @@ static shale_code load_by_probe(struct shl_sequenced *q, struct shl_buf *body, b
     }
     shl_buf_free(&next);
     if (rc == SHALE_NOT_FOUND)
-        return SHALE_OK;
+        return read_boundary(q, boundary, err);
     if (rc == SHALE_OK)
-        return load_by_list(q, body, err);
+        return load_by_list(q, body, boundary, err);
     return rc;
 }
 
@@ -153,19 +216,16 @@ shale_code shl_sequenced_load(struct shl_sequenced *q, struct shl_buf *body, boo
     uint64_t dead = 0; /* newest id that a listing gave and that the boundary covers */
     *changed = false;
     for (;;) {
-        uint64_t boundary;
+        uint64_t boundary = 0;
         shale_code rc;
         bool listed = q->id == 0;
         body->len = 0;
-        if (q->id == 0) {
-            rc = load_by_list(q, body, err);
+        if (listed) {
+            rc = load_by_list(q, body, &boundary, err);
             *changed = rc == SHALE_OK;
         } else {
-            rc = load_by_probe(q, body, changed, err);
+            rc = load_by_probe(q, body, changed, &boundary, err);
         }
-        if (rc != SHALE_OK)
-            return rc;
-        rc = read_boundary(q, &boundary, err);
         if (rc != SHALE_OK)
             return rc;
         if (q->id > boundary)
@@ -180,9 +240,35 @@ shale_code shl_sequenced_load(struct shl_sequenced *q, struct shl_buf *body, boo
     }
 }
 
-shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slice body, shale_error *err)
+shale_code shl_sequenced_is_newest(struct shl_sequenced *q, bool *newest, shale_error *err)
 {
-    uint64_t boundary;
+    struct shl_list list = {0};
+    shale_code rc;
+    char *dir = shl_name_dir(q->paths, q->what);
+    char *start = shl_sequenced_key(q, q->id);
+    *newest = true;
+    if (dir == NULL || start == NULL) {
+        rc = shl_nomem(err);
+        goto out;
+    }
+    SHL_TRY(shl_store_list(
+        q->store, &(struct shl_list_options){.prefix = dir, .start_after = start}, &list, err));
+    for (size_t i = 0; i < list.count; i++) {
+        uint64_t id;
+        if (shl_name_parse_id(list.items[i].key, q->what, &id) && id > q->id)
+            *newest = false;
+    }
+out:
+    shl_list_free(&list);
+    env_free(start);
+    env_free(dir);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- writes */
+
+shale_code shl_sequenced_put(struct shl_sequenced *q, struct shl_slice body, shale_error *err)
+{
     char *key = shl_sequenced_key(q, q->id + 1);
     if (key == NULL)
         return shl_nomem(err);
@@ -190,15 +276,30 @@ shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slice body, s
                                   &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
     if (rc == SHALE_ALREADY_EXISTS)
         rc = shl_fail(err, SHALE_PRECONDITION, "%s: written by somebody else", key);
-    if (rc == SHALE_OK)
-        rc = read_boundary(q, &boundary, err);
-    if (rc == SHALE_OK && q->id + 1 <= boundary) {
-        rc = shl_fail(err, SHALE_PRECONDITION, "%s: at or below the boundary %" PRIu64, key,
-                      boundary);
-        q->id = 0;
-    }
-    if (rc == SHALE_OK)
-        q->id++;
     env_free(key);
     return rc;
+}
+
+shale_code shl_sequenced_confirm(struct shl_sequenced *q, shale_error *err)
+{
+    uint64_t boundary;
+    shale_code rc = read_boundary(q, &boundary, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (q->id + 1 <= boundary) {
+        rc = shl_fail(err, SHALE_PRECONDITION,
+                      "%s/%s/: version %" PRIu64 " is at or below the boundary %" PRIu64,
+                      q->paths->r1, q->what, q->id + 1, boundary);
+        q->id = 0;
+        q->has_listed = false;
+        return rc;
+    }
+    q->id++;
+    return SHALE_OK;
+}
+
+shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slice body, shale_error *err)
+{
+    shale_code rc = shl_sequenced_put(q, body, err);
+    return rc == SHALE_OK ? shl_sequenced_confirm(q, err) : rc;
 }

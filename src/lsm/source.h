@@ -7,6 +7,7 @@
 
 #include "lsm/format/row.h"
 
+struct shl_fanout;
 struct shl_source;
 
 struct shl_source_ops {
@@ -24,6 +25,7 @@ struct shl_source {
     struct shl_row row; /* current, if valid */
     bool valid;
     bool reverse;       /* [const] direction */
+    bool near_end;      /* all that it will read is on its way: time to prepare what comes behind it */
 };
 
 static inline shale_code shl_source_seek(struct shl_source *s, const struct shl_slice *target, shale_error *err)
@@ -42,8 +44,10 @@ static inline void shl_source_close(struct shl_source *s)
 
 /* Rows of several sources as one, in the same direction. A small array sorted by (first 8 key bytes, key, seq); the winner is advanced
  * and re-inserted from the front (performance.md 5). Ties (same key and seq) go to the source given first, and all of them are
- * returned. Takes ownership of the sources, on failure too. */
+ * returned. Takes ownership of the sources, on failure too. fanout (borrowed): seeks go to all sources at once; NULL: one after the
+ * other. */
 SHL_MUST shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, bool reverse,
-                                         struct shl_source **out, shale_error *err);
+                                         struct shl_fanout *fanout, struct shl_source **out,
+                                         shale_error *err);
 
 #endif

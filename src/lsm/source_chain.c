@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/array.h"
+#include "lsm/fanout.h"
 
 /* ---------------------------------------------------------------- memtable */
 
@@ -108,12 +109,27 @@ shale_code shl_level_sst_source_new(const struct shl_level_sst *s, const struct 
                                .reverse = plan->reverse,
                                .use_cache = plan->use_cache,
                                .fill_cache = plan->fill_cache,
+                               .lower = plan->lower,
+                               .upper = plan->upper,
                                .window_first_bytes = plan->window_first_bytes,
-                               .window_max_bytes = plan->window_max_bytes};
+                               .window_max_bytes = plan->window_max_bytes,
+                               .fanout = plan->fanout,
+                               .budget = plan->budget,
+                               .ahead_first = plan->ahead_first};
     return shl_sst_source_new(s->sst, &how, out, err);
 }
 
 /* ---------------------------------------------------------------- one after the other */
+
+/* The next SST of a run on its way: index, filter and first window, beside the end of the one before. */
+struct opening {
+    struct shl_fan_job job;
+    const struct shl_level_sst *sst; /* borrowed */
+    struct shl_read_plan plan;
+    struct shl_source *source; /* owned; on its first row */
+    shale_code rc;
+    shale_error err;
+};
 
 /* Elements in ascending key order, each opened when it is reached. */
 struct chain_source {
@@ -124,6 +140,7 @@ struct chain_source {
     size_t count;
     size_t at;               /* element that is open */
     struct shl_source *open; /* owned; NULL: none */
+    struct opening *next;    /* owned: of the element after `at`; NULL: none */
 };
 
 /* Whether all keys of element i lie before (below) `key`. */
@@ -146,8 +163,19 @@ static bool element_above(const struct chain_source *c, size_t i, struct shl_sli
     return shl_slice_cmp(start, key) > 0;
 }
 
+static void drop_opening(struct chain_source *c)
+{
+    if (c->next == NULL)
+        return;
+    if (shl_fanout_cancel(c->plan.fanout, &c->next->job))
+        shl_source_close(c->next->source);
+    env_free(c->next);
+    c->next = NULL;
+}
+
 static shale_code open_element(struct chain_source *c, size_t i, shale_error *err)
 {
+    drop_opening(c);
     shl_source_close(c->open);
     c->open = NULL;
     c->at = i;
@@ -157,18 +185,71 @@ static shale_code open_element(struct chain_source *c, size_t i, shale_error *er
     return shl_tree_source_new(c->levels, &c->levels->trees[1 + i], &c->plan, &c->open, err);
 }
 
+/* The element after the open one; false if there is none that can hold what the scan wants. */
+static bool next_element(const struct chain_source *c, size_t *out)
+{
+    if (c->base.reverse) {
+        *out = c->at - 1;
+        return c->at > 0 && !(c->plan.lower != NULL && element_below(c, *out, *c->plan.lower));
+    }
+    *out = c->at + 1;
+    return *out < c->count && !(c->plan.upper != NULL && element_above(c, *out, *c->plan.upper));
+}
+
+static void run_opening(struct shl_fan_job *job)
+{
+    struct opening *o = (struct opening *)job; /* the job is the first member */
+    o->rc = shl_level_sst_source_new(o->sst, &o->plan, &o->source, &o->err);
+    if (o->rc == SHALE_OK)
+        o->rc = shl_source_seek(o->source, NULL, &o->err);
+}
+
+/* The open SST of the run is read to its end: the next one goes on at its pace. */
+static void open_ahead(struct chain_source *c)
+{
+    size_t i;
+    if (c->plan.fanout == NULL || c->run == NULL || c->next != NULL || !next_element(c, &i))
+        return;
+    c->next = env_calloc(1, sizeof *c->next);
+    if (c->next == NULL)
+        return;
+    c->next->job.run = run_opening;
+    c->next->sst = &c->levels->ssts[c->run->first + i];
+    c->next->plan = c->plan;
+    shl_sst_source_pace(c->open, &c->next->plan.window_first_bytes, &c->next->plan.ahead_first);
+    shl_fanout_start(c->plan.fanout, &c->next->job);
+}
+
+/* To the first row of element i, which is the one after the open one. */
+static shale_code enter_element(struct chain_source *c, size_t i, shale_error *err)
+{
+    if (c->next == NULL) {
+        shale_code rc = open_element(c, i, err);
+        return rc == SHALE_OK ? shl_source_seek(c->open, NULL, err) : rc;
+    }
+    shl_fanout_wait(c->plan.fanout, &c->next->job);
+    if (c->next->rc != SHALE_OK) {
+        *err = c->next->err;
+        return err->code;
+    }
+    shl_source_close(c->open);
+    c->open = c->next->source;
+    c->at = i;
+    env_free(c->next);
+    c->next = NULL;
+    return SHALE_OK;
+}
+
 /* Shows the open element's row; where it has none, goes on to the next element that has one. */
 static shale_code settle(struct chain_source *c, shale_error *err)
 {
     while (!c->open->valid) {
-        bool more = c->base.reverse ? c->at > 0 : c->at + 1 < c->count;
-        if (!more) {
+        size_t i;
+        if (!next_element(c, &i)) {
             c->base.valid = false;
             return SHALE_OK;
         }
-        shale_code rc = open_element(c, c->base.reverse ? c->at - 1 : c->at + 1, err);
-        if (rc == SHALE_OK)
-            rc = shl_source_seek(c->open, NULL, err);
+        shale_code rc = enter_element(c, i, err);
         if (rc != SHALE_OK)
             return rc;
     }
@@ -208,6 +289,7 @@ static shale_code chain_seek(struct shl_source *base, const struct shl_slice *ta
     shale_code rc = SHALE_OK;
     if (c->open == NULL || c->at != i)
         rc = open_element(c, i, err);
+    drop_opening(c);
     if (rc == SHALE_OK)
         rc = shl_source_seek(c->open, target, err);
     return rc == SHALE_OK ? settle(c, err) : rc;
@@ -220,6 +302,8 @@ static shale_code chain_next(struct shl_source *base, shale_error *err)
     shale_code rc = shl_source_next(c->open, err);
     if (rc == SHALE_OK && c->open->valid) {
         base->row = c->open->row;
+        if (c->open->near_end)
+            open_ahead(c);
         return SHALE_OK;
     }
     return rc == SHALE_OK ? settle(c, err) : rc;
@@ -228,6 +312,7 @@ static shale_code chain_next(struct shl_source *base, shale_error *err)
 static void chain_close(struct shl_source *base)
 {
     struct chain_source *c = (struct chain_source *)base;
+    drop_opening(c);
     shl_source_close(c->open);
     env_free(c);
 }
@@ -259,6 +344,17 @@ shale_code shl_run_source_new(const struct shl_levels *l, const struct shl_level
     return chain_new(l, run, run->count, plan, out, err);
 }
 
+/* Whether the scan wants nothing of the range. */
+static bool is_outside(const struct shl_key_range *r, const struct shl_read_plan *plan)
+{
+    if (plan->upper != NULL && shl_slice_cmp(r->start, *plan->upper) > 0)
+        return true;
+    if (plan->lower == NULL || r->end_unbounded)
+        return false;
+    int c = shl_slice_cmp(r->end, *plan->lower);
+    return c < 0 || (c == 0 && !r->end_inclusive);
+}
+
 shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_level_tree *tree,
                                const struct shl_read_plan *plan, struct shl_source **out,
                                shale_error *err)
@@ -271,7 +367,8 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
         return shl_nomem(err);
     for (size_t i = 0; rc == SHALE_OK && i < tree->l0_count; i++) {
         const struct shl_level_sst *s = &l->ssts[tree->l0_first + i];
-        if (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix))
+        if (is_outside(&s->range, plan) ||
+            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix)))
             continue;
         rc = shl_level_sst_source_new(s, plan, &list[n], err);
         n += rc == SHALE_OK;
@@ -286,7 +383,7 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
     } else if (n == 1) {
         *out = list[0];
     } else {
-        rc = shl_merge_source_new(list, n, plan->reverse, out, err);
+        rc = shl_merge_source_new(list, n, plan->reverse, plan->fanout, out, err);
     }
     env_free(list);
     return rc;

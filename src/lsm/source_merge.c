@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/env/env.h"
+#include "lsm/fanout.h"
 #include "base/num.h"
 #include "lsm/key_word.h"
 
@@ -23,6 +24,14 @@ struct place {
     size_t order;              /* its number in `sources` */
 };
 
+struct seek_job {
+    struct shl_fan_job job;
+    struct shl_source *source;      /* borrowed */
+    const struct shl_slice *target; /* borrowed during the seek */
+    shale_code rc;
+    shale_error err;
+};
+
 struct merge_source {
     struct shl_source base;
     struct shl_source **sources; /* owned, and what it points to */
@@ -32,6 +41,8 @@ struct merge_source {
     size_t prefix_len;
     uint64_t prefix[PREFIX_WORDS]; /* zero behind prefix_len */
     unsigned ties;
+    struct shl_fanout *fanout; /* borrowed */
+    struct seek_job *seeks;    /* owned: one for each source; NULL without fan-out */
 };
 
 static struct merge_source *merge_of(struct shl_source *s)
@@ -153,16 +164,40 @@ static void sort_places(struct merge_source *m)
     }
 }
 
+static void run_seek(struct shl_fan_job *job)
+{
+    struct seek_job *j = (struct seek_job *)job; /* the job is the first member */
+    j->rc = shl_source_seek(j->source, j->target, &j->err);
+}
+
+/* Each source makes its first requests here, so all of them are waited for together. */
+static shale_code seek_at_once(struct merge_source *m, const struct shl_slice *target,
+                               shale_error *err)
+{
+    for (size_t i = 0; i < m->source_count; i++)
+        m->seeks[i] = (struct seek_job){
+            .job = {.run = run_seek}, .source = m->sources[i], .target = target, .rc = SHALE_OK};
+    shl_fanout_all(m->fanout, &m->seeks[0].job, sizeof m->seeks[0], m->source_count);
+    for (size_t i = 0; i < m->source_count; i++)
+        if (m->seeks[i].rc != SHALE_OK) {
+            *err = m->seeks[i].err;
+            return m->seeks[i].rc;
+        }
+    return SHALE_OK;
+}
+
 static shale_code merge_seek(struct shl_source *s, const struct shl_slice *target, shale_error *err)
 {
     struct merge_source *m = merge_of(s);
+    shale_code rc = SHALE_OK;
     m->base.valid = false;
     m->place_count = 0;
-    for (size_t i = 0; i < m->source_count; i++) {
-        shale_code rc = shl_source_seek(m->sources[i], target, err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
+    if (m->seeks != NULL)
+        rc = seek_at_once(m, target, err);
+    for (size_t i = 0; m->seeks == NULL && i < m->source_count && rc == SHALE_OK; i++)
+        rc = shl_source_seek(m->sources[i], target, err);
+    if (rc != SHALE_OK)
+        return rc;
     sort_places(m);
     show_first(m);
     return SHALE_OK;
@@ -200,11 +235,13 @@ static void merge_close(struct shl_source *s)
     close_all(m->sources, m->source_count);
     env_free(m->sources);
     env_free(m->places);
+    env_free(m->seeks);
     env_free(m);
 }
 
 shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, bool reverse,
-                                struct shl_source **out, shale_error *err)
+                                struct shl_fanout *fanout, struct shl_source **out,
+                                shale_error *err)
 {
     static const struct shl_source_ops ops = {
         .seek = merge_seek, .next = merge_next, .close = merge_close};
@@ -217,11 +254,13 @@ shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, 
     struct merge_source *m = env_calloc(1, sizeof *m);
     struct shl_source **sources = env_calloc(count, sizeof(struct shl_source *));
     struct place *places = env_calloc(count, sizeof(struct place));
-    if (m == NULL || sources == NULL || places == NULL) {
+    struct seek_job *seeks = fanout != NULL ? env_calloc(count, sizeof *seeks) : NULL;
+    if (m == NULL || sources == NULL || places == NULL || (fanout != NULL && seeks == NULL)) {
         close_all(take_sources, count);
         env_free(m);
         env_free(sources);
         env_free(places);
+        env_free(seeks);
         return shl_nomem(err);
     }
     for (size_t i = 0; i < count; i++)
@@ -230,6 +269,8 @@ shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, 
     m->sources = sources;
     m->source_count = count;
     m->places = places;
+    m->fanout = fanout;
+    m->seeks = seeks;
     *out = &m->base;
     return SHALE_OK;
 }

@@ -125,6 +125,7 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
         struct shl_block *b = find_block(t, m, p, i);
         if (b == NULL) {
             p->block_index = (uint32_t)i;
+            p->next_too = i + 1 < m->block_count && shl_sst_meta_compare(m, i + 1, p->key) == 0;
             return SHL_PROBE_NEED_BLOCK;
         }
         bool found = false;

@@ -72,6 +72,7 @@ struct shl_probe_state {
     uint64_t hash;       /* shl_filter_hash(key) */
     uint64_t max_seq;
     uint32_t block_index; /* out: with NEED_BLOCK */
+    bool next_too;        /* out: with NEED_BLOCK: if the key is there at all, it is most likely in the block after that one */
     struct shl_row row;   /* out: with FOUND */
     struct shl_block *block; /* out: with FOUND; borrowed */
     /* What NEED_BLOCK made the caller load for exactly this SST and key; used instead of the slot, and nothing before it is searched
@@ -95,14 +96,33 @@ SHL_MUST shale_code shl_sst_load_block(struct shl_sst *t, uint32_t block_index, 
                                        shale_error *err);
 
 /* ---- a source over one SST, cut to a key range */
+struct shl_fanout;
+
+/* Memory that the read-ahead of all sources of one scan may take; any task. */
+struct shl_read_budget {
+    _Atomic uint64_t used_bytes;
+    uint64_t max_bytes; /* [const] */
+};
+
 struct shl_sst_scan {
     struct shl_key_range range;  /* effective range of the view; borrowed until the source is closed */
+    /* Rows outside of these are not wanted, but may be given; borrowed likewise; NULL: no bound. */
+    const struct shl_slice *lower, *upper;
     bool reverse;
     bool use_cache;              /* look into the slots first */
     bool fill_cache;             /* keep what is fetched */
     size_t window_first_bytes;   /* size of the first fetch of neighbouring blocks (at least one block) */
     size_t window_max_bytes;     /* it doubles up to here; 256 KiB to 1 MiB is good for a folder */
+    /* Where requests take long: the next windows are fetched while rows of this one are read, from the middle of the first window on. When
+     * the reader had to wait, twice as many at once, up to SHL_SST_AHEAD_MAX. */
+    struct shl_fanout *fanout;      /* borrowed; NULL: no read-ahead */
+    struct shl_read_budget *budget; /* borrowed; with fanout */
+    unsigned ahead_first;           /* windows to fetch ahead from the first row on; 0: see above */
 };
+#define SHL_SST_AHEAD_MAX 8
+
+/* How fast a source of shl_sst_source_new reads by now, for one that goes on where it ends. */
+void shl_sst_source_pace(const struct shl_source *s, size_t *window_bytes, unsigned *ahead);
 /* Holds a reference to the handle. The meta is loaded at the first seek. Windows are received into one reused buffer and blocks decoded
  * in place where they are neither compressed nor transformed. */
 SHL_MUST shale_code shl_sst_source_new(struct shl_sst *t, const struct shl_sst_scan *how, struct shl_source **out,

@@ -1,9 +1,9 @@
 /* Rows of one SST in either direction, cut to a key range. performance.md 5.
  *
- * Neighbouring blocks come with one request, the window, into one buffer that is used again; a block that is neither compressed
+ * Neighbouring blocks come with one request, the window (sst_window.h); a block that is neither compressed
  * nor transformed is read where it lies in the window. Version 2 blocks are walked forward by code of their own, without a call
  * per entry; the iterator does the rest: version 1, backward, and finding where to start. */
-#include "lsm/sst_internal.h"
+#include "lsm/sst_window.h"
 
 #include "base/assert.h"
 #include "base/codec/varint.h"
@@ -22,7 +22,8 @@ struct sst_source {
     struct shl_sst *sst;       /* owned reference */
     struct shl_sst_meta *meta; /* borrowed from sst; NULL before the first seek */
     struct shl_sst_scan how;
-    size_t first_block, last_block; /* all blocks that can hold rows of the range */
+    struct shl_windows
+        windows; /* owned; first_block and last_block: all that can hold rows of the range */
 
     /* the block the current row is in */
     size_t block;             /* NO_BLOCK: none */
@@ -30,9 +31,6 @@ struct sst_source {
     struct shl_slice raw;     /* of pinned, window or decoded */
     bool cut;                 /* rows past the far end of the range may follow in this block */
 
-    struct shl_buf window; /* owned: stored bytes of blocks [window_from, window_to) */
-    size_t window_from, window_to;
-    size_t window_bytes;             /* size of the next one */
     struct shl_buf scratch, decoded; /* owned */
 
     /* version 2, forward */
@@ -51,56 +49,6 @@ static shale_code name_block(const struct sst_source *s, shale_code rc, shale_er
 
 /* ---------------------------------------------------------------- blocks */
 
-static bool is_cached(const struct sst_source *s, size_t i)
-{
-    return s->how.use_cache && s->sst->cx.cache != NULL &&
-           env_load_seq(shl_sst_meta_slot(s->meta, i)) != NULL;
-}
-
-/* Bytes in the file from block `from` to the end of block `last`; what lies between blocks (padding) is counted. */
-static uint64_t span_bytes(const struct shl_sst_meta *m, size_t from, size_t last)
-{
-    return m->offsets[last] + m->lens[last] - m->offsets[from];
-}
-
-/* Which blocks to fetch with block i: onward in the direction of the scan, up to the window's size, the end of the range, or a block
- * that is cached. */
-static void choose_window(const struct sst_source *s, size_t i, size_t *from, size_t *last)
-{
-    *from = *last = i;
-    if (s->base.reverse) {
-        while (*from > s->first_block && span_bytes(s->meta, *from - 1, i) <= s->window_bytes &&
-               !is_cached(s, *from - 1))
-            (*from)--;
-    } else {
-        while (*last < s->last_block && span_bytes(s->meta, i, *last + 1) <= s->window_bytes &&
-               !is_cached(s, *last + 1))
-            (*last)++;
-    }
-}
-
-static shale_code fetch_window(struct sst_source *s, size_t i, shale_error *err)
-{
-    size_t from, last;
-    choose_window(s, i, &from, &last);
-    uint64_t bytes = span_bytes(s->meta, from, last);
-    s->window_from = s->window_to = 0;
-    shale_code rc = shl_sst_check_size(s->sst, s->meta->offsets[from], bytes, err);
-    if (rc == SHALE_OK && bytes > s->window.cap) {
-        shl_buf_free(&s->window); /* nothing in it is needed: no copy */
-        rc = shl_buf_reserve(&s->window, bytes, err);
-    }
-    if (rc == SHALE_OK)
-        rc = shl_sst_fetch(s->sst, s->meta->offsets[from], bytes, s->window.data, err);
-    if (rc != SHALE_OK)
-        return rc;
-    s->window_from = from;
-    s->window_to = last + 1;
-    s->window_bytes =
-        shl_max_size(shl_min_size(s->window_bytes * 2, s->how.window_max_bytes), s->window_bytes);
-    return SHALE_OK;
-}
-
 static shale_code decode_block(struct sst_source *s, struct shl_slice stored, shale_error *err)
 {
     s->decoded.len = 0;
@@ -112,17 +60,15 @@ static shale_code decode_block(struct sst_source *s, struct shl_slice stored, sh
 static shale_code read_block(struct sst_source *s, size_t i, shale_error *err)
 {
     const struct shl_sst_meta *m = s->meta;
-    if (i < s->window_from || i >= s->window_to) {
-        shale_code rc = fetch_window(s, i, err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    uint8_t *stored = s->window.data + (m->offsets[i] - m->offsets[s->window_from]);
-    shale_code rc = decode_block(s, shl_slice_of(stored, m->lens[i]), err);
+    uint8_t *stored;
+    shale_code rc = shl_windows_get(&s->windows, i, &stored, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = decode_block(s, shl_slice_of(stored, m->lens[i]), err);
     if (rc == SHALE_CORRUPTION) {
         rc = shl_sst_fetch(s->sst, m->offsets[i], m->lens[i], stored, err);
         if (rc != SHALE_OK) {
-            s->window_from = s->window_to = 0; /* undefined bytes now */
+            shl_windows_spoil(&s->windows);
             return rc;
         }
         rc = decode_block(s, shl_slice_of(stored, m->lens[i]), err);
@@ -140,9 +86,9 @@ static bool needs_cut(const struct sst_source *s, size_t i)
 {
     const struct shl_key_range *r = &s->how.range;
     if (s->base.reverse)
-        return i == s->first_block && r->start.len > 0;
+        return i == s->windows.first_block && r->start.len > 0;
     const struct shl_sst_info *info = &s->sst->desc->info;
-    return i == s->last_block && !r->end_unbounded &&
+    return i == s->windows.last_block && !r->end_unbounded &&
            !(info->has_last_entry && shl_key_range_contains(r, info->last_entry));
 }
 
@@ -168,9 +114,13 @@ static shale_code enter_block(struct sst_source *s, size_t i, shale_error *err)
         s->raw = shl_block_raw(s->pinned);
     else
         rc = read_block(s, i, err);
-    if (rc != SHALE_OK)
+    if (rc != SHALE_OK) {
         s->block = NO_BLOCK;
-    return rc;
+        return rc;
+    }
+    shl_windows_entered(&s->windows, i);
+    s->base.near_end = s->windows.reaches_end && s->windows.ahead > 0;
+    return SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- version 2, forward */
@@ -309,7 +259,7 @@ static shale_code accept_row(struct sst_source *s)
 /* To the block after the current one in the scan's direction; *more false at the end of the range. */
 static shale_code enter_next_block(struct sst_source *s, bool *more, shale_error *err)
 {
-    *more = s->block != (s->base.reverse ? s->first_block : s->last_block);
+    *more = s->block != (s->base.reverse ? s->windows.first_block : s->windows.last_block);
     if (!*more)
         return SHALE_OK;
     return enter_block(s, s->base.reverse ? s->block - 1 : s->block + 1, err);
@@ -383,14 +333,20 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
         return rc;
     struct shl_sst_meta *m = env_load_acquire(&s->sst->meta);
     const struct shl_key_range *r = &s->how.range;
-    s->meta = m;
+    s->meta = s->windows.meta = m;
     if (m->block_count == 0)
         return SHALE_OK;
-    s->first_block = r->start.len == 0 ? 0 : shl_sst_meta_seek(m, r->start);
-    s->last_block = m->block_count - 1;
+    s->windows.first_block = r->start.len == 0 ? 0 : shl_sst_meta_seek(m, r->start);
+    s->windows.last_block = m->block_count - 1;
     if (!r->end_unbounded)
-        s->last_block =
+        s->windows.last_block =
             r->end_inclusive ? shl_sst_meta_seek_last(m, r->end) : shl_sst_meta_seek(m, r->end);
+    if (s->how.lower != NULL)
+        s->windows.first_block =
+            shl_max_size(s->windows.first_block, shl_sst_meta_seek(m, *s->how.lower));
+    if (s->how.upper != NULL)
+        s->windows.last_block =
+            shl_min_size(s->windows.last_block, shl_sst_meta_seek_last(m, *s->how.upper));
     return SHALE_OK;
 }
 
@@ -417,8 +373,8 @@ static shale_code walk_from_iter(struct sst_source *s, shale_error *err)
 static shale_code seek_forward(struct sst_source *s, const struct shl_slice *target,
                                shale_error *err)
 {
-    size_t i = target == NULL ? s->first_block : shl_sst_meta_seek(s->meta, *target);
-    if (i > s->last_block)
+    size_t i = target == NULL ? s->windows.first_block : shl_sst_meta_seek(s->meta, *target);
+    if (i > s->windows.last_block)
         return SHALE_OK;
     shale_code rc = enter_block(s, i, err);
     if (rc != SHALE_OK)
@@ -440,11 +396,11 @@ static shale_code seek_forward(struct sst_source *s, const struct shl_slice *tar
 static shale_code seek_reverse(struct sst_source *s, const struct shl_slice *target, bool exclusive,
                                shale_error *err)
 {
-    size_t i = s->last_block;
+    size_t i = s->windows.last_block;
     if (target != NULL)
         i = exclusive ? shl_sst_meta_seek(s->meta, *target)
                       : shl_sst_meta_seek_last(s->meta, *target);
-    if (i < s->first_block)
+    if (i < s->windows.first_block)
         return SHALE_OK;
     shale_code rc = enter_block(s, i, err);
     if (rc != SHALE_OK)
@@ -468,7 +424,8 @@ static shale_code source_seek(struct shl_source *base, const struct shl_slice *t
     const struct shl_key_range *r = &s->how.range;
     base->valid = false;
     leave_block(s);
-    s->window_bytes = s->how.window_first_bytes;
+    shl_windows_reset(&s->windows);
+    base->near_end = false;
     shale_code rc = prepare(s, err);
     if (rc != SHALE_OK || s->meta->block_count == 0)
         return rc;
@@ -486,7 +443,7 @@ static void source_close(struct shl_source *base)
     struct sst_source *s = (struct sst_source *)base;
     leave_block(s);
     shl_block_iter_deinit(&s->it);
-    shl_buf_free(&s->window);
+    shl_windows_deinit(&s->windows);
     shl_buf_free(&s->scratch);
     shl_buf_free(&s->decoded);
     shl_buf_free(&s->key);
@@ -497,9 +454,18 @@ static void source_close(struct shl_source *base)
 static const struct shl_source_ops sst_source_ops = {
     .seek = source_seek, .next = source_next, .close = source_close};
 
+void shl_sst_source_pace(const struct shl_source *base, size_t *window_bytes, unsigned *ahead)
+{
+    const struct sst_source *s = (const struct sst_source *)base;
+    SHL_ASSERT(base->ops == &sst_source_ops);
+    *window_bytes = s->windows.next_bytes;
+    *ahead = s->windows.ahead;
+}
+
 shale_code shl_sst_source_new(struct shl_sst *t, const struct shl_sst_scan *how,
                               struct shl_source **out, shale_error *err)
 {
+    SHL_ASSERT(how->fanout == NULL || how->budget != NULL);
     struct sst_source *s = env_calloc(1, sizeof *s);
     if (s == NULL)
         return shl_nomem(err);
@@ -507,6 +473,8 @@ shale_code shl_sst_source_new(struct shl_sst *t, const struct shl_sst_scan *how,
     s->base.reverse = how->reverse;
     s->sst = shl_sst_ref(t);
     s->how = *how;
+    s->windows.sst = t;
+    s->windows.how = &s->how;
     s->block = NO_BLOCK;
     *out = &s->base;
     return SHALE_OK;

@@ -7,8 +7,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-shale_code shl_wal_list(struct shl_store *store, const struct shl_db_paths *paths, uint64_t after,
-                        shl_wal_ids *out, shale_error *err)
+#define LIST_PAGE 1000 /* what S3 gives in one answer */
+
+static shale_code list_some(struct shl_store *store, const struct shl_db_paths *paths,
+                            uint64_t after, size_t max, shl_wal_items *out, bool *more,
+                            shale_error *err)
 {
     shale_code rc;
     struct shl_list list = {0};
@@ -18,8 +21,9 @@ shale_code shl_wal_list(struct shl_store *store, const struct shl_db_paths *path
         rc = shl_nomem(err);
         goto out;
     }
-    SHL_TRY(shl_store_list(store, &(struct shl_list_options){.prefix = dir, .start_after = start},
-                           &list, err));
+    SHL_TRY(shl_store_list(
+        store, &(struct shl_list_options){.prefix = dir, .start_after = start, .max = max}, &list,
+        err));
     if (!shl_array_reserve(out, list.count)) {
         rc = shl_nomem(err);
         goto out;
@@ -27,13 +31,27 @@ shale_code shl_wal_list(struct shl_store *store, const struct shl_db_paths *path
     for (size_t i = 0; i < list.count; i++) {
         uint64_t id;
         if (shl_name_parse_id(list.items[i].key, "sst", &id) && id > after)
-            shl_array_add(out, id);
+            shl_array_add(out, ((struct shl_wal_item){.id = id, .bytes = list.items[i].size}));
     }
+    *more = list.truncated;
 out:
     shl_list_free(&list);
     env_free(start);
     env_free(dir);
     return rc;
+}
+
+shale_code shl_wal_list(struct shl_store *store, const struct shl_db_paths *paths, uint64_t after,
+                        shl_wal_items *out, shale_error *err)
+{
+    bool more;
+    return list_some(store, paths, after, 0, out, &more, err);
+}
+
+shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths *paths,
+                             uint64_t after, shl_wal_items *out, bool *more, shale_error *err)
+{
+    return list_some(store, paths, after, LIST_PAGE, out, more, err);
 }
 
 void shl_wal_file_deinit(struct shl_wal_file *f)

@@ -7,11 +7,19 @@
 #include "lsm/format/sst.h"
 #include "store/store.h"
 
-typedef SHL_ARRAY(uint64_t) shl_wal_ids;
+struct shl_wal_item {
+    uint64_t id;
+    uint64_t bytes; /* of the object */
+};
+typedef SHL_ARRAY(struct shl_wal_item) shl_wal_items;
 
-/* Ids of WAL objects above `after`, ascending. One LIST. */
+/* WAL objects above `after`, ascending by id. One LIST. */
 SHL_MUST shale_code shl_wal_list(struct shl_store *store, const struct shl_db_paths *paths,
-                                 uint64_t after, shl_wal_ids *out, shale_error *err);
+                                 uint64_t after, shl_wal_items *out, shale_error *err);
+/* The same, but not more than one page of the LIST; *more: there may be others behind. */
+SHL_MUST shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths *paths,
+                                      uint64_t after, shl_wal_items *out, bool *more,
+                                      shale_error *err);
 
 /* One WAL object, decoded: its rows in order of seq. */
 struct shl_wal_file {

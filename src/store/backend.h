@@ -65,4 +65,7 @@ SHL_MUST shale_code shl_lister_prefix(struct shl_lister *l, const char *key, sha
 /* False if shl_lister_object would drop or fold this key whatever its size: spares the caller a look at the object. */
 bool shl_lister_wants(const struct shl_lister *l, const char *key);
 
+/* How the text of a write begins that may or may not have happened. */
+#define SHL_OUTCOME_UNKNOWN "outcome unknown: "
+
 #endif

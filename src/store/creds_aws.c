@@ -1,5 +1,5 @@
-/* Profile files are INI: "[section]", "key = value", comments with '#' or ';' at the start of a line. A line that is indented deeper
- * than the key above it belongs to that key's value ("s3 =" and its settings) and says nothing to us.
+/* Profile files are INI: "[section]", "key = value", comments with '#' or ';' at the start of a line. A line that is indented
+ * deeper than the key above it belongs to that key's value ("s3 =" and its settings) and says nothing to us.
  *
  * Texts of these files hold secrets: no error quotes a line, and what was read is wiped before it is freed. */
 #include "store/creds_aws.h"
@@ -44,11 +44,16 @@ void shl_aws_profile_deinit(struct shl_aws_profile *p)
     *p = (struct shl_aws_profile){0};
 }
 
-/* NULL stays NULL, and so does an empty text: it says nothing. */
+/* An empty text says nothing. */
+static const char *or_null(const char *text)
+{
+    return text != NULL && text[0] != '\0' ? text : NULL;
+}
+
 static shale_code dup_text(const char *text, char **out, shale_error *err)
 {
     SHL_ASSERT(*out == NULL);
-    if (text == NULL || text[0] == '\0')
+    if (or_null(text) == NULL)
         return SHALE_OK;
     *out = env_strdup(text);
     return *out != NULL ? SHALE_OK : shl_nomem(err);
@@ -292,8 +297,7 @@ static void file_deinit(struct profile_file *f)
 
 static const char *env_text(const char *name)
 {
-    const char *value = env_getenv(name);
-    return value != NULL && value[0] != '\0' ? value : NULL;
+    return or_null(env_getenv(name));
 }
 
 static shale_code file_find(struct profile_file *f, shale_error *err)
@@ -433,6 +437,7 @@ shale_code shl_aws_profile_load(const char *name, struct shl_aws_profile *out, s
     struct shl_aws_profile p = {0};
     const struct profile_file *from = NULL; /* the file that has the keys */
     bool is_found = false;
+    name = or_null(name);
     if (name == NULL)
         name = env_text("AWS_PROFILE");
     bool is_asked = name != NULL;
@@ -480,11 +485,6 @@ struct source {
     const char *token;
     int64_t expires_unix_ms;
 };
-
-static const char *or_null(const char *text)
-{
-    return text != NULL && text[0] != '\0' ? text : NULL;
-}
 
 /* Takes the keys of a source, if it has any. */
 static shale_code take_source(const struct source *s, struct shl_aws_creds *out, bool *out_taken,

@@ -305,7 +305,8 @@ static shale_code init_named(struct file_store *f, const char *root_path, shale_
     shale_code rc;
     SHL_TRY(shl_buf_append(&name, scheme, sizeof scheme - 1, err));
     SHL_TRY(shl_buf_append(&name, root_path, strlen(root_path) + 1, err));
-    SHL_TRY(shl_store_init(&f->base, &file_ops, SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH,
+    SHL_TRY(shl_store_init(&f->base, &file_ops,
+                           SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_NEAR,
                            (const char *)name.data, err));
 out:
     shl_buf_free(&name);
@@ -335,4 +336,26 @@ out:
     env_free(root);
     env_free(f);
     return rc;
+}
+
+/* ---- making the folder itself */
+
+shale_code shl_file_make_root(char *path, shale_error *err)
+{
+    struct env_stat st;
+    int e = env_stat(path, &st);
+    if (e == 0 && st.is_dir)
+        return shl_fail(err, SHALE_ALREADY_EXISTS, "the folder %s is there already", path);
+    e = 0;
+    for (char *slash = strchr(path + 1, '/'); e == 0; slash = strchr(slash + 1, '/')) {
+        if (slash != NULL)
+            *slash = '\0';
+        e = env_mkdir(path);
+        if (e == EEXIST)
+            e = 0;
+        if (slash == NULL)
+            break;
+        *slash = '/';
+    }
+    return e == 0 ? SHALE_OK : shl_file_fail(err, e, "make folder", path);
 }

@@ -20,4 +20,7 @@ struct shl_file_options {
 SHL_MUST shale_code shl_store_file_new(struct shl_store **out, const char *root_path,
                                        const struct shl_file_options *options, shale_error *err);
 
+/* Makes the folder and those above it that are missing. `path` is absolute; changed and put back. ALREADY_EXISTS: it is there. */
+SHL_MUST shale_code shl_file_make_root(char *path, shale_error *err);
+
 #endif

@@ -4,51 +4,50 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "base/units.h"
 #include "store/file.h"
 #include "store/memory.h"
 #include "store/path.h"
+#include "store/s3.h"
+#include "store/s3_config.h"
+#include "store/s3_url.h"
 #include "store/wrap_prefix.h"
 #include <errno.h>
 #include <stdio.h>
 
-/* ---- options */
+/* ---- options: the folder's one, and those of S3 */
 
-static const char *const option_names[] = {"local_fsync"};
+#define FSYNC_OPTION "local_fsync"
 
 static const char *option_name_at(const void *ctx, size_t i)
 {
     (void)ctx;
-    return option_names[i];
+    return i == 0 ? FSYNC_OPTION : shl_s3_option_name(i - 1);
 }
 
-static bool parse_bool(const char *text, bool *out)
+static shale_code unknown_option(const char *key, shale_error *err)
 {
-    static const char *const yes[] = {"1", "true", "on", "yes", "y"};
-    static const char *const no[] = {"0", "false", "off", "no", "n"};
-    for (size_t i = 0; i < SHL_COUNT_OF(yes); i++) {
-        if (shl_str_ieq(text, yes[i]) || shl_str_ieq(text, no[i])) {
-            *out = shl_str_ieq(text, yes[i]);
-            return true;
-        }
-    }
-    return false;
+    const char *near =
+        shl_str_suggest(shl_slice_str(key), 1 + shl_s3_option_count(), option_name_at, NULL);
+    if (near == NULL)
+        return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\"", key);
+    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?", key,
+                    near);
 }
 
 static shale_code apply_option(const struct shl_store_option *o, struct shl_file_options *file,
                                shale_error *err)
 {
-    if (!shl_str_ieq(o->key, "local_fsync")) {
-        const char *near = shl_str_suggest(shl_slice_str(o->key), SHL_COUNT_OF(option_names),
-                                           option_name_at, NULL);
-        if (near == NULL)
-            return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\"", o->key);
-        return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?",
-                        o->key, near);
-    }
-    if (!parse_bool(o->value, &file->fsync))
+    bool known;
+    shale_code rc;
+    if (shl_str_ieq(o->key, FSYNC_OPTION)) {
+        if (shl_parse_bool(shl_slice_str(o->value), &file->fsync))
+            return SHALE_OK;
         return shl_fail(err, SHALE_INVALID,
                         "store option local_fsync: \"%s\" is neither on nor off", o->value);
-    return SHALE_OK;
+    }
+    rc = shl_s3_option_check(o->key, o->value, &known, err);
+    return rc == SHALE_OK && !known ? unknown_option(o->key, err) : rc;
 }
 
 static shale_code apply_options(const struct shl_store_option *options, size_t count,
@@ -71,7 +70,7 @@ shale_code shl_store_options_check(const struct shl_store_option *options, size_
 
 /* ---- what kind of URL */
 
-enum url_kind { URL_MEMORY, URL_FILE, URL_PATH, URL_CLOUD };
+enum url_kind { URL_MEMORY, URL_FILE, URL_PATH, URL_S3, URL_LATER };
 
 struct url {
     enum url_kind kind;
@@ -87,11 +86,11 @@ struct scheme {
 };
 static const struct scheme schemes[] = {
     {"file", URL_FILE, "file:///srv/db"},      {"memory", URL_MEMORY, "memory:///db"},
-    {"s3", URL_CLOUD, "s3://bucket/db"},       {"s3a", URL_CLOUD, "s3a://bucket/db"},
-    {"gs", URL_CLOUD, "gs://bucket/db"},       {"az", URL_CLOUD, "az://container/db"},
-    {"azure", URL_CLOUD, "az://container/db"}, {"adl", URL_CLOUD, "az://container/db"},
-    {"abfs", URL_CLOUD, "az://container/db"},  {"abfss", URL_CLOUD, "az://container/db"},
-    {"https", URL_CLOUD, "s3://bucket/db"},    {"http", URL_CLOUD, "s3://bucket/db"},
+    {"s3", URL_S3, "s3://bucket/db"},          {"s3a", URL_S3, "s3a://bucket/db"},
+    {"gs", URL_LATER, "gs://bucket/db"},       {"az", URL_LATER, "az://container/db"},
+    {"azure", URL_LATER, "az://container/db"}, {"adl", URL_LATER, "az://container/db"},
+    {"abfs", URL_LATER, "az://container/db"},  {"abfss", URL_LATER, "az://container/db"},
+    {"https", URL_S3, "s3://bucket/db"},       {"http", URL_LATER, "s3://bucket/db"},
 };
 
 static const char *scheme_name_at(const void *ctx, size_t i)
@@ -159,12 +158,17 @@ static shale_code parse_url(const char *url, struct url *out, shale_error *err)
     shale_code rc = check_slashes(found, url, rest, err);
     if (rc != SHALE_OK)
         return rc;
-    if (found->kind == URL_CLOUD)
-        return shl_fail(
-            err, SHALE_NOT_SUPPORTED,
-            "not built yet in this version: %s:// stores (\"%s\"); there are file:// and "
-            "memory:",
-            found->name, url);
+    if (strcmp(found->name, "http") == 0 ||
+        (strcmp(found->name, "https") == 0 && !shl_s3_url_is_https(url)))
+        return bad_url(err, url,
+                       "only Amazon S3's and Cloudflare R2's own URLs begin with https://; name "
+                       "another service by --endpoint or AWS_ENDPOINT",
+                       found->example);
+    if (found->kind == URL_LATER)
+        return shl_fail(err, SHALE_NOT_SUPPORTED,
+                        "not built yet in this version: %s:// stores (\"%s\"); there are s3://, "
+                        "file:// and memory:",
+                        found->name, url);
     *out =
         (struct url){.kind = found->kind, .rest = rest[0] == '\0' ? rest : rest + 2, .text = url};
     return SHALE_OK;
@@ -314,7 +318,7 @@ static shale_code root_folder(const char *root, char **out, shale_error *err)
     shale_code rc = parse_url(root, &url, err);
     if (rc != SHALE_OK)
         return rc;
-    if (url.kind == URL_MEMORY)
+    if (url.kind == URL_MEMORY || url.kind == URL_S3)
         return bad_url(err, root, "the root must be a folder", "file:///srv");
     return folder_of(&url, out, err);
 }
@@ -370,6 +374,60 @@ static shale_code open_folder(const char *folder, const struct shl_store_config 
     return rc != SHALE_OK ? rc : shl_store_file_new(out, folder, &options, err);
 }
 
+/* ---- S3 */
+
+static shale_code open_s3(const struct shl_s3_url *u, const struct shl_store_config *config,
+                          struct shl_store **out, shale_error *err)
+{
+#ifdef SHL_SIM
+    (void)u;
+    (void)config;
+    (void)out;
+    return shl_fail(err, SHALE_NOT_SUPPORTED, "the simulation has no network");
+#else
+    struct shl_s3_config s3;
+    shale_code rc = shl_s3_config_load(&s3, config->options, config->option_count, u->region,
+                                       u->endpoint, true, err);
+    return rc != SHALE_OK ? rc : shl_store_s3_new(out, u->bucket, &s3, config->log, err);
+#endif
+}
+
+/* A database's root, if it is given, can only be the bucket that its URL names. */
+static shale_code check_s3_root(const struct shl_s3_url *u, const char *root, shale_error *err)
+{
+    struct shl_s3_url r = {0};
+    struct url parsed;
+    shale_code rc;
+    if (root == NULL)
+        return SHALE_OK;
+    SHL_TRY(parse_url(root, &parsed, err));
+    if (parsed.kind != URL_S3)
+        SHL_TRY(bad_url(err, root, "the root of an s3:// database is its bucket", "s3://bucket"));
+    SHL_TRY(shl_s3_url_parse(root, &r, err));
+    if (strcmp(r.bucket, u->bucket) != 0 || r.path[0] != '\0')
+        rc = shl_fail(err, SHALE_INVALID, "%s is not the bucket \"%s\"", root, u->bucket);
+out:
+    shl_s3_url_deinit(&r);
+    return rc;
+}
+
+static shale_code open_s3_database(const char *url, const struct shl_store_config *config,
+                                   struct shl_store **out_store, char **out_path, shale_error *err)
+{
+    struct shl_s3_url u = {0};
+    shale_code rc;
+    SHL_TRY(shl_s3_url_parse(url, &u, err));
+    if (u.bucket[0] == '\0')
+        SHL_TRY(bad_url(err, url, "the bucket is missing", "s3://bucket/db"));
+    SHL_TRY(check_s3_root(&u, config->root, err));
+    SHL_TRY(open_s3(&u, config, out_store, err));
+    *out_path = u.path;
+    u.path = NULL; /* moved to the caller */
+out:
+    shl_s3_url_deinit(&u);
+    return rc;
+}
+
 /* ---- the doors */
 
 shale_code shl_store_open_url(const char *url, const struct shl_store_config *config,
@@ -382,6 +440,10 @@ shale_code shl_store_open_url(const char *url, const struct shl_store_config *co
     shale_code rc;
     SHL_TRY(parse_url(url, &parsed, err));
     SHL_TRY(shl_store_options_check(config->options, config->option_count, err));
+    if (parsed.kind == URL_S3) {
+        SHL_TRY(open_s3_database(url, config, out_store, out_path, err));
+        goto out;
+    }
     if (parsed.kind == URL_MEMORY) {
         SHL_TRY(open_memory(&parsed, out_store, out_path, err));
         goto out;
@@ -411,6 +473,20 @@ static shale_code narrow(struct shl_store *take_s, const char *path, struct shl_
     return rc;
 }
 
+static shale_code open_s3_raw(const char *url, const struct shl_store_config *config,
+                              struct shl_store **out_store, shale_error *err)
+{
+    struct shl_s3_url u = {0};
+    struct shl_store *bucket;
+    shale_code rc;
+    SHL_TRY(shl_s3_url_parse(url, &u, err));
+    SHL_TRY(open_s3(&u, config, &bucket, err));
+    SHL_TRY(narrow(bucket, u.path, out_store, err));
+out:
+    shl_s3_url_deinit(&u);
+    return rc;
+}
+
 shale_code shl_store_open_raw(const char *url, const struct shl_store_config *config,
                               struct shl_store **out_store, shale_error *err)
 {
@@ -421,7 +497,9 @@ shale_code shl_store_open_raw(const char *url, const struct shl_store_config *co
     shale_code rc;
     SHL_TRY(parse_url(url, &parsed, err));
     SHL_TRY(shl_store_options_check(config->options, config->option_count, err));
-    if (parsed.kind == URL_MEMORY) {
+    if (parsed.kind == URL_S3) {
+        SHL_TRY(open_s3_raw(url, config, out_store, err));
+    } else if (parsed.kind == URL_MEMORY) {
         SHL_TRY(open_memory(&parsed, &memory, &text, err));
         SHL_TRY(narrow(memory, text, out_store, err));
     } else {
@@ -430,5 +508,134 @@ shale_code shl_store_open_raw(const char *url, const struct shl_store_config *co
     }
 out:
     env_free(text);
+    return rc;
+}
+
+/* ---- listing options */
+
+const char *shl_store_option_named(struct shl_slice name)
+{
+    if (shl_slice_ieq(name, FSYNC_OPTION))
+        return FSYNC_OPTION;
+    for (size_t i = 0; i < shl_s3_option_count(); i++)
+        if (shl_slice_ieq(name, shl_s3_option_name(i)))
+            return shl_s3_option_name(i);
+    return NULL;
+}
+
+typedef bool (*visit_option)(void *ctx, const struct shl_store_option_info *info);
+
+static shale_code each_of_s3(const char *url, const struct shl_store_config *config,
+                             visit_option visit, void *ctx, shale_error *err)
+{
+    struct shl_s3_url u = {0};
+    struct shl_s3_config c = {0};
+    struct shl_buf text = {0};
+    shale_code rc;
+    if (url != NULL)
+        SHL_TRY(shl_s3_url_parse(url, &u, err));
+    SHL_TRY(shl_s3_config_load(&c, config->options, config->option_count, u.region, u.endpoint,
+                               false, err));
+    for (size_t i = 0; i < shl_s3_option_count(); i++) {
+        text.len = 0;
+        SHL_TRY(shl_s3_option_text(&c, i, &text, err));
+        SHL_TRY(shl_str_terminate(&text, err));
+        const char *fallback = shl_s3_option_default(i);
+        const struct shl_store_option_info info = {.name = shl_s3_option_name(i),
+                                                   .type = shl_s3_option_type(i),
+                                                   .default_text =
+                                                       fallback != NULL ? fallback : "none",
+                                                   .help = shl_s3_option_help(i),
+                                                   .value = (const char *)text.data,
+                                                   .origin = c.origins[i].from,
+                                                   .beaten = c.origins[i].beaten,
+                                                   .beaten_from = c.origins[i].beaten_from};
+        if (!visit(ctx, &info))
+            break;
+    }
+out:
+    shl_buf_free(&text);
+    shl_s3_config_deinit(&c);
+    shl_s3_url_deinit(&u);
+    return rc;
+}
+
+static void each_of_folder(const struct shl_store_config *config, visit_option visit, void *ctx)
+{
+    struct shl_store_option_info info = {
+        .name = FSYNC_OPTION,
+        .type = "bool",
+        .default_text = "on",
+        .value = "on",
+        .help = "writes are acknowledged when they are on disk; off: when the system has them"};
+    for (size_t i = 0; i < config->option_count; i++) {
+        const struct shl_store_option *o = &config->options[i];
+        if (!shl_str_ieq(o->key, FSYNC_OPTION))
+            continue;
+        info.beaten = info.origin != NULL ? info.value : NULL;
+        info.beaten_from = info.origin;
+        info.value = o->value;
+        info.origin = o->origin != NULL ? o->origin : "store option " FSYNC_OPTION;
+    }
+    (void)visit(ctx, &info);
+}
+
+shale_code shl_store_options_each(const char *url, const struct shl_store_config *config,
+                                  visit_option visit, void *ctx, shale_error *err)
+{
+    struct url parsed = {.kind = URL_S3};
+    shale_code rc = url != NULL ? parse_url(url, &parsed, err) : SHALE_OK;
+    if (rc == SHALE_OK)
+        rc = shl_store_options_check(config->options, config->option_count, err);
+    if (rc == SHALE_OK && parsed.kind == URL_S3)
+        rc = each_of_s3(url, config, visit, ctx, err);
+    else if (rc == SHALE_OK && parsed.kind != URL_MEMORY)
+        each_of_folder(config, visit, ctx);
+    return rc;
+}
+
+/* ---- making a bucket */
+
+static shale_code make_s3_bucket(const char *url, const struct shl_store_config *config,
+                                 shale_error *err)
+{
+#ifdef SHL_SIM
+    (void)url;
+    (void)config;
+    return shl_fail(err, SHALE_NOT_SUPPORTED, "the simulation has no network");
+#else
+    struct shl_s3_url u = {0};
+    struct shl_store *bucket = NULL;
+    shale_code rc;
+    SHL_TRY(shl_s3_url_parse(url, &u, err));
+    if (u.bucket[0] == '\0')
+        SHL_TRY(bad_url(err, url, "the bucket is missing", "s3://bucket"));
+    SHL_TRY(open_s3(&u, config, &bucket, err));
+    SHL_TRY(shl_store_s3_make_bucket(bucket, err));
+out:
+    shl_store_unref(bucket);
+    shl_s3_url_deinit(&u);
+    return rc;
+#endif
+}
+
+shale_code shl_store_make_bucket(const char *url, const struct shl_store_config *config,
+                                 shale_error *err)
+{
+    struct url parsed;
+    char *folder = NULL;
+    shale_code rc;
+    SHL_TRY(parse_url(url, &parsed, err));
+    SHL_TRY(shl_store_options_check(config->options, config->option_count, err));
+    if (parsed.kind == URL_S3) {
+        SHL_TRY(make_s3_bucket(url, config, err));
+    } else if (parsed.kind == URL_MEMORY) {
+        rc = shl_fail(err, SHALE_ALREADY_EXISTS, "memory needs no making");
+    } else {
+        SHL_TRY(folder_of(&parsed, &folder, err));
+        SHL_TRY(shl_file_make_root(folder, err));
+    }
+out:
+    env_free(folder);
     return rc;
 }

@@ -30,6 +30,7 @@ typedef int (*pair_cmp)(const struct shl_pair *a, const struct shl_pair *b);
 static shale_code order_of(const struct shl_pair *pairs, size_t count, pair_cmp cmp,
                            struct order *out, shale_error *err)
 {
+    out->count = 0;
     if (count > PAIRS_MAX)
         return shl_fail(err, SHALE_INVALID, "signature: %zu headers or query pairs, at most %d",
                         count, PAIRS_MAX);
@@ -78,7 +79,7 @@ shale_code shl_sigv4_query(const struct shl_pair *query, size_t count, struct sh
                            shale_error *err)
 {
     size_t before = out->len;
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(order_of(query, count, query_cmp, &order, err));
     for (size_t i = 0; i < order.count; i++) {
@@ -119,7 +120,7 @@ shale_code shl_sigv4_signed_headers(const struct shl_sigv4_request *r, struct sh
                                     shale_error *err)
 {
     size_t before = out->len;
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(order_of(r->headers, r->header_count, header_cmp, &order, err));
     SHL_TRY(append_signed_headers(r->headers, &order, out, err));
@@ -189,7 +190,7 @@ static shale_code append_path(const char *path, const char *service, struct shl_
 static shale_code append_canonical(const struct shl_sigv4_request *r, const char *service,
                                    const char *payload_hash, struct shl_buf *out, shale_error *err)
 {
-    struct order order;
+    struct order order = {0};
     shale_code rc;
     SHL_TRY(shl_str_append(out, r->method, err));
     SHL_TRY(shl_str_append(out, "\n", err));
@@ -265,7 +266,8 @@ static bool is_key_of(const struct shl_sigv4_key *key, const struct shl_sigv4_sc
            strcmp(key->region, scope->region) == 0 && strcmp(key->service, scope->service) == 0;
 }
 
-/* The first of the chain: HMAC("AWS4" + secret, day). A key above a block is replaced by its digest, so a long secret needs no memory. */
+/* The first of the chain: HMAC("AWS4" + secret, day). HMAC itself replaces a key above a block by its digest, so that a long secret
+ * needs no memory here. */
 static shale_code derive_date_key(const struct shl_sigv4_scope *scope,
                                   uint8_t out[SHL_SHA256_BYTES], shale_error *err)
 {

@@ -1,5 +1,6 @@
-/* AWS Signature Version 4 (object-stores 8): pure functions over what a request holds. Format: AWS "Signing AWS API requests";
- * vectors in tests/fixtures/signing. */
+/* AWS Signature Version 4 (object-stores 8): pure functions over what a request holds. Any thread. Format: AWS "Signing AWS API
+ * requests"; vectors in tests/fixtures/signing. What appends leaves `out` as it was when it fails: INVALID (more than 256 headers
+ * or query pairs), NOMEM. */
 #ifndef SHL_STORE_SIGV4_H
 #define SHL_STORE_SIGV4_H
 
@@ -17,7 +18,7 @@ struct shl_pair {
 /* Everything that is signed. All borrowed. */
 struct shl_sigv4_request {
     const char *method;
-    const char *path;              /* as sent: percent-encoded once for service "s3" */
+    const char *path;              /* as sent, percent-encoded once; "s3" and "s3express" sign it so, others encode it again */
     const struct shl_pair *query;  /* decoded names and values, in any order */
     size_t query_count;
     const struct shl_pair *headers; /* to be signed: host, x-amz-date, x-amz-content-sha256 ..., in any order */
@@ -34,7 +35,7 @@ struct shl_sigv4_scope {
     const char *amz_date; /* "20260115T083000Z" */
 };
 
-/* The four derived keys of one day cost four HMACs: kept between requests by who signs. {0} is empty. Not thread-safe: one per lock. */
+/* The four derived keys of one day cost four HMACs: kept between requests by who signs. {0} is empty. One thread at a time. */
 struct shl_sigv4_key {
     bool valid;
     char day[9];
@@ -47,7 +48,8 @@ struct shl_sigv4_key {
     uint8_t signing_key[SHL_SHA256_BYTES];
 };
 
-/* Fills `key` for this scope, if it is not that of this scope already. Errors: INVALID (region or service too long, bad date), NOMEM. */
+/* Fills `key` for this scope, if it is not that of this scope already; holds secrets from then on. Errors: INVALID (region or
+ * service too long, bad date), NOMEM; the key is as it was. */
 SHL_MUST shale_code shl_sigv4_derive(struct shl_sigv4_key *key, const struct shl_sigv4_scope *scope, shale_error *err);
 
 /* Appends the canonical query ("a=1&b=", strict percent-encoding, sorted): also what is to be sent. */
@@ -65,7 +67,8 @@ SHL_MUST shale_code shl_sigv4_authorization(const struct shl_sigv4_request *r, c
                                             const struct shl_sigv4_key *key, struct shl_buf *scratch, struct shl_buf *out,
                                             shale_error *err);
 
-/* Appends the query of a presigned URL: r->query plus X-Amz-* and the signature; payload is UNSIGNED-PAYLOAD. token may be NULL. */
+/* Appends the query of a presigned URL: r->query plus X-Amz-* and the signature; payload is UNSIGNED-PAYLOAD (payload_hash is
+ * not looked at). token may be NULL. INVALID if expires_s is not 1 to 604800. */
 SHL_MUST shale_code shl_sigv4_presign(const struct shl_sigv4_request *r, const struct shl_sigv4_scope *scope,
                                       const char *token, uint32_t expires_s, struct shl_buf *out, shale_error *err);
 

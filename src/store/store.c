@@ -20,6 +20,8 @@ shale_code shl_store_init(struct shl_store *s, const struct shl_store_ops *ops, 
     s->caps = caps;
     s->name = copy;
     atomic_init(&s->refs, 1);
+    atomic_init(&s->quiet_own_ns, 0);
+    s->quiet_until_ns = &s->quiet_own_ns;
     return SHALE_OK;
 }
 
@@ -27,6 +29,21 @@ void shl_store_deinit(struct shl_store *s)
 {
     env_free(s->name);
     s->name = NULL;
+}
+
+void shl_store_ask_quiet(struct shl_store *s, uint64_t ns)
+{
+    /* Several answers may say it at once: whichever is kept, it is a fresh one. */
+    env_store_relaxed(s->quiet_until_ns, env_now_mono_ns() + ns);
+}
+
+uint64_t shl_store_quiet_left(const struct shl_store *s)
+{
+    uint64_t until = env_load_relaxed(s->quiet_until_ns);
+    if (until == 0)
+        return 0;
+    uint64_t now = env_now_mono_ns();
+    return until > now ? until - now : 0;
 }
 
 struct shl_store *shl_store_ref(struct shl_store *s)

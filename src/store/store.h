@@ -1,7 +1,8 @@
 /* The object-store interface: the seam between engines and buckets. Every backend and every wrapper is a struct shl_store.
  *
  * Keys are paths as object-stores.md section 2 has them: UTF-8, segments joined by '/', no leading or trailing '/'; the root is "".
- * All calls block and may come from any task at once. A get after a finished put sees it (read-your-writes, linearizable per key).
+ * All calls block and may come from any task at once. A get after a finished put sees it (read-your-writes, linearizable per key), and
+ * so does a list.
  * Codes on which callers act: NOT_FOUND, ALREADY_EXISTS (create), PRECONDITION (if-match), NOT_MODIFIED, INVALID_RANGE,
  * NOT_SUPPORTED, PERMISSION_DENIED, UNAUTHENTICATED, TIMEOUT and UNAVAILABLE (may be tried again), NOMEM. Expected outcomes
  * (NOT_FOUND, ALREADY_EXISTS, PRECONDITION, NOT_MODIFIED) still carry a one-line text that names the key. */
@@ -79,7 +80,8 @@ struct shl_upload; /* a multipart upload: begins with struct { store } of the ba
 enum shl_store_cap {
     SHL_STORE_PUT_IS_FREE = 1, /* memory and folder: no price per request */
     SHL_STORE_ATTRIBUTES = 2,  /* put_id is kept and given back by head */
-    SHL_STORE_IF_MATCH = 4
+    SHL_STORE_IF_MATCH = 4,
+    SHL_STORE_NEAR = 8         /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
 };
 
 /* The vtable. Contracts are those of the shl_store_* functions below, which check arguments and call these. */
@@ -110,6 +112,8 @@ struct shl_store {
     _Atomic uint32_t refs;
     unsigned caps; /* enum shl_store_cap bits [const] */
     char *name;    /* owned; what messages call this store, e.g. "file:///srv" [const] */
+    _Atomic uint64_t *quiet_until_ns; /* monotonic; the backend's own, which wrappers share [const pointer] */
+    _Atomic uint64_t quiet_own_ns;
 };
 
 struct shl_store *shl_store_ref(struct shl_store *s); /* returns s */
@@ -161,5 +165,10 @@ void shl_store_upload_abort(struct shl_store *s, struct shl_upload *take_u);
 SHL_MUST shale_code shl_store_init(struct shl_store *s, const struct shl_store_ops *ops, unsigned caps,
                                    const char *name, shale_error *err);
 void shl_store_deinit(struct shl_store *s); /* for destroy: frees the common part */
+
+/* For backends: the service asked not to be tried again for so long (Retry-After). Whoever retries waits at least until then. */
+void shl_store_ask_quiet(struct shl_store *s, uint64_t ns);
+/* How long from now on a retry should still wait; 0: not at all. */
+uint64_t shl_store_quiet_left(const struct shl_store *s);
 
 #endif

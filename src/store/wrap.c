@@ -7,8 +7,10 @@ shale_code shl_wrap_init(struct shl_wrap *w, struct shl_store *inner,
                          const struct shl_store_ops *ops, shale_error *err)
 {
     shale_code rc = shl_store_init(&w->base, ops, inner->caps, inner->name, err);
-    if (rc == SHALE_OK)
+    if (rc == SHALE_OK) {
         w->inner = shl_store_ref(inner);
+        w->base.quiet_until_ns = inner->quiet_until_ns; /* lives as long as the reference */
+    }
     return rc;
 }
 

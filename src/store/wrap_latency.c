@@ -84,6 +84,7 @@ shale_code shl_store_latency_new(struct shl_store **out, struct shl_store *inner
     if (rc != SHALE_OK)
         return rc;
     ((struct latency_store *)h)->options = *options;
+    h->wrap.base.caps &= ~(unsigned)SHL_STORE_NEAR;
     *out = &h->wrap.base;
     return SHALE_OK;
 }

@@ -1,4 +1,4 @@
-/* Makes a fast store as slow as a bucket: for benches and simulations. The waits come from a seed. */
+/* Makes a fast store as slow as a bucket, and no longer SHL_STORE_NEAR: for benches and simulations. The waits come from a seed. */
 #ifndef SHL_STORE_WRAP_LATENCY_H
 #define SHL_STORE_WRAP_LATENCY_H
 

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "store/wrap.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 struct retry_store {
     struct shl_wrap wrap;
@@ -35,6 +36,8 @@ struct attempt {
     struct retry_store *r;
     uint32_t failures; /* tries that failed and were followed by another one */
     uint64_t delay_ns;
+    uint64_t first_failed_ns; /* 0: not yet */
+    uint64_t told_ns;         /* when the log was told last */
 };
 
 static struct attempt attempt_of(struct shl_store *s)
@@ -45,7 +48,7 @@ static struct attempt attempt_of(struct shl_store *s)
 
 static bool is_cancelled(const struct retry_store *r)
 {
-    return r->options.cancel != NULL && env_load_relaxed(r->options.cancel);
+    return r->options.cancelled != NULL && r->options.cancelled(r->options.cancel_ctx);
 }
 
 #define CANCEL_LOOK_NS (50 * ENV_NS_PER_MS)
@@ -53,7 +56,7 @@ static bool is_cancelled(const struct retry_store *r)
 /* Sleeps in slices, so that closing does not wait for a long delay. */
 static void sleep_unless_cancelled(const struct retry_store *r, uint64_t ns)
 {
-    uint64_t slice = r->options.cancel == NULL ? ns : CANCEL_LOOK_NS;
+    uint64_t slice = r->options.cancelled == NULL ? ns : CANCEL_LOOK_NS;
     while (ns > 0 && !is_cancelled(r)) {
         uint64_t now = shl_min_u64(ns, slice);
         env_sleep_ns(now);
@@ -61,8 +64,24 @@ static void sleep_unless_cancelled(const struct retry_store *r, uint64_t ns)
     }
 }
 
-/* True after a pause if the call is to be made again. */
-static bool again(struct attempt *a, shale_code rc)
+#define TELL_EVERY_NS (5 * ENV_NS_PER_SEC)
+
+/* Whoever waits for this call should hear why it takes so long. */
+static void tell(struct attempt *a, const shale_error *err)
+{
+    uint64_t now = env_now_mono_ns();
+    if (a->first_failed_ns == 0)
+        a->first_failed_ns = a->told_ns = now;
+    if (now - a->told_ns < TELL_EVERY_NS)
+        return;
+    a->told_ns = now;
+    shl_log_write(a->r->options.log, SHL_LOG_WARN,
+                  "still trying: %s (%" PRIu32 " tries in %" PRIu64 " s)", err->text,
+                  a->failures + 1, (now - a->first_failed_ns) / ENV_NS_PER_SEC);
+}
+
+/* True after a pause if the call is to be made again. `err` is what the last try said, if it failed. */
+static bool again(struct attempt *a, shale_code rc, const shale_error *err)
 {
     struct retry_store *r = a->r;
     uint32_t allowed = shl_retry_allowance(rc);
@@ -70,8 +89,10 @@ static bool again(struct attempt *a, shale_code rc)
         allowed = r->options.max_retries;
     if ((allowed != SHL_RETRY_FOREVER && a->failures >= allowed) || is_cancelled(r))
         return false;
+    tell(a, err);
     /* With fixed delays, writers that lost one race together would meet again at the next. */
-    sleep_unless_cancelled(r, a->delay_ns / 2 + env_rand_below(a->delay_ns + 1));
+    sleep_unless_cancelled(r, shl_max_u64(a->delay_ns / 2 + env_rand_below(a->delay_ns + 1),
+                                          shl_store_quiet_left(&r->wrap.base)));
     if (is_cancelled(r))
         return false;
     a->delay_ns = shl_min_u64(a->delay_ns * 2, r->options.delay_max_ns);
@@ -81,11 +102,19 @@ static bool again(struct attempt *a, shale_code rc)
     return true;
 }
 
-/* Says how often it was tried, if that is news. */
+/* Says how often it was tried, if that is news. Behind what went wrong, which is what people look for. */
 static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *err)
 {
-    if (shl_retry_allowance(rc) > 0 && a->failures > 0)
-        shl_err_prefix(err, "after %" PRIu32 " tries", a->failures + 1);
+    if (shl_retry_allowance(rc) > 0 && a->failures > 0 && a->first_failed_ns > 0) {
+        uint64_t seconds = (env_now_mono_ns() - a->first_failed_ns) / ENV_NS_PER_SEC;
+        size_t n = strlen(err->text);
+        if (seconds == 0)
+            (void)snprintf(err->text + n, sizeof err->text - n, " (%" PRIu32 " tries)",
+                           a->failures + 1);
+        else
+            (void)snprintf(err->text + n, sizeof err->text - n,
+                           " (%" PRIu32 " tries in %" PRIu64 " s)", a->failures + 1, seconds);
+    }
     return rc;
 }
 
@@ -96,7 +125,7 @@ static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *
         shale_code rc_;                                                                            \
         do                                                                                         \
             rc_ = (call);                                                                          \
-        while (again(&attempt_, rc_));                                                             \
+        while (again(&attempt_, rc_, err));                                                        \
         return conclude(&attempt_, rc_, err);                                                      \
     } while (0)
 
@@ -220,6 +249,11 @@ static void fresh_put_id(char out[SHL_ULID_TEXT])
     shl_ulid_format(shl_ulid_make(ms, env_rand64(), env_rand64()), out);
 }
 
+static bool is_outcome_unknown(const shale_error *err)
+{
+    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
+}
+
 static shale_code retry_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
                             size_t count, const struct shl_put *how, struct shl_object *out,
                             shale_error *err)
@@ -234,10 +268,14 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
         fresh_put_id(put_id);
         mine.put_id = put_id;
     }
+    bool unknown = false; /* an answer was lost: the object may be there */
     shale_code rc;
-    do
+    do {
         rc = shl_store_put(shl_wrap_inner(s), key, parts, count, &mine, out, err);
-    while (again(&a, rc));
+        unknown = unknown || (rc != SHALE_OK && is_outcome_unknown(err));
+    } while (again(&a, rc, err));
+    if (rc != SHALE_OK && unknown && shl_retry_allowance(rc) > 0 && !is_outcome_unknown(err))
+        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
         return settle(s, key, parts, count, &mine, out, err);
@@ -348,7 +386,7 @@ static shale_code retry_upload_complete(struct shl_store *s, struct shl_upload *
     shale_code rc;
     do
         rc = shl_store_upload_complete(shl_wrap_inner(s), u->wrap.inner, out, err);
-    while (again(&a, rc));
+    while (again(&a, rc, err));
     if (rc == SHALE_OK) {
         u->wrap.inner = NULL;
     } else if (rc == SHALE_NOT_FOUND && a.failures > 0) {

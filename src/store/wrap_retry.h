@@ -13,6 +13,7 @@
 #ifndef SHL_STORE_WRAP_RETRY_H
 #define SHL_STORE_WRAP_RETRY_H
 
+#include "base/log.h"
 #include "store/store.h"
 
 #define SHL_RETRY_FOREVER UINT32_MAX
@@ -21,8 +22,10 @@ struct shl_retry_options {
     uint32_t max_retries;    /* after the first try; SHL_RETRY_FOREVER */
     uint64_t delay_first_ns; /* 0: 100 ms; doubles with each retry, +-50 % */
     uint64_t delay_max_ns;   /* 0: 1 s */
-    _Atomic bool *
-        cancel; /* borrowed for the life of the store; once true no retry is made any more; may be NULL */
+    /* Asked between tries, from any task: true means that no retry is made any more. May be NULL. */
+    bool (*cancelled)(void *ctx);
+    void *cancel_ctx;
+    const struct shl_log *log; /* borrowed for the life of the store: "still trying: ..." at WARN every few seconds; may be NULL */
 };
 
 /* Takes a reference to `inner`. Errors: NOMEM. */

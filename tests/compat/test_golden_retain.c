@@ -172,12 +172,12 @@ static void load_manifests(struct database *d)
 
 static void load_wal(struct database *d)
 {
-    shl_wal_ids ids = {0};
+    shl_wal_items ids = {0};
     CHECK(shl_wal_list(d->store, &d->paths, 0, &ids, &err) == SHALE_OK, "%s", d->name);
-    d->wal_first_id = ids.count > 0 ? ids.items[0] : UINT64_MAX;
+    d->wal_first_id = ids.count > 0 ? ids.items[0].id : UINT64_MAX;
     for (size_t i = 0; i < ids.count; i++) {
         struct shl_wal_file f;
-        CHECK(shl_wal_file_read(d->store, &d->paths, ids.items[i],
+        CHECK(shl_wal_file_read(d->store, &d->paths, ids.items[i].id,
                                 d->transformed ? &d->transformer : NULL, &f, &err) == SHALE_OK,
               "%s", d->name);
         for (size_t k = 0; k < f.count; k++)
@@ -302,7 +302,7 @@ static struct shl_source *open_sources(const struct step *s, const struct shl_le
                                                &err) == SHALE_OK,
                   "%s", s->d->name);
         }
-    CHECK(shl_merge_source_new(list, n, false, &merged, &err) == SHALE_OK, "%s", s->d->name);
+    CHECK(shl_merge_source_new(list, n, false, NULL, &merged, &err) == SHALE_OK, "%s", s->d->name);
     return merged;
 }
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/array.h"
 #include "base/codec/compress.h"
+#include "base/codec/digest.h"
 #include "base/codec/json.h"
 #include "base/codec/metrics_text.h"
 #include "base/codec/settings_file.h"
@@ -236,12 +237,27 @@ static shale_code op_compress(shale_error *err)
     return SHALE_OK;
 }
 
+/* libcrypto allocates for itself; ours is the pair of contexts that the task keeps. */
+static shale_code op_digest(shale_error *err)
+{
+    struct shl_slice part = shl_slice_str("some bytes");
+    uint8_t digest[SHL_SHA256_BYTES];
+    char hex[SHL_SHA256_HEX];
+    shale_code rc;
+    SHL_TRY(shl_md5(&part, 1, digest, err));
+    SHL_TRY(shl_hmac_sha256(part, part, digest, err));
+    SHL_TRY(shl_sha256_hex(&part, 1, hex, err));
+out:
+    return rc;
+}
+
 static const struct {
     const char *name;
     shale_code (*run)(shale_error *err);
 } operations[] = {{"buf", op_buf},         {"array", op_array},     {"arena", op_arena},
                   {"text", op_text},       {"json", op_json},       {"settings", op_settings},
-                  {"optable", op_optable}, {"metrics", op_metrics}, {"compress", op_compress}};
+                  {"optable", op_optable}, {"metrics", op_metrics}, {"compress", op_compress},
+                  {"digest", op_digest}};
 
 /* ---- the loop */
 

@@ -2,10 +2,11 @@
 """The published SlateDB behind a pipe: one request (JSON) a line in, one answer a line out. Runs in the environment of peer_env.py.
 
 Keys and values are hex. A request names what to do; how a database is opened stands in it too:
-  root, path          folder that is the bucket, and the database in it
+  root, path          folder that is the bucket, or s3://BUCKET/PREFIX (AWS_* in the environment), and the database in it
   settings            {name: value}         codec, block_kib, bloom_bits, bloom_prefix, segments, merge, wal_root
 Requests: open; write (rows: [op, key, value, expire_ms], op p d m; batch: all in one); flush (what: wal | memtable); close (flush: wal |
-memtable | none); read (a reader: the rows); own_read (through the open writer); compact (one full compaction, waited for); die.
+memtable | none); read (a reader: the rows); own_read (through the open writer); compact (one full compaction, waited for); collect (all that
+nothing needs, without a minimal age, fences excepted); die.
 Answers: {"ok": true, ...} or {"error": text, "fenced": bool}."""
 import asyncio
 import json
@@ -48,8 +49,16 @@ class Prefix(slate.PrefixExtractor):
 
 
 def store_at(root):
+    if root.startswith("s3://"):
+        return slate.ObjectStore.resolve("s3://" + root[5:].split("/", 1)[0])
     os.environ.update(CLOUD_PROVIDER="local", LOCAL_PATH=root)
     return slate.ObjectStore.from_env("/dev/null")
+
+
+def path_in_store(q):
+    """A folder is a store of its own; in a bucket the prefix belongs to the database's path."""
+    prefix = q["root"][5:].partition("/")[2].strip("/") if q["root"].startswith("s3://") else ""
+    return prefix + "/" + q["path"] if prefix else q["path"]
 
 
 def common(builder, q):
@@ -76,7 +85,7 @@ async def open_writer(q):
         quick["compression_codec"] = q["codec"].capitalize()
     for name, value in dict(quick, **q.get("settings", {})).items():
         settings.set(name, json.dumps(value))
-    builder = common(slate.DbBuilder(q["path"], store_at(q["root"])), q)
+    builder = common(slate.DbBuilder(path_in_store(q), store_at(q["root"])), q)
     builder.with_settings(settings)
     if q.get("block_kib"):
         builder.with_sst_block_size(getattr(slate.SstBlockSize, "BLOCK%d_KIB" % q["block_kib"]))
@@ -136,7 +145,7 @@ class Peer:
         return {"rows": await every_row(self.db)}
 
     async def read(self, q):
-        builder = common(slate.DbReaderBuilder(q["path"], store_at(q["root"])), q)
+        builder = common(slate.DbReaderBuilder(path_in_store(q), store_at(q["root"])), q)
         builder.with_reader_mode(slate.ReaderMode.FOLLOW_LATEST())
         builder.with_options(slate.ReaderOptions(manifest_poll_interval_ms=5000, checkpoint_lifetime_ms=60000, max_memtable_bytes=1 << 26,
                                                  skip_wal_replay=False))
@@ -148,7 +157,7 @@ class Peer:
     async def compact(self, q):
         """Everything of the tree without a segment into one sorted run; again, if a compaction of the database's own was faster."""
         await self.db.flush_with_options(slate.FlushOptions(flush_type=slate.FlushType.MEM_TABLE))
-        admin = slate.AdminBuilder(q["path"], store_at(q["root"])).build()
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
         for n in range(WAIT_STEPS):
             now = await admin.read_manifest(None)
             tables, runs = [v.id for v in now.l0], [r.id for r in now.compacted]
@@ -159,6 +168,15 @@ class Peer:
                 await admin.submit_compaction(slate.CompactionSpec.TIERED(segment=b"", sources=sources, destination=min(runs, default=0)))
             await asyncio.sleep(WAIT_STEP_S)
         raise RuntimeError("the compaction did not end")
+
+
+    async def collect(self, q):
+        now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=0, dry_run=dry) for dry in (False, True))
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
+        await admin.run_gc_once(slate.GarbageCollectorOptions(
+            manifest_options=now, wal_options=now, wal_fence_options=never, compacted_options=now, compactions_options=now,
+            detach_options=slate.GarbageCollectorScheduleOptions(), disable_boundary_files=not q["root"].startswith("s3://")))
+        return {}
 
 
 async def serve():

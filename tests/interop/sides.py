@@ -26,13 +26,18 @@ def compile_writer(shale, where):
     return program
 
 
+def url_of(root):
+    """A folder or a URL as a URL."""
+    return root if "://" in root else "file://" + root
+
+
 class Place:
-    """A database and how it is opened, in the words of both sides. `how`: codec, block_kib, bloom_bits, bloom_prefix, segments, merge,
+    """A database and how it is opened, in the words of both sides. `root`: a folder, or s3://BUCKET/PREFIX. `how`: codec, block_kib, bloom_bits, bloom_prefix, segments, merge,
     wal_root, settings."""
 
     def __init__(self, root, **how):
         self.root, self.how = root, how
-        self.url = "file://%s/db" % root
+        self.url = url_of(root) + "/db"
 
     def for_peer(self, **more):
         return dict(self.how, root=self.root, path="db", **more)
@@ -44,7 +49,7 @@ class Place:
         if "block_kib" in self.how:
             found.append("sst_block_size=%dKiB" % self.how["block_kib"])
         if "wal_root" in self.how:
-            found.append("wal_url=file://" + self.how["wal_root"])
+            found.append("wal_url=" + url_of(self.how["wal_root"]))
         settings = {"flush_interval": "20ms", **self.how.get("settings", {})}
         return found + ["%s=%s" % (k, json.dumps(v) if not isinstance(v, str) else v) for k, v in settings.items()]
 
@@ -52,7 +57,7 @@ class Place:
         flags = {"merge": "--merge", "segments": "--segments", "bloom_prefix": "--bloom-prefix"}
         found = [x for k, v in self.how.items() if k in flags for x in (flags[k], v)]
         if "wal_root" in self.how:
-            found += ["--wal-url", "file://" + self.how["wal_root"]]
+            found += ["--wal-url", url_of(self.how["wal_root"])]
         return found
 
 

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Shale and SlateDB take turns as the writer of one database; after each turn both read what a model says.
 
-usage: turns.py SHALE PEER_VENV [ROUNDS]      (SEED in the environment)
+usage: turns.py SHALE PEER_VENV [ROUNDS] [URL]      (SEED in the environment)
+
+URL: an empty place, e.g. s3://bucket/prefix with the AWS_* environment; what is written there stays. Default: a folder.
 
 Method: each turn writes some hundred changes (overwrites, deletes, empty and 1 MiB values, keys of 0x00 and 0xff) with a codec of its own, and
 ends in one of the ways a process ends: closed, closed behind a compaction, or gone with rows that are only in the WAL. Rows are compared
@@ -36,9 +38,11 @@ def main():
     where = tempfile.mkdtemp(prefix="shale-turns-")
     rnd, model, writer = draw(seed, "turns"), Model(), compile_writer(shale, where)
     print("turns: SEED=%s, %d rounds" % (seed, rounds), flush=True)
-    os.mkdir(where + "/bucket")
+    root = sys.argv[4].rstrip("/") if len(sys.argv) > 4 else where + "/bucket"
+    if "://" not in root:
+        os.mkdir(root)
     for n in range(rounds):
-        place = Place(where + "/bucket", codec=CODECS[n // 2 % len(CODECS)], settings=SETTINGS)
+        place = Place(root, codec=CODECS[n // 2 % len(CODECS)], settings=SETTINGS)
         end = rnd.choice(ENDS)
         side = Shale(writer, place) if n % 2 == 0 else Peer(venv, place)
         turn(side, rnd, model, end)
@@ -46,7 +50,7 @@ def main():
         wrong = model.differs(by_shale) or model.differs(by_peer) or next(
             ("rows differ: %.200r and %.200r" % (a, b) for a, b in zip(by_shale, by_peer) if a != b), None)
         if wrong:
-            print("round %d, written by %s with %s, ended by %s: %s; kept in %s" % (n, side.name, place.how["codec"], end, wrong, where))
+            print("round %d, written by %s with %s, ended by %s: %s; kept in %s" % (n, side.name, place.how["codec"], end, wrong, root))
             return 1
     print("turns: %d turns, %d rows, both sides equal to the model" % (rounds, len(model.rows)))
     shutil.rmtree(where)

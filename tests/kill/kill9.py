@@ -1,12 +1,24 @@
 #!/usr/bin/env python3
-"""kill -9 at any moment loses no acknowledged write and tears no batch.
+"""kill -9 at any moment loses no acknowledged write and tears no batch; a writer that wakes up behind a newer one is fenced.
 
-usage: kill9.py BUILD_FOLDER [ROUNDS] [--keep]    (SEED in the environment; the folder holds libshale.a and the program shale)
+usage: kill9.py BUILD_FOLDER [ROUNDS] [--zombies N] [--url URL] [--collector VENV] [--keep]
+       (SEED in the environment; BUILD_FOLDER holds libshale.a and the program shale)
 
-Method: a writer program (writer.c) puts rows and batches durably from four threads into one folder and logs what it submits and what is
-acknowledged. It is killed after a random time, often while it opens, flushes or compacts. Then `shale dump` must show every
+Method: a writer program (writer.c) puts rows and batches durably from four threads into one database and logs what it submits and what is
+acknowledged. It is killed after a random time, often while it opens, flushes or compacts. Then `shale scan` must show every
 acknowledged row with its value, no acknowledged deletion undone, and each batch whole or not at all, and not more than a writer could
-have written. Rounds go on with the same database. A stopped writer (SIGSTOP) that wakes up behind a newer one is the zombie round."""
+have written. Rounds go on with the same database, a new one comes every %d rounds.
+
+A zombie round (each tenth, and those of --zombies at the end): a writer is stopped under load (SIGSTOP), a newer one opens, flushes, and what
+SlateDB's collector would delete of the log is deleted: objects with rows below replay_after_wal_id. Then the older one wakes up
+(SIGCONT). It must end fenced, nothing that either was promised may be lost, and nothing of the older one may appear that was not
+there before it woke up.
+
+--url s3://BUCKET/PREFIX: an empty place, with the AWS_* environment; default: a folder. --collector: the environment with SlateDB's package
+(tests/interop/peer_env.py), whose own collector then runs in every second zombie round, on everything. Through a bad line: put
+`tests/servers/proxy.py --` before the command."""
+import argparse
+import json
 import os
 import random
 import signal
@@ -16,8 +28,18 @@ import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path[:0] = [os.path.join(TOP, "tests", "servers"), os.path.join(TOP, "tests", "interop")]
+from peer_env import python_of  # noqa: E402
+from s3 import Bucket, split  # noqa: E402
+
 LIFE_MAX_S = 0.6
-OPEN_MAX_S = 20
+OPEN_MAX_S = 60
+FENCED_MAX_S = 60
+MOVE_ON_MAX_S = 60
+DUMP_MAX_S = 300
+ROUNDS_PER_DB = 25
+IDS_PER_WRITER = 1000000  # as in writer.c
+__doc__ %= ROUNDS_PER_DB
 
 
 def compile_writer(build, where):
@@ -74,8 +96,38 @@ class Promises:
         return found
 
 
+class Folder:
+    """A database in a folder, as its collector sees it."""
+
+    def __init__(self, path):
+        self.path, self.url, self.peer = path, "file://" + path, {"root": os.path.dirname(path), "path": os.path.basename(path)}
+
+    def logs(self):
+        """(number, size) of the objects in wal/."""
+        names = os.listdir(os.path.join(self.path, "wal")) if os.path.isdir(os.path.join(self.path, "wal")) else []
+        return [(int(n[:-4]), os.path.getsize(os.path.join(self.path, "wal", n))) for n in sorted(names) if n.endswith(".sst") and n[:-4].isdigit()]
+
+    def delete_log(self, number):
+        os.unlink(os.path.join(self.path, "wal", "%020d.sst" % number))
+
+
+class InBucket:
+    """The same in a bucket."""
+
+    def __init__(self, url):
+        self.url, (name, self.prefix) = url, split(url)
+        self.bucket, self.peer = Bucket(name), {"root": url.rpartition("/")[0], "path": url.rpartition("/")[2]}
+
+    def logs(self):
+        found = [(k.rpartition("/")[2], size) for k, size in self.bucket.list(self.prefix + "/wal/")]
+        return [(int(n[:-4]), size) for n, size in found if n.endswith(".sst") and n[:-4].isdigit()]
+
+    def delete_log(self, number):
+        self.bucket.delete("%s/wal/%020d.sst" % (self.prefix, number))
+
+
 def dump(build, url):
-    p = subprocess.run([os.path.join(build, "shale"), "scan", url, "--format", "raw0"], capture_output=True, timeout=120)
+    p = subprocess.run([os.path.join(build, "shale"), "scan", url, "--format", "raw0"], capture_output=True, timeout=DUMP_MAX_S)
     if p.returncode != 0:
         return None, p.stderr.decode(errors="replace").strip()
     parts, rows = p.stdout.decode().split("\0"), {}
@@ -85,103 +137,192 @@ def dump(build, url):
     return rows, ""
 
 
+def kill(*processes):
+    for p in processes:
+        if p.poll() is None:
+            p.send_signal(signal.SIGKILL)
+            p.wait()
+
+
 class Run:
-    def __init__(self, build, where, seed):
-        self.build, self.where, self.rnd = build, where, random.Random(seed)
+    def __init__(self, build, where, seed, url, collector):
+        self.build, self.where, self.rnd, self.base, self.collector = build, where, random.Random(seed), url, collector
         self.seed, self.writer = seed, compile_writer(build, where)
-        self.url, self.promises, self.started, self.opened = "file://%s/db" % where, Promises(), 0, 0
+        self.started = self.opened = self.databases = self.collected = self.zombies = 0
+        self.submitted = self.acknowledged = self.deleted = 0  # of the databases before
+        self.new_database()
+
+    def new_database(self):
+        if self.databases > 0:
+            self.add_up()
+        self.databases += 1
+        name = "db%d" % self.databases
+        self.db = InBucket(self.base.rstrip("/") + "/" + name) if self.base else Folder(os.path.join(self.where, name))
+        self.promises = Promises()
+
+    def add_up(self):
+        self.submitted += len(self.promises.count)
+        self.acknowledged += len(self.promises.acked)
+        self.deleted += len(self.promises.deleted)
 
     def start(self):
         self.started += 1
         log = os.path.join(self.where, "log%d" % self.started)
         errors = open(log + ".err", "wb")
-        p = subprocess.Popen([self.writer, self.url, log, str(self.seed * 10000 + self.started)], stdin=subprocess.DEVNULL, stderr=errors)
+        number = self.seed * 10000 + self.started
+        p = subprocess.Popen([self.writer, self.db.url, log, str(number)], stdin=subprocess.DEVNULL, stderr=errors)
         errors.close()
-        return p, log
+        return p, log, number
 
     def wait_open(self, p, log):
+        """True if it has opened."""
         until = time.monotonic() + OPEN_MAX_S
         while p.poll() is None and time.monotonic() < until and not (os.path.exists(log) and os.path.getsize(log)):
             time.sleep(0.002)
+        return os.path.exists(log) and os.path.getsize(log) > 0
 
-    def after(self, log):
-        """Takes a dead writer's log in and checks the database; lines of what is wrong."""
+    def note(self, log):
         if os.path.exists(log):
             self.opened += self.promises.read(log)
-        rows, wrong = dump(self.build, self.url)
+
+    def check(self):
+        """What is wrong with the database, as lines."""
+        rows, wrong = dump(self.build, self.db.url)
         if rows is None:
             # Before the first manifest there is nothing to open.
             return [] if not self.promises.acked and "no manifest" in wrong else ["dump: " + wrong]
         return self.promises.problems(rows)
 
+    def last_words(self, log):
+        with open(log + ".err", encoding="utf-8", errors="replace") as f:
+            return f.read().strip()[-300:]
+
     def kill_round(self):
-        p, log = self.start()
+        p, log, _ = self.start()
         if self.rnd.random() < 0.8:  # else it may be killed while it opens
             self.wait_open(p, log)
         time.sleep(self.rnd.random() * self.rnd.choice([0.02, 0.1, LIFE_MAX_S]))
         early = p.poll()
-        if early is None:
-            p.send_signal(signal.SIGKILL)
-            p.wait()
-        wrong = self.after(log)
+        kill(p)
+        self.note(log)
+        wrong = self.check()
         if early is not None:
-            with open(log + ".err", encoding="utf-8", errors="replace") as f:
-                wrong.append("the writer ended by itself: exit %d, %s" % (early, f.read().strip()[-300:]))
+            wrong.append("the writer ended by itself: exit %d, %s" % (early, self.last_words(log)))
         return wrong
 
+    # ---- zombies
+
+    def manifest(self):
+        p = subprocess.run([os.path.join(self.build, "shale"), "manifest", self.db.url, "--json"], capture_output=True, text=True, timeout=DUMP_MAX_S)
+        if p.returncode != 0:
+            raise RuntimeError("manifest: " + p.stderr.strip())
+        return json.loads(p.stdout)
+
+    def collect(self):
+        """Deletes what SlateDB's collector would: objects of the log that hold rows and lie below the boundary. Fences stay."""
+        boundary = self.manifest()["replay_after_wal_id"]
+        for number, size in self.db.logs():
+            if size > 0 and number < boundary:
+                self.db.delete_log(number)
+                self.collected += 1
+
+    def collect_by_slatedb(self):
+        before = len(self.db.logs())
+        peer = subprocess.run([python_of(self.collector), os.path.join(TOP, "tests", "interop", "peer.py")], capture_output=True, text=True,
+                              input=json.dumps(dict(self.db.peer, do="collect")) + "\n", timeout=DUMP_MAX_S)
+        answer = json.loads(peer.stdout or '{"error": "nothing said"}')
+        if "error" in answer:
+            raise RuntimeError("SlateDB's collector: " + answer["error"])
+        self.collected += max(0, before - len(self.db.logs()))
+
+    def wait_moved_on(self, newer, position):
+        """Until the log up to this position lies below the boundary, which the newer writer's flushes move."""
+        until = time.monotonic() + MOVE_ON_MAX_S
+        while newer.poll() is None and time.monotonic() < until:
+            if self.manifest()["replay_after_wal_id"] > position:
+                return
+            time.sleep(0.05)
+
+    def rows_of(self, number):
+        """{batch: count of rows} that a writer has in the database; None and why if it cannot be read."""
+        rows, wrong = dump(self.build, self.db.url)
+        if rows is None:
+            return None, wrong
+        first = number * IDS_PER_WRITER
+        return {b: len(r) for b, r in rows.items() if first <= b[1] < first + IDS_PER_WRITER}, ""
+
     def zombie_round(self):
-        """A writer sleeps through the start of a newer one: it must end fenced, and nothing acknowledged by either is lost."""
-        older, older_log = self.start()
+        self.zombies += 1
+        older, older_log, older_number = self.start()
         self.wait_open(older, older_log)
-        time.sleep(self.rnd.random() * 0.2)
+        time.sleep(self.rnd.random() * self.rnd.choice([0.05, 0.5]))
         older.send_signal(signal.SIGSTOP)
-        newer, newer_log = self.start()
-        self.wait_open(newer, newer_log)
-        time.sleep(self.rnd.random() * 0.2)
+        newer, newer_log, _ = self.start()
+        wrong, before = [], None
+        opened = self.wait_open(newer, newer_log)
+        if opened and older.poll() is None:
+            position = max((n for n, _ in self.db.logs()), default=0)
+            self.wait_moved_on(newer, position)
+            if self.collector and self.zombies % 2 == 0:
+                self.collect_by_slatedb()
+            else:
+                self.collect()
+            before, why = self.rows_of(older_number)
+            if before is None:
+                wrong.append("dump while the older one sleeps: " + why)
         older.send_signal(signal.SIGCONT)
-        wrong = []
         try:
-            code = older.wait(20)
+            code = older.wait(FENCED_MAX_S)
         except subprocess.TimeoutExpired:
             code = None
-        with open(older_log + ".err", encoding="utf-8", errors="replace") as f:
-            text = f.read()
-        opened = os.path.exists(newer_log) and os.path.getsize(newer_log) > 0
+        text = self.last_words(older_log)
         if opened and (code != 2 or "FENCED" not in text):
-            wrong.append("the older writer was not fenced: exit %s, %s" % (code, text[-300:]))
-        for p in (older, newer):
-            if p.poll() is None:
-                p.send_signal(signal.SIGKILL)
-                p.wait()
-        if os.path.exists(newer_log):
-            self.opened += self.promises.read(newer_log)
-        return wrong + self.after(older_log)
+            wrong.append("the older writer was not fenced: exit %s, %s" % (code, text))
+        if newer.poll() is not None:
+            wrong.append("the newer writer ended: exit %d, %s" % (newer.poll(), self.last_words(newer_log)))
+        after, why = self.rows_of(older_number)
+        if before is not None and after != before:
+            wrong.append("rows of the older writer changed after it woke up: %s" % (why or sorted(set(before.items()) ^ set(after.items()))[:5]))
+        kill(older, newer)
+        self.note(older_log)
+        self.note(newer_log)
+        return wrong + self.check()
 
 
 def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    build, rounds = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2].isdigit() else 20
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("build")
+    p.add_argument("rounds", nargs="?", type=int, default=20)
+    p.add_argument("--zombies", type=int, default=0, help="so many zombie rounds more")
+    p.add_argument("--url", help="an empty place in a bucket")
+    p.add_argument("--collector", metavar="VENV", help="SlateDB's package, to collect")
+    p.add_argument("--keep", action="store_true")
+    a = p.parse_args()
     seed = int(os.environ.get("SEED", "1"))
     where = tempfile.mkdtemp(prefix="shale-kill9-")
-    run, bad = Run(build, where, seed), []
-    print("kill9: SEED=%d, %d rounds" % (seed, rounds), flush=True)
-    for n in range(rounds):
-        wrong = run.zombie_round() if n % 10 == 9 else run.kill_round()
+    run, bad = Run(os.path.abspath(a.build), where, seed, a.url, a.collector), []
+    print("kill9: SEED=%d, %d rounds, %d zombies%s" % (seed, a.rounds, a.zombies, " in " + a.url if a.url else ""), flush=True)
+    for n in range(a.rounds + a.zombies):
+        if n > 0 and n % ROUNDS_PER_DB == 0:
+            run.new_database()
+        try:
+            wrong = run.zombie_round() if n % 10 == 9 or n >= a.rounds else run.kill_round()
+        except RuntimeError as e:
+            wrong = [str(e)]
         bad += wrong
         for line in wrong[:10]:
             print("round %d: %s" % (n, line), flush=True)
         if wrong:
             break
-    acked = len(run.promises.acked)
-    print("kill9: %d writers started, %d had opened; %d batches submitted, %d acknowledged, %d deleted; %s" % (
-        run.started, run.opened, len(run.promises.count), acked, len(run.promises.deleted),
-        "%d wrong, kept in %s" % (len(bad), where) if bad else "nothing lost, nothing torn"))
-    if acked == 0:
+    run.add_up()
+    print("kill9: %d writers started, %d had opened; %d zombies, %d log objects collected; %d batches submitted, %d acknowledged, %d deleted; %s" % (
+        run.started, run.opened, run.zombies, run.collected, run.submitted, run.acknowledged, run.deleted,
+        "%d wrong, logs in %s, database %s" % (len(bad), where, run.db.url) if bad else "nothing lost, nothing torn"))
+    if run.acknowledged == 0:
         print("kill9: nothing was acknowledged: no test")
-    if not bad and "--keep" not in sys.argv:
+    if not bad and not a.keep:
         subprocess.run(["rm", "-rf", where], check=False)
-    return 1 if bad or acked == 0 else 0
+    return 1 if bad or run.acknowledged == 0 else 0
 
 
 if __name__ == "__main__":

@@ -318,7 +318,7 @@ static shale_code use_merge(shale_error *err)
         }
         list[i]->ops = &ops;
     }
-    rc = shl_merge_source_new(list, SHL_COUNT_OF(list), false, &merged, err);
+    rc = shl_merge_source_new(list, SHL_COUNT_OF(list), false, NULL, &merged, err);
     if (rc == SHALE_OK)
         rc = shl_source_seek(merged, NULL, err);
     shl_source_close(merged);

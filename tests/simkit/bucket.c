@@ -161,13 +161,13 @@ static void check_manifest(const struct check *c, struct shl_manifest *m,
 static uint64_t check_wal(const struct check *c, uint64_t first, uint64_t last_seen)
 {
     shale_error err = {0};
-    shl_wal_ids ids = {0};
+    shl_wal_items ids = {0};
     uint64_t want = first, newest = 0;
     must(c, shl_wal_list(c->bucket, &c->paths, first - 1, &ids, &err), &err);
     for (size_t i = 0; i < ids.count; i++, want++) {
         struct shl_wal_file f;
-        if (ids.items[i] != want)
-            die(c, "a gap in the WAL", want, ids.items[i]);
+        if (ids.items[i].id != want)
+            die(c, "a gap in the WAL", want, ids.items[i].id);
         must(c, shl_wal_file_read(c->bucket, &c->paths, want, NULL, &f, &err), &err);
         if (f.count > 0 && f.rows[0].seq <= newest)
             die(c, "seqs of WAL objects do not go up", want, f.rows[0].seq);

@@ -260,6 +260,8 @@ shale_code world_store_new(struct shl_store *bucket, struct world_faults *faults
         env_free(s);
         return rc;
     }
+    if (faults->latency_max_ns > 0 || faults->fixed_ns > 0)
+        s->base.caps &= ~(unsigned)SHL_STORE_NEAR;
     s->bucket = bucket;
     s->faults = faults;
     *out = &s->base;

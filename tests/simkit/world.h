@@ -30,7 +30,8 @@ struct world_faults {
 
 /* Before each run. */
 void world_init(void);
-/* A view of `bucket` (borrowed) for one process; faults are read at every call and may be changed. */
+/* A view of `bucket` (borrowed) for one process; faults are read at every call and may be changed. It is near like the bucket only if the
+ * calls do not wait now. */
 shale_code world_store_new(struct shl_store *bucket, struct world_faults *faults,
                            struct shl_store **out, shale_error *err);
 

@@ -503,10 +503,33 @@ static void copies_are_independent(struct shl_store *s)
 
 /* ---- multipart */
 
+static size_t part_unit = 1; /* of the store that is being tried */
+
+/* Each letter part_unit times. Owned by the caller. */
+static struct shl_buf unfolded(const char *text)
+{
+    struct shl_buf out = {0};
+    size_t letters = strlen(text);
+    expect_code(SHALE_OK, shl_buf_reserve(&out, letters * part_unit + 1, &test_err));
+    for (size_t i = 0; i < letters; i++)
+        memset(out.data + i * part_unit, text[i], part_unit);
+    out.len = letters * part_unit;
+    return out;
+}
+
 static void part(struct shl_store *s, struct shl_upload *u, uint32_t index, const char *text)
 {
-    struct shl_slice body = shl_slice_str(text);
+    struct shl_buf bytes = unfolded(text);
+    struct shl_slice body = shl_buf_view(&bytes);
     expect_code(SHALE_OK, shl_store_upload_part(s, u, index, &body, 1, &test_err));
+    shl_buf_free(&bytes);
+}
+
+static void expect_unfolded(struct shl_store *s, const char *key, const char *text)
+{
+    struct shl_buf want = unfolded(text);
+    expect_body(s, key, want.data, want.len);
+    shl_buf_free(&want);
 }
 
 static void uploads_of_any_parts(struct shl_store *s)
@@ -537,13 +560,15 @@ static void uploads_of_any_parts(struct shl_store *s)
         struct shl_upload *u;
         struct shl_object o;
         struct shl_object head;
+        if (part_unit > 1 && strcmp(rows[i].name, "empty ones") == 0)
+            continue;
         print_message("           %s\n", rows[i].name);
         expect_code(SHALE_OK, shl_store_upload_start(s, "up/x", &u, &test_err));
         for (size_t j = 0; j < rows[i].count; j++)
             part(s, u, rows[i].parts[j].index, rows[i].parts[j].text);
         expect_code(SHALE_OK, shl_store_upload_complete(s, u, &o, &test_err));
-        expect_text(s, "up/x", rows[i].want);
-        assert_int_equal(o.size, strlen(rows[i].want));
+        expect_unfolded(s, "up/x", rows[i].want);
+        assert_int_equal(o.size, strlen(rows[i].want) * part_unit);
         expect_code(SHALE_OK, shl_store_head(s, "up/x", &head, &test_err));
         assert_string_equal(o.etag, head.etag);
         expect_keys(s, NULL, "up/x");
@@ -568,7 +593,7 @@ static void uploads_show_nothing_before_complete(struct shl_store *s)
     expect_text(s, "up/x", "old");
     part(s, u, 0, "abc");
     expect_code(SHALE_OK, shl_store_upload_complete(s, u, NULL, &test_err));
-    expect_text(s, "up/x", "abcdef");
+    expect_unfolded(s, "up/x", "abcdef");
     shl_store_upload_abort(s, NULL);
 }
 
@@ -578,33 +603,38 @@ struct part_task {
     uint32_t index;
     shale_code rc;
 };
-enum { PART_BYTES = 70000 };
+enum { PART_BYTES = 70000, PARTS = 16 };
+
+static size_t large_part(void)
+{
+    return part_unit > 1 ? part_unit : PART_BYTES;
+}
 
 static void send_part(void *arg)
 {
     struct part_task *t = arg;
-    static const uint8_t filler[PART_BYTES];
+    static const uint8_t filler[5 << 20];
     uint8_t mark = (uint8_t)t->index;
-    struct shl_slice body[] = {shl_slice_of(&mark, 1), shl_slice_of(filler, PART_BYTES - 1)};
+    struct shl_slice body[] = {shl_slice_of(&mark, 1), shl_slice_of(filler, large_part() - 1)};
     shale_error err;
     t->rc = shl_store_upload_part(t->s, t->u, t->index, body, 2, &err);
 }
 
 static void parts_go_up_in_parallel(struct shl_store *s)
 {
-    struct part_task tasks[16];
+    struct part_task tasks[PARTS];
     struct shl_upload *u;
     struct shl_buf body = {0};
     expect_code(SHALE_OK, shl_store_upload_start(s, "big", &u, &test_err));
-    for (uint32_t i = 0; i < 16; i++)
+    for (uint32_t i = 0; i < PARTS; i++)
         tasks[i] = (struct part_task){.s = s, .u = u, .index = i, .rc = SHALE_INTERNAL};
-    run_tasks(send_part, tasks, sizeof *tasks, 16);
+    run_tasks(send_part, tasks, sizeof *tasks, PARTS);
     expect_code(SHALE_OK, shl_store_upload_complete(s, u, NULL, &test_err));
     expect_code(SHALE_OK, shl_store_get(s, "big", NULL, &body, NULL, &test_err));
-    assert_int_equal(body.len, 16 * PART_BYTES);
-    for (size_t i = 0; i < 16; i++) {
+    assert_int_equal(body.len, PARTS * large_part());
+    for (size_t i = 0; i < PARTS; i++) {
         assert_int_equal(tasks[i].rc, SHALE_OK);
-        assert_int_equal(body.data[i * PART_BYTES], i);
+        assert_int_equal(body.data[i * large_part()], i);
     }
     shl_buf_free(&body);
 }
@@ -815,9 +845,12 @@ struct check_case {
 static void run_check(void **state)
 {
     const struct check_case *c = *state;
+    if (c->maker->etag_is_digest && c->run == etags_of_a_chain_never_repeat)
+        return; /* such a store cannot promise it */
     char *dir = temp_dir_new();
     struct shl_store *s = c->maker->make(c->maker, dir);
     assert_non_null(s);
+    part_unit = c->maker->part_unit > 0 ? c->maker->part_unit : 1;
     c->run(s);
     shl_store_unref(s);
     temp_dir_free(dir);

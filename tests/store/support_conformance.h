@@ -13,6 +13,10 @@ struct store_maker {
     const char *name;
     struct shl_store *(*make)(const struct store_maker *maker, const char *dir);
     bool fsync; /* for the folder's makers */
+    /* Bytes that each letter of a part in the tests of uploads stands for; 0: one. S3 wants 5 MiB of all parts but the last, and then no part but the
+     * last may be empty. */
+    size_t part_unit;
+    bool etag_is_digest; /* the same bytes have the same ETag again, as S3's MD5 */
 };
 
 /* Runs all checks on all makers, then the other tests. Returns the number of failures. */

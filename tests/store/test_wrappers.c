@@ -184,11 +184,16 @@ static void test_retry_allowance_by_code(void **state)
     }
 }
 
+static bool yes(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
 static void test_retry_for_ever_stops_when_cancelled(void **state)
 {
     (void)state;
-    _Atomic bool cancel = true;
-    struct shl_retry_options o = {.max_retries = SHL_RETRY_FOREVER, .cancel = &cancel};
+    struct shl_retry_options o = {.max_retries = SHL_RETRY_FOREVER, .cancelled = yes};
     struct flaky f = flaky_new(memory_new(), &o);
     unsigned rule = fail_kind(&f, SHL_KIND_HEAD, SHL_FAULT_BEFORE, SHALE_OK, 0, true);
     struct shl_object object;
@@ -493,6 +498,18 @@ static void test_counts_and_their_price(void **state)
 
 /* ---- latency, limit, prefix */
 
+static void test_only_latency_makes_a_near_store_far(void **state)
+{
+    (void)state;
+    struct shl_store *near = with_retry(with_limit(with_fault(with_count(memory_new()))));
+    struct shl_store *far = with_retry(with_latency(memory_new()));
+    assert_true((near->caps & SHL_STORE_NEAR) != 0);
+    assert_true((far->caps & SHL_STORE_NEAR) == 0);
+    assert_int_equal(near->caps & ~(unsigned)SHL_STORE_NEAR, far->caps);
+    shl_store_unref(near);
+    shl_store_unref(far);
+}
+
 static void test_latency_picks_follow_the_table(void **state)
 {
     (void)state;
@@ -618,6 +635,7 @@ int main(void)
         cmocka_unit_test(test_fault_corrupts_one_bit),
         cmocka_unit_test(test_fault_chance_is_near_and_repeats),
         cmocka_unit_test(test_counts_and_their_price),
+        cmocka_unit_test(test_only_latency_makes_a_near_store_far),
         cmocka_unit_test(test_latency_picks_follow_the_table),
         cmocka_unit_test(test_limit_is_reached_and_kept),
         cmocka_unit_test(test_prefix_stays_below),

@@ -1,5 +1,5 @@
-/* Goal: signatures that AWS takes. Method: the published examples and vectors checked with botocore, every intermediate text of them;
- * chunks and presigned URLs; what no vector has (long secrets, repeated headers, order of encoded names). */
+/* Goal: signatures that AWS takes. Method: the published examples and vectors checked with botocore, every intermediate text
+ * of them; chunks and presigned URLs; what no vector has (long secrets, repeated headers, order of encoded names). */
 #include "store/sigv4.h"
 
 #include "base/codec/json.h"
@@ -126,9 +126,8 @@ static void check_payload(const struct vector *v)
                          SHALE_OK);
     else
         assert_int_equal(shl_str_append(&body, json_string_value(text), &err), SHALE_OK);
-    struct shl_slice parts[2] = {shl_slice_of(body.data, body.len / 3),
-                                 shl_slice_of(body.data + body.len / 3, body.len - body.len / 3)};
-    assert_int_equal(shl_sha256_hex(parts, body.len == 0 ? 0 : 2, hash, &err), SHALE_OK);
+    struct shl_slice whole = shl_buf_view(&body);
+    assert_int_equal(shl_sha256_hex(&whole, 1, hash, &err), SHALE_OK);
     check_text(v->name, "payload_hash", shl_slice_str(hash), want);
     shl_buf_free(&body);
 }

@@ -206,7 +206,8 @@ static struct shl_source *merge_new(struct fixture *f, size_t failing, unsigned 
             a->calls_left = calls;
         list[s] = &a->base;
     }
-    assert_int_equal(shl_merge_source_new(list, f->source_count, f->reverse, &out, &err), SHALE_OK);
+    assert_int_equal(shl_merge_source_new(list, f->source_count, f->reverse, NULL, &out, &err),
+                     SHALE_OK);
     return out;
 }
 

@@ -422,7 +422,8 @@ shale_code shl_compactions_decode(struct shl_slice file, struct shl_compactions 
         return shl_fail(err, SHALE_CORRUPTION, "compactions: only %zu bytes", file.len);
     unsigned version = shl_load_u16be(file.data);
     if (version != 1 && version != 2)
-        return shl_fail(err, SHALE_CORRUPTION, "compactions: version %u, known 1..2", version);
+        return shl_fail(err, SHALE_CORRUPTION, "%scompactions: version %u, known 1..2",
+                        version > 2 ? "newer format: " : "", version);
     rc = shl_fb_verify(shl_slice_of(file.data + 2, file.len - 2), &file_schema, &root, err);
     if (rc != SHALE_OK)
         return rc;

@@ -507,7 +507,8 @@ shale_code shl_manifest_decode(struct shl_slice file, struct shl_manifest **out,
         return shl_fail(err, SHALE_CORRUPTION, "manifest: only %zu bytes", file.len);
     d.version = shl_load_u16be(file.data);
     if (d.version != 1 && d.version != 2)
-        return shl_fail(err, SHALE_CORRUPTION, "manifest: version %u, known 1..2", d.version);
+        return shl_fail(err, SHALE_CORRUPTION, "%smanifest: version %u, known 1..2",
+                        d.version > 2 ? "newer format: " : "", d.version);
     rc = shl_fb_verify(shl_slice_of(file.data + 2, file.len - 2),
                        d.version == 1 ? &manifest_v1_schema : &manifest_v2_schema, &root, err);
     if (rc != SHALE_OK)

@@ -144,7 +144,8 @@ shale_code shl_sst_desc_from_parts(struct shl_fb_table t, unsigned id_slot, unsi
     bool has_version = shl_fb_has(t, version_slot);
     unsigned version = has_version ? shl_fb_u16(t, version_slot) : 1;
     if (version != 1 && version != 2)
-        return shl_fail(err, SHALE_CORRUPTION, "sst: format version %u, known 1..2", version);
+        return shl_fail(err, SHALE_CORRUPTION, "%ssst: format version %u, known 1..2",
+                        version > 2 ? "newer format: " : "", version);
     shale_code rc = shl_sst_info_from_fb(shl_fb_required(t, info_slot), &info, err);
     if (rc != SHALE_OK)
         return rc;

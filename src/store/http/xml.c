@@ -169,7 +169,8 @@ shale_code shl_xml_escape(struct shl_slice text, struct shl_buf *out, shale_erro
             done = i + 1;
         }
     }
-    SHL_TRY(shl_buf_append(out, text.data + done, text.len - done, err));
+    if (done < text.len)
+        SHL_TRY(shl_buf_append(out, text.data + done, text.len - done, err));
 out:
     if (rc != SHALE_OK)
         out->len = before;

@@ -1,8 +1,8 @@
 /* Reading the small XML answers of object stores, with expat: a document becomes a list of (path, text) in document order.
  *
- * Names without their namespace; a path joins them with '/', e.g. "ListBucketResult/Contents/Key". An element is listed when it
- * ends, with its own text (entities decoded, blanks kept); one that holds others is listed too, with empty text (what stands between
- * them is layout), so that groups can be told apart: "ListBucketResult/Contents" comes behind its Key, Size, ...
+ * Names without their namespace; a path joins them with '/', e.g. "ListBucketResult/Contents/Key". An element is listed when
+ * it ends, with its own text (entities decoded, blanks kept); one that holds others is listed too, with empty text (what stands
+ * between them is layout), so that groups can be told apart: "ListBucketResult/Contents" comes behind its Key, Size, ...
  * Bounded: documents of 64 MiB, depth 32, no DOCTYPE (so no entities of its own, and the text is no longer than the document).
  * Any thread. */
 #ifndef SHL_STORE_HTTP_XML_H

@@ -1,0 +1,9 @@
+#include "cli/cmd.h"
+int cmd_doctor(struct cli *c)
+{
+    return cli_trouble(c, "not yet");
+}
+int cmd_store_doctor(struct cli *c)
+{
+    return cli_trouble(c, "not yet");
+}

@@ -1,0 +1,242 @@
+/* What the library says while a command runs: notes, the causes of a failure, the trace. And when to give up: --timeout, Ctrl-C. */
+#include "base/codec/timefmt.h"
+#include "base/env/env.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/os.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define LINE_BYTES (SHL_LOG_LINE_BYTES + 64)
+/* Shorter ones would blot out common words. */
+#define SECRET_MIN 6
+/* How long a bucket that does not answer may keep us after a signal to stop, while rows wait to be made durable. */
+#define STOP_PATIENCE_NS (5 * ENV_NS_PER_SEC)
+
+/* Store options that are secret, without their prefix. */
+static const char *const secret_names[] = {"secret_access_key", "session_token", "token",
+                                           "sse_customer_key_base64"};
+
+static bool is_secret_option(const char *pair)
+{
+    struct shl_slice name = shl_slice_of(pair, strcspn(pair, "="));
+    for (size_t i = 0; i < SHL_COUNT_OF(secret_names); i++) {
+        size_t n = strlen(secret_names[i]);
+        if (pair[name.len] == '=' && name.len >= n &&
+            shl_slice_ieq(shl_slice_of(name.data + name.len - n, n), secret_names[i]))
+            return true;
+    }
+    return false;
+}
+
+/* ---- secrets */
+
+static void keep_secret(struct cli_watch *w, const char *text)
+{
+    if (text == NULL || strlen(text) < SECRET_MIN || w->secret_count == CLI_SECRETS_MAX)
+        return;
+    w->secrets[w->secret_count] = env_strdup(text);
+    if (w->secrets[w->secret_count] != NULL)
+        w->secret_count++;
+}
+
+/* The word `argv[*at]` is replaced by a copy of ours, and what ps sees of its value by stars. */
+static void hide_word(struct cli *c, char **word)
+{
+    char *value = strchr(*word, '=');
+    if (strncmp(*word, "--store-option=", 15) == 0)
+        value = strchr(*word + 15, '=');
+    char *copy = env_strdup(*word);
+    if (value == NULL || copy == NULL) {
+        env_free(copy);
+        return;
+    }
+    keep_secret(&c->watch, value + 1);
+    memset(value + 1, '*', strlen(value + 1));
+    c->watch.hidden[c->watch.hidden_count++] = copy;
+    *word = copy;
+}
+
+void cli_watch_hide(struct cli *c, int argc, char **argv)
+{
+    static const char *const prefixes[] = {"AWS_", "SHALE_AWS_", "SLATEDB_AWS_"};
+    c->watch.hidden = env_calloc((size_t)argc + 1, sizeof *c->watch.hidden);
+    for (int i = 1; c->watch.hidden != NULL && i < argc; i++) {
+        bool behind = strcmp(argv[i - 1], "--store-option") == 0;
+        bool within = strncmp(argv[i], "--store-option=", 15) == 0;
+        if ((behind && is_secret_option(argv[i])) || (within && is_secret_option(argv[i] + 15)))
+            hide_word(c, &argv[i]);
+    }
+    for (char **e = env_environ(); e != NULL && *e != NULL; e++)
+        for (size_t p = 0; p < SHL_COUNT_OF(prefixes); p++)
+            if (strncmp(*e, prefixes[p], strlen(prefixes[p])) == 0 && is_secret_option(*e))
+                keep_secret(&c->watch, strchr(*e, '=') + 1);
+}
+
+void cli_mask(const struct cli *c, char *text)
+{
+    for (size_t i = 0; i < c->watch.secret_count; i++) {
+        size_t n = strlen(c->watch.secrets[i]);
+        for (char *at = strstr(text, c->watch.secrets[i]); at != NULL;
+             at = strstr(at + n, c->watch.secrets[i]))
+            memset(at, '*', n);
+    }
+}
+
+/* ---- log lines */
+
+static bool starts(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+/* A request with a status that is no success, or without an answer. */
+static bool has_failed(const char *line)
+{
+    const char *status = strstr(line, " status=");
+    return strstr(line, " failed=") != NULL ||
+           (status != NULL && status[8] != '2' && status[8] != '3');
+}
+
+static void count_request(struct cli_watch *w, const char *line)
+{
+    env_mutex_lock(&w->mu);
+    w->requests++;
+    if (has_failed(line))
+        (void)snprintf(w->causes[w->cause_count++ % CLI_CAUSES], sizeof w->causes[0], "%.250s",
+                       line + strlen("request "));
+    env_mutex_unlock(&w->mu);
+}
+
+static void trace(const struct cli_watch *w, const char *level, const char *text)
+{
+    char line[LINE_BYTES];
+    char when[SHL_TIME_TEXT];
+    int n = snprintf(line, sizeof line, "%s %s %s\n", shl_time_rfc3339(env_now_wall_ms(), when),
+                     level, text);
+    if (n > 0)
+        (void)os_write(w->trace_fd, line, shl_min_size((size_t)n, sizeof line - 1));
+}
+
+/* "still trying: WHY (5 tries in 31 s)" in the words of a person who waits. */
+static void note_waiting(struct cli *c, const char *text)
+{
+    cli_note(c, "shale %s: %s; still trying, Ctrl-C to stop",
+             c->args.command != NULL ? c->args.command->name : "", text + strlen("still trying: "));
+}
+
+static void on_log(void *ctx, int level, const char *text)
+{
+    struct cli *c = ctx;
+    static const char *const levels[] = {"error", "note", "info", "debug"};
+    char line[LINE_BYTES];
+    level = level < 0 ? 0 : level > 3 ? 3 : level;
+    (void)snprintf(line, sizeof line, "%s", text);
+    cli_mask(c, line);
+    if (starts(line, "request "))
+        count_request(&c->watch, line);
+    if (c->watch.trace_fd >= 0)
+        trace(&c->watch, levels[level], line);
+    size_t verbose = cli_times(&c->args, OPT_VERBOSE);
+    /* Errors come back from the call that met them, too. */
+    if ((size_t)level > 1 + verbose || (level == 0 && verbose == 0))
+        return;
+    if (starts(line, "still trying: "))
+        note_waiting(c, line);
+    else
+        cli_note(c, "%s: %s", levels[level], line);
+}
+
+uint64_t cli_requests(struct cli *c)
+{
+    if (!c->watch.ready)
+        return 0;
+    env_mutex_lock(&c->watch.mu);
+    uint64_t n = c->watch.requests;
+    env_mutex_unlock(&c->watch.mu);
+    return n;
+}
+
+/* ---- giving up */
+
+static bool on_cancel(void *ctx)
+{
+    struct cli *c = ctx;
+    struct cli_watch *w = &c->watch;
+    if (os_timed_out())
+        return true;
+    if (os_stop_code() == 0)
+        return false;
+    if (!w->unsaved)
+        return true;
+    uint64_t now = env_now_mono_ns();
+    env_mutex_lock(&w->mu);
+    if (w->stop_seen_ns == 0)
+        w->stop_seen_ns = now;
+    bool enough = now - w->stop_seen_ns >= STOP_PATIENCE_NS;
+    env_mutex_unlock(&w->mu);
+    return enough;
+}
+
+void cli_watch_options(struct cli *c, shale_options *options)
+{
+    /* All levels: requests are counted, so that exit code 2 can promise that none was sent. */
+    shale_options_set_log(options, on_log, 3, c);
+    shale_options_set_cancel(options, on_cancel, c);
+}
+
+static void start_clock(struct cli *c)
+{
+    struct cli_watch *w = &c->watch;
+    char after[SHL_UNITS_TEXT];
+    const char *name = c->args.command->name;
+    uint64_t ns = c->args.number[OPT_TIMEOUT];
+    (void)shl_format_duration(ns, after);
+    if (cli_has(&c->args, OPT_JSON))
+        (void)snprintf(
+            w->deadline_text, sizeof w->deadline_text,
+            "{\"error\":{\"code\":\"TIMEOUT\",\"what\":\"gave up after %s "
+            "(--timeout)\",\"where\":\"\",\"why\":\"\",\"try\":[],\"retry\":\"later\"}}\n",
+            after);
+    else
+        (void)snprintf(w->deadline_text, sizeof w->deadline_text,
+                       "shale %s: gave up after %s (--timeout)\n", name, after);
+    os_deadline(ns, w->deadline_text, CLI_FAILED);
+}
+
+bool cli_watch_begin(struct cli *c)
+{
+    struct cli_watch *w = &c->watch;
+    const char *path = c->args.value[OPT_TRACE];
+    env_mutex_init(&w->mu);
+    w->ready = true;
+    w->trace_fd = -1;
+    int failed = path != NULL ? os_open_write(&w->trace_fd, path) : 0;
+    if (failed != 0) {
+        (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));
+        return false;
+    }
+    if (cli_has(&c->args, OPT_TIMEOUT))
+        start_clock(c);
+    return true;
+}
+
+void cli_watch_end(struct cli *c)
+{
+    struct cli_watch *w = &c->watch;
+    if (w->ready && w->trace_fd >= 0)
+        os_close(w->trace_fd);
+    if (w->ready)
+        env_mutex_deinit(&w->mu);
+    for (size_t i = 0; i < w->secret_count; i++) {
+        memset(w->secrets[i], 0, strlen(w->secrets[i]));
+        env_free(w->secrets[i]);
+    }
+    for (size_t i = 0; i < w->hidden_count; i++)
+        env_free(w->hidden[i]);
+    env_free(w->hidden);
+}

@@ -1,0 +1,261 @@
+/* The writer's way in: finds or makes the database, takes the epoch, fences whoever wrote before. slatedb-behaviour 2.
+ *
+ * Each line is one round trip of a store that is not near; what stands in it is asked at once.
+ *
+ *   LIST manifest/, LIST wal/        two questions about what is there; the answers are used as if they had come one after the other: the
+ *                                    WAL may be longer by the time the manifest is read, never shorter above its boundary
+ *   GET manifest n, GET boundary     see manifest_store.c
+ *   PUT manifest n+1                 our epoch. What the WAL holds was looked at before (nothing is written over a WAL that is not whole)
+ *   GET boundary, PUT wal fence      whether n+1 counts, and the fence. The epoch is there before the fence in any case. If n+1 does not count
+ *                                    (we had slept, and the collector took the manifests since), the fence has only stopped a writer
+ *                                    whom we are about to fence anyway; we begin again, and the fence of that try stands one further on
+ *   LIST manifest/ after n+1, GET wal ...   whether an even newer writer came. What the WAL holds below the fence cannot change any more, so it
+ *                                    is read meanwhile; nothing of it is used before the answer is there */
+#include "lsm/db_internal.h"
+
+#include "base/assert.h"
+#include <inttypes.h>
+
+/* ---------------------------------------------------------------- the manifest */
+
+/* Manifest 1 of a new database; if somebody else was faster, theirs counts. That it is above the collector's boundary is known when manifest 2, our
+ * epoch, is. */
+static shale_code create_database(struct shl_lsm *db, shale_error *err)
+{
+    struct shl_manifest *m = NULL;
+    struct shl_buf body = {0};
+    bool changed;
+    shale_code rc;
+    SHL_TRY(shl_manifest_new(&m, err));
+    if (db->settings.segment_extractor.kind != SHL_EXTRACT_NONE) {
+        m->segment_extractor_name = env_strdup(db->settings.segment_extractor.name);
+        if (m->segment_extractor_name == NULL) {
+            rc = shl_nomem(err);
+            goto out;
+        }
+    }
+    SHL_TRY(shl_manifest_encode(m, &body, err));
+    SHL_ASSERT(db->manifests.id == 0);
+    rc = shl_sequenced_put(&db->manifests, shl_buf_view(&body), err);
+    if (rc == SHALE_OK) {
+        db->manifests.id = 1;
+        shl_lsm_adopt_manifest(db, m);
+        m = NULL;
+    } else if (rc == SHALE_PRECONDITION) {
+        rc = shl_lsm_refresh_manifest(db, &changed, err);
+    }
+out:
+    shl_manifest_free(m);
+    shl_buf_free(&body);
+    return rc;
+}
+
+static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
+{
+    bool changed;
+    shale_code rc = shl_lsm_first_lists(db, true, err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_refresh_manifest(db, &changed, err);
+    if (rc == SHALE_NOT_FOUND)
+        rc = create_database(db, err);
+    return rc == SHALE_OK ? shl_lsm_check_manifest(db, db->manifest, err) : rc;
+}
+
+/* ---------------------------------------------------------------- the WAL */
+
+/* The unbroken row of WAL objects above the replay boundary: objects (emptied before) and the last id. *none: there is not even the object
+ * of the boundary itself, which collectors keep. */
+static shale_code find_wal_end(struct shl_lsm *db, shl_wal_items *row, uint64_t *end, bool *none,
+                               shale_error *err)
+{
+    uint64_t last = db->manifest->replay_after_wal_id;
+    size_t kept = 0;
+    row->count = 0;
+    shale_code rc = shl_lsm_list_wal(db, last > 0 ? last - 1 : 0, row, err);
+    *none = row->count == 0;
+    for (size_t i = 0; rc == SHALE_OK && i < row->count; i++)
+        if (row->items[i].id == last + 1) {
+            row->items[kept++] = row->items[i];
+            last++;
+        }
+    row->count = kept;
+    *end = last;
+    return rc;
+}
+
+/* Whether WAL objects must be there that are not. Only a clone that nobody opened yet has a boundary and no object. */
+static bool wal_is_missing(const struct shl_manifest *m, uint64_t end, bool none)
+{
+    bool has_ssts = m->root.l0.count + m->root.runs.count + m->segments.count > 0;
+    return end < m->wal_id_last_seen ||
+           (none && m->replay_after_wal_id > 0 && has_ssts && m->external_dbs.count == 0);
+}
+
+/* The same, before anything is written: who forgot that the WAL is in another store would lose rows. slatedb-behaviour 15. */
+static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_t *end,
+                                 shale_error *err)
+{
+    for (;;) {
+        bool changed, none, is_old = db->wal_listed.is_there;
+        shale_code rc = find_wal_end(db, row, end, &none, err);
+        if (rc != SHALE_OK || !wal_is_missing(db->manifest, *end, none))
+            return rc;
+        if (is_old)
+            continue;                                     /* the list is older than the manifest */
+        rc = shl_lsm_refresh_manifest(db, &changed, err); /* a writer at work may have moved on */
+        if (rc != SHALE_OK)
+            return rc;
+        if (!changed)
+            return shl_fail(err, SHALE_CORRUPTION,
+                            "%s/wal/%020" PRIu64
+                            ".sst: is missing, and the manifest knows of it (%" PRIu64
+                            " to %" PRIu64 "); is the WAL in another store?",
+                            db->paths.r2, *end + !none, db->manifest->replay_after_wal_id,
+                            db->manifest->wal_id_last_seen);
+    }
+}
+
+/* ---------------------------------------------------------------- epoch and fence */
+
+static shale_code edit_writer_epoch(struct shl_lsm *db, struct shl_manifest *m, void *arg,
+                                    shale_error *err)
+{
+    shale_code rc = shl_lsm_check_manifest(db, m, err);
+    *(uint64_t *)arg = ++m->writer_epoch;
+    return rc;
+}
+
+/* The zero-byte object that stops an older writer: its next WAL put collides. */
+static shale_code put_fence(struct shl_lsm *db, uint64_t id, shale_error *err)
+{
+    char *key = shl_name_wal(&db->paths, id);
+    if (key == NULL)
+        return shl_nomem(err);
+    ENV_POINT("open before fence");
+    shale_code rc = shl_store_put(db->wal_store, key, NULL, 0,
+                                  &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
+    ENV_POINT("open after fence");
+    env_free(key);
+    return rc;
+}
+
+struct fence_job {
+    struct shl_fan_job job;
+    struct shl_lsm *db;
+    uint64_t id;
+    shale_code rc;
+    shale_error err;
+};
+
+static void run_fence(struct shl_fan_job *job)
+{
+    struct fence_job *f = (struct fence_job *)job; /* the job is the first member */
+    f->rc = put_fence(f->db, f->id, &f->err);
+}
+
+/* One try: our epoch, and the fence *f. PRECONDITION: the epoch was not taken. */
+static shale_code try_epoch(struct shl_lsm *db, struct fence_job *f, shale_error *err)
+{
+    struct shl_manifest *next = NULL;
+    uint64_t epoch;
+    shale_code rc = shl_lsm_put_manifest(db, edit_writer_epoch, &epoch, &next, err);
+    if (rc != SHALE_OK)
+        return rc;
+    ENV_POINT("open after epoch");
+    shl_fanout_start(db->wal_fanout, &f->job);
+    rc = shl_sequenced_confirm(&db->manifests, err);
+    if (rc != SHALE_OK) {
+        (void)shl_fanout_cancel(db->wal_fanout, &f->job);
+        shl_manifest_free(next);
+        return rc;
+    }
+    shl_fanout_wait(db->wal_fanout, &f->job);
+    shl_lsm_adopt_manifest(db, next);
+    db->writer_epoch = epoch;
+    return SHALE_OK;
+}
+
+static shale_code take_epoch(struct shl_lsm *db, struct fence_job *f, shl_wal_items *row,
+                             uint64_t *end, shale_error *err)
+{
+    uint64_t deadline = shl_lsm_manifest_deadline(db);
+    for (;;) {
+        bool none;
+        *f =
+            (struct fence_job){.job = {.run = run_fence}, .db = db, .id = *end + 1, .rc = SHALE_OK};
+        shale_code rc = try_epoch(db, f, err);
+        if (rc != SHALE_PRECONDITION)
+            return rc;
+        rc = shl_lsm_lost_manifest(db, deadline, err);
+        /* The old writer may have flushed in between. */
+        if (rc == SHALE_OK && *end + 1 <= db->manifest->replay_after_wal_id)
+            rc = find_wal_end(db, row, end, &none, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+}
+
+/* The old writer used the id first: further on, unless somebody newer is at work. */
+static shale_code fence_further(struct shl_lsm *db, uint64_t *fence, shale_error *err)
+{
+    shale_code rc;
+    do {
+        bool changed;
+        rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED if an even newer writer came */
+        if (rc == SHALE_OK)
+            rc = put_fence(db, ++*fence, err);
+    } while (rc == SHALE_ALREADY_EXISTS);
+    return rc;
+}
+
+/* Objects between the end of the row that was listed and the fence are the old writer's last ones. */
+static shale_code add_unlisted(shl_wal_items *row, uint64_t end, uint64_t fence, shale_error *err)
+{
+    for (uint64_t id = end + 1; id < fence; id++)
+        if (!shl_array_push(row, ((struct shl_wal_item){.id = id, .bytes = UINT64_MAX})))
+            return shl_nomem(err);
+    return SHALE_OK;
+}
+
+/* An even newer writer may have fenced, flushed, and let the collector delete the id that we then made. */
+static shale_code check_newest(struct shl_lsm *db, shale_error *err)
+{
+    bool newest, changed;
+    shale_code rc = shl_sequenced_is_newest(&db->manifests, &newest, err);
+    if (rc == SHALE_OK && !newest)
+        rc = shl_lsm_refresh_manifest(db, &changed, err);
+    return rc;
+}
+
+shale_code shl_lsm_take_over(struct shl_lsm *db, uint64_t *fence, struct shl_wal_fetch **objects,
+                             shale_error *err)
+{
+    shl_wal_items row = {0};
+    struct shl_wal_fetch *fetch = NULL;
+    struct fence_job f;
+    uint64_t end, first;
+    shale_code rc;
+    SHL_TRY(load_or_create(db, err));
+    SHL_TRY(find_whole_wal(db, &row, &end, err));
+    SHL_TRY(take_epoch(db, &f, &row, &end, err));
+    *fence = f.id;
+    if (f.rc == SHALE_ALREADY_EXISTS) {
+        SHL_TRY(fence_further(db, fence, err));
+    } else if (f.rc != SHALE_OK) {
+        *err = f.err;
+        rc = f.rc;
+        goto out;
+    }
+    SHL_TRY(add_unlisted(&row, end, *fence, err));
+    first = db->manifest->replay_after_wal_id;
+    SHL_TRY(shl_lsm_wal_fetch(db, row.items, row.count, &fetch, err));
+    SHL_TRY(check_newest(db, err));
+    /* Only the writer moves the boundary, and that is us. */
+    SHL_ASSERT(db->manifest->replay_after_wal_id == first);
+    *objects = fetch;
+    fetch = NULL;
+out:
+    shl_wal_fetch_free(fetch);
+    shl_array_free(&row);
+    return rc;
+}

@@ -1,0 +1,551 @@
+#include "store/s3.h"
+
+#include "base/assert.h"
+#include "base/codec/text.h"
+#include "base/codec/timefmt.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "store/s3_internal.h"
+#include <inttypes.h>
+#include <stdio.h>
+
+/* ---- put, head */
+
+static shale_code s3_put(struct shl_store *base, const char *key, const struct shl_slice *parts,
+                         size_t count, const struct shl_put *how, struct shl_object *out,
+                         shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    struct s3_request r = {.method = SHL_HTTP_PUT,
+                           .action = "s3:PutObject",
+                           .key = key,
+                           .body = parts,
+                           .body_count = count};
+    char checksum[S3_CHECKSUM_TEXT];
+    const char *etag = r.wanted[S3_ETAG].value;
+    shale_code rc;
+    if (how->mode == SHL_PUT_CREATE && s->config.v.conditional == SHL_S3_UNCONDITIONAL)
+        SHL_TRY(shl_fail(err, SHALE_NOT_SUPPORTED,
+                         "put \"%s\": aws_conditional_put=disabled, so %s cannot create only what "
+                         "is not there",
+                         key, base->name));
+    s3_object_headers(s, &r, how->put_id);
+    SHL_TRY(s3_checksum(s, &r, checksum, err));
+    if (how->mode == SHL_PUT_CREATE)
+        s3_header(&r, "if-none-match", "*");
+    else if (how->mode == SHL_PUT_IF_MATCH)
+        s3_header(&r, "if-match", how->if_match);
+    SHL_TRY(s3_run_one(s, &r, err));
+    if (etag[0] == '\0' || strlen(etag) >= sizeof out->etag)
+        SHL_TRY(
+            shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": the answer has no usable ETag", key));
+    memcpy(out->etag, etag, strlen(etag) + 1);
+    out->size = shl_parts_bytes(parts, count);
+    if (how->put_id != NULL)
+        memcpy(out->put_id, how->put_id, sizeof out->put_id);
+out:
+    s3_request_deinit(&r);
+    return rc;
+}
+
+static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
+                          shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:GetObject", .key = key};
+    shale_code rc;
+    s3_customer_key(s, &r);
+    SHL_TRY(s3_run_one(s, &r, err));
+    SHL_TRY(s3_describe(&r, out, err));
+out:
+    s3_request_deinit(&r);
+    return rc;
+}
+
+/* ---- get
+ *
+ * A body that breaks off is gone on with where it stopped, if the object is still the same (if-match): large bodies over a poor line arrive
+ * that way, where starting over would not. */
+
+#define RESUMES_MAX 16
+
+/* One window of an object on its way: [first, end) is wanted, `done` bytes of it have come. */
+struct window {
+    bool suffix;         /* the last `end` bytes; becomes a plain window with the first answer */
+    bool whole;          /* no Range header: the object from its start */
+    uint64_t first, end; /* end UINT64_MAX: up to the object's end */
+    uint64_t done;
+    const struct shl_http_piece *pieces; /* where it goes; piece_count 0: into text */
+    size_t piece_count;
+    struct shl_buf *text;
+    struct shl_object object; /* of the first answer */
+    bool known;               /* object is set */
+    shale_code failed;        /* of the first try that broke off */
+    shale_error why;
+};
+
+/* One request for a window, with what its headers point to. */
+struct fetch {
+    struct window *w;
+    struct s3_request r;
+    char range[64];
+    struct shl_http_piece
+        *rest; /* owned: pieces without what came already; NULL: the window's own */
+};
+
+static void fetch_deinit(struct fetch *f)
+{
+    s3_request_deinit(&f->r);
+    env_free(f->rest);
+    f->rest = NULL;
+}
+
+/* The pieces behind the first `done` bytes. */
+static shale_code rest_of(struct fetch *f, shale_error *err)
+{
+    const struct window *w = f->w;
+    uint64_t skip = w->done;
+    size_t from = 0;
+    while (from < w->piece_count && skip >= w->pieces[from].len)
+        skip -= w->pieces[from++].len;
+    f->rest = env_calloc(w->piece_count - from + 1, sizeof *f->rest);
+    if (f->rest == NULL)
+        return shl_nomem(err);
+    for (size_t i = from; i < w->piece_count; i++) {
+        uint64_t cut = i == from ? skip : 0;
+        f->rest[i - from] =
+            (struct shl_http_piece){.dst = w->pieces[i].dst == NULL ? NULL : w->pieces[i].dst + cut,
+                                    .len = w->pieces[i].len - (size_t)cut};
+    }
+    f->r.pieces = f->rest;
+    f->r.piece_count = w->piece_count - from;
+    return SHALE_OK;
+}
+
+static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *key, struct window *w,
+                             const char *if_none_match, shale_error *err)
+{
+    *f = (struct fetch){.w = w,
+                        .r = {.method = SHL_HTTP_GET,
+                              .action = "s3:GetObject",
+                              .key = key,
+                              .pieces = w->pieces,
+                              .piece_count = w->piece_count,
+                              .text = w->piece_count > 0 ? NULL : w->text}};
+    uint64_t first = w->first + w->done;
+    if (w->suffix)
+        (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);
+    else if (w->end == UINT64_MAX)
+        (void)snprintf(f->range, sizeof f->range, "bytes=%" PRIu64 "-", first);
+    else
+        (void)snprintf(f->range, sizeof f->range, "bytes=%" PRIu64 "-%" PRIu64, first, w->end - 1);
+    if (!w->whole || w->done > 0)
+        s3_header(&f->r, "range", f->range);
+    if (w->done > 0)
+        s3_header(&f->r, "if-match", w->object.etag);
+    else if (if_none_match != NULL)
+        s3_header(&f->r, "if-none-match", if_none_match);
+    s3_customer_key(s, &f->r);
+    return w->done > 0 && w->piece_count > 0 ? rest_of(f, err) : SHALE_OK;
+}
+
+/* The answer must be just the bytes that were asked for. */
+static shale_code check_answer(const struct fetch *f, const struct shl_object *o, shale_error *err)
+{
+    const struct window *w = f->w;
+    struct s3_range got;
+    uint64_t first = w->first + w->done;
+    if (w->whole && w->done == 0)
+        return f->r.status == 200
+                   ? SHALE_OK
+                   : shl_fail(err, SHALE_UNAVAILABLE,
+                              "get \"%s\": status %d without a range being asked for", f->r.key,
+                              f->r.status);
+    if (w->suffix && o->size == 0)
+        return SHALE_OK; /* whatever the server calls that */
+    if (f->r.status == 200 && first >= o->size &&
+        !w->suffix) /* MinIO sends the whole object instead of 416 */
+        return shl_fail(err, SHALE_INVALID_RANGE,
+                        "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
+                        first, f->r.key, o->size);
+    if (f->r.status != 206 || !s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "get \"%s\": a range was asked for, and status %d came with Content-Range "
+                        "\"%.60s\"",
+                        f->r.key, f->r.status, f->r.wanted[S3_RANGE].value);
+    if (w->suffix)
+        first = o->size - shl_min_u64(o->size, w->end);
+    if (got.first != first)
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "get \"%s\": bytes from %" PRIu64 " were asked for, from %" PRIu64 " came",
+                        f->r.key, first, got.first);
+    return SHALE_OK;
+}
+
+/* After a try: true if the rest is to be asked for. The window's verdict is in rc otherwise. */
+static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error *err)
+{
+    struct window *w = f->w;
+    struct s3_request *r = &f->r;
+    struct shl_object o;
+    bool broke_off = (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT) &&
+                     (r->status == 200 || r->status == 206);
+    *rc = r->code;
+    if (r->code != SHALE_OK && !broke_off) {
+        *err = w->failed != SHALE_OK ? w->why : r->err; /* the first failure says more */
+        *rc = w->failed != SHALE_OK ? w->failed : r->code;
+        return false;
+    }
+    shale_error bad;
+    shale_code described = s3_describe(r, &o, &bad);
+    if (described == SHALE_OK)
+        described = check_answer(f, &o, &bad);
+    if (described != SHALE_OK) {
+        *err = broke_off ? r->err : bad;
+        *rc = broke_off ? r->code : described;
+        return false;
+    }
+    if (!w->known) {
+        w->object = o;
+        w->known = true;
+        if (w->suffix)
+            *w = (struct window){.first = o.size - shl_min_u64(o.size, w->end),
+                                 .end = o.size,
+                                 .text = w->text,
+                                 .object = o,
+                                 .known = true};
+    }
+    w->done += r->received;
+    if (!broke_off)
+        return false;
+    if (w->failed == SHALE_OK) {
+        w->failed = r->code;
+        w->why = r->err;
+    }
+    *err = w->why;
+    return r->received > 0 && o.etag[0] != '\0' && tries < RESUMES_MAX;
+}
+
+static shale_code fetch_one(struct s3_store *s, const char *key, struct window *w,
+                            const char *if_none_match, shale_error *err)
+{
+    struct fetch f = {0};
+    shale_code rc;
+    for (unsigned tries = 0;; tries++) {
+        rc = fetch_init(&f, s, key, w, if_none_match, err);
+        if (rc != SHALE_OK)
+            break;
+        s3_run(s, &f.r, 1);
+        if (!settle(&f, tries, &rc, err))
+            break;
+        fetch_deinit(&f);
+    }
+    fetch_deinit(&f);
+    return rc;
+}
+
+static shale_code s3_get(struct shl_store *base, const char *key, const struct shl_get *how,
+                         struct shl_buf *body, struct shl_object *out, shale_error *err)
+{
+    struct window w = {.suffix = how->kind == SHL_GET_SUFFIX,
+                       .whole = how->kind == SHL_GET_ALL,
+                       .first = how->kind == SHL_GET_FROM ? how->offset : 0,
+                       .end = how->kind == SHL_GET_SUFFIX ? how->len : UINT64_MAX,
+                       .text = body};
+    shale_code rc = fetch_one(s3_of(base), key, &w, how->if_none_match, err);
+    if (rc == SHALE_INVALID_RANGE &&
+        how->kind == SHL_GET_SUFFIX) { /* what S3 says of the end of an empty object */
+        rc = s3_head(base, key, out, err);
+        return rc == SHALE_OK && out->size > 0
+                   ? shl_fail(err, SHALE_UNAVAILABLE,
+                              "get \"%s\": a suffix of %" PRIu64 " bytes was refused", key,
+                              how->len)
+                   : rc;
+    }
+    if (rc == SHALE_OK)
+        *out = w.object;
+    return rc;
+}
+
+/* Ranges that touch are one request. */
+static size_t make_windows(const struct shl_get_range *ranges, size_t count,
+                           struct shl_http_piece *pieces, struct window *windows)
+{
+    size_t made = 0;
+    for (size_t at = 0; at < count;) {
+        size_t n = shl_ranges_touching(ranges + at, count - at);
+        for (size_t i = at; i < at + n; i++)
+            pieces[i] = (struct shl_http_piece){.dst = ranges[i].dst, .len = ranges[i].len};
+        windows[made++] = (struct window){.first = ranges[at].offset,
+                                          .end = ranges[at + n - 1].offset + ranges[at + n - 1].len,
+                                          .pieces = pieces + at,
+                                          .piece_count = n};
+        at += n;
+    }
+    return made;
+}
+
+static shale_code check_complete(const char *key, const struct window *w, shale_error *err)
+{
+    if (w->end > w->object.size)
+        return shl_fail_range(err, key, w->first, w->end - w->first, w->object.size);
+    if (w->done != w->end - w->first)
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "body of \"%s\" was cut: %" PRIu64 " bytes came, want %" PRIu64, key,
+                        w->done, w->end - w->first);
+    return SHALE_OK;
+}
+
+/* Fetches windows of one object at once; fails with the first failure. */
+static shale_code fetch_all(struct s3_store *s, const char *key, struct window *windows,
+                            size_t count, shale_error *err)
+{
+    if (count == 1)
+        return fetch_one(s, key, windows, NULL, err);
+    struct fetch *f = env_calloc(count, sizeof *f);
+    struct s3_request *r = env_calloc(count, sizeof *r);
+    shale_code rc = f == NULL || r == NULL ? shl_nomem(err) : SHALE_OK;
+    for (size_t i = 0; i < count && rc == SHALE_OK; i++) {
+        rc = fetch_init(&f[i], s, key, &windows[i], NULL, err);
+        r[i] = f[i].r;
+        for (size_t h = 0; h < r[i].header_count; h++)
+            if (strcmp(r[i].headers[h].name, "range") == 0)
+                r[i].headers[h].value = f[i].range;
+    }
+    if (rc == SHALE_OK) {
+        s3_run(s, r, count);
+        for (size_t i = 0; i < count; i++) {
+            f[i].r = r[i];
+            shale_error why;
+            shale_code one;
+            if (settle(&f[i], 0, &one, &why))
+                one = fetch_one(s, key, &windows[i], NULL, &why);
+            if (one != SHALE_OK && rc == SHALE_OK) {
+                rc = one;
+                *err = why;
+            }
+        }
+    }
+    for (size_t i = 0; f != NULL && i < count; i++)
+        fetch_deinit(&f[i]);
+    env_free(f);
+    env_free(r);
+    return rc;
+}
+
+static shale_code s3_get_ranges(struct shl_store *base, const char *key,
+                                const struct shl_get_range *ranges, size_t count, shale_error *err)
+{
+    struct shl_http_piece one_piece;
+    struct window one_window;
+    struct shl_http_piece *pieces = &one_piece;
+    struct window *windows = &one_window;
+    size_t made;
+    shale_code rc = SHALE_OK;
+    if (count > 1) {
+        pieces = env_calloc(count, sizeof *pieces);
+        windows = env_calloc(count, sizeof *windows);
+        if (pieces == NULL || windows == NULL) {
+            rc = shl_nomem(err);
+            goto out;
+        }
+    }
+    made = make_windows(ranges, count, pieces, windows);
+    SHL_TRY(fetch_all(s3_of(base), key, windows, made, err));
+    for (size_t i = 0; i < made && rc == SHALE_OK; i++)
+        rc = check_complete(key, &windows[i], err);
+out:
+    if (count > 1) {
+        env_free(pieces);
+        env_free(windows);
+    }
+    return rc;
+}
+
+/* ---- life */
+
+static void s3_destroy(struct shl_store *base)
+{
+    struct s3_store *s = s3_of(base);
+    shl_http_unref(s->http);
+    if (s->identity != NULL) {
+        shl_aws_creds_deinit(&s->identity->creds);
+        env_free(s->identity);
+    }
+    shl_s3_config_deinit(&s->config);
+    env_free(s->bucket);
+    env_free(s->sse_key_md5);
+    env_mutex_deinit(&s->mu);
+    shl_store_deinit(base);
+    env_free(s);
+}
+
+static const struct shl_store_ops s3_ops = {
+    .put = s3_put,
+    .get = s3_get,
+    .get_ranges = s3_get_ranges,
+    .head = s3_head,
+    .list = s3_list,
+    .delete_many = s3_delete_many,
+    .copy = s3_copy,
+    .upload_start = s3_upload_start,
+    .upload_part = s3_upload_part,
+    .upload_complete = s3_upload_complete,
+    .upload_abort = s3_upload_abort,
+    .destroy = s3_destroy,
+};
+
+static uint64_t ms_of(uint64_t ns)
+{
+    return shl_max_u64(ns / ENV_NS_PER_MS, 1);
+}
+
+static shale_code make_http(struct s3_store *s, shale_error *err)
+{
+    const struct shl_s3_values *v = &s->config.v;
+    struct shl_http_options o;
+    shl_http_options_init(&o);
+    o.connect_timeout_ms = ms_of(v->connect_timeout_ns);
+    o.first_byte_timeout_ms = ms_of(v->first_byte_timeout_ns);
+    o.stall_timeout_ms = ms_of(v->read_timeout_ns);
+    o.timeout_ms = ms_of(v->timeout_ns);
+    o.idle_timeout_ms = ms_of(v->idle_timeout_ns);
+    o.idle_max = v->idle_max;
+    o.connections_max = v->connections_max;
+    o.allow_http = v->allow_http;
+    o.verify_tls = !v->allow_invalid_certificates;
+    o.ca_file = v->ca_file;
+    o.client_cert = v->client_cert;
+    o.client_key = v->client_key;
+    o.proxy = v->proxy;
+    o.no_proxy = v->no_proxy;
+    if (v->user_agent != NULL)
+        o.user_agent = v->user_agent;
+    return shl_http_new(&s->http, &o, err);
+}
+
+static shale_code make_identity(struct s3_store *s, shale_error *err)
+{
+    if (s->config.creds.access_key == NULL)
+        return SHALE_OK;
+    s->identity = env_calloc(1, sizeof *s->identity);
+    if (s->identity == NULL)
+        return shl_nomem(err);
+    atomic_init(&s->identity->refs, 1);
+    s->identity->creds = s->config.creds;
+    s->config.creds = (struct shl_aws_creds){0}; /* moved */
+    return SHALE_OK;
+}
+
+/* sse-c: the key must be 32 bytes, and each request says their MD5. */
+static shale_code make_customer_key(struct s3_store *s, shale_error *err)
+{
+    struct shl_buf raw = {0}, text = {0};
+    struct shl_slice key;
+    uint8_t md5[SHL_MD5_BYTES];
+    shale_error ignored;
+    shale_code rc = SHALE_OK;
+    if (s->config.v.sse == NULL || strcmp(s->config.v.sse, "sse-c") != 0)
+        return rc;
+    if (shl_base64_decode(shl_slice_str(s->config.v.sse_customer_key), &raw, &ignored) !=
+            SHALE_OK ||
+        raw.len != 32) {
+        rc = shl_fail(err, SHALE_INVALID, "aws_sse_customer_key_base64: is not base64 of 32 bytes");
+        goto out;
+    }
+    key = shl_buf_view(&raw);
+    SHL_TRY(shl_md5(&key, 1, md5, err));
+    SHL_TRY(shl_base64_encode(shl_slice_of(md5, sizeof md5), &text, err));
+    SHL_TRY(shl_str_terminate(&text, err));
+    s->sse_key_md5 = (char *)text.data;
+    text = (struct shl_buf){0};
+out:
+    if (raw.data != NULL)
+        memset(raw.data, 0, raw.cap);
+    shl_buf_free(&raw);
+    shl_buf_free(&text);
+    return rc;
+}
+
+static shale_code check_transport(const struct s3_store *s, shale_error *err)
+{
+    if (s->tls || s->config.v.allow_http)
+        return SHALE_OK;
+    return shl_fail(err, SHALE_INVALID,
+                    "plain http is not allowed: the endpoint is %s: use https, or allow it with "
+                    "aws_allow_http=true",
+                    s->place.origin);
+}
+
+shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
+                            struct shl_s3_config *take_config, const struct shl_log *log,
+                            shale_error *err)
+{
+    struct s3_store *s = env_calloc(1, sizeof *s);
+    const char *region = take_config->v.region != NULL ? take_config->v.region : "us-east-1";
+    char name[96];
+    unsigned caps;
+    shale_code rc;
+    if (s == NULL) {
+        shl_s3_config_deinit(take_config);
+        return shl_nomem(err);
+    }
+    env_mutex_init(&s->mu);
+    atomic_init(&s->clock_offset_ms, 0);
+    s->log = log;
+    s->config = *take_config;
+    *take_config = (struct shl_s3_config){0};
+    (void)snprintf(name, sizeof name, "s3://%.80s", bucket);
+    caps = SHL_STORE_ATTRIBUTES;
+    if (s->config.v.conditional == SHL_S3_ETAG)
+        caps |= SHL_STORE_IF_MATCH;
+    SHL_TRY(shl_store_init(&s->base, &s3_ops, caps, name, err));
+    s->bucket = env_strdup(bucket);
+    if (s->bucket == NULL)
+        SHL_TRY(shl_nomem(err));
+    SHL_TRY(s3_place_init(&s->place, &s->config, bucket, region, err));
+    s->tls = strncmp(s->place.origin, "https:", 6) == 0;
+    SHL_TRY(check_transport(s, err));
+    SHL_TRY(make_customer_key(s, err));
+    SHL_TRY(make_identity(s, err));
+    SHL_TRY(make_http(s, err));
+    *out = &s->base;
+    s = NULL;
+out:
+    if (s != NULL)
+        s3_destroy(&s->base);
+    return rc;
+}
+
+/* ---- for the doctor */
+
+shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
+    struct shl_s3_facts f = {0};
+    const struct shl_aws_creds *c;
+    int64_t server_ns;
+    shale_code rc;
+    SHL_ASSERT(base->ops == &s3_ops);
+    SHL_TRY(s3_run_one(s, &r, err));
+    if (shl_time_parse_http(shl_slice_str(r.wanted[S3_DATE].value), &server_ns))
+        f.clock_ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
+    env_mutex_lock(&s->mu);
+    (void)snprintf(f.region, sizeof f.region, "%s", s->place.region);
+    (void)snprintf(f.host, sizeof f.host, "%s", s->place.host);
+    c = s->identity != NULL ? &s->identity->creds : NULL;
+    if (c != NULL)
+        (void)snprintf(f.identity, sizeof f.identity, "%s (%s)", c->access_key,
+                       c->origin != NULL ? c->origin : "given");
+    env_mutex_unlock(&s->mu);
+    *out = f;
+out:
+    s3_request_deinit(&r);
+    return rc;
+}
+
+bool shl_store_is_s3(const struct shl_store *s)
+{
+    return s->ops == &s3_ops;
+}

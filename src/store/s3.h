@@ -1,0 +1,29 @@
+/* S3 and what speaks it, over store/http (object-stores 7). Never part of the simulation. */
+#ifndef SHL_STORE_S3_H
+#define SHL_STORE_S3_H
+
+#include "base/log.h"
+#include "store/s3_config.h"
+#include "store/store.h"
+
+/* A store over the bucket. `config` is moved into it, on failure too. `log` is borrowed for the life of the store (each request at DEBUG); may be NULL.
+ * With bucket "" it only lists: the buckets of the account, as "name/". Nothing is sent. Errors: INVALID (bucket name, endpoint), NOMEM. */
+SHL_MUST shale_code shl_store_s3_new(struct shl_store **out, const char *bucket, struct shl_s3_config *take_config,
+                                     const struct shl_log *log, shale_error *err);
+
+/* Makes the bucket of `s`. ALREADY_EXISTS: it is there (ours or another's, the text says which). */
+SHL_MUST shale_code shl_store_s3_make_bucket(struct shl_store *s, shale_error *err);
+
+/* For `store doctor`: the difference of the server's clock to ours in ms, by the Date of an answer; and who asks. */
+struct shl_s3_facts {
+    int64_t clock_ahead_ms;
+    char region[64];
+    char host[300];
+    char identity[160]; /* "AKIA... from environment AWS_ACCESS_KEY_ID"; no secret */
+};
+SHL_MUST shale_code shl_store_s3_facts(struct shl_store *s, struct shl_s3_facts *out, shale_error *err);
+
+/* True for a store made by shl_store_s3_new itself, not for a wrapper around it. */
+bool shl_store_is_s3(const struct shl_store *s);
+
+#endif

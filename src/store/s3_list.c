@@ -1,0 +1,409 @@
+/* Lists and deletes of many: the requests whose answers are documents. */
+#include "store/s3_internal.h"
+
+#include "base/array.h"
+#include "base/assert.h"
+#include "base/codec/text.h"
+#include "base/codec/timefmt.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "store/http/xml.h"
+#include "store/path.h"
+#include "store/s3.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define PAGE_MAX  1000 /* keys in one answer or one DELETE, S3's limit */
+#define PAGES_MAX 1000000
+
+/* ---- one page of a list */
+
+struct page {
+    SHL_ARRAY(struct shl_list_item) items; /* keys owned; common prefixes end with '/' */
+    char *token;                           /* owned: of the next page, or NULL */
+    struct shl_list_item now;              /* being read; key owned */
+};
+
+static void page_clear(struct page *p)
+{
+    for (size_t i = 0; i < p->items.count; i++)
+        env_free(p->items.items[i].key);
+    shl_array_free(&p->items);
+    env_free(p->token);
+    env_free(p->now.key);
+    *p = (struct page){0};
+}
+
+static shale_code set_text(char **io, struct shl_slice text, shale_error *err)
+{
+    env_free(*io);
+    *io = shl_slice_dup_cstr(text);
+    return *io == NULL ? shl_nomem(err) : SHALE_OK;
+}
+
+static shale_code add_now(struct page *p, shale_error *err)
+{
+    if (p->now.key == NULL)
+        return SHALE_OK;
+    if (!shl_array_reserve(&p->items, 1))
+        return shl_nomem(err);
+    shl_array_add(&p->items, p->now);
+    p->now = (struct shl_list_item){0};
+    return SHALE_OK;
+}
+
+static shale_code on_list_element(void *ctx, const char *path, struct shl_slice text,
+                                  shale_error *err)
+{
+    static const char root[] = "ListBucketResult/";
+    struct page *p = ctx;
+    if (strncmp(path, root, sizeof root - 1) != 0)
+        return SHALE_OK;
+    path += sizeof root - 1;
+    if (strcmp(path, "Contents/Key") == 0 || strcmp(path, "CommonPrefixes/Prefix") == 0)
+        return set_text(&p->now.key, text, err);
+    if (strcmp(path, "Contents/Size") == 0 && !shl_parse_u64(text, &p->now.size))
+        return shl_fail(err, SHALE_UNAVAILABLE, "list: a size \"%.*s\"",
+                        (int)shl_min_size(text.len, 30), (const char *)text.data);
+    if (strcmp(path, "Contents/LastModified") == 0)
+        (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
+    if (strcmp(path, "Contents") == 0 || strcmp(path, "CommonPrefixes") == 0)
+        return add_now(p, err);
+    if (strcmp(path, "NextContinuationToken") == 0 && text.len > 0)
+        return set_text(&p->token, text, err);
+    return SHALE_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(((const struct shl_list_item *)a)->key, ((const struct shl_list_item *)b)->key);
+}
+
+static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *how,
+                             const char *prefix, const char *token, struct page *out,
+                             shale_error *err)
+{
+    struct s3_request r = {.method = SHL_HTTP_GET, .action = "s3:ListBucket"};
+    char max[16];
+    shale_code rc;
+    /* One more than wanted tells whether there are more. */
+    (void)snprintf(max, sizeof max, "%zu",
+                   how->max == 0 ? PAGE_MAX : shl_min_size(how->max + 1, PAGE_MAX));
+    s3_query(&r, "list-type", "2");
+    s3_query(&r, "max-keys", max);
+    if (prefix[0] != '\0')
+        s3_query(&r, "prefix", prefix);
+    if (how->shallow)
+        s3_query(&r, "delimiter", "/");
+    if (token != NULL)
+        s3_query(&r, "continuation-token", token);
+    else if (how->start_after != NULL)
+        s3_query(&r, "start-after", how->start_after);
+    SHL_TRY(s3_run_one(s, &r, err));
+    rc = shl_xml_read(shl_buf_view(&r.answer), on_list_element, out, err);
+    if (rc == SHALE_CORRUPTION) { /* a document that was cut or garbled on its way: ask again */
+        shl_err_prefix(err, "list of %s", s->base.name);
+        err->code = rc = SHALE_UNAVAILABLE;
+    }
+    if (rc == SHALE_OK && out->items.count > 1)
+        qsort(out->items.items, out->items.count, sizeof *out->items.items, by_key);
+out:
+    s3_request_deinit(&r);
+    return rc;
+}
+
+static shale_code take_page(struct shl_lister *l, const struct page *p, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i < p->items.count && rc == SHALE_OK && !l->full; i++) {
+        const struct shl_list_item *item = &p->items.items[i];
+        size_t n = strlen(item->key);
+        if (l->how->shallow && n > 0 && item->key[n - 1] == '/' && item->size == 0 &&
+            item->modified_ns == 0)
+            rc = shl_lister_prefix(l, item->key, err);
+        else if (shl_path_fault(item->key) ==
+                 NULL) /* others cannot be addressed here: folders' markers and the like */
+            rc = shl_lister_object(l, item->key, item->size, item->modified_ns, err);
+    }
+    return rc;
+}
+
+/* ---- the buckets of an account: what a store without a bucket lists, as folders */
+
+static shale_code on_bucket_element(void *ctx, const char *path, struct shl_slice text,
+                                    shale_error *err)
+{
+    struct page *p = ctx;
+    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket/Name") == 0) {
+        char name[80];
+        int n = snprintf(name, sizeof name, "%.*s/", (int)shl_min_size(text.len, 70),
+                         (const char *)text.data);
+        return set_text(&p->now.key, shl_slice_of(name, (size_t)n), err);
+    }
+    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket/CreationDate") == 0)
+        (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
+    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket") == 0)
+        return add_now(p, err);
+    return SHALE_OK;
+}
+
+static shale_code list_buckets(struct s3_store *s, struct shl_list *out, shale_error *err)
+{
+    struct s3_request r = {.method = SHL_HTTP_GET, .action = "s3:ListAllMyBuckets"};
+    struct page page = {0};
+    shale_code rc;
+    SHL_TRY(s3_run_one(s, &r, err));
+    SHL_TRY(shl_xml_read(shl_buf_view(&r.answer), on_bucket_element, &page, err));
+    if (page.items.count > 1)
+        qsort(page.items.items, page.items.count, sizeof *page.items.items, by_key);
+    if (!shl_array_reserve(out, page.items.count))
+        SHL_TRY(shl_nomem(err));
+    for (size_t i = 0; i < page.items.count; i++)
+        shl_array_add(out, page.items.items[i]);
+    page.items.count = 0; /* the keys moved to the caller */
+out:
+    page_clear(&page);
+    s3_request_deinit(&r);
+    return rc;
+}
+
+shale_code s3_list(struct shl_store *base, const struct shl_list_options *how, struct shl_list *out,
+                   shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    struct shl_lister lister;
+    struct page page = {0};
+    char *token = NULL;
+    char *slashed = NULL;
+    shale_code rc;
+    if (s->bucket[0] == '\0')
+        return list_buckets(s, out, err);
+    shl_lister_init(&lister, how, out);
+    if (how->prefix[0] != '\0') {
+        size_t n = strlen(how->prefix);
+        slashed = env_alloc(n + 2);
+        if (slashed == NULL)
+            SHL_TRY(shl_nomem(err));
+        memcpy(slashed, how->prefix, n);
+        memcpy(slashed + n, "/", 2);
+    }
+    for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
+        SHL_TRY(fetch_page(s, how, slashed != NULL ? slashed : "", token, &page, err));
+        SHL_TRY(take_page(&lister, &page, err));
+        if (token != NULL && page.token != NULL && strcmp(token, page.token) == 0)
+            SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s does not move on", base->name));
+        env_free(token);
+        token = page.token;
+        page.token = NULL;
+        page_clear(&page);
+        if (token == NULL || lister.full)
+            break;
+    }
+    rc = SHALE_OK;
+out:
+    env_free(slashed);
+    env_free(token);
+    page_clear(&page);
+    return rc;
+}
+
+/* ---- deleting */
+
+static shale_code delete_each(struct s3_store *s, const char *const *keys, size_t count,
+                              shale_error *err)
+{
+    struct s3_request *r = env_calloc(count, sizeof *r);
+    shale_code rc = SHALE_OK;
+    if (r == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < count; i++)
+        r[i] = (struct s3_request){
+            .method = SHL_HTTP_DELETE, .action = "s3:DeleteObject", .key = keys[i]};
+    s3_run(s, r, count);
+    for (size_t i = 0; i < count; i++) {
+        if (r[i].code != SHALE_OK && r[i].code != SHALE_NOT_FOUND && rc == SHALE_OK) {
+            rc = r[i].code;
+            *err = r[i].err;
+        }
+        s3_request_deinit(&r[i]);
+    }
+    env_free(r);
+    return rc;
+}
+
+/* A body of one DeleteObjects request and the headers that depend on it. */
+struct batch {
+    struct shl_buf body; /* owned */
+    struct shl_slice part;
+    char md5[32];
+    char sha256[S3_CHECKSUM_TEXT];
+};
+
+static shale_code base64_of(const uint8_t *bytes, size_t len, char *out, size_t cap,
+                            shale_error *err)
+{
+    struct shl_buf text = {0};
+    shale_code rc = shl_base64_encode(shl_slice_of(bytes, len), &text, err);
+    if (rc == SHALE_OK) {
+        SHL_ASSERT(text.len < cap);
+        memcpy(out, text.data, text.len);
+        out[text.len] = '\0';
+    }
+    shl_buf_free(&text);
+    return rc;
+}
+
+static shale_code batch_init(struct batch *b, const char *const *keys, size_t count,
+                             shale_error *err)
+{
+    uint8_t md5[SHL_MD5_BYTES], sha256[SHL_SHA256_BYTES];
+    shale_code rc;
+    SHL_TRY(shl_str_append(&b->body, "<Delete xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">",
+                           err));
+    for (size_t i = 0; i < count; i++) {
+        SHL_TRY(shl_str_append(&b->body, "<Object><Key>", err));
+        SHL_TRY(shl_xml_escape(shl_slice_str(keys[i]), &b->body, err));
+        SHL_TRY(shl_str_append(&b->body, "</Key></Object>", err));
+    }
+    SHL_TRY(shl_str_append(&b->body, "</Delete>", err));
+    b->part = shl_buf_view(&b->body);
+    SHL_TRY(shl_md5(&b->part, 1, md5, err));
+    SHL_TRY(base64_of(md5, sizeof md5, b->md5, sizeof b->md5, err));
+    SHL_TRY(shl_sha256(&b->part, 1, sha256, err));
+    SHL_TRY(base64_of(sha256, sizeof sha256, b->sha256, sizeof b->sha256, err));
+out:
+    return rc;
+}
+
+/* What DeleteObjects says went wrong, the first of it. */
+struct delete_errors {
+    char key[200], code[64], message[120]; /* of the element being read */
+    shale_code rc;
+    shale_error err;
+    const struct s3_store *s;
+};
+
+static void copy_text(char *dst, size_t cap, struct shl_slice text)
+{
+    size_t n = shl_min_size(text.len, cap - 1);
+    memcpy(dst, text.data, n);
+    dst[n] = '\0';
+}
+
+static void judge_delete(struct delete_errors *d)
+{
+    shale_code code = SHALE_UNAVAILABLE;
+    if (d->rc != SHALE_OK || strcmp(d->code, "NoSuchKey") == 0)
+        return;
+    if (strcmp(d->code, "AccessDenied") == 0)
+        code = SHALE_PERMISSION_DENIED;
+    d->rc = shl_fail(&d->err, code, "%s: s3:DeleteObject on \"%s/%s\": %s %s",
+                     code == SHALE_PERMISSION_DENIED ? "access denied" : "not deleted",
+                     d->s->bucket, d->key, d->code, d->message);
+}
+
+static shale_code on_delete_element(void *ctx, const char *path, struct shl_slice text,
+                                    shale_error *err)
+{
+    struct delete_errors *d = ctx;
+    (void)err;
+    if (strcmp(path, "DeleteResult/Error/Key") == 0)
+        copy_text(d->key, sizeof d->key, text);
+    else if (strcmp(path, "DeleteResult/Error/Code") == 0)
+        copy_text(d->code, sizeof d->code, text);
+    else if (strcmp(path, "DeleteResult/Error/Message") == 0)
+        copy_text(d->message, sizeof d->message, text);
+    else if (strcmp(path, "DeleteResult/Error") == 0)
+        judge_delete(d);
+    return SHALE_OK;
+}
+
+static shale_code judge_batch(const struct s3_store *s, struct s3_request *r, shale_error *err)
+{
+    struct delete_errors d = {.s = s};
+    if (r->code != SHALE_OK) {
+        *err = r->err;
+        return r->code;
+    }
+    shale_code rc = shl_xml_read(shl_buf_view(&r->answer), on_delete_element, &d, err);
+    if (rc == SHALE_CORRUPTION)
+        err->code = rc = SHALE_UNAVAILABLE;
+    if (rc == SHALE_OK && d.rc != SHALE_OK) {
+        *err = d.err;
+        rc = d.rc;
+    }
+    return rc;
+}
+
+static shale_code delete_batches(struct s3_store *s, const char *const *keys, size_t count,
+                                 shale_error *err)
+{
+    size_t n = (count + PAGE_MAX - 1) / PAGE_MAX;
+    struct batch *batches = env_calloc(n, sizeof *batches);
+    struct s3_request *r = env_calloc(n, sizeof *r);
+    shale_code rc = batches == NULL || r == NULL ? shl_nomem(err) : SHALE_OK;
+    for (size_t i = 0; i < n && rc == SHALE_OK; i++) {
+        struct batch *b = &batches[i];
+        size_t from = i * PAGE_MAX;
+        rc = batch_init(b, keys + from, shl_min_size(count - from, PAGE_MAX), err);
+        r[i] = (struct s3_request){.method = SHL_HTTP_POST,
+                                   .action = "s3:DeleteObject",
+                                   .body = &b->part,
+                                   .body_count = 1,
+                                   .check_body = true};
+        s3_query(&r[i], "delete", "");
+        s3_header(&r[i], "content-type", "application/xml");
+        s3_header(&r[i], "content-md5", b->md5);
+        s3_header(&r[i], "x-amz-checksum-sha256", b->sha256);
+    }
+    if (rc == SHALE_OK)
+        s3_run(s, r, n);
+    for (size_t i = 0; r != NULL && i < n; i++) {
+        shale_error why;
+        shale_code one = rc == SHALE_OK ? judge_batch(s, &r[i], &why) : SHALE_OK;
+        if (one != SHALE_OK) {
+            rc = one;
+            *err = why;
+        }
+        s3_request_deinit(&r[i]);
+    }
+    for (size_t i = 0; batches != NULL && i < n; i++)
+        shl_buf_free(&batches[i].body);
+    env_free(batches);
+    env_free(r);
+    return rc;
+}
+
+shale_code s3_delete_many(struct shl_store *base, const char *const *keys, size_t count,
+                          shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    if (count == 1 || s->config.v.disable_bulk_delete)
+        return delete_each(s, keys, count, err);
+    return delete_batches(s, keys, count, err);
+}
+
+/* ---- making a bucket */
+
+shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
+{
+    struct s3_store *s = s3_of(base);
+    struct s3_request r = {.method = SHL_HTTP_PUT, .action = "s3:CreateBucket"};
+    char body[200];
+    struct shl_slice part;
+    SHL_ASSERT(base->ops->list == s3_list && s->bucket[0] != '\0');
+    if (strcmp(s->place.region, "us-east-1") != 0 && strcmp(s->place.region, "auto") != 0) {
+        int n = snprintf(body, sizeof body,
+                         "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/"
+                         "2006-03-01/\"><LocationConstraint>%s</LocationConstraint>"
+                         "</CreateBucketConfiguration>",
+                         s->place.region);
+        part = shl_slice_of(body, (size_t)n);
+        r.body = &part;
+        r.body_count = 1;
+    }
+    shale_code rc = s3_run_one(s, &r, err);
+    s3_request_deinit(&r);
+    return rc;
+}
