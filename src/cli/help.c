@@ -234,8 +234,10 @@ static bool print_group(struct out *o, const char *word)
         char left[80];
         if (strncmp(command->name, word, len) != 0 || command->name[len] != ' ')
             continue;
-        (void)snprintf(left, sizeof left, "%s %s", command->name, command->usage);
-        out_printf(o, "  shale %-24s %s\n", left, command->summary);
+        (void)snprintf(left, sizeof left, "%s %.*s", command->name,
+                       (int)strcspn(command->usage, "["), command->usage);
+        out_printf(o, "  shale %-20s ", left);
+        cli_wrapped(o, command->summary, 29);
     }
     return true;
 }

@@ -355,10 +355,17 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     add(t, at, strcspn(at, ends));
 }
 
+static const char *database(const struct cli *c, const char *fallback)
+{
+    return c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL         ? c->session->url
+                                        : fallback;
+}
+
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
 {
     const struct cli_args *a = &c->args;
-    const char *db = a->positional_count > 0 ? a->positional[0] : "DB";
+    const char *db = database(c, "DB");
     if (shl_slice_eq(name, shl_slice_str("cmd")))
         add(t, a->command->name, strlen(a->command->name));
     else if (shl_slice_eq(name, shl_slice_str("args")))
@@ -431,9 +438,7 @@ static int gave_up(struct cli *c)
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
-                     : c->session != NULL         ? c->session->url
-                                                  : "";
+    const char *db = database(c, "");
     char text[1200];
     int stop = gave_up(c);
     struct report r = {.code = shale_code_name(c->err.code),
