@@ -75,8 +75,8 @@ static shale_code take_page(struct shl_lister *l, const struct s3_page *p, shale
         if (l->how->shallow && n > 0 && item->key[n - 1] == '/' && item->size == 0 &&
             item->modified_ns == 0)
             rc = shl_lister_prefix(l, item->key, err);
-        else if (shl_path_fault(item->key) ==
-                 NULL) /* others cannot be addressed here: folders' markers and the like */
+        else if (n > 0 && shl_path_fault(item->key) == NULL)
+            /* others cannot be addressed here: folders' markers and the like */
             rc = shl_lister_object(l, item->key, item->size, item->modified_ns, err);
     }
     return rc;

@@ -29,6 +29,7 @@ enum {
     HTTP_RAW = 512,      /* `body` is the whole answer, status line and all; closed after it */
     HTTP_SLOW = 1024,    /* the body goes in ten pieces with `slow_ms` before each */
     HTTP_ENDLESS = 2048, /* `body` is repeated until the client goes away */
+    HTTP_TUNNEL = 8192,  /* to a CONNECT: what it names is connected to (loopback), and all bytes are passed on */
     HTTP_REPEAT = 4096   /* in a script: also for all requests after this one */
 };
 
@@ -63,7 +64,7 @@ const struct http_request *http_server_request(struct http_server *s, size_t n);
 /* Value of a header, without blanks around it, in `out`; false if there is none. Fails the test if there are two. */
 bool http_header(const struct http_request *q, const char *name, char *out, size_t cap);
 
-/* A fresh key and a certificate for 127.0.0.1 and "localhost" that it signed itself, as PEM files. */
-void http_make_certificate(const char *cert_path, const char *key_path);
+/* A fresh key and a certificate for names ("DNS:localhost,IP:127.0.0.1") that it signed itself, as PEM files. */
+void http_make_certificate(const char *names, const char *cert_path, const char *key_path);
 
 #endif

@@ -12,7 +12,17 @@
 
 /* ---- a store that breaks a promise */
 
-enum promise { KEEPS_ALL, IGNORES_CREATE, IGNORES_IF_MATCH, LISTS_LATE, KEEPS_DELETED, PAST_THE_END, DENIES_WRITES, NO_MARKS, RACES };
+enum promise {
+    KEEPS_ALL,
+    IGNORES_CREATE,
+    IGNORES_IF_MATCH,
+    LISTS_LATE,
+    KEEPS_DELETED,
+    PAST_THE_END,
+    DENIES_WRITES,
+    NO_MARKS,
+    RACES
+};
 
 struct breaker {
     struct shl_wrap wrap;
@@ -24,8 +34,9 @@ static struct breaker *breaker_of(struct shl_store *s)
     return (struct breaker *)s;
 }
 
-static shale_code on_put(struct shl_store *s, const char *key, const struct shl_slice *parts, size_t count,
-                         const struct shl_put *how, struct shl_object *out, shale_error *err)
+static shale_code on_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
+                         size_t count, const struct shl_put *how, struct shl_object *out,
+                         shale_error *err)
 {
     struct shl_put mine = *how;
     enum promise broken = breaker_of(s)->broken;
@@ -47,44 +58,49 @@ static shale_code on_put(struct shl_store *s, const char *key, const struct shl_
     return shl_store_put(shl_wrap_inner(s), key, parts, count, &mine, out, err);
 }
 
-static shale_code on_get(struct shl_store *s, const char *key, const struct shl_get *how, struct shl_buf *body,
-                         struct shl_object *out, shale_error *err)
+static shale_code on_get(struct shl_store *s, const char *key, const struct shl_get *how,
+                         struct shl_buf *body, struct shl_object *out, shale_error *err)
 {
     return shl_store_get(shl_wrap_inner(s), key, how, body, out, err);
 }
 
-static shale_code on_ranges(struct shl_store *s, const char *key, const struct shl_get_range *ranges, size_t count,
-                            shale_error *err)
+static shale_code on_ranges(struct shl_store *s, const char *key,
+                            const struct shl_get_range *ranges, size_t count, shale_error *err)
 {
     shale_code rc = shl_store_get_ranges(shl_wrap_inner(s), key, ranges, count, err);
     return rc == SHALE_INVALID_RANGE && breaker_of(s)->broken == PAST_THE_END ? SHALE_OK : rc;
 }
 
-static shale_code on_head(struct shl_store *s, const char *key, struct shl_object *out, shale_error *err)
+static shale_code on_head(struct shl_store *s, const char *key, struct shl_object *out,
+                          shale_error *err)
 {
     return shl_store_head(shl_wrap_inner(s), key, out, err);
 }
 
-static shale_code on_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out, shale_error *err)
+static shale_code on_list(struct shl_store *s, const struct shl_list_options *how,
+                          struct shl_list *out, shale_error *err)
 {
     if (breaker_of(s)->broken == LISTS_LATE)
         return SHALE_OK;
     return shl_store_list(shl_wrap_inner(s), how, out, err);
 }
 
-static shale_code on_delete(struct shl_store *s, const char *const *keys, size_t count, shale_error *err)
+static shale_code on_delete(struct shl_store *s, const char *const *keys, size_t count,
+                            shale_error *err)
 {
     if (breaker_of(s)->broken == KEEPS_DELETED)
         return SHALE_OK;
     return shl_store_delete_many(shl_wrap_inner(s), keys, count, err);
 }
 
-static shale_code on_copy(struct shl_store *s, const char *from, const char *to, bool create_only, shale_error *err)
+static shale_code on_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
+                          shale_error *err)
 {
     return shl_store_copy(shl_wrap_inner(s), from, to, create_only, err);
 }
 
-static shale_code on_start(struct shl_store *s, const char *key, struct shl_upload **out, shale_error *err)
+static shale_code on_start(struct shl_store *s, const char *key, struct shl_upload **out,
+                           shale_error *err)
 {
     return shl_wrap_upload_start(s, key, sizeof(struct shl_wrap_upload), out, err);
 }
@@ -123,7 +139,7 @@ static struct shl_store *memory_that(enum promise broken)
 /* ---- visits */
 
 struct seen {
-    struct shl_finding all[40];
+    struct shl_finding all[24];
     size_t count;
     size_t stop_at; /* 0: never */
 };
@@ -146,7 +162,8 @@ static const struct shl_finding *found(const struct seen *seen, const char *what
 
 static void visit(struct shl_store *s, struct seen *seen)
 {
-    const struct shl_doctor d = {.store = s, .part_bytes = 1000, .racers = 8, .visit = on_finding, .ctx = seen};
+    const struct shl_doctor d = {
+        .store = s, .part_bytes = 1000, .racers = 8, .visit = on_finding, .ctx = seen};
     expect_code(SHALE_OK, shl_store_doctor(&d, &test_err));
 }
 
@@ -175,7 +192,7 @@ static void test_good_stores_are_well_and_left_empty(void **state)
 {
     (void)state;
     struct shl_store *s = NULL;
-    char *dir = test_dir_new();
+    char *dir = temp_dir_new();
     struct shl_file_options o = {.create_root = true};
     expect_code(SHALE_OK, shl_store_memory_new(&s, &test_err));
     expect_well(s);
@@ -186,7 +203,7 @@ static void test_good_stores_are_well_and_left_empty(void **state)
     expect_code(SHALE_OK, shl_store_file_new(&s, dir, &o, &test_err));
     expect_well(s);
     shl_store_unref(s);
-    test_dir_free(dir);
+    temp_dir_free(dir);
 }
 
 static void test_each_broken_promise_fails_by_name(void **state)
@@ -196,20 +213,26 @@ static void test_each_broken_promise_fails_by_name(void **state)
         enum promise broken;
         const char *what;
         enum shl_health health;
-    } rows[] = {{IGNORES_CREATE, "create-only put", SHL_HEALTH_FAIL}, {IGNORES_IF_MATCH, "if-match put", SHL_HEALTH_FAIL},
-                {RACES, "create-only put", SHL_HEALTH_FAIL},          {LISTS_LATE, "list", SHL_HEALTH_FAIL},
-                {KEEPS_DELETED, "delete", SHL_HEALTH_FAIL},           {PAST_THE_END, "ranges", SHL_HEALTH_FAIL},
-                {DENIES_WRITES, "write", SHL_HEALTH_FAIL},            {NO_MARKS, "metadata", SHL_HEALTH_WARN}};
+    } rows[] = {{IGNORES_CREATE, "create-only put", SHL_HEALTH_FAIL},
+                {IGNORES_IF_MATCH, "if-match put", SHL_HEALTH_FAIL},
+                {RACES, "create-only put", SHL_HEALTH_FAIL},
+                {LISTS_LATE, "list", SHL_HEALTH_FAIL},
+                {KEEPS_DELETED, "delete", SHL_HEALTH_FAIL},
+                {PAST_THE_END, "ranges", SHL_HEALTH_FAIL},
+                {DENIES_WRITES, "write", SHL_HEALTH_FAIL},
+                {NO_MARKS, "metadata", SHL_HEALTH_WARN}};
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct shl_store *s = memory_that(rows[i].broken);
         struct seen seen = {0};
         visit(s, &seen);
         const struct shl_finding *f = found(&seen, rows[i].what);
         if (f == NULL || f->health != rows[i].health)
-            fail_msg("%s (promise %d): %s", rows[i].what, (int)rows[i].broken, f != NULL ? f->measured : "no finding");
+            fail_msg("%s (promise %d): %s", rows[i].what, (int)rows[i].broken,
+                     f != NULL ? f->measured : "no finding");
         for (size_t k = 0; k < seen.count; k++)
             if (&seen.all[k] != f && seen.all[k].health == SHL_HEALTH_FAIL)
-                fail_msg("promise %d also fails %s: %s", (int)rows[i].broken, seen.all[k].what, seen.all[k].measured);
+                fail_msg("promise %d also fails %s: %s", (int)rows[i].broken, seen.all[k].what,
+                         seen.all[k].measured);
         shl_store_unref(s);
     }
 }
@@ -271,12 +294,15 @@ static void test_the_check_before_a_new_database(void **state)
     shl_store_unref(s);
     s = memory_that(IGNORES_CREATE);
     expect_code(SHALE_NOT_SUPPORTED, shl_store_check_create(s, "a/db", "s3.example", &test_err));
-    assert_string_equal(test_err.text, "this store cannot hold a database: s3.example ignored \"If-None-Match: *\" (the second "
-                                       "create also got 200)");
+    assert_string_equal(
+        test_err.text,
+        "this store cannot hold a database: s3.example ignored \"If-None-Match: *\" (the second "
+        "create also got 200)");
     expect_empty(s);
     shl_store_unref(s);
     s = memory_that(DENIES_WRITES);
-    expect_code(SHALE_PERMISSION_DENIED, shl_store_check_create(s, "a/db", "s3.example", &test_err));
+    expect_code(SHALE_PERMISSION_DENIED,
+                shl_store_check_create(s, "a/db", "s3.example", &test_err));
     shl_store_unref(s);
 }
 
@@ -292,7 +318,7 @@ static void touch(const char *dir, const char *name)
 static void test_folders(void **state)
 {
     (void)state;
-    char *dir = test_dir_new();
+    char *dir = temp_dir_new();
     struct seen seen = {0};
     int fd;
     shl_doctor_folder(dir, on_finding, &seen);
@@ -311,7 +337,7 @@ static void test_folders(void **state)
     seen.count = 0;
     shl_doctor_folder("/nowhere/at/all", on_finding, &seen);
     assert_int_equal(seen.count, 1);
-    test_dir_free(dir);
+    temp_dir_free(dir);
 }
 
 int main(void)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define HEADERS_MAX      40
@@ -50,6 +51,8 @@ struct slot {
 struct watched {
     uint32_t registered; /* events; 0: epoll does not know it */
     bool wanted;         /* libcurl has it on its list */
+    bool
+        is_socket; /* opened by on_open, so on_close will hear of its end; that of others (a name being looked up) is not told */
 };
 
 struct shl_http {
@@ -105,7 +108,6 @@ static shale_code code_of(CURLcode e)
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         return SHALE_UNAUTHENTICATED; /* not the server that we want: trying for ever does not help */
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -262,16 +264,23 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     return fine ? len : 0;
 }
 
-static void keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
+/* False if two of them contradict each other about where the body ends. */
+static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
 {
     for (size_t i = 0; i < c->wanted_count; i++) {
         struct shl_http_wanted *w = &c->wanted[i];
         if (!shl_slice_ieq(name, w->name))
             continue;
+        if (w->value[0] != '\0' && !shl_slice_eq(value, shl_slice_str(w->value)) &&
+            strcmp(w->name, "content-length") == 0) {
+            c->code = shl_fail(&c->err, SHALE_UNAVAILABLE, "the answer has two lengths");
+            return false;
+        }
         size_t n = shl_min_size(value.len, sizeof w->value - 1);
         memcpy(w->value, value.data, n);
         w->value[n] = '\0';
     }
+    return true;
 }
 
 /* "HTTP/1.1 206 Partial Content": headers of an interim answer before it are forgotten. */
@@ -306,8 +315,9 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
         return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
-        keep_header(s->t->call, shl_slice_of(line.data, name),
-                    shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1)));
+        if (!keep_header(s->t->call, shl_slice_of(line.data, name),
+                         shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1))))
+            return 0;
     }
     return size * count;
 }
@@ -326,6 +336,17 @@ static struct watched *watched_of(struct shl_http *h, curl_socket_t fd)
     return &h->watched.items[fd];
 }
 
+static void unwatch(struct shl_http *h, curl_socket_t fd)
+{
+    struct watched *w = watched_of(h, fd);
+    if (w == NULL)
+        return;
+    if (w->registered != 0)
+        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    w->registered = 0;
+    w->wanted = false;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
     struct shl_http *h = arg;
@@ -336,8 +357,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     if (w == NULL)
         return -1; /* no memory: libcurl gives the request up */
     w->wanted = what != CURL_POLL_REMOVE;
-    if (!w->wanted)
+    if (!w->wanted) {
+        if (!w->is_socket)
+            unwatch(h, fd);
         return 0;
+    }
     e.events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
                ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
     if (w->registered == e.events)
@@ -348,13 +372,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     return 0;
 }
 
-static void unwatch(struct shl_http *h, curl_socket_t fd)
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct watched *w = watched_of(h, fd);
-    if (w != NULL && w->registered != 0)
-        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    if (w != NULL)
-        *w = (struct watched){0};
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    struct watched *w = fd < 0 ? NULL : watched_of(arg, fd);
+    if (w == NULL) {
+        if (fd >= 0)
+            (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    *w = (struct watched){.is_socket = true};
+    return fd;
 }
 
 /* The number may be another socket's at once, so epoll forgets it first. */
@@ -381,6 +410,7 @@ static bool prepare_slot(struct slot *s)
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_PROTOCOLS_STR, o->allow_http ? "http,https" : "https");
     SET(CURLOPT_FOLLOWLOCATION, 0L);
+    SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L); /* a proxy's are no part of the answer */
     SET(CURLOPT_PATH_AS_IS, 1L);
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
@@ -412,6 +442,8 @@ static bool prepare_slot(struct slot *s)
     SET(CURLOPT_READDATA, (void *)s);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SEEKDATA, (void *)s);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+    SET(CURLOPT_OPENSOCKETDATA, (void *)s->h);
     SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
     SET(CURLOPT_CLOSESOCKETDATA, (void *)s->h);
     return ok;
@@ -684,10 +716,8 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
         return; /* edge-triggered: it need not be read */
     struct watched *w = watched_of(h, e->data.fd);
     if (w == NULL || !w->wanted) {
-        unwatch(
-            h,
-            e->data
-                .fd); /* a kept connection that the server closes: libcurl finds out when it takes it */
+        /* A kept connection that the server closes: libcurl finds out when it takes it. */
+        unwatch(h, e->data.fd);
         return;
     }
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
