@@ -22,6 +22,7 @@ install(CODE "
     \"\$ENV{DESTDIR}\${CMAKE_INSTALL_PREFIX}/${CMAKE_INSTALL_LIBDIR}/pkgconfig/shale.pc\" @ONLY)
 ")
 if(TARGET shale)
+  install(FILES ${CMAKE_SOURCE_DIR}/data/prices.toml DESTINATION ${CMAKE_INSTALL_DATADIR}/shale)
   install(TARGETS shale RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   if(NOT CMAKE_CROSSCOMPILING)
     install(FILES ${CMAKE_BINARY_DIR}/shale.bash RENAME shale

@@ -42,6 +42,23 @@ SHALE_API SHALE_MUST shale_code shale_store_copy(shale_store *store, const char 
 /* A missing object counts as deleted. */
 SHALE_API SHALE_MUST shale_code shale_store_delete(shale_store *store, const char *key, shale_error *err);
 
+/* One thing that the doctor found. All borrowed until the callback returns. */
+typedef enum shale_health { SHALE_HEALTH_OK = 0, SHALE_HEALTH_WARN = 1, SHALE_HEALTH_FAIL = 2 } shale_health;
+typedef struct shale_finding {
+    shale_health health;
+    const char *what;     /* "create-only put" */
+    const char *measured; /* "32 racers, 1 winner, 31 refused" */
+    const char *fix;      /* "" if nothing is to be done */
+    double ms;            /* how long it took; 0 if no time was measured */
+} shale_finding;
+/* Tries what a database needs of the store: of a bucket who asks, region and certificate; of a folder owner, file system, space, unfinished writes and
+ * locks; then each right, ranges, create-only and if-match writes that race, multipart, copy, deletes and the clock. Temporary objects lie under one fresh
+ * prefix and are removed, also when visit returns false to stop. What fails is a finding (FAIL: it cannot hold a database safely); errors are for a store that cannot be
+ * reached or told apart: NO_BUCKET, UNAUTHENTICATED, UNAVAILABLE, TIMEOUT, INVALID, NOMEM. Requests: shale_store_counts_get. */
+SHALE_API SHALE_MUST shale_code shale_store_doctor(shale_store *store,
+                                                   bool (*visit)(void *ctx, const shale_finding *finding), void *ctx,
+                                                   shale_error *err);
+
 SHALE_END_DECLS
 
 #endif

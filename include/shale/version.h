@@ -14,6 +14,9 @@ SHALE_BEGIN_DECLS
 /* The version of the library that is linked, e.g. "0.1.0". Static storage; any thread. */
 SHALE_API const char *shale_version(void);
 
+/* The libraries that this one was linked with, and their versions ("zstd", "1.5.4"); texts are borrowed until visit returns. */
+SHALE_API void shale_libraries_each(void (*visit)(void *ctx, const char *name, const char *version), void *ctx);
+
 SHALE_END_DECLS
 
 #endif

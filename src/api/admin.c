@@ -1,6 +1,7 @@
 /* shale_admin_*: one JSON document a call, as owned text. */
 #include "api/api.h"
 #include "api/db.h"
+#include "api/near.h"
 #include "api/stack.h"
 #include "base/env/env.h"
 #include "base/str.h"
@@ -78,6 +79,8 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
     *out = (char *)text.data;
     text = (struct shl_buf){0}; /* moved to the caller */
 out:
+    if (rc != SHALE_OK && stack.store != NULL)
+        shl_api_suggest(&stack, err);
     shl_buf_free(&text);
     shl_api_stack_close(&stack);
     shale_options_free(defaults);

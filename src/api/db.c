@@ -2,8 +2,10 @@
 #include "api/db.h"
 
 #include "api/api.h"
+#include "api/near.h"
 #include "base/assert.h"
 #include "base/env/env.h"
+#include "store/doctor.h"
 
 #include <inttypes.h>
 
@@ -76,6 +78,21 @@ static void db_free(struct shale_db *db)
     env_free(db);
 }
 
+/* A new database on a network store: there the promise that it stands on is tried first. Not when one is opened that is there. */
+static shale_code check_store(void *ctx, shale_error *err)
+{
+    const struct shale_db *db = ctx;
+    char host[300];
+    struct shl_store *wal = db->stack.wal_store != NULL ? db->stack.wal_store : db->stack.store;
+    shale_code rc = SHALE_OK;
+    if ((db->stack.store->caps & SHL_STORE_PUT_IS_FREE) == 0)
+        rc = shl_store_check_create(db->stack.store, db->stack.path,
+                                    shl_api_stack_host(&db->stack, host, sizeof host), err);
+    if (rc == SHALE_OK && wal != db->stack.store && (wal->caps & SHL_STORE_PUT_IS_FREE) == 0)
+        rc = shl_store_check_create(wal, db->stack.path, wal->name, err);
+    return rc;
+}
+
 /* reader NULL: as writer. */
 static shale_code open_db(shale_db **out, const char *url, const shale_options *o,
                           const struct shl_lsm_reader *reader, shale_error *err)
@@ -96,7 +113,9 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
                                 .merge =
                                     db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
                                 .transformer = resolved.has_transformer ? &db->transformer : NULL,
-                                .log = shl_api_hooks_log(db->stack.hooks)};
+                                .log = shl_api_hooks_log(db->stack.hooks),
+                                .before_create = check_store,
+                                .before_create_ctx = db};
     if (reader != NULL)
         SHL_TRY(shl_lsm_open_reader(&how, reader, &db->lsm, err));
     else
@@ -104,6 +123,8 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
     *out = db;
     db = NULL; /* moved to the caller */
 out:
+    if (db != NULL && reader != NULL)
+        shl_api_suggest(&db->stack, err);
     db_free(db);
     return rc;
 }

@@ -6,9 +6,13 @@
 #include "base/str.h"
 #include "store/open.h"
 #include "store/price.h"
+#include "store/s3.h"
+#include "store/wrap_prefix.h"
 #include "store/wrap_count.h"
 #include "store/wrap_latency.h"
 #include "store/wrap_retry.h"
+
+#include <stdio.h>
 
 /* An option of this room, not of a backend: waits before requests, for benches. */
 #define LATENCY_KEY    "latency_ms"
@@ -190,6 +194,7 @@ shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const 
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
+    s.backend = shl_store_ref(backend);
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
     if (o->settings.wal_url != NULL) {
         config.root = NULL;
@@ -222,6 +227,7 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
     SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
+    s.backend = shl_store_ref(backend);
     is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
     SHL_TRY(wrap(backend, options.latency_ms, is_near ? NULL : &retry, &s.store, &s.count, err));
     *out = s;
@@ -238,9 +244,23 @@ void shl_api_stack_close(struct shl_api_stack *s)
     shl_store_unref(s->count);
     shl_store_unref(s->wal_store);
     shl_store_unref(s->wal_count);
+    shl_store_unref(s->backend);
     env_free(s->path);
     env_free(s->hooks); /* last: the stores above may have logged up to here */
     *s = (struct shl_api_stack){0};
+}
+
+const char *shl_api_stack_host(const struct shl_api_stack *s, char *out, size_t cap)
+{
+#ifndef SHL_SIM
+    struct shl_store *bottom = shl_store_prefix_inner(s->backend);
+    if (shl_store_is_s3(bottom)) {
+        shl_store_s3_host(bottom, out, cap);
+        return out;
+    }
+#endif
+    (void)snprintf(out, cap, "%s", s->store->name);
+    return out;
 }
 
 static void add_counts(struct shl_store *count, shale_store_counts *sum)

@@ -14,6 +14,7 @@ struct shl_api_stack {
     struct shl_store *wal_store; /* owned reference; NULL: wal/ lies in store */
     struct shl_store *count;     /* owned reference: the counting layer of store */
     struct shl_store *wal_count; /* owned reference or NULL */
+    struct shl_store *backend;   /* owned reference: what is below all layers */
     char *path;                  /* owned: the database in the bucket */
     struct shl_api_hooks *hooks; /* owned: callbacks of the options that it was opened with */
 };
@@ -29,6 +30,8 @@ void shl_api_stack_close(struct shl_api_stack *s);
 /* Sums of both counting layers, in the public shape. */
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
 
+/* How messages name the store: host of a bucket, else the store's name. */
+const char *shl_api_stack_host(const struct shl_api_stack *s, char *out, size_t cap);
 SHL_MUST shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_error *err);
 
 /* INVALID names the option and the nearest known one. */

@@ -1,13 +1,10 @@
 /* shale_store_*: raw objects over the same stack as a database. */
+#include "api/store.h"
+
 #include "api/api.h"
-#include "api/stack.h"
 #include "base/env/env.h"
 
 #include <shale/metrics.h>
-
-struct shale_store {
-    struct shl_api_stack stack; /* owned [const] */
-};
 
 shale_code shale_store_open(shale_store **out, const char *url, const shale_options *options,
                             shale_error *err)

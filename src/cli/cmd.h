@@ -10,14 +10,12 @@
 
 #include <shale/shale.h>
 
-struct cli_session;
-
 /* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
 #define CLI_CAUSES      4
 #define CLI_SECRETS_MAX 12
 struct cli_watch {
+    struct env_mutex mu; /* [const] made by cli_watch_begin */
     bool ready;
-    struct env_mutex mu;
     int trace_fd;           /* [const]; -1: none */
     uint64_t requests;      /* [mu] sent over the network so far */
     char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
@@ -31,13 +29,15 @@ struct cli_watch {
     size_t hidden_count;
 };
 
+struct cli_session;
+
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
     struct cli_args args;
     struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
     shale_options *options; /* owned: settings as given; NULL until cli_options */
     bool noted[2];          /* old words that were told already */
-    struct cli_watch watch;
+    struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */
@@ -52,6 +52,13 @@ void cli_watch_hide(struct cli *c, int argc, char **argv);
 /* With the command line parsed: opens the trace, starts the clock of --timeout. False after a message. */
 SHL_MUST bool cli_watch_begin(struct cli *c);
 void cli_watch_end(struct cli *c);
+/* Starts the clock of --timeout, which was given. */
+void cli_watch_clock(struct cli *c);
+/* A line of a shell begins or has ended. A signal to stop cancels the requests of the open handle. Between lines, when Ctrl-C means the line that is typed,
+ * and while one writes, it waits some seconds first: a background flush that is cut off would end the handle. */
+void cli_watch_line(struct cli *c, bool runs, bool writes);
+/* "aws_secret_access_key=..": the value of a store option that nobody may see. */
+bool cli_is_secret(const char *pair);
 /* Lets the options call back here. */
 void cli_watch_options(struct cli *c, shale_options *options);
 /* Replaces secrets in `text` by as many stars. */
@@ -62,6 +69,8 @@ uint64_t cli_requests(struct cli *c);
 /* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */
 bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap, bool *asked);
 
+/* True once --timeout has passed; c->err then says so. */
+bool cli_out_of_time(struct cli *c);
 /* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
 SHL_MUST bool cli_options(struct cli *c);
 /* ---- set-up (open.c) */
@@ -101,6 +110,8 @@ void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 int cli_finish(struct cli *c, int code);
 
 /* ---- progress (progress.c) */
+#define CLI_SAMPLES 11 /* one a second: the rate of the last ten */
+struct cli_price;
 struct cli_progress {
     const struct cli *c;
     const char *what;
@@ -109,6 +120,12 @@ struct cli_progress {
     bool drawn;     /* a line stands on the terminal */
     uint64_t total; /* bytes; 0: unknown */
     unsigned mark;
+    shale_db *db;                  /* borrowed: whose requests are shown; NULL: none */
+    const struct cli_price *price; /* borrowed: what they cost; NULL: nothing is said */
+    struct {
+        uint64_t ns, bytes;
+    } samples[CLI_SAMPLES]; /* a ring */
+    size_t sample_count;
 };
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes);

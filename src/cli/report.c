@@ -227,9 +227,9 @@ static void say_try(const struct cli *c, const char *way_out)
 /* The requests that failed on the way, with -v. */
 static void say_causes(const struct cli *c)
 {
-    const struct cli_watch *w = &c->watch;
+    const struct cli_watch *w = c->watch;
     char line[320];
-    if (!cli_has(&c->args, OPT_VERBOSE) || !w->ready)
+    if (!cli_has(&c->args, OPT_VERBOSE) || w == NULL)
         return;
     size_t count = shl_min_size(w->cause_count, CLI_CAUSES);
     for (size_t i = 0; i < count; i++) {
@@ -429,7 +429,7 @@ static int gave_up(struct cli *c)
         c->err.code = SHALE_TIMEOUT;
         shl_err_prefix(&c->err, "gave up after %s (--timeout)",
                        shl_format_duration(c->args.number[OPT_TIMEOUT], after));
-    } else if (waiting && stop != 0 && !c->watch.unsaved) {
+    } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
         shl_err_prefix(&c->err, "stopped");
         return stop;
     }

@@ -20,6 +20,9 @@ struct shl_lsm_open {
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
+    /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
+    shale_code (*before_create)(void *ctx, shale_error *err);
+    void *before_create_ctx;
 };
 
 enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT };

@@ -229,8 +229,9 @@ struct shl_replay {
 };
 /* ---- db_takeover.c, db_open.c: the writer's way in */
 /* Loads or makes the database, takes the epoch, fences. *objects gives the WAL objects below the fence, in order; the caller frees it. */
-SHL_MUST shale_code shl_lsm_take_over(struct shl_lsm *db, uint64_t *fence,
-                                      struct shl_wal_fetch **objects, shale_error *err);
+SHL_MUST shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o,
+                                      uint64_t *fence, struct shl_wal_fetch **objects,
+                                      shale_error *err);
 SHL_MUST shale_code shl_lsm_check_manifest(const struct shl_lsm *db, const struct shl_manifest *m,
                                            shale_error *err);
 

@@ -294,7 +294,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     shale_code rc = new_handle(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
-    SHL_TRY(shl_lsm_take_over(db, &fence, &objects, err));
+    SHL_TRY(shl_lsm_take_over(db, o, &fence, &objects, err));
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
     db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;

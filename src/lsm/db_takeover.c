@@ -50,14 +50,17 @@ out:
     return rc;
 }
 
-static shale_code load_or_create(struct shl_lsm *db, shale_error *err)
+static shale_code load_or_create(struct shl_lsm *db, const struct shl_lsm_open *o, shale_error *err)
 {
     bool changed;
     shale_code rc = shl_lsm_first_lists(db, true, err);
     if (rc == SHALE_OK)
         rc = shl_lsm_refresh_manifest(db, &changed, err);
-    if (rc == SHALE_NOT_FOUND)
-        rc = create_database(db, err);
+    if (rc == SHALE_NOT_FOUND) {
+        rc = o->before_create != NULL ? o->before_create(o->before_create_ctx, err) : SHALE_OK;
+        if (rc == SHALE_OK)
+            rc = create_database(db, err);
+    }
     return rc == SHALE_OK ? shl_lsm_check_manifest(db, db->manifest, err) : rc;
 }
 
@@ -227,15 +230,15 @@ static shale_code check_newest(struct shl_lsm *db, shale_error *err)
     return rc;
 }
 
-shale_code shl_lsm_take_over(struct shl_lsm *db, uint64_t *fence, struct shl_wal_fetch **objects,
-                             shale_error *err)
+shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, uint64_t *fence,
+                             struct shl_wal_fetch **objects, shale_error *err)
 {
     shl_wal_items row = {0};
     struct shl_wal_fetch *fetch = NULL;
     struct fence_job f;
     uint64_t end, first;
     shale_code rc;
-    SHL_TRY(load_or_create(db, err));
+    SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
     SHL_TRY(take_epoch(db, &f, &row, &end, err));
     *fence = f.id;

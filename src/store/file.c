@@ -338,6 +338,12 @@ out:
     return rc;
 }
 
+const char *shl_store_file_root(const struct shl_store *s)
+{
+    const struct file_store *f = (const struct file_store *)s;
+    return s->ops != &file_ops ? NULL : f->root[0] != '\0' ? f->root : "/";
+}
+
 /* ---- making the folder itself */
 
 shale_code shl_file_make_root(char *path, shale_error *err)

@@ -23,4 +23,7 @@ SHL_MUST shale_code shl_store_file_new(struct shl_store **out, const char *root_
 /* Makes the folder and those above it that are missing. `path` is absolute; changed and put back. ALREADY_EXISTS: it is there. */
 SHL_MUST shale_code shl_file_make_root(char *path, shale_error *err);
 
+/* Its folder, borrowed, or NULL if the store is none of these (or a wrapper around one). */
+const char *shl_store_file_root(const struct shl_store *s);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/codec/timefmt.h"
 #include "base/num.h"
 #include "base/str.h"
+#include "store/s3_answer.h"
 #include "store/s3_internal.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -131,7 +132,8 @@ static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *ke
                               .key = key,
                               .pieces = w->pieces,
                               .piece_count = w->piece_count,
-                              .text = w->piece_count > 0 ? NULL : w->text}};
+                              .text = w->piece_count > 0 ? NULL : w->text,
+                              .text_max = w->suffix ? w->end : 0}};
     uint64_t first = w->first + w->done;
     if (w->suffix)
         (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);
@@ -182,6 +184,11 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
     return SHALE_OK;
 }
 
+static bool is_same(const struct shl_object *a, const struct shl_object *b)
+{
+    return strcmp(a->etag, b->etag) == 0 && a->size == b->size;
+}
+
 /* After a try: true if the rest is to be asked for. The window's verdict is in rc otherwise. */
 static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error *err)
 {
@@ -200,9 +207,22 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
     shale_code described = s3_describe(r, &o, &bad);
     if (described == SHALE_OK)
         described = check_answer(f, &o, &bad);
+    if (described == SHALE_OK && w->known &&
+        !is_same(&o, &w->object)) /* if-match was passed over */
+        described = shl_fail(&bad, SHALE_UNAVAILABLE, "\"%s\" changed while it was read", r->key);
+    if (described != SHALE_OK && w->failed != SHALE_OK) {
+        *err = w->why;
+        *rc = w->failed;
+        return false;
+    }
     if (described != SHALE_OK) {
-        *err = broke_off ? r->err : bad;
-        *rc = broke_off ? r->code : described;
+        bool wrong_bytes = broke_off && described != SHALE_INVALID_RANGE; /* that is for good */
+        *err = wrong_bytes ? r->err : bad;
+        *rc = wrong_bytes ? r->code : described;
+        return false;
+    }
+    if (w->known && strcmp(o.etag, w->object.etag) != 0) { /* a server that knows no if-match */
+        *rc = shl_fail(err, SHALE_UNAVAILABLE, "get \"%s\": it changed while it was read", r->key);
         return false;
     }
     if (!w->known) {
@@ -223,7 +243,8 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         w->why = r->err;
     }
     *err = w->why;
-    return r->received > 0 && o.etag[0] != '\0' && tries < RESUMES_MAX;
+    bool is_full = w->end != UINT64_MAX && w->done >= w->end - w->first; /* and more came */
+    return r->received > 0 && !is_full && o.etag[0] != '\0' && tries < RESUMES_MAX;
 }
 
 static shale_code fetch_one(struct s3_store *s, const char *key, struct window *w,
@@ -354,6 +375,9 @@ static shale_code s3_get_ranges(struct shl_store *base, const char *key,
     SHL_TRY(fetch_all(s3_of(base), key, windows, made, err));
     for (size_t i = 0; i < made && rc == SHALE_OK; i++)
         rc = check_complete(key, &windows[i], err);
+    for (size_t i = 1; i < made && rc == SHALE_OK; i++)
+        if (!is_same(&windows[0].object, &windows[i].object))
+            rc = shl_fail(err, SHALE_UNAVAILABLE, "\"%s\" changed while it was read", key);
 out:
     if (count > 1) {
         env_free(pieces);
@@ -535,14 +559,27 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     (void)snprintf(f.region, sizeof f.region, "%s", s->place.region);
     (void)snprintf(f.host, sizeof f.host, "%s", s->place.host);
     c = s->identity != NULL ? &s->identity->creds : NULL;
+    f.expires_unix_ms = c != NULL && c->expires_unix_ms != 0 ? c->expires_unix_ms : INT64_MAX;
     if (c != NULL)
         (void)snprintf(f.identity, sizeof f.identity, "%s (%s)", c->access_key,
                        c->origin != NULL ? c->origin : "given");
+    else
+        (void)snprintf(f.identity, sizeof f.identity, "nobody: requests are not signed");
+    f.tls = s->tls;
+    f.verified = !s->config.v.allow_invalid_certificates;
     env_mutex_unlock(&s->mu);
     *out = f;
 out:
     s3_request_deinit(&r);
     return rc;
+}
+
+void shl_store_s3_host(struct shl_store *base, char *out, size_t cap)
+{
+    struct s3_store *s = s3_of(base);
+    env_mutex_lock(&s->mu);
+    (void)snprintf(out, cap, "%s", s->place.host);
+    env_mutex_unlock(&s->mu);
 }
 
 bool shl_store_is_s3(const struct shl_store *s)

@@ -20,8 +20,14 @@ struct shl_s3_facts {
     char region[64];
     char host[300];
     char identity[160]; /* "AKIA... from environment AWS_ACCESS_KEY_ID"; no secret */
+    int64_t expires_unix_ms; /* of the credentials; INT64_MAX: not known to expire */
+    bool tls;
+    bool verified;           /* the server's certificate is checked */
 };
 SHL_MUST shale_code shl_store_s3_facts(struct shl_store *s, struct shl_s3_facts *out, shale_error *err);
+
+/* "s3.example:9000"; nothing is sent. */
+void shl_store_s3_host(struct shl_store *s, char *out, size_t cap);
 
 /* True for a store made by shl_store_s3_new itself, not for a wrapper around it. */
 bool shl_store_is_s3(const struct shl_store *s);

@@ -183,11 +183,11 @@ static bool is_passed_over(const char *key)
 /* Values that the table's types do not know. */
 static const char *spelled(const struct shl_opt *o, const char *value)
 {
-    bool yes = shl_str_ieq(value, "y") || shl_str_ieq(value, "requester");
+    bool is_flag = o->type == SHL_OPT_BOOL || o->words == payloads;
     bool flag;
-    if (o->type == SHL_OPT_BOOL && yes)
+    if (is_flag && (shl_str_ieq(value, "y") || shl_str_ieq(value, "requester")))
         return "true";
-    if (o->type == SHL_OPT_BOOL && shl_str_ieq(value, "n"))
+    if (is_flag && shl_str_ieq(value, "n"))
         return "false";
     if (o->words == payloads && shl_parse_bool(shl_slice_str(value), &flag))
         return flag ? "true" : "false";
@@ -224,13 +224,22 @@ shale_code shl_s3_option_check(const char *key, const char *value, bool *out_kno
 
 /* ---- setting, with a note of where it came from */
 
-/* The last '@'. */
-static const uint8_t *memrchr_at(const struct shl_buf *text)
+/* The last '@', or NULL. */
+static const uint8_t *last_at(const struct shl_buf *text)
 {
     for (size_t i = text->len; i > 0; i--)
         if (text->data[i - 1] == '@')
             return text->data + i - 1;
     return NULL;
+}
+
+/* Length of "http://" at the start, or 0. */
+static size_t scheme_bytes(const struct shl_buf *text)
+{
+    for (size_t i = 0; i + 3 <= text->len; i++)
+        if (memcmp(text->data + i, "://", 3) == 0)
+            return i + 3;
+    return 0;
 }
 
 shale_code shl_s3_option_text(const struct shl_s3_config *c, size_t i, struct shl_buf *out,
@@ -243,12 +252,15 @@ shale_code shl_s3_option_text(const struct shl_s3_config *c, size_t i, struct sh
     SHL_TRY(shl_opt_format(&opts[i], &c->v, &text, err));
     if (!is_secret(i)) {
         /* A proxy's URL may hold a password before its host. */
-        at = text.len > 0 ? memrchr_at(&text) : NULL;
-        if (opts[i].offset == AT(proxy) && at != NULL)
-            SHL_TRY(shl_str_printf(out, err, "***%.*s", (int)(text.data + text.len - at),
-                                   (const char *)at));
-        else
+        at = opts[i].offset == AT(proxy) ? last_at(&text) : NULL;
+        if (at != NULL) {
+            size_t scheme = scheme_bytes(&text);
+            SHL_TRY(shl_buf_append(out, text.data, scheme, err));
+            SHL_TRY(shl_str_append(out, "***", err));
+            SHL_TRY(shl_buf_append(out, at, (size_t)(text.data + text.len - at), err));
+        } else {
             SHL_TRY(shl_buf_append(out, text.data, text.len, err));
+        }
         goto out;
     }
     if (shl_slice_eq(shl_buf_view(&text), shl_slice_str("none")))
@@ -305,6 +317,13 @@ out:
 
 /* ---- sources, from the weakest up */
 
+/* NULL for an empty one too. */
+static const char *env_text(const char *name)
+{
+    const char *text = env_getenv(name);
+    return text == NULL || text[0] == '\0' ? NULL : text;
+}
+
 static shale_code take_env_name(struct shl_s3_config *c, const struct shl_opt *o, const char *name,
                                 shale_error *err)
 {
@@ -316,8 +335,8 @@ static shale_code take_env_name(struct shl_s3_config *c, const struct shl_opt *o
     for (; variable[n] != '\0'; n++)
         if (variable[n] >= 'a' && variable[n] <= 'z')
             variable[n] = (char)(variable[n] - 'a' + 'A');
-    const char *value = env_getenv(variable);
-    return value == NULL || value[0] == '\0' ? SHALE_OK : put(c, o, value, variable, err);
+    const char *value = env_text(variable);
+    return value == NULL ? SHALE_OK : put(c, o, value, variable, err);
 }
 
 static bool is_credential(size_t i)
@@ -334,14 +353,32 @@ static shale_code take_env(struct shl_s3_config *c, shale_error *err)
             continue;
         for (size_t a = 0; a < SHL_COUNT_OF(aliases) && rc == SHALE_OK; a++)
             if (strcmp(aliases[a].means, opts[i].name) == 0 &&
-                !(i == REGION && env_getenv("AWS_REGION") != NULL))
+                !(i == REGION && env_text("AWS_REGION") != NULL))
                 rc = take_env_name(c, &opts[i], aliases[a].name, err);
         /* The plain name last, but for the endpoint: that of S3 alone is the more exact one. */
-        bool exact = i == ENDPOINT && env_getenv("AWS_ENDPOINT_URL_S3") != NULL;
+        bool exact = i == ENDPOINT && env_text("AWS_ENDPOINT_URL_S3") != NULL;
         if (rc == SHALE_OK && !exact)
             rc = take_env_name(c, &opts[i], opts[i].name, err);
     }
     return rc;
+}
+
+static bool has_option(const struct shl_store_option *options, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (eq_with_prefix(options[i].key, name))
+            return true;
+    return false;
+}
+
+/* The default region gives way to a region, and an endpoint for everything to that of S3, in whatever order they come. */
+static bool is_beaten(const struct shl_store_option *options, size_t count, size_t i)
+{
+    const char *key = options[i].key;
+    if (eq_with_prefix(key, "aws_default_region"))
+        return has_option(options, count, "aws_region");
+    return (eq_with_prefix(key, "aws_endpoint") || eq_with_prefix(key, "aws_endpoint_url")) &&
+           has_option(options, count, "aws_endpoint_url_s3");
 }
 
 static shale_code take_options(struct shl_s3_config *c, const struct shl_store_option *options,
@@ -351,7 +388,7 @@ static shale_code take_options(struct shl_s3_config *c, const struct shl_store_o
     for (size_t i = 0; i < count && rc == SHALE_OK; i++) {
         char from[120];
         const struct shl_opt *o = find(options[i].key);
-        if (o == NULL)
+        if (o == NULL || is_beaten(options, count, i))
             continue;
         if (options[i].origin != NULL)
             (void)snprintf(from, sizeof from, "%s", options[i].origin);
@@ -365,7 +402,7 @@ static shale_code take_options(struct shl_s3_config *c, const struct shl_store_o
 static shale_code take_profile(struct shl_s3_config *c, const struct shl_aws_profile *p,
                                shale_error *err)
 {
-    const char *name = c->v.profile != NULL ? c->v.profile : env_getenv("AWS_PROFILE");
+    const char *name = c->v.profile != NULL ? c->v.profile : env_text("AWS_PROFILE");
     char from[160];
     shale_code rc = SHALE_OK;
     (void)snprintf(from, sizeof from, "profile \"%s\"", name != NULL ? name : "default");
@@ -436,13 +473,13 @@ out:
 
 static bool env_has_keys(void)
 {
-    return env_getenv("AWS_ACCESS_KEY_ID") != NULL && env_getenv("AWS_SECRET_ACCESS_KEY") != NULL;
+    return env_text("AWS_ACCESS_KEY_ID") != NULL && env_text("AWS_SECRET_ACCESS_KEY") != NULL;
 }
 
 static shale_code load_profile(struct shl_s3_config *c, struct shl_aws_profile *out,
                                shale_error *err)
 {
-    bool asked = c->v.profile != NULL || env_getenv("AWS_PROFILE") != NULL;
+    bool asked = c->v.profile != NULL || env_text("AWS_PROFILE") != NULL;
     bool complete = (c->v.access_key_id != NULL || env_has_keys() || c->v.skip_signature) &&
                     c->v.region != NULL;
     if (complete && !asked)
@@ -462,7 +499,8 @@ static shale_code check_values(const struct shl_s3_config *c, shale_error *err)
          strpbrk(endpoint, "@?# \r\n") != NULL))
         return shl_fail(err, SHALE_INVALID,
                         "%s: aws_endpoint \"%.120s\" is not like https://host or http://host:9000",
-                        c->origins[ENDPOINT].from, endpoint);
+                        c->origins[ENDPOINT].from,
+                        strchr(endpoint, '@') != NULL ? "..@.." : endpoint); /* a password */
     if (c->v.region != NULL && strspn(c->v.region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS"
                                                    "TUVWXYZ0123456789-_.") != strlen(c->v.region))
         return shl_fail(err, SHALE_INVALID, "%s: \"%.60s\" is no region", c->origins[REGION].from,

@@ -35,7 +35,6 @@ struct s3_store {
     struct s3_identity *identity; /* [mu] counted; NULL: anonymous */
     struct shl_sigv4_key key;     /* [mu] of identity, region and day */
     _Atomic int64_t clock_offset_ms; /* what the server's clock is ahead of ours, once it complained */
-    int64_t renewed_ns;           /* [mu] when credentials were looked for again last */
 };
 
 static inline struct s3_store *s3_of(struct shl_store *s)
@@ -65,6 +64,7 @@ struct s3_request {
     const struct shl_http_piece *pieces;
     size_t piece_count;
     struct shl_buf *text; /* where the body goes; NULL: into `answer` */
+    uint64_t text_max;    /* of a successful body in it; 0: no limit */
 
     /* the answer */
     shale_code code;
@@ -90,12 +90,6 @@ SHL_MUST shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_e
 
 /* What headers say of an object; size from Content-Range or Content-Length. UNAVAILABLE if there is no size. */
 SHL_MUST shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err);
-/* "bytes 0-9/100". */
-struct s3_range {
-    uint64_t first, end, size; /* [first, end) of size bytes */
-};
-bool s3_parse_range(const char *text, struct s3_range *out);
-
 /* Headers of a new object: content type, storage class, encryption, put id. */
 void s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id);
 /* Headers that go with each read or part of an object encrypted with one's own key. */

@@ -4,84 +4,22 @@
 #include "base/array.h"
 #include "base/assert.h"
 #include "base/codec/text.h"
-#include "base/codec/timefmt.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "store/http/xml.h"
 #include "store/path.h"
+#include "store/s3_answer.h"
 #include "store/s3.h"
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #define PAGE_MAX  1000 /* keys in one answer or one DELETE, S3's limit */
 #define PAGES_MAX 1000000
 
-/* ---- one page of a list */
-
-struct page {
-    SHL_ARRAY(struct shl_list_item) items; /* keys owned; common prefixes end with '/' */
-    char *token;                           /* owned: of the next page, or NULL */
-    struct shl_list_item now;              /* being read; key owned */
-};
-
-static void page_clear(struct page *p)
-{
-    for (size_t i = 0; i < p->items.count; i++)
-        env_free(p->items.items[i].key);
-    shl_array_free(&p->items);
-    env_free(p->token);
-    env_free(p->now.key);
-    *p = (struct page){0};
-}
-
-static shale_code set_text(char **io, struct shl_slice text, shale_error *err)
-{
-    env_free(*io);
-    *io = shl_slice_dup_cstr(text);
-    return *io == NULL ? shl_nomem(err) : SHALE_OK;
-}
-
-static shale_code add_now(struct page *p, shale_error *err)
-{
-    if (p->now.key == NULL)
-        return SHALE_OK;
-    if (!shl_array_reserve(&p->items, 1))
-        return shl_nomem(err);
-    shl_array_add(&p->items, p->now);
-    p->now = (struct shl_list_item){0};
-    return SHALE_OK;
-}
-
-static shale_code on_list_element(void *ctx, const char *path, struct shl_slice text,
-                                  shale_error *err)
-{
-    static const char root[] = "ListBucketResult/";
-    struct page *p = ctx;
-    if (strncmp(path, root, sizeof root - 1) != 0)
-        return SHALE_OK;
-    path += sizeof root - 1;
-    if (strcmp(path, "Contents/Key") == 0 || strcmp(path, "CommonPrefixes/Prefix") == 0)
-        return set_text(&p->now.key, text, err);
-    if (strcmp(path, "Contents/Size") == 0 && !shl_parse_u64(text, &p->now.size))
-        return shl_fail(err, SHALE_UNAVAILABLE, "list: a size \"%.*s\"",
-                        (int)shl_min_size(text.len, 30), (const char *)text.data);
-    if (strcmp(path, "Contents/LastModified") == 0)
-        (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
-    if (strcmp(path, "Contents") == 0 || strcmp(path, "CommonPrefixes") == 0)
-        return add_now(p, err);
-    if (strcmp(path, "NextContinuationToken") == 0 && text.len > 0)
-        return set_text(&p->token, text, err);
-    return SHALE_OK;
-}
-
-static int by_key(const void *a, const void *b)
-{
-    return strcmp(((const struct shl_list_item *)a)->key, ((const struct shl_list_item *)b)->key);
-}
+/* ---- lists */
 
 static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *how,
-                             const char *prefix, const char *token, struct page *out,
+                             const char *prefix, const char *token, struct s3_page *out,
                              shale_error *err)
 {
     struct s3_request r = {.method = SHL_HTTP_GET, .action = "s3:ListBucket"};
@@ -101,19 +39,34 @@ static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *
     else if (how->start_after != NULL)
         s3_query(&r, "start-after", how->start_after);
     SHL_TRY(s3_run_one(s, &r, err));
-    rc = shl_xml_read(shl_buf_view(&r.answer), on_list_element, out, err);
-    if (rc == SHALE_CORRUPTION) { /* a document that was cut or garbled on its way: ask again */
+    rc = s3_page_read(shl_buf_view(&r.answer), out, err);
+    if (rc != SHALE_OK && rc != SHALE_NOMEM)
         shl_err_prefix(err, "list of %s", s->base.name);
-        err->code = rc = SHALE_UNAVAILABLE;
-    }
-    if (rc == SHALE_OK && out->items.count > 1)
-        qsort(out->items.items, out->items.count, sizeof *out->items.items, by_key);
 out:
     s3_request_deinit(&r);
     return rc;
 }
 
-static shale_code take_page(struct shl_lister *l, const struct page *p, shale_error *err)
+/* Each page goes on behind the one before it, or the list would not be in order and might have no end. A common prefix may stand on both. */
+static shale_code check_order(const struct s3_store *s, struct s3_page *p, char **io_last,
+                              shale_error *err)
+{
+    size_t n = p->items.count;
+    if (n == 0)
+        return SHALE_OK; /* all that was there was deleted */
+    const char *first = p->items.items[0].key;
+    int order = *io_last == NULL ? 1 : strcmp(first, *io_last);
+    bool is_folder = first[0] != '\0' && first[strlen(first) - 1] == '/';
+    if (order < 0 || (order == 0 && !is_folder))
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "list of %s does not move on: \"%.100s\" came behind \"%.100s\"",
+                        s->base.name, first, *io_last);
+    env_free(*io_last);
+    *io_last = env_strdup(p->items.items[n - 1].key);
+    return *io_last == NULL ? shl_nomem(err) : SHALE_OK;
+}
+
+static shale_code take_page(struct shl_lister *l, const struct s3_page *p, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     for (size_t i = 0; i < p->items.count && rc == SHALE_OK && !l->full; i++) {
@@ -122,8 +75,8 @@ static shale_code take_page(struct shl_lister *l, const struct page *p, shale_er
         if (l->how->shallow && n > 0 && item->key[n - 1] == '/' && item->size == 0 &&
             item->modified_ns == 0)
             rc = shl_lister_prefix(l, item->key, err);
-        else if (shl_path_fault(item->key) ==
-                 NULL) /* others cannot be addressed here: folders' markers and the like */
+        else if (n > 0 && shl_path_fault(item->key) == NULL)
+            /* others cannot be addressed here: folders' markers and the like */
             rc = shl_lister_object(l, item->key, item->size, item->modified_ns, err);
     }
     return rc;
@@ -131,39 +84,20 @@ static shale_code take_page(struct shl_lister *l, const struct page *p, shale_er
 
 /* ---- the buckets of an account: what a store without a bucket lists, as folders */
 
-static shale_code on_bucket_element(void *ctx, const char *path, struct shl_slice text,
-                                    shale_error *err)
-{
-    struct page *p = ctx;
-    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket/Name") == 0) {
-        char name[80];
-        int n = snprintf(name, sizeof name, "%.*s/", (int)shl_min_size(text.len, 70),
-                         (const char *)text.data);
-        return set_text(&p->now.key, shl_slice_of(name, (size_t)n), err);
-    }
-    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket/CreationDate") == 0)
-        (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
-    if (strcmp(path, "ListAllMyBucketsResult/Buckets/Bucket") == 0)
-        return add_now(p, err);
-    return SHALE_OK;
-}
-
 static shale_code list_buckets(struct s3_store *s, struct shl_list *out, shale_error *err)
 {
     struct s3_request r = {.method = SHL_HTTP_GET, .action = "s3:ListAllMyBuckets"};
-    struct page page = {0};
+    struct s3_page page = {0};
     shale_code rc;
     SHL_TRY(s3_run_one(s, &r, err));
-    SHL_TRY(shl_xml_read(shl_buf_view(&r.answer), on_bucket_element, &page, err));
-    if (page.items.count > 1)
-        qsort(page.items.items, page.items.count, sizeof *page.items.items, by_key);
+    SHL_TRY(s3_page_read_buckets(shl_buf_view(&r.answer), &page, err));
     if (!shl_array_reserve(out, page.items.count))
         SHL_TRY(shl_nomem(err));
     for (size_t i = 0; i < page.items.count; i++)
         shl_array_add(out, page.items.items[i]);
     page.items.count = 0; /* the keys moved to the caller */
 out:
-    page_clear(&page);
+    s3_page_clear(&page);
     s3_request_deinit(&r);
     return rc;
 }
@@ -173,9 +107,10 @@ shale_code s3_list(struct shl_store *base, const struct shl_list_options *how, s
 {
     struct s3_store *s = s3_of(base);
     struct shl_lister lister;
-    struct page page = {0};
+    struct s3_page page = {0};
     char *token = NULL;
     char *slashed = NULL;
+    char *last = NULL; /* key of the page before */
     shale_code rc;
     if (s->bucket[0] == '\0')
         return list_buckets(s, out, err);
@@ -188,23 +123,27 @@ shale_code s3_list(struct shl_store *base, const struct shl_list_options *how, s
         memcpy(slashed, how->prefix, n);
         memcpy(slashed + n, "/", 2);
     }
-    for (unsigned pages = 0; pages < PAGES_MAX; pages++) {
+    for (unsigned pages = 0;; pages++) {
+        if (pages == PAGES_MAX)
+            SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s has no end: %u pages came",
+                             base->name, pages));
         SHL_TRY(fetch_page(s, how, slashed != NULL ? slashed : "", token, &page, err));
+        SHL_TRY(check_order(s, &page, &last, err));
         SHL_TRY(take_page(&lister, &page, err));
         if (token != NULL && page.token != NULL && strcmp(token, page.token) == 0)
             SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s does not move on", base->name));
         env_free(token);
         token = page.token;
         page.token = NULL;
-        page_clear(&page);
+        s3_page_clear(&page);
         if (token == NULL || lister.full)
             break;
     }
-    rc = SHALE_OK;
 out:
     env_free(slashed);
     env_free(token);
-    page_clear(&page);
+    env_free(last);
+    s3_page_clear(&page);
     return rc;
 }
 
@@ -276,64 +215,13 @@ out:
     return rc;
 }
 
-/* What DeleteObjects says went wrong, the first of it. */
-struct delete_errors {
-    char key[200], code[64], message[120]; /* of the element being read */
-    shale_code rc;
-    shale_error err;
-    const struct s3_store *s;
-};
-
-static void copy_text(char *dst, size_t cap, struct shl_slice text)
-{
-    size_t n = shl_min_size(text.len, cap - 1);
-    memcpy(dst, text.data, n);
-    dst[n] = '\0';
-}
-
-static void judge_delete(struct delete_errors *d)
-{
-    shale_code code = SHALE_UNAVAILABLE;
-    if (d->rc != SHALE_OK || strcmp(d->code, "NoSuchKey") == 0)
-        return;
-    if (strcmp(d->code, "AccessDenied") == 0)
-        code = SHALE_PERMISSION_DENIED;
-    d->rc = shl_fail(&d->err, code, "%s: s3:DeleteObject on \"%s/%s\": %s %s",
-                     code == SHALE_PERMISSION_DENIED ? "access denied" : "not deleted",
-                     d->s->bucket, d->key, d->code, d->message);
-}
-
-static shale_code on_delete_element(void *ctx, const char *path, struct shl_slice text,
-                                    shale_error *err)
-{
-    struct delete_errors *d = ctx;
-    (void)err;
-    if (strcmp(path, "DeleteResult/Error/Key") == 0)
-        copy_text(d->key, sizeof d->key, text);
-    else if (strcmp(path, "DeleteResult/Error/Code") == 0)
-        copy_text(d->code, sizeof d->code, text);
-    else if (strcmp(path, "DeleteResult/Error/Message") == 0)
-        copy_text(d->message, sizeof d->message, text);
-    else if (strcmp(path, "DeleteResult/Error") == 0)
-        judge_delete(d);
-    return SHALE_OK;
-}
-
 static shale_code judge_batch(const struct s3_store *s, struct s3_request *r, shale_error *err)
 {
-    struct delete_errors d = {.s = s};
     if (r->code != SHALE_OK) {
         *err = r->err;
         return r->code;
     }
-    shale_code rc = shl_xml_read(shl_buf_view(&r->answer), on_delete_element, &d, err);
-    if (rc == SHALE_CORRUPTION)
-        err->code = rc = SHALE_UNAVAILABLE;
-    if (rc == SHALE_OK && d.rc != SHALE_OK) {
-        *err = d.err;
-        rc = d.rc;
-    }
-    return rc;
+    return s3_deleted_read(shl_buf_view(&r->answer), s->bucket, err);
 }
 
 static shale_code delete_batches(struct s3_store *s, const char *const *keys, size_t count,

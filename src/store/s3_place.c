@@ -25,6 +25,16 @@ static shale_code check_bucket(const char *bucket, shale_error *err)
     return SHALE_OK;
 }
 
+/* It becomes a part of a host's name, and may come from an answer. */
+static bool is_region(const char *region)
+{
+    size_t n = strlen(region);
+    for (size_t i = 0; i < n; i++)
+        if (!isalnum((unsigned char)region[i]) && strchr("-_.", region[i]) == NULL)
+            return false;
+    return n > 0 && n < sizeof((struct s3_place *)0)->region;
+}
+
 /* "host:port" without the scheme's own port. */
 static void host_without_port(const char *origin, char *out, size_t cap)
 {
@@ -79,7 +89,7 @@ shale_code s3_place_init(struct s3_place *out, const struct shl_s3_config *c, co
     struct s3_place p = {0};
     shale_code rc;
     SHL_TRY(check_bucket(bucket, err));
-    if (strlen(region) >= sizeof p.region)
+    if (!is_region(region))
         SHL_TRY(shl_fail(err, SHALE_INVALID, "\"%.80s\" is no region", region));
     (void)snprintf(p.region, sizeof p.region, "%s", region);
     if (c->v.endpoint != NULL)

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "store/http/xml.h"
+#include "store/s3_answer.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -97,15 +98,14 @@ static shale_code signer_init(struct signer *g, struct s3_store *s, shale_error 
     if (g->identity == NULL)
         return SHALE_OK;
     const struct shl_sigv4_scope scope = scope_of(g);
-    bool was_valid = g->key.valid;
-    char day[sizeof g->key.day];
-    memcpy(day, g->key.day, sizeof day);
+    uint8_t before[sizeof g->key.signing_key];
+    memcpy(before, g->key.signing_key, sizeof before);
     shale_code rc = shl_sigv4_derive(&g->key, &scope, err);
     if (rc != SHALE_OK) {
         signer_deinit(g);
         return rc;
     }
-    if (!was_valid || memcmp(day, g->key.day, sizeof day) != 0) {
+    if (memcmp(before, g->key.signing_key, sizeof before) != 0) {
         env_mutex_lock(&s->mu);
         s->key =
             g->key; /* if another identity came meanwhile, deriving sees that the secret differs */
@@ -247,7 +247,8 @@ out:
 struct attempt {
     struct shl_http_call call;
     const char *lines[LINES_MAX];
-    struct s3_place place; /* where it went, for the verdict */
+    struct s3_place place;        /* where it went, for the verdict */
+    struct s3_identity *identity; /* counted: who signed it; NULL: nobody */
 };
 
 static void fill_call(struct attempt *a, struct s3_request *r, const struct drafted *d)
@@ -265,7 +266,7 @@ static void fill_call(struct attempt *a, struct s3_request *r, const struct draf
                                      .pieces = r->pieces,
                                      .piece_count = r->piece_count,
                                      .text = r->text != NULL ? r->text : &r->answer,
-                                     .text_max = r->text != NULL ? 0 : UINT64_C(64) << 20,
+                                     .text_max = r->text != NULL ? r->text_max : UINT64_C(64) << 20,
                                      .wanted = r->wanted,
                                      .wanted_count = S3_WANTED};
 }
@@ -295,6 +296,8 @@ static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attem
     r->answer.len = 0;
     fill_call(a, r, &d);
     a->place = g.place;
+    a->identity = g.identity;
+    g.identity = NULL; /* moved to the attempt */
 out:
     drafted_deinit(&d);
     signer_deinit(&g);
@@ -401,39 +404,51 @@ static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct tol
 static const char *const stale_codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
                                           "InvalidAccessKeyId", NULL};
 
-/* Somebody may have logged in again since the credentials were read. */
-static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct told *told)
+/* Puts `take` in the place of the identity that was used, unless somebody else did that meanwhile. */
+static void replace_identity(struct s3_store *s, const struct s3_identity *used,
+                             struct s3_identity *take)
+{
+    struct s3_identity *out = take;
+    env_mutex_lock(&s->mu);
+    if (s->identity == used) {
+        out = s->identity;
+        s->identity = take;
+    }
+    env_mutex_unlock(&s->mu);
+    identity_unref(out);
+}
+
+static bool is_identity(struct s3_store *s, const struct s3_identity *used)
+{
+    env_mutex_lock(&s->mu);
+    bool same = s->identity == used;
+    env_mutex_unlock(&s->mu);
+    return same;
+}
+
+/* Somebody may have logged in again since the credentials were read; another request may have found that out already. */
+static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct s3_identity *used,
+                         const struct told *told)
 {
     struct shl_aws_creds fresh = {0};
-    struct s3_identity *before;
     bool changed = false;
     shale_error ignored;
-    if (!is_one_of(told->code, stale_codes) || (r->corrections & FIX_IDENTITY) != 0)
+    if (used == NULL || !is_one_of(told->code, stale_codes) || (r->corrections & FIX_IDENTITY) != 0)
         return false;
     r->corrections |= FIX_IDENTITY;
+    if (!is_identity(s, used))
+        return true;
     struct s3_identity *id = env_calloc(1, sizeof *id);
     if (id == NULL)
         return false;
-    env_mutex_lock(&s->mu);
-    before = s->identity;
-    if (before != NULL)
-        env_fetch_add(&before->refs, 1);
-    env_mutex_unlock(&s->mu);
-    if (before != NULL &&
-        shl_s3_creds_again(&s->config, &before->creds, &fresh, &changed, &ignored) != SHALE_OK)
-        changed = false;
-    identity_unref(before);
-    if (!changed) {
+    if (shl_s3_creds_again(&s->config, &used->creds, &fresh, &changed, &ignored) != SHALE_OK ||
+        !changed) {
         env_free(id);
         return false;
     }
     atomic_init(&id->refs, 1);
     id->creds = fresh;
-    env_mutex_lock(&s->mu);
-    before = s->identity;
-    s->identity = id;
-    env_mutex_unlock(&s->mu);
-    identity_unref(before);
+    replace_identity(s, used, id);
     return true;
 }
 
@@ -591,6 +606,9 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     (void)place_text(s, r, where, sizeof where);
     switch (r->status) {
     case 304:
+        if (is_create(r)) /* so do some who speak S3 where S3 says 412 */
+            return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", r->key,
+                            s->base.name);
         return shl_fail(&r->err, SHALE_NOT_MODIFIED, "\"%s\" has not changed", where);
     case 301:
     case 302:
@@ -630,6 +648,26 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     }
     return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\": %s", says,
                     shl_http_method_name(r->method), where, t->message);
+}
+
+/* S3 may say 200 before it knows: the status that it would have sent with this error. What passes is the rule there, so 500 for others. */
+static int status_of(const char *code)
+{
+    static const struct {
+        const char *code;
+        int status;
+    } known[] = {{"PreconditionFailed", 412}, {"ConditionalRequestConflict", 409},
+                 {"OperationAborted", 409},   {"NoSuchUpload", 404},
+                 {"NoSuchKey", 404},          {"NoSuchBucket", 404},
+                 {"AccessDenied", 403},       {"InvalidPart", 400},
+                 {"InvalidPartOrder", 400},   {"EntityTooSmall", 400},
+                 {"EntityTooLarge", 400},     {"MalformedXML", 400},
+                 {"InvalidRequest", 400},     {"InvalidArgument", 400},
+                 {"NotImplemented", 501}};
+    for (size_t i = 0; i < SHL_COUNT_OF(known); i++)
+        if (strcmp(code, known[i].code) == 0)
+            return known[i].status;
+    return 500;
 }
 
 static void log_request(const struct s3_store *s, const struct s3_request *r,
@@ -689,10 +727,10 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     if (success) {
         if (told.code[0] == '\0')
             return false;
-        bool lost = strcmp(told.code, "PreconditionFailed") == 0;
-        r->status = lost ? 412 : 500; /* S3 may say 200 before it knows */
+        r->status = status_of(told.code);
     }
-    if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) || fix_identity(s, r, &told))
+    if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) ||
+        fix_identity(s, r, a->identity, &told))
         return true;
     r->code = fail_status(s, r, &a->place, &told);
     return false;
@@ -716,9 +754,14 @@ static void run_some(struct s3_store *s, struct s3_request *requests, size_t cou
             calls[ready++] = &attempts[i].call;
     }
     shl_http_run(s->http, calls, ready);
-    for (size_t i = 0; i < count; i++)
-        if (requests[i].code == SHALE_OK && judge(s, &requests[i], &attempts[i]))
+    for (size_t i = 0; i < count; i++) {
+        if (requests[i].code != SHALE_OK)
+            continue; /* never sent */
+        bool again = judge(s, &requests[i], &attempts[i]);
+        identity_unref(attempts[i].identity);
+        if (again)
             run_some(s, &requests[i], 1); /* at most once for each kind of correction */
+    }
     if (count > 1)
         env_free(attempts);
 }
@@ -738,27 +781,6 @@ shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err
 }
 
 /* ---- what answers say */
-
-bool s3_parse_range(const char *text, struct s3_range *out)
-{
-    uint64_t last;
-    if (strncmp(text, "bytes ", 6) != 0)
-        return false;
-    const char *dash = strchr(text + 6, '-');
-    const char *slash = strchr(text + 6, '/');
-    if (slash == NULL || !shl_parse_u64(shl_slice_str(slash + 1), &out->size))
-        return false;
-    if (out->size == 0 || dash == NULL ||
-        dash > slash) { /* no range: the object is empty, or none was in it */
-        out->first = out->end = 0;
-        return true;
-    }
-    if (!shl_parse_u64(shl_slice_of(text + 6, (size_t)(dash - text - 6)), &out->first) ||
-        !shl_parse_u64(shl_slice_of(dash + 1, (size_t)(slash - dash - 1)), &last))
-        return false;
-    out->end = last + 1;
-    return out->first < out->end && out->end <= out->size;
-}
 
 shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err)
 {

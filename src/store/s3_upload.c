@@ -223,18 +223,16 @@ static uint64_t bytes_of(const struct s3_upload *u)
     return sum;
 }
 
-/* The upload is not there any more: was it completed by a try of ours whose answer was lost? *io keeps its error if not. */
-static shale_code completed_before(struct shl_store *base, const struct s3_upload *u,
-                                   shale_code refused, struct shl_object *out, shale_error *io)
+/* Whether the object under the key is that of this upload: an earlier try's, whose answer was lost. Errors: those of head. */
+static shale_code is_completed(struct shl_store *base, const struct s3_upload *u,
+                               struct shl_object *out, bool *out_ours, shale_error *err)
 {
     struct shl_object there;
-    shale_error ignored;
-    if (base->ops->head(base, u->key, &there, &ignored) != SHALE_OK ||
-        strcmp(there.put_id, u->put_id) != 0)
-        return refused;
-    *out = there;
-    (void)io;
-    return SHALE_OK;
+    shale_code rc = base->ops->head(base, u->key, &there, err);
+    *out_ours = rc == SHALE_OK && strcmp(there.put_id, u->put_id) == 0;
+    if (*out_ours)
+        *out = there;
+    return rc;
 }
 
 static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *if_none_match,
@@ -271,6 +269,25 @@ out:
     return rc;
 }
 
+/* The upload is not there any more: it was completed by a try of ours, or given up by somebody. NOT_FOUND: there is no object either. */
+static shale_code settle_gone(struct shl_store *base, const struct s3_upload *u,
+                              struct shl_object *out, shale_error *err)
+{
+    shale_error refusal = *err;
+    bool ours;
+    shale_code rc = is_completed(base, u, out, &ours, err);
+    if (rc == SHALE_NOT_FOUND) {
+        *err = refusal;
+    } else if (rc != SHALE_OK) {
+        shl_err_prefix(err, "outcome unknown: the upload of \"%s\" is gone", u->key);
+    } else if (
+        !ours) { /* not NOT_FOUND, for the size of another's object would be taken as a proof */
+        rc = shl_fail(err, SHALE_PRECONDITION,
+                      "the upload of \"%s\" is gone, and the object there is another's", u->key);
+    }
+    return rc;
+}
+
 shale_code s3_upload_complete(struct shl_store *base, struct shl_upload *base_u,
                               struct shl_object *out, shale_error *err)
 {
@@ -279,7 +296,7 @@ shale_code s3_upload_complete(struct shl_store *base, struct shl_upload *base_u,
         return complete_empty(base, u, out, err);
     shale_code rc = complete(s3_of(base), u, NULL, out, err);
     if (rc == SHALE_NOT_FOUND)
-        rc = completed_before(base, u, rc, out, err);
+        rc = settle_gone(base, u, out, err);
     if (rc == SHALE_OK)
         upload_free(u);
     return rc;
@@ -318,7 +335,12 @@ static shale_code copy_at_once(struct s3_store *s, const char *source, const cha
     copy_headers(s, &r, source);
     if (s->config.v.sse != NULL || s->config.v.storage_class != NULL)
         s3_object_headers(s, &r, NULL);
+    char *etag = NULL;
     shale_code rc = s3_run_one(s, &r, err);
+    /* A 200 says nothing: the verdict is in the body, of which only a part may have come. */
+    if (rc == SHALE_OK)
+        rc = one_text(&r, "CopyObjectResult/ETag", &etag, err);
+    env_free(etag);
     s3_request_deinit(&r);
     return rc;
 }
@@ -366,6 +388,8 @@ static shale_code copy_in_parts(struct shl_store *base, const char *source, cons
     struct shl_upload *base_u = NULL;
     struct shl_object object = {0};
     uint32_t index = 0;
+    bool ours;
+    shale_error ignored;
     shale_code rc;
     if (size == 0)
         return copy_empty(base, to, create_only, err);
@@ -374,8 +398,9 @@ static shale_code copy_in_parts(struct shl_store *base, const char *source, cons
         SHL_TRY(copy_part(s, upload_of(base_u), source, index++, at,
                           shl_min_u64(size, at + COPY_PART_BYTES), err));
     rc = complete(s, upload_of(base_u), create_only ? "*" : NULL, &object, err);
-    if (rc != SHALE_OK)
-        rc = completed_before(base, upload_of(base_u), rc, &object, err);
+    if (rc != SHALE_OK &&
+        is_completed(base, upload_of(base_u), &object, &ours, &ignored) == SHALE_OK && ours)
+        rc = SHALE_OK;
 out:
     if (base_u != NULL && rc == SHALE_OK)
         upload_free(upload_of(base_u));

@@ -169,3 +169,8 @@ out:
     env_free(p);
     return rc;
 }
+
+struct shl_store *shl_store_prefix_inner(struct shl_store *s)
+{
+    return s->ops == &prefix_ops ? shl_wrap_inner(s) : s;
+}

@@ -8,4 +8,7 @@
 SHL_MUST shale_code shl_store_prefix_new(struct shl_store **out, struct shl_store *inner,
                                          const char *prefix, shale_error *err);
 
+/* What a prefix store is over; `s` itself if it is none. Borrowed. */
+struct shl_store *shl_store_prefix_inner(struct shl_store *s);
+
 #endif

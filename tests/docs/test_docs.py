@@ -3,7 +3,8 @@
 
 Goal: a page that shows a command cannot be wrong about it. Method: every ```console block is run, page by page, in a temporary
 folder with the built program on PATH; what comes out is compared with what the page shows, with dates, sizes, ids and
-durations masked. A line `...` stands for any lines. Lists are compared with the headers and with the program.
+durations masked. A line `...` stands for any lines. Lists are compared with the headers and with the program. A page with <!-- needs: s3 --> gets
+a server of tests/servers with an empty account of its own: MinIO, if its program is at hand, else ministack.
 
 Environment: SHALE = the program; SHALE_BUILD = a build folder that can be installed (else pages that compile C are left out).
 `test_docs.py --update PAGE...` writes what came out into the pages instead."""
@@ -15,13 +16,18 @@ import sys
 import tempfile
 import unittest
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "servers"))
+import servers  # noqa: E402
+
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SHALE = os.path.abspath(os.environ.get("SHALE", os.path.join(TOP, "build", "release", "shale")))
 MARK = "@@after@@"
+SHOWN_PORT = 9000  # where pages say that the S3 server is
 SHOWN_FOLDER = "/tmp/docs"  # what pages call the folder in which their commands run
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.M | re.S)
 FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)^```$", re.M | re.S)
 SETUP = re.compile(r"<!-- setup: (.*?) -->", re.S)
+NEEDS_S3 = "<!-- needs: s3 -->"
 MASKS = [(re.compile(pattern), to) for pattern, to in [
     (r"\b[0-7][0-9A-HJKMNP-TV-Z]{25}\b", "ULID"),
     (r"\b[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b", "UUID"),
@@ -37,6 +43,8 @@ MASKS = [(re.compile(pattern), to) for pattern, to in [
     (r'"etag":"[^,]*"', "ETAG"),
     (r'"requests":\{[^}]*\}', "REQUESTS"),
     (r"\b\d+ requests, [\d.]+ ?ms", "REQUESTS"),
+    (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"\(request [-0-9A-Za-z]+\)", "(request ID)"),
     (r"\b\d+ PUT \d+ GET\b", "REQUESTS"),
     (r"\bcrc 0x[0-9a-f]{8}, want 0x[0-9a-f]{8}", "CRC"),
     (r"[|#]{2,} *", "BAR "),
@@ -102,13 +110,18 @@ class Page:
         """What each command printed."""
         home = tempfile.mkdtemp(prefix="shale-docs-")
         try:
-            return self.run_in(home)
+            if NEEDS_S3 not in self.text:
+                return self.run_in(home, {})
+            name = "minio" if servers.SERVERS["minio"].at_hand() else "ministack"
+            with servers.started(name, port=SHOWN_PORT if not servers.answers(SHOWN_PORT) else None, bucket=False) as running:
+                return self.run_in(home, running.env())
         finally:
             shutil.rmtree(home, True)
 
-    def run_in(self, home):
+    def run_in(self, home, store):
         work = os.path.join(home, "work")
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("SHALE_", "SLATEDB_", "XDG_"))}
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("SHALE_", "SLATEDB_", "XDG_", "AWS_"))}
+        env.update(store)
         env.update(HOME=home, TOP=TOP, LC_ALL="C.UTF-8", PATH=os.path.dirname(SHALE) + ":" + env["PATH"])
         os.mkdir(work)
         if self.compiles():

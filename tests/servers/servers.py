@@ -141,13 +141,14 @@ class Running:
         return "s3://%s/%s" % (self.bucket, place)
 
 
-def wait_ready(running):
+def wait_ready(running, bucket):
     until = time.monotonic() + START_MAX_S
     while time.monotonic() < until:
         if running.process.poll() is not None:
             break
         if answers(running.port):
-            Bucket(running.bucket, running.env()).make()
+            if bucket:
+                Bucket(running.bucket, running.env()).make()
             return
         time.sleep(0.1)
     with open(running.log, encoding="utf-8", errors="replace") as f:
@@ -155,8 +156,8 @@ def wait_ready(running):
 
 
 @contextlib.contextmanager
-def started(name, port=None, keep=False, limit_s=INSTALL_MAX_S):
-    """Runs a server with an empty bucket; gives a Running. Raises Missing if it cannot be had or does not start."""
+def started(name, port=None, keep=False, limit_s=INSTALL_MAX_S, bucket=True):
+    """Runs a server, with an empty bucket unless bucket is false; gives a Running. Raises Missing if it cannot be had or does not start."""
     server, port = ensure(name, limit_s), port or free_port()
     data = tempfile.mkdtemp(prefix="shale-server-", dir=os.environ.get("SHALE_SERVER_DATA"))
     log = data + ".log"
@@ -165,7 +166,7 @@ def started(name, port=None, keep=False, limit_s=INSTALL_MAX_S):
                                    env=dict(os.environ, **server.how["env"](port)), start_new_session=True)
     running = Running(name, port, data, process, log)
     try:
-        wait_ready(running)
+        wait_ready(running, bucket)
         yield running
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -14,6 +14,7 @@
 
 #include "base/env/sim.h"
 #include "lsm/db.h"
+#include "lsm/wal_fetch.h"
 #include "store/memory.h"
 #include "store/wrap_count.h"
 #include "store/wrap_latency.h"
@@ -299,6 +300,52 @@ static void measure_opening_with_wal(void *arg)
         close_db(w);
         end(w);
     }
+}
+
+/* How many round trips six objects take that are said to be so large. */
+static uint64_t fetch_six(struct world *w, struct shl_fanout *f, uint64_t bytes, uint64_t from)
+{
+    struct shl_db_paths paths;
+    struct shl_wal_item items[6];
+    struct shl_wal_fetch *fetch;
+    struct shl_wal_file file;
+    uint64_t id, want = from;
+    shale_code rc;
+    must(shl_db_paths_init(&paths, "db", &err), "paths");
+    for (unsigned i = 0; i < 6; i++)
+        items[i] = (struct shl_wal_item){.id = from + i, .bytes = bytes};
+    start(w);
+    must(shl_wal_fetch_new(w->counted, &paths, NULL, f, items, 6, &fetch, &err), "fetch");
+    while ((rc = shl_wal_fetch_next(fetch, &id, &file, &err)) == SHALE_OK) {
+        CHECK(id == want++);
+        CHECK(file.count == 1);
+        shl_wal_file_deinit(&file);
+    }
+    if (rc == SHALE_DONE)
+        CHECK(want == from + 6);
+    else
+        CHECK(rc == SHALE_NOT_FOUND && id == want && want == 18);
+    shl_wal_fetch_free(fetch);
+    shl_db_paths_deinit(&paths);
+    return trips(w);
+}
+
+/* The memory that waits is bounded, whatever the number of objects. */
+static void measure_wal_fetch(void *arg)
+{
+    struct world *w = arg;
+    struct shl_fanout *f;
+    begin(w);
+    leave_wal(w, 16); /* objects 2 to 17 */
+    must(shl_fanout_new(&f, &err), "fan-out");
+    CHECK(fetch_six(w, f, 100, 2) == 1);
+    CHECK(fetch_six(w, f, SHL_WAL_FETCH_BYTES / 2, 2) == 3);
+    CHECK(fetch_six(w, f, SHL_WAL_FETCH_BYTES / 2 + 1, 2) == 6);
+    CHECK(fetch_six(w, f, UINT64_MAX, 2) == 6);
+    CHECK(fetch_six(w, f, 100, 15) == 1); /* one is not there: its id, and those before it */
+    CHECK(fetch_six(w, NULL, 100, 2) == 6);
+    shl_fanout_free(f);
+    end(w);
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -646,6 +693,12 @@ static void test_opening(void **state)
     expect_trips("open a reader: 16 WAL objects", 3);
 }
 
+static void test_wal_objects_in_flight_are_bounded_in_bytes(void **state)
+{
+    (void)state;
+    run(measure_wal_fetch, "WAL fetch");
+}
+
 static void test_reading(void **state)
 {
     (void)state;
@@ -681,6 +734,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opening),
+        cmocka_unit_test(test_wal_objects_in_flight_are_bounded_in_bytes),
         cmocka_unit_test(test_reading),
         cmocka_unit_test(test_writing),
         cmocka_unit_test(test_a_full_scan_is_bound_by_bandwidth),

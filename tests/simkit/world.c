@@ -153,10 +153,19 @@ static shale_code ws_get_ranges(struct shl_store *s, const char *key,
     WORLD_CALL(s, "get_ranges", key, false, do_get_ranges(s, key, ranges, count, err));
 }
 
+static shale_code do_head(struct shl_store *s, const char *key, struct shl_object *out,
+                          shale_error *err)
+{
+    env_mutex_lock(&wire);
+    shale_code rc = shl_store_head(self(s)->bucket, key, out, err);
+    env_mutex_unlock(&wire);
+    return rc;
+}
+
 static shale_code ws_head(struct shl_store *s, const char *key, struct shl_object *out,
                           shale_error *err)
 {
-    WORLD_CALL(s, "head", key, false, shl_store_head(self(s)->bucket, key, out, err));
+    WORLD_CALL(s, "head", key, false, do_head(s, key, out, err));
 }
 
 static shale_code ws_list(struct shl_store *s, const struct shl_list_options *how,

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/num.h"
+#include "lsm/fanout.h"
 #include "support/sst.h"
 
 #define SEED UINT64_C(0x5e5771)
@@ -32,6 +33,8 @@ struct fixture {
     struct shl_cache *cache;
     struct shl_sst_context cx;
     struct shl_sst *sst;
+    struct shl_fanout *fanout;
+    struct shl_read_budget budget;
 };
 
 /* cache_bytes UINT64_MAX: without cache. */
@@ -39,6 +42,7 @@ static void fixture_open(struct fixture *fx, uint64_t cache_bytes)
 {
     shale_error err;
     check(shl_epoch_new(&fx->epoch, &err), &err);
+    check(shl_fanout_new(&fx->fanout, &err), &err);
     fx->cache = NULL;
     if (cache_bytes != UINT64_MAX)
         check(shl_cache_new(cache_bytes, fx->epoch, &fx->cache, &err), &err);
@@ -49,6 +53,8 @@ static void fixture_open(struct fixture *fx, uint64_t cache_bytes)
 
 static void fixture_close(struct fixture *fx)
 {
+    shl_fanout_free(fx->fanout);
+    assert_int_equal(fx->budget.used_bytes, 0);
     shl_sst_unref(fx->sst);
     shl_cache_free(fx->cache);
     shl_epoch_free(fx->epoch);
@@ -330,6 +336,43 @@ static void random_range(struct shl_key_range *r, const struct test_rows *rows,
     r->end_inclusive = test_rand_below(rand, 2) != 0;
 }
 
+/* With bounds: all rows between them, and whatever else the source likes to give. */
+static void check_bounded_scan(struct fixture *fx, struct shl_source *s,
+                               const struct shl_sst_scan *how, const char *name)
+{
+    shale_error err;
+    size_t n = fx->rows.count;
+    check(shl_source_seek(s, NULL, &err), &err);
+    for (size_t k = 0; k < n; k++) {
+        const struct shl_row *row = &fx->rows.items[how->reverse ? n - 1 - k : k];
+        if (!row_wanted(row, how, NULL))
+            continue;
+        bool outside = (how->lower != NULL && shl_slice_cmp(row->key, *how->lower) < 0) ||
+                       (how->upper != NULL && shl_slice_cmp(row->key, *how->upper) > 0);
+        bool given = s->valid && test_row_equal(&s->row, row);
+        if (!given && !outside)
+            fail_msg("%s%s: row %zu is missing", name, how->reverse ? " reverse" : "", k);
+        if (given)
+            check(shl_source_next(s, &err), &err);
+    }
+    assert_false(s->valid);
+}
+
+static void scan_in_bounds(struct fixture *fx, struct shl_sst_scan how, const char *name,
+                           uint64_t *rand)
+{
+    shale_error err;
+    uint8_t room[2][256];
+    struct shl_source *s = NULL;
+    struct shl_slice lower = random_key(&fx->rows, room[0], rand);
+    struct shl_slice upper = random_key(&fx->rows, room[1], rand);
+    how.lower = test_rand_below(rand, 4) != 0 ? &lower : NULL;
+    how.upper = test_rand_below(rand, 4) != 0 ? &upper : NULL;
+    check(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
+    check_bounded_scan(fx, s, &how, name);
+    shl_source_close(s);
+}
+
 static void scan_randomly(struct fixture *fx, const char *name, uint64_t *rand)
 {
     shale_error err;
@@ -341,6 +384,12 @@ static void scan_randomly(struct fixture *fx, const char *name, uint64_t *rand)
                                .window_first_bytes = test_rand_below(rand, 3) * 3000,
                                .window_max_bytes = test_rand_below(rand, 3) * 40000};
     struct shl_source *s = NULL;
+    if (test_rand_below(rand, 2) != 0) {
+        how.fanout = fx->fanout;
+        how.budget = &fx->budget;
+        how.ahead_first = (unsigned)test_rand_below(rand, 3);
+        fx->budget.max_bytes = test_rand_below(rand, 2) != 0 ? UINT64_MAX : 9000;
+    }
     random_range(&how.range, &fx->rows, room, rand);
     check(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
     check_scan(fx, s, &how, NULL, fx->rows.count, name);
@@ -349,6 +398,7 @@ static void scan_randomly(struct fixture *fx, const char *name, uint64_t *rand)
         check_scan(fx, s, &how, &target, test_rand_below(rand, 60) + 1, name);
     }
     shl_source_close(s);
+    scan_in_bounds(fx, how, name, rand);
 }
 
 static void test_scans_give_all_rows_of_the_range(void **state)
@@ -389,6 +439,73 @@ static void test_windows_double_up_to_their_maximum(void **state)
         size_t data = fx.desc->info.index_offset;
         assert_int_equal(fx.store.ranges_bytes, data); /* every byte once */
         assert_in_range(fx.store.gets, data / 16384, 14 + data / 14000);
+    }
+    fixture_deinit(&fx);
+}
+
+static void test_read_ahead_reads_every_byte_once(void **state)
+{
+    (void)state;
+    uint64_t rand = SEED + 15;
+    struct fixture fx;
+    shale_error err;
+    struct test_rows_kind rows = {4000, 16, "abcdefghij", NULL, 100, 1};
+    fixture_init(&fx, &kinds[0].sst, &rows, 0, &rand);
+    check(shl_sst_load_meta(fx.sst, &err), &err);
+    struct shl_sst_scan how = {.range = {.end_unbounded = true},
+                               .window_first_bytes = 4096,
+                               .window_max_bytes = 16384,
+                               .fanout = fx.fanout,
+                               .budget = &fx.budget};
+    struct shl_source *s = NULL;
+    fx.budget.max_bytes = UINT64_MAX;
+    fx.store.delay_ns = 100000;
+    for (int reverse = 0; reverse < 2; reverse++) {
+        how.reverse = reverse;
+        atomic_store(&fx.store.ranges_bytes, 0u);
+        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        check_scan(&fx, s, &how, NULL, fx.rows.count, "ahead");
+        size_t window;
+        unsigned ahead;
+        shl_sst_source_pace(s, &window, &ahead);
+        assert_int_equal(window, 16384);
+        assert_in_range(ahead, 1, SHL_SST_AHEAD_MAX);
+        shl_source_close(s);
+        assert_int_equal(fx.store.ranges_bytes, fx.desc->info.index_offset);
+        /* Who stops in the first half of the first window asked for nothing else. */
+        atomic_store(&fx.store.gets, 0u);
+        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        check_scan(&fx, s, &how, NULL, 5, "ahead");
+        shl_source_close(s);
+        assert_int_equal(fx.store.gets, 1);
+    }
+    fixture_deinit(&fx);
+}
+
+/* Whatever is on its way when a source is closed, or sought anew, comes to an end without it. */
+static void test_read_ahead_that_nobody_waits_for_ends_by_itself(void **state)
+{
+    (void)state;
+    uint64_t rand = SEED + 16;
+    struct fixture fx;
+    shale_error err;
+    struct test_rows_kind rows = {4000, 16, "abcdefghij", NULL, 100, 1};
+    fixture_init(&fx, &kinds[0].sst, &rows, 0, &rand);
+    fx.store.delay_ns = 1000000;
+    struct shl_sst_scan how = {.range = {.end_unbounded = true},
+                               .window_first_bytes = 1024,
+                               .window_max_bytes = 4096,
+                               .fanout = fx.fanout,
+                               .budget = &fx.budget,
+                               .ahead_first = SHL_SST_AHEAD_MAX};
+    fx.budget.max_bytes = UINT64_MAX;
+    for (int i = 0; i < 20; i++) {
+        struct shl_source *s = NULL;
+        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        check_scan(&fx, s, &how, NULL, test_rand_below(&rand, 100) + 1, "given up");
+        check_scan(&fx, s, &how, &fx.rows.items[fx.rows.count / 2].key, 1, "given up");
+        shl_source_close(s);
+        assert_int_equal(fx.budget.used_bytes, 0);
     }
     fixture_deinit(&fx);
 }
@@ -616,6 +733,8 @@ int main(void)
         cmocka_unit_test(test_prefix_filter_answers_prefix_scans),
         cmocka_unit_test(test_scans_give_all_rows_of_the_range),
         cmocka_unit_test(test_windows_double_up_to_their_maximum),
+        cmocka_unit_test(test_read_ahead_reads_every_byte_once),
+        cmocka_unit_test(test_read_ahead_that_nobody_waits_for_ends_by_itself),
         cmocka_unit_test(test_every_flipped_bit_is_noticed),
         cmocka_unit_test(test_damaged_bytes_are_read_once_more),
         cmocka_unit_test(test_lies_of_the_manifest_are_corruption),

@@ -8,7 +8,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
+
+static const struct shl_store_option keys[] = {{.key = "aws_access_key_id", .value = "A"},
+                                               {.key = "aws_secret_access_key", .value = "B"}};
 
 static void expand(char out[1024], const char *text, const char *cwd)
 {
@@ -95,10 +99,21 @@ static void test_bad_urls_say_what_is_wrong(void **state)
         {"memory:/x", NULL, SHALE_INVALID, "one slash is missing"},
         {"sr3://b/p", NULL, SHALE_INVALID, "did you mean s3://"},
         {"zzzzzz://b/p", NULL, SHALE_INVALID, "unknown kind of store"},
-        {"s3://b/p", NULL, SHALE_NOT_SUPPORTED, "not built yet in this version"},
-        {"gs://b/p", NULL, SHALE_NOT_SUPPORTED, "gs://"},
+        {"gs://b/p", NULL, SHALE_NOT_SUPPORTED, "not built yet in this version"},
+        {"s3://", NULL, SHALE_INVALID, "the bucket is missing"},
+        {"s3://b/p", "s3://c", SHALE_INVALID, "s3://c is not the bucket \"b\""},
+        {"s3://b/p", "s3://b/q", SHALE_INVALID, "is not the bucket"},
+        {"s3://b/p", "/srv", SHALE_INVALID, "s3://bucket"},
+        {"s3://b/p", "memory:", SHALE_INVALID, "s3://bucket"},
+        {"s3://ab/p", NULL, SHALE_INVALID, "\"ab\" is no bucket name"},
+        {"s3://abc@c/p", NULL, SHALE_INVALID, "is no bucket name"},
+        {"s3://-abc/p", NULL, SHALE_INVALID, "is no bucket name"},
+        {"s3://user:pw@host/p", NULL, SHALE_INVALID, "is no bucket name"},
+        {"s3://b--use1-az4--x-s3/p", NULL, SHALE_NOT_SUPPORTED, "directory bucket"},
+        {"https://example.com/b/p", NULL, SHALE_INVALID, "AWS_ENDPOINT"},
+        {"http://s3.amazonaws.com/b/p", NULL, SHALE_INVALID, "AWS_ENDPOINT"},
+        {"https:/s3.amazonaws.com/b/p", NULL, SHALE_INVALID, "slash"},
         {"az://c/p", NULL, SHALE_NOT_SUPPORTED, "az://"},
-        {"https://b.s3.amazonaws.com/p", NULL, SHALE_NOT_SUPPORTED, "https://"},
         {"/srv/db", "/var", SHALE_INVALID, "/srv/db is not below the root /var"},
         {"/srvx/db", "/srv", SHALE_INVALID, "not below"},
         {"/srv", "/srv", SHALE_INVALID, "not below"},
@@ -106,7 +121,8 @@ static void test_bad_urls_say_what_is_wrong(void **state)
         {"/srv/a\nb", NULL, SHALE_INVALID, "control character"},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
-        struct shl_store_config config = {.root = rows[i].root};
+        struct shl_store_config config = {
+            .root = rows[i].root, .options = keys, .option_count = SHL_COUNT_OF(keys)};
         struct shl_store *s;
         char *path;
         shale_error err;
@@ -146,12 +162,12 @@ static void test_options_are_checked_by_name_and_value(void **state)
         struct shl_store_option option;
         const char *text; /* NULL: fine */
     } rows[] = {
-        {{"local_fsync", "on"}, NULL},
-        {{"LOCAL_FSYNC", "No"}, NULL},
-        {{"local_fsync", "0"}, NULL},
-        {{"local_fsync", "maybe"}, "\"maybe\" is neither on nor off"},
-        {{"local_fsink", "on"}, "did you mean local_fsync"},
-        {{"quite_different", "on"}, "unknown store option \"quite_different\""},
+        {{"local_fsync", "on", NULL}, NULL},
+        {{"LOCAL_FSYNC", "No", NULL}, NULL},
+        {{"local_fsync", "0", NULL}, NULL},
+        {{"local_fsync", "maybe", NULL}, "\"maybe\" is neither on nor off"},
+        {{"local_fsink", "on", NULL}, "did you mean local_fsync"},
+        {{"quite_different", "on", NULL}, "unknown store option \"quite_different\""},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct shl_store_config config = {.options = &rows[i].option, .option_count = 1};
@@ -168,6 +184,41 @@ static void test_options_are_checked_by_name_and_value(void **state)
     }
 }
 
+/* For a database the store is the bucket, and what follows the path in it; a raw store is narrowed to its path. */
+static void test_s3_urls_lead_to_their_bucket(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *url, *root, *path;
+    } rows[] = {
+        {"s3://bucket/a/b", NULL, "a/b"},
+        {"s3a://bucket/a%20b", NULL, "a b"},
+        {"s3://bucket", NULL, ""},
+        {"s3://bucket/a", "s3://bucket", "a"},
+        {"s3://bucket/a", "s3a://bucket/", "a"},
+        {"https://s3.eu-west-1.amazonaws.com/bucket/a", NULL, "a"},
+        {"https://bucket.s3.dualstack.eu-west-1.amazonaws.com/a", NULL, "a"},
+        {"https://acc.r2.cloudflarestorage.com/bucket/a/b/", NULL, "a/b"},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_store_config config = {
+            .root = rows[i].root, .options = keys, .option_count = SHL_COUNT_OF(keys)};
+        struct shl_store *s;
+        char *path;
+        shale_error err;
+        if (shl_store_open_url(rows[i].url, &config, &s, &path, &err) != SHALE_OK)
+            fail_msg("%s: %s", rows[i].url, err.text);
+        assert_string_equal(s->name, "s3://bucket");
+        assert_string_equal(path, rows[i].path);
+        shl_store_unref(s);
+        env_free(path);
+        config.root = NULL;
+        assert_int_equal(shl_store_open_raw(rows[i].url, &config, &s, &err), SHALE_OK);
+        assert_non_null(strstr(s->name, "s3://bucket"));
+        shl_store_unref(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +226,17 @@ int main(void)
         cmocka_unit_test(test_bad_urls_say_what_is_wrong),
         cmocka_unit_test(test_a_raw_store_has_the_whole_path_as_root),
         cmocka_unit_test(test_options_are_checked_by_name_and_value),
+        cmocka_unit_test(test_s3_urls_lead_to_their_bucket),
     };
+    /* No credentials, profiles and regions but those of the tests. */
+    static const char *const unset[] = {"AWS_ACCESS_KEY_ID",   "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN",   "AWS_PROFILE",
+                                        "AWS_REGION",          "AWS_DEFAULT_REGION",
+                                        "AWS_ENDPOINT",        "AWS_ENDPOINT_URL",
+                                        "AWS_ENDPOINT_URL_S3", "AWS_SHARED_CREDENTIALS_FILE",
+                                        "AWS_CONFIG_FILE"};
+    for (size_t i = 0; i < SHL_COUNT_OF(unset); i++)
+        (void)unsetenv(unset[i]);
+    (void)setenv("HOME", "/nonexistent", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -196,6 +196,9 @@ void env_listdir_free(struct env_dirent *entries, size_t count);
 int env_realpath(const char *path, char **out);  /* owned: env_free; the path must exist */
 int env_getcwd(char **out);                      /* owned: env_free */
 int env_disk_free(const char *path, uint64_t *out_bytes);
+/* The kind of file system below the path: "ext4", "nfs"; its number in hex if the name is not known. */
+int env_fs_kind(const char *path, char out[24]);
+uint32_t env_uid(void); /* as whom files are opened */
 const char *env_getenv(const char *name);        /* borrowed; NULL if not set */
 char **env_environ(void);                        /* NULL-terminated NAME=value strings, borrowed */
 

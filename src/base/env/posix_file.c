@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -249,6 +250,33 @@ int env_disk_free(const char *path, uint64_t *out_bytes)
         return errno;
     *out_bytes = (uint64_t)st.f_bavail * (uint64_t)st.f_frsize;
     return 0;
+}
+
+int env_fs_kind(const char *path, char out[24])
+{
+    static const struct {
+        uint32_t magic;
+        const char *name;
+    } kinds[] = {{0xef53, "ext4"},      {0x58465342, "xfs"},     {0x9123683e, "btrfs"},
+                 {0x01021994, "tmpfs"}, {0x794c7630, "overlay"}, {0x6969, "nfs"},
+                 {0xff534d42, "cifs"},  {0xfe534d42, "smb"},     {0x65735546, "fuse"},
+                 {0x2fc12fc1, "zfs"},   {0xf2f52010, "f2fs"},    {0x01021997, "9p"},
+                 {0x00c36400, "ceph"},  {0x858458f6, "ramfs"},   {0x4d44, "vfat"},
+                 {0x5346544e, "ntfs"},  {0xca451a4e, "bcachefs"}};
+    struct statfs st;
+    if (statfs(path, &st) != 0)
+        return errno;
+    uint32_t magic = (uint32_t)st.f_type;
+    (void)snprintf(out, 24, "0x%x", magic);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (kinds[i].magic == magic)
+            (void)snprintf(out, 24, "%s", kinds[i].name);
+    return 0;
+}
+
+uint32_t env_uid(void)
+{
+    return (uint32_t)geteuid();
 }
 
 /* ---------------------------------------------------------------- folders */

@@ -9,6 +9,7 @@
 #include "base/env/sim_internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -692,6 +693,21 @@ int env_stat(const char *path, struct env_stat *out)
     if (rc == 0)
         fill_stat(out, spot.node);
     return leave(rc);
+}
+
+int env_fs_kind(const char *path, char out[24])
+{
+    enter();
+    struct spot spot;
+    int rc = find_existing(&spot, path);
+    if (rc == 0)
+        (void)snprintf(out, 24, "simulated");
+    return leave(rc);
+}
+
+uint32_t env_uid(void)
+{
+    return 0;
 }
 
 int env_disk_free(const char *path, uint64_t *out_bytes)

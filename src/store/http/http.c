@@ -48,8 +48,9 @@ static shale_code check_call(const struct shl_http_options *o, const struct shl_
         return shl_fail(err, SHALE_INVALID, "a URL with a line end in it");
     for (size_t i = 0; i < c->header_count; i++)
         if (has_line_end(c->headers[i]))
-            return shl_fail(err, SHALE_INVALID, "header \"%.40s\" has a line end in it",
-                            c->headers[i]);
+            return shl_fail(err, SHALE_INVALID, "header %.*s has a line end in its value",
+                            (int)shl_min_size(strcspn(c->headers[i], ":\r\n"), 80),
+                            c->headers[i]); /* the value may be a secret */
     return SHALE_OK;
 }
 

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define HEADERS_MAX      40
@@ -22,7 +23,8 @@
 #define RECEIVE_BYTES    65536L
 #define SEND_BYTES       65536L
 #define NO_TIMER         UINT64_MAX
-#define BYTES_PER_SECOND (1024 * 1024) /* slower than this, a large body is given up */
+#define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
+#define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
 
 /* An easy handle and the transfer that it carries. Reused: the connection pool is the multi handle's. */
 struct slot {
@@ -39,6 +41,8 @@ struct slot {
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t deadline_ns;
     bool answering; /* a status line came */
+    bool
+        head_over; /* and the empty line behind the headers: what looks like one afterwards is none (trailers) */
     char reason[CURL_ERROR_SIZE];
 };
 
@@ -47,6 +51,8 @@ struct slot {
 struct watched {
     uint32_t registered; /* events; 0: epoll does not know it */
     bool wanted;         /* libcurl has it on its list */
+    bool
+        is_socket; /* opened by on_open, so on_close will hear of its end; that of others (a name being looked up) is not told */
 };
 
 struct shl_http {
@@ -102,7 +108,6 @@ static shale_code code_of(CURLcode e)
     case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         return SHALE_UNAUTHENTICATED; /* not the server that we want: trying for ever does not help */
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
     case CURLE_COULDNT_RESOLVE_PROXY:
@@ -210,15 +215,15 @@ static bool into_pieces(struct slot *s, const uint8_t *data, size_t len)
     return len == 0;
 }
 
-/* Makes room for the whole body before its first byte. */
+/* Makes room for the whole body before its first byte, as far as a server's word is believed. */
 static bool reserve_text(const struct slot *s, struct shl_http_call *c, size_t len)
 {
     curl_off_t total = -1;
     size_t want = len;
-    if (c->received == 0 &&
+    if (c->received == 0 && is_success(c->status) &&
         curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
         total > 0)
-        want = shl_max_size(len, (size_t)total);
+        want = shl_max_size(len, (size_t)(total < RESERVE_MAX ? total : RESERVE_MAX));
     if (shl_buf_reserve(c->text, want, &c->err) == SHALE_OK)
         return true;
     c->code = SHALE_NOMEM;
@@ -259,16 +264,23 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     return fine ? len : 0;
 }
 
-static void keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
+/* False if two of them contradict each other about where the body ends. */
+static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct shl_slice value)
 {
     for (size_t i = 0; i < c->wanted_count; i++) {
         struct shl_http_wanted *w = &c->wanted[i];
         if (!shl_slice_ieq(name, w->name))
             continue;
+        if (w->value[0] != '\0' && !shl_slice_eq(value, shl_slice_str(w->value)) &&
+            strcmp(w->name, "content-length") == 0) {
+            c->code = shl_fail(&c->err, SHALE_UNAVAILABLE, "the answer has two lengths");
+            return false;
+        }
         size_t n = shl_min_size(value.len, sizeof w->value - 1);
         memcpy(w->value, value.data, n);
         w->value[n] = '\0';
     }
+    return true;
 }
 
 /* "HTTP/1.1 206 Partial Content": headers of an interim answer before it are forgotten. */
@@ -276,9 +288,12 @@ static void on_status(struct slot *s, struct shl_slice line)
 {
     struct shl_http_call *c = s->t->call;
     const uint8_t *blank = memchr(line.data, ' ', line.len);
+    const uint8_t *end = line.data + line.len;
     c->status = 0;
-    if (blank != NULL)
-        for (const uint8_t *p = blank + 1; p < line.data + line.len && *p >= '0' && *p <= '9'; p++)
+    s->head_over = false;
+    if (blank != NULL) /* three digits, whatever comes behind them */
+        for (const uint8_t *p = blank + 1; p < end && c->status < 100 && *p >= '0' && *p <= '9';
+             p++)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
@@ -291,12 +306,18 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
     s->progress_ns = s->h->now_ns;
-    if (line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
+    bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
+    if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
+    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n')
+        s->head_over = true;
+    else if (s->head_over)
+        return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         size_t name = (size_t)(colon - line.data);
-        keep_header(s->t->call, shl_slice_of(line.data, name),
-                    shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1)));
+        if (!keep_header(s->t->call, shl_slice_of(line.data, name),
+                         shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1))))
+            return 0;
     }
     return size * count;
 }
@@ -315,6 +336,17 @@ static struct watched *watched_of(struct shl_http *h, curl_socket_t fd)
     return &h->watched.items[fd];
 }
 
+static void unwatch(struct shl_http *h, curl_socket_t fd)
+{
+    struct watched *w = watched_of(h, fd);
+    if (w == NULL)
+        return;
+    if (w->registered != 0)
+        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+    w->registered = 0;
+    w->wanted = false;
+}
+
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 {
     struct shl_http *h = arg;
@@ -325,8 +357,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     if (w == NULL)
         return -1; /* no memory: libcurl gives the request up */
     w->wanted = what != CURL_POLL_REMOVE;
-    if (!w->wanted)
+    if (!w->wanted) {
+        if (!w->is_socket)
+            unwatch(h, fd);
         return 0;
+    }
     e.events = ((what & CURL_POLL_IN) != 0 ? (uint32_t)EPOLLIN : 0) |
                ((what & CURL_POLL_OUT) != 0 ? (uint32_t)EPOLLOUT : 0);
     if (w->registered == e.events)
@@ -337,13 +372,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *kn
     return 0;
 }
 
-static void unwatch(struct shl_http *h, curl_socket_t fd)
+static curl_socket_t on_open(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    struct watched *w = watched_of(h, fd);
-    if (w != NULL && w->registered != 0)
-        (void)epoll_ctl(h->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-    if (w != NULL)
-        *w = (struct watched){0};
+    (void)purpose;
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    struct watched *w = fd < 0 ? NULL : watched_of(arg, fd);
+    if (w == NULL) {
+        if (fd >= 0)
+            (void)close(fd);
+        return CURL_SOCKET_BAD;
+    }
+    *w = (struct watched){.is_socket = true};
+    return fd;
 }
 
 /* The number may be another socket's at once, so epoll forgets it first. */
@@ -401,6 +441,8 @@ static bool prepare_slot(struct slot *s)
     SET(CURLOPT_READDATA, (void *)s);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SEEKDATA, (void *)s);
+    SET(CURLOPT_OPENSOCKETFUNCTION, on_open);
+    SET(CURLOPT_OPENSOCKETDATA, (void *)s->h);
     SET(CURLOPT_CLOSESOCKETFUNCTION, on_close);
     SET(CURLOPT_CLOSESOCKETDATA, (void *)s->h);
     return ok;
@@ -499,7 +541,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     s->progress_ns = now;
     s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
                      (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = false;
+    s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     SET(CURLOPT_URL, c->url);
@@ -576,6 +618,9 @@ static void collect(struct shl_http *h)
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
         if (e != CURLE_OK)
             fail_curl(s, e);
+        else if (!s->head_over && s->t->call->code == SHALE_OK)
+            /* libcurl takes a connection that ends within the headers for the end of an answer. */
+            (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
         end_transfer(h, s);
     }
 }
@@ -583,15 +628,18 @@ static void collect(struct shl_http *h)
 /* ---- time limits */
 
 /* NULL, or what took too long. */
-static const char *overdue(const struct slot *s, uint64_t now)
+static const char *overdue(struct slot *s, uint64_t now)
 {
     const struct shl_http_options *o = &s->h->options;
     uint64_t quiet = now > s->progress_ns ? now - s->progress_ns : 0;
     bool waiting = !s->answering && s->sent == s->expected;
     curl_off_t connected = 0;
     (void)curl_easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
-    if (waiting && connected == 0)
-        return NULL; /* libcurl watches over connecting; waiting for a free connection has the limit of the whole */
+    if (!s->answering && connected == 0) {
+        /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
+        s->progress_ns = now;
+        return NULL;
+    }
     if (now >= s->deadline_ns)
         return "the request took too long,";
     if (waiting)
@@ -667,10 +715,8 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
         return; /* edge-triggered: it need not be read */
     struct watched *w = watched_of(h, e->data.fd);
     if (w == NULL || !w->wanted) {
-        unwatch(
-            h,
-            e->data
-                .fd); /* a kept connection that the server closes: libcurl finds out when it takes it */
+        /* A kept connection that the server closes: libcurl finds out when it takes it. */
+        unwatch(h, e->data.fd);
         return;
     }
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
@@ -679,12 +725,24 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
     (void)curl_multi_socket_action(h->multi, e->data.fd, mask, &running);
 }
 
+/* libcurl tells a time only when it differs from the last one that it told. If it was called a moment too early for it, it would say nothing, and
+ * wait for a call that never comes: so it is asked. */
+static void on_timer_due(struct shl_http *h)
+{
+    int running;
+    long left_ms = -1;
+    h->timer_ns = NO_TIMER;
+    (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (h->timer_ns == NO_TIMER && curl_multi_timeout(h->multi, &left_ms) == CURLM_OK &&
+        left_ms >= 0)
+        h->timer_ns = env_now_mono_ns() + (uint64_t)shl_max_i64(left_ms, 1) * ENV_NS_PER_MS;
+}
+
 static void loop_task(void *arg)
 {
     struct shl_http *h = arg;
     struct epoll_event events[EVENTS_MAX];
     struct shl_transfer *fresh;
-    int running;
     while (take_queue(h, &fresh)) {
         h->now_ns = env_now_mono_ns();
         start_all(h, fresh);
@@ -693,10 +751,8 @@ static void loop_task(void *arg)
         h->now_ns = env_now_mono_ns();
         for (int i = 0; i < n; i++)
             on_event(h, &events[i]);
-        if (h->now_ns >= h->timer_ns) {
-            h->timer_ns = NO_TIMER;
-            (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-        }
+        if (h->now_ns >= h->timer_ns)
+            on_timer_due(h);
         collect(h);
         sweep(h, h->now_ns);
     }
@@ -835,6 +891,8 @@ static bool open_multi(struct shl_http *h)
 
 shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err)
 {
+    if (o->user_agent != NULL && strpbrk(o->user_agent, "\r\n") != NULL)
+        return shl_fail(err, SHALE_INVALID, "user_agent has a line end in it");
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return shl_nomem(err);
     struct shl_http *h = env_calloc(1, sizeof *h);
