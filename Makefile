@@ -2,7 +2,8 @@
 #   make            release build in build/release          make demo     real data into a database, with progress
 #   make test       everything that CI checks               make check    the quick part of it, for the edit cycle
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
-.PHONY: all deps demo test check asan tsan clang coverage fuzz sim soak bench install format clean
+#   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
+.PHONY: all deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -26,6 +27,11 @@ demo:
 test:
 	tools/deps build test
 	tools/run-tests full
+
+test-store: all
+	cmake --preset release -B build/store -DSHALE_TESTS=ON
+	cmake --build build/store -j $(JOBS) --target store_test_s3
+	tools/test-store
 
 check:
 	tools/run-tests quick

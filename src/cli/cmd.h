@@ -10,12 +10,14 @@
 
 #include <shale/shale.h>
 
+struct cli_session;
+
 /* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
 #define CLI_CAUSES      4
 #define CLI_SECRETS_MAX 12
 struct cli_watch {
+    struct env_mutex mu; /* [const] made by cli_watch_begin */
     bool ready;
-    struct env_mutex mu;
     int trace_fd;           /* [const]; -1: none */
     uint64_t requests;      /* [mu] sent over the network so far */
     char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
@@ -29,15 +31,13 @@ struct cli_watch {
     size_t hidden_count;
 };
 
-struct cli_session;
-
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
     struct cli_args args;
     struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
     shale_options *options; /* owned: settings as given; NULL until cli_options */
     bool noted[2];          /* old words that were told already */
-    struct cli_watch watch;
+    struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */
@@ -62,6 +62,8 @@ uint64_t cli_requests(struct cli *c);
 /* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */
 bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap, bool *asked);
 
+/* True once --timeout has passed; c->err then says so. */
+bool cli_out_of_time(struct cli *c);
 /* Builds c->options from files, environment and command line, in their order. False after a message; exit code 2. */
 SHL_MUST bool cli_options(struct cli *c);
 /* ---- set-up (open.c) */
@@ -101,6 +103,8 @@ void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 int cli_finish(struct cli *c, int code);
 
 /* ---- progress (progress.c) */
+#define CLI_SAMPLES 11 /* one a second: the rate of the last ten */
+struct cli_price;
 struct cli_progress {
     const struct cli *c;
     const char *what;
@@ -109,6 +113,12 @@ struct cli_progress {
     bool drawn;     /* a line stands on the terminal */
     uint64_t total; /* bytes; 0: unknown */
     unsigned mark;
+    shale_db *db;                  /* borrowed: whose requests are shown; NULL: none */
+    const struct cli_price *price; /* borrowed: what they cost; NULL: nothing is said */
+    struct {
+        uint64_t ns, bytes;
+    } samples[CLI_SAMPLES]; /* a ring */
+    size_t sample_count;
 };
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes);

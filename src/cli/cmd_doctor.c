@@ -360,9 +360,9 @@ static int close_bundle(struct doctor *d, const char *url, int code)
             if (strncmp(*e, prefixes[p], strlen(prefixes[p])) == 0)
                 out_printf(o, "%.*s\n", (int)strcspn(*e, "="), *e);
     out_text(o, "\nRequests that failed\n");
-    size_t n = d->c->watch.cause_count;
+    size_t n = d->c->watch->cause_count;
     for (size_t i = n > CLI_CAUSES ? n - CLI_CAUSES : 0; i < n; i++)
-        out_printf(o, "%s\n", d->c->watch.causes[i % CLI_CAUSES]);
+        out_printf(o, "%s\n", d->c->watch->causes[i % CLI_CAUSES]);
     int failed = out_finish(o);
     os_close(o->fd);
     out_free(o);

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/price.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -56,11 +57,6 @@ static struct shl_slice text_member(const json_t *object, const char *name)
 {
     struct shl_slice s;
     return shl_json_get_str(object, name, &s) ? s : shl_slice_str("-");
-}
-
-static double real_member(const json_t *object, const char *name)
-{
-    return json_number_value(json_object_get(object, name));
 }
 
 /* The library's text as values; frees the text. NULL after a message. */
@@ -304,6 +300,19 @@ static void sizes(struct out *o, const json_t *stat)
     out_printf(o, ", oldest %s\n", ago(when, member(stat, "oldest_sst_unix_ms")));
 }
 
+static void cost(struct cli *c, const json_t *stat)
+{
+    struct cli_price price;
+    char text[CLI_PRICE_TEXT];
+    char size[SHL_UNITS_TEXT];
+    uint64_t bytes = member(stat, "stored_bytes");
+    if (!cli_price_for(c, c->args.positional[0], &price))
+        return;
+    out_printf(c->out, "cost     %s for %s stored\n",
+               cli_price_text(&price, cli_price_month(&price, bytes), "/month", text),
+               shl_format_size(bytes, size));
+}
+
 static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
 {
     struct out *o = c->out;
@@ -312,7 +321,7 @@ static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
     char when[SHL_UNITS_TEXT + 8];
     char count[OUT_UNIT_BYTES];
     out_printf(o,
-               "%s   SlateDB format, manifest %s (v%" PRIu64 "), read only   %" PRIu64
+               "%s   SlateDB format, manifest %s (v%" PRIu64 "), opened read-only   %" PRIu64
                " requests, %" PRIu64 " ms\n",
                c->args.positional[0], out_count(count, member(stat, "manifest_id")),
                member(stat, "manifest_version"), member(requests, "get") + member(requests, "list"),
@@ -337,18 +346,14 @@ static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
                    " objects, %s, are not in the newest manifest (checkpoints may need them)\n",
                    member(stat, "unreferenced_count"),
                    shl_format_size(member(stat, "unreferenced_bytes"), size));
-    out_printf(o, "cost     ~$%.4f/month for %s on S3 Standard us-east-1 (prices of 2026-11)\n",
-               real_member(stat, "storage_usd_month"),
-               shl_format_size(member(stat, "stored_bytes"), size));
+    cost(c, stat);
 }
 
-int cmd_stat(struct cli *c)
+static int stat_once(struct cli *c)
 {
     char *text = NULL;
     int code = CLI_YES;
     uint64_t start_ns = env_now_mono_ns();
-    if (!cli_options(c))
-        return CLI_USAGE;
     if (shale_admin_stat(&text, c->args.positional[0], c->options, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
     if (cli_has(&c->args, OPT_JSON))
@@ -358,5 +363,31 @@ int cmd_stat(struct cli *c)
         return code;
     screen(c, value, env_now_mono_ns() - start_ns);
     json_decref(value);
+    return code;
+}
+
+/* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. */
+static void pause_for(uint64_t ns)
+{
+    for (uint64_t slice = 50 * ENV_NS_PER_MS; ns > 0 && os_stop_code() == 0 && !os_timed_out();
+         ns -= shl_min_u64(ns, slice))
+        env_sleep_ns(shl_min_u64(ns, slice));
+}
+
+int cmd_stat(struct cli *c)
+{
+    static const char home[] = "\033[H\033[2J";
+    bool redraw = cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON);
+    if (!cli_options(c))
+        return CLI_USAGE;
+    int code = stat_once(c);
+    while (cli_has(&c->args, OPT_WATCH) && code == CLI_YES && c->out->failed == 0) {
+        (void)out_finish(c->out);
+        pause_for(c->args.number[OPT_WATCH]);
+        if (os_stop_code() != 0 || os_timed_out())
+            return os_stop_code();
+        out_text(c->out, redraw ? home : cli_has(&c->args, OPT_JSON) ? "" : "\n");
+        code = stat_once(c);
+    }
     return code;
 }

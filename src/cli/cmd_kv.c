@@ -396,11 +396,13 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
             print_row(c, s, &row);
         if (show_life && s->rows % 1024 == 0)
             cli_progress_tick(&progress, s->rows, s->bytes);
-        if (os_stop_code() != 0)
+        if (os_stop_code() != 0 || os_timed_out())
             break;
     }
     cli_progress_end(&progress);
     c->rows = s->rows;
+    if (rc == SHALE_OK && cli_out_of_time(c))
+        rc = SHALE_TIMEOUT;
     if (rc == SHALE_OK) {
         code = os_stop_code();
     } else if (rc != SHALE_DONE) {

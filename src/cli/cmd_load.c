@@ -5,6 +5,7 @@
 #include "cli/cmd.h"
 #include "cli/jsonrow.h"
 #include "cli/os.h"
+#include "cli/price.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +13,7 @@
 
 #define BATCH_ROWS  1000
 #define BATCH_BYTES ((size_t)1 << 20)
+#define MARKS       512
 #define READ_BYTES  ((size_t)1 << 20)
 
 struct load {
@@ -25,6 +27,12 @@ struct load {
     uint64_t bytes;   /* read */
     uint64_t line;    /* number of the line being parsed, from 1 */
     bool broken;      /* a write failed: nothing more can be made durable */
+    /* Which rows are durable: up to `seq` of a mark its `rows` are. Older marks than the ring has are durable long since. */
+    struct {
+        uint64_t seq, rows;
+    } marks[MARKS];
+    size_t mark_count;
+    struct cli_price price;
     const char *name; /* of the input, for messages */
     struct json_row_parser parser;
     struct cli_progress progress;
@@ -38,15 +46,21 @@ static shale_slice slice_out(struct shl_slice s)
 static int write_batch(struct load *l)
 {
     shale_write_options how;
+    shale_write_result written = {0};
     if (l->batch_rows == 0)
         return CLI_YES;
     shale_write_options_init(&how, sizeof how);
     how.await_durable = false; /* one flush at the end makes all of it durable */
+    how.result = &written;
+    if (l->c->watch != NULL)
+        l->c->watch->unsaved = true;
     if (shale_db_write(l->db, l->batch, &how, &l->c->err) != SHALE_OK) {
         l->broken = true;
         return cli_fail(l->c, l->c->args.positional[0]);
     }
     l->rows += l->batch_rows;
+    l->marks[l->mark_count % MARKS].seq = written.seq;
+    l->marks[l->mark_count++ % MARKS].rows = l->rows;
     l->batch_rows = 0;
     l->batch_bytes = 0;
     shale_batch_clear(l->batch);
@@ -139,33 +153,58 @@ static void tell(struct load *l, uint64_t start_ns)
 {
     char rows[OUT_UNIT_BYTES];
     char size[SHL_UNITS_TEXT];
+    char stored[SHL_UNITS_TEXT];
+    char price[CLI_PRICE_TEXT];
     shale_store_counts n = {.struct_size = sizeof n};
     double seconds = (double)(env_now_mono_ns() - start_ns) / 1e9;
     shale_db_store_counts(l->db, &n);
     if (!os_is_terminal(CLI_STDERR) && l->c->args.value[OPT_PROGRESS] == NULL)
         return;
     cli_note(l->c,
-             "loaded %s rows (%s) in %.1f s, %" PRIu64 " PUT %" PRIu64
-             " GET, ~$%.4f on S3 Standard us-east-1 (prices of 2026-11)",
-             out_count(rows, l->rows), shl_format_size(l->bytes, size), seconds, n.put, n.get,
-             n.cost_usd);
+             "loaded %s rows (%s -> %s written) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
+             out_count(rows, l->rows), shl_format_size(l->bytes, size),
+             shl_format_size(n.bytes_up, stored), seconds, n.put, n.get,
+             cli_price_text(&l->price, cli_price_requests(&l->price, &n), "", price));
 }
 
-/* What was read is made durable in any case: after a bad line, after Ctrl-C. */
+static uint64_t rows_not_durable(const struct load *l)
+{
+    shale_db_status status = {.struct_size = sizeof status};
+    uint64_t durable = 0;
+    shale_db_status_get(l->db, &status);
+    for (size_t i = 0; i < l->mark_count && i < MARKS; i++)
+        if (l->marks[i].seq <= status.durable_seq)
+            durable = shl_max_u64(durable, l->marks[i].rows);
+    return l->rows + l->batch_rows - durable;
+}
+
+static void note_stopping(const struct load *l)
+{
+    char rows[OUT_UNIT_BYTES];
+    cli_note(l->c, "stopping: %s rows not yet durable; Ctrl-C again drops them",
+             out_count(rows, rows_not_durable(l)));
+}
+
+/* What was read is made durable in any case: after a bad line, after Ctrl-C, at the end of --timeout. */
 static int make_durable(struct load *l, int code)
 {
+    char rows[OUT_UNIT_BYTES];
     int stop = os_stop_code();
+    bool late = os_timed_out();
     if (l->broken)
         return code;
-    if (stop != 0)
-        cli_note(l->c, "stopping: making %" PRIu64 " rows durable; Ctrl-C again drops them",
-                 l->rows + l->batch_rows);
+    if (stop != 0 || late)
+        note_stopping(l);
     int last = write_batch(l);
     if (last == CLI_YES && l->rows > 0 &&
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
         last = cli_fail(l->c, l->c->args.positional[0]);
-    if (last == CLI_YES && (code != CLI_YES || stop != 0))
-        cli_note(l->c, "  %" PRIu64 " rows before it are durable.", l->rows);
+    if (last == CLI_YES && l->c->watch != NULL)
+        l->c->watch->unsaved = false;
+    if (last == CLI_YES && late && cli_out_of_time(l->c))
+        last = cli_fail(l->c, l->c->args.positional[0]);
+    if ((last == CLI_YES || late) && (code != CLI_YES || stop != 0 || late))
+        cli_note(l->c, "  %s rows before it are durable.", out_count(rows, l->rows));
     return code != CLI_YES ? code : last != CLI_YES ? last : stop;
 }
 
@@ -203,6 +242,9 @@ int cmd_load(struct cli *c)
     if (code != CLI_YES)
         goto out;
     cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
+    l.progress.db = l.db;
+    if (c->options != NULL && cli_price_for(c, c->args.positional[0], &l.price))
+        l.progress.price = &l.price;
     code = make_durable(&l, read_rows(&l, fd));
     if (code == CLI_YES)
         code = settle(&l);
@@ -270,7 +312,7 @@ int cmd_dump(struct cli *c)
     cli_progress_start(&progress, c, "dump", 0);
     bool show_life = !cli_to_terminal(c);
     while ((rc = shale_iter_next(&row, it, &c->err)) == SHALE_OK && c->out->failed == 0 &&
-           os_stop_code() == 0) {
+           os_stop_code() == 0 && !os_timed_out()) {
         (hex ? dump_hex : dump_text)(c->out, &row);
         bytes += row.key.len + row.value.len;
         if (++rows % 1024 == 0 && show_life)
@@ -278,6 +320,8 @@ int cmd_dump(struct cli *c)
     }
     cli_progress_end(&progress);
     c->rows = rows;
+    if (rc == SHALE_OK && cli_out_of_time(c))
+        rc = SHALE_TIMEOUT;
     if (rc == SHALE_OK) {
         code = os_stop_code();
     } else if (rc != SHALE_DONE) {

@@ -100,7 +100,8 @@ int cmd_store_mb(struct cli *c)
         return CLI_USAGE;
     shale_code rc = shale_store_make_bucket(url, c->options, &c->err);
     if (rc == SHALE_ALREADY_EXISTS) {
-        cli_note(c, "shale store mb: %s", c->err.text);
+        if (os_is_terminal(CLI_STDERR))
+            cli_note(c, "shale store mb: %s", c->err.text);
         return CLI_NO;
     }
     if (rc != SHALE_OK)

@@ -39,7 +39,9 @@ bool doc_setting_is_in(size_t section, const char *name)
 
 static void list_option(struct shl_json_writer *w, const struct cli_option *o)
 {
-    static const char *const types[] = {"flag", "text", "number", "size", "choice"};
+    static const char *const types[] = {
+        [CLI_FLAG] = "flag", [CLI_TEXT] = "text",     [CLI_NUMBER] = "number",
+        [CLI_SIZE] = "size", [CLI_CHOICE] = "choice", [CLI_DURATION] = "duration"};
     char letter[2] = {o->letter, '\0'};
     shl_json_object(w);
     shl_json_key(w, "name");

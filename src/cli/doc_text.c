@@ -93,6 +93,11 @@ static const struct doc_function functions[] = {
     {NULL, "shale_options_load_env", "takes SLATEDB_ and SHALE_ variables"},
     {NULL, "shale_options_set_merge_operator", "a merge operator of your own"},
     {NULL, "shale_options_set_log", "a function that gets log lines"},
+    {NULL, "shale_options_set_cancel", "a function that says when to give up requests"},
+    {NULL, "shale_options_set_origin", "what the next settings are said to come from"},
+    {NULL, "shale_options_use_profile", "takes the group [profile.NAME] of files that follow"},
+    {NULL, "shale_options_profile_found", "whether a file had that group"},
+    {NULL, "shale_options_each_store", "lists the options of the object store"},
     {NULL, "shale_options_each", "lists names, types, defaults, values and origins"},
     {NULL, "shale_options_free", "frees options; handles made with them live on"},
     {"Look inside", "shale_admin_stat", "shape, sizes, checkpoints and cost, as JSON"},
@@ -107,6 +112,8 @@ static const struct doc_function functions[] = {
     {NULL, "shale_db_metrics_prometheus", "the same as Prometheus text"},
     {NULL, "shale_text_free", "frees a text that a call gave"},
     {"Raw objects", "shale_store_open", "a bucket or folder"},
+    {NULL, "shale_store_make_bucket", "makes a bucket, or the folder"},
+    {NULL, "shale_store_doctor", "tries what a database needs of it"},
     {NULL, "shale_store_list", "its objects in order"},
     {NULL, "shale_store_head", "size, time and ETag"},
     {NULL, "shale_store_get", "an object's bytes"},
@@ -116,6 +123,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_store_delete", "deletes an object"},
     {NULL, "shale_store_close", "lets go of the bucket"},
     {"Others", "shale_code_name", "the name of an error code"},
+    {NULL, "shale_libraries_each", "the libraries that it was linked with"},
     {NULL, "shale_version", "the version of the library that is linked"},
 };
 

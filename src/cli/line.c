@@ -169,6 +169,20 @@ static unsigned char on_tab(EditLine *edit, int key)
     return result;
 }
 
+/* Ctrl-D: the end on an empty line, else the next character goes. One that was typed while a command still ran stands in the line as a character. */
+static unsigned char on_ctrl_d(EditLine *edit, int key)
+{
+    const LineInfo *info = el_line(edit);
+    (void)key;
+    if (info->lastchar == info->buffer || info->buffer[0] == '\004')
+        return CC_EOF;
+    if (info->cursor == info->lastchar)
+        return CC_ERROR;
+    (void)el_cursor(edit, 1);
+    el_deletestr(edit, 1);
+    return CC_REFRESH;
+}
+
 static bool start_editor(struct line *l)
 {
     HistEvent event;
@@ -191,6 +205,8 @@ static bool start_editor(struct line *l)
     /* The narrow call would copy the two texts and never free them. */
     (void)el_wset(l->edit, EL_ADDFN, L"shale-complete", L"complete the word", on_tab);
     (void)el_set(l->edit, EL_BIND, "^I", "shale-complete", NULL);
+    (void)el_wset(l->edit, EL_ADDFN, L"shale-end", L"end, or delete", on_ctrl_d);
+    (void)el_set(l->edit, EL_BIND, "^D", "shale-end", NULL);
     (void)el_set(l->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_source(l->edit, NULL);
     return true;
@@ -209,6 +225,8 @@ static enum line_end read_edited(struct line *l, struct shl_buf *out)
     if (text == NULL || count <= 0)
         return LINE_OVER;
     size_t len = strcspn(text, "\r\n");
+    if (len == 1 && text[0] == '\004')
+        return LINE_OVER;
     return shl_buf_set(out, shl_slice_of(text, len), &err) == SHALE_OK &&
                    shl_str_terminate(out, &err) == SHALE_OK
                ? LINE_READ

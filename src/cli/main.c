@@ -46,7 +46,8 @@ static int run(struct cli *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const char no_memory[] = "shale: out of memory\n";
-    struct cli c = {.out = out_new(CLI_STDOUT)};
+    struct cli_watch watch = {0};
+    struct cli c = {.out = out_new(CLI_STDOUT), .watch = &watch};
     if (c.out == NULL) {
         (void)os_write(CLI_STDERR, no_memory, sizeof no_memory - 1);
         return CLI_FAILED;

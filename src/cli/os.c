@@ -153,10 +153,13 @@ int os_open_write(int *out_fd, const char *path)
     return 0;
 }
 
-uint64_t os_file_limit(void)
+int os_open_output(int *out_fd, const char *path)
 {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0)
+        return errno;
+    *out_fd = fd;
+    return 0;
 }
 
 int os_open_private(int *out_fd, const char *path)
@@ -167,6 +170,12 @@ int os_open_private(int *out_fd, const char *path)
     (void)fchmod(fd, 0600); /* an old file may be open to others */
     *out_fd = fd;
     return 0;
+}
+
+uint64_t os_file_limit(void)
+{
+    struct rlimit limit;
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
 }
 
 void os_close(int fd)
@@ -216,6 +225,13 @@ void os_deadline(uint64_t ns, const char *message, int code)
     sigemptyset(&action.sa_mask);
     (void)sigaction(SIGALRM, &action, NULL);
     (void)setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void os_deadline_forget(void)
+{
+    const struct itimerval never = {.it_value = {0}};
+    (void)setitimer(ITIMER_REAL, &never, NULL);
+    timed_out = 0;
 }
 
 bool os_timed_out(void)

@@ -25,6 +25,8 @@ int os_read(int fd, void *dst, size_t cap, size_t *out_len);
 int os_open_read(int *out_fd, const char *path);
 /* Makes or empties a file that only its owner may read; each write goes to its end. 0 or errno. */
 int os_open_write(int *out_fd, const char *path);
+/* The same with the rights that files have by default; what was there is gone. */
+int os_open_output(int *out_fd, const char *path);
 /* For adding to a file that nobody else may read (mode 0600). */
 int os_open_private(int *out_fd, const char *path);
 void os_close(int fd);
@@ -40,6 +42,8 @@ void os_signals(enum os_stop_mode mode);
  * must live) goes to stderr, and the process ends with `code`. */
 void os_deadline(uint64_t ns, const char *message, int code);
 bool os_timed_out(void);
+/* Takes the deadline back, also one that has passed. */
+void os_deadline_forget(void);
 /* 0, or 130 / 143 once a signal asked to stop. */
 int os_stop_code(void);
 /* A shell goes on after Ctrl-C: forgets it, and that a second one would leave. */

@@ -227,9 +227,9 @@ static void say_try(const struct cli *c, const char *way_out)
 /* The requests that failed on the way, with -v. */
 static void say_causes(const struct cli *c)
 {
-    const struct cli_watch *w = &c->watch;
+    const struct cli_watch *w = c->watch;
     char line[320];
-    if (!cli_has(&c->args, OPT_VERBOSE) || !w->ready)
+    if (!cli_has(&c->args, OPT_VERBOSE) || w == NULL)
         return;
     size_t count = shl_min_size(w->cause_count, CLI_CAUSES);
     for (size_t i = 0; i < count; i++) {
@@ -245,10 +245,10 @@ static void say_text(const struct cli *c, const struct report *r)
     const char *command = c->args.command != NULL ? c->args.command->name : "";
     bool colour = cli_colour(c, CLI_STDERR);
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
-    /* Errors never share a line with what stdout wrote. */
     char name[100];
     (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
                    command[0] != '\0' && !in_shell ? " " : "", command);
+    /* Errors never share a line with what stdout wrote. */
     (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
                    c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
                    name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", r->text);
@@ -355,10 +355,17 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     add(t, at, strcspn(at, ends));
 }
 
+static const char *database(const struct cli *c, const char *fallback)
+{
+    return c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL         ? c->session->url
+                                        : fallback;
+}
+
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
 {
     const struct cli_args *a = &c->args;
-    const char *db = a->positional_count > 0 ? a->positional[0] : "DB";
+    const char *db = database(c, "DB");
     if (shl_slice_eq(name, shl_slice_str("cmd")))
         add(t, a->command->name, strlen(a->command->name));
     else if (shl_slice_eq(name, shl_slice_str("args")))
@@ -422,7 +429,7 @@ static int gave_up(struct cli *c)
         c->err.code = SHALE_TIMEOUT;
         shl_err_prefix(&c->err, "gave up after %s (--timeout)",
                        shl_format_duration(c->args.number[OPT_TIMEOUT], after));
-    } else if (waiting && stop != 0 && !c->watch.unsaved) {
+    } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
         shl_err_prefix(&c->err, "stopped");
         return stop;
     }
@@ -431,9 +438,7 @@ static int gave_up(struct cli *c)
 
 int cli_fail(struct cli *c, const char *where)
 {
-    const char *db = c->args.positional_count > 0 ? c->args.positional[0]
-                     : c->session != NULL         ? c->session->url
-                                                  : "";
+    const char *db = database(c, "");
     char text[1200];
     int stop = gave_up(c);
     struct report r = {.code = shale_code_name(c->err.code),

@@ -18,7 +18,7 @@
 
 struct cli shell_cli(struct shell *s)
 {
-    struct cli c = {.out = s->c->out, .session = &s->session};
+    struct cli c = {.out = s->c->out, .session = &s->session, .watch = s->c->watch};
     c.args.in_shell = true;
     if (cli_has(&s->c->args, OPT_JSON))
         c.args.value[OPT_JSON] = "";
@@ -185,6 +185,38 @@ static int run_parsed(struct shell *s, struct cli *line)
     return code;
 }
 
+/* A line has a watch of its own, which writes into the shell's trace. False after a message. */
+static bool watch_begin(struct shell *s, struct cli *line)
+{
+    if (!cli_watch_begin(line))
+        return false;
+    if (line->watch.trace_fd < 0)
+        line->watch.trace_fd = s->c->watch.trace_fd;
+    return true;
+}
+
+static void watch_end(struct shell *s, struct cli *line)
+{
+    if (line->watch.ready && line->watch.trace_fd == s->c->watch.trace_fd)
+        line->watch.trace_fd = -1;
+    cli_watch_end(line);
+    line->watch = (struct cli_watch){.trace_fd = -1};
+    os_deadline_forget();
+}
+
+/* A signal to stop cancels the requests of the open handle. Between lines, when Ctrl-C means the line, and while it writes, it has to wait some seconds first:
+ * a background flush that is cut off would end the handle. */
+static void patience(struct shell *s, bool line_runs)
+{
+    struct cli_watch *w = &s->opener.watch;
+    if (!w->ready)
+        return;
+    env_mutex_lock(&w->mu);
+    w->unsaved = !line_runs || s->session.writer;
+    w->stop_seen_ns = 0;
+    env_mutex_unlock(&w->mu);
+}
+
 static int run_argv(struct shell *s, struct cli *line, int argc, char **argv)
 {
     struct cli_problem problem;
@@ -200,7 +232,12 @@ static int run_argv(struct shell *s, struct cli *line, int argc, char **argv)
     case CLI_PARSE_OK:
         break;
     }
-    return run_parsed(s, line);
+    if (!watch_begin(s, line))
+        return CLI_USAGE;
+    patience(s, true);
+    int code = run_parsed(s, line);
+    patience(s, false);
+    return code;
 }
 
 /* What the command is decides which of the shell's options it gets, so the words are parsed once before. */
@@ -232,8 +269,11 @@ int shell_command(struct shell *s, const char *const *words, size_t count)
     memcpy(argv + 1, f.argv, f.count * sizeof *argv);
     memcpy(argv + 1 + f.count, words, count * sizeof *argv);
     line.forwarded = f.count;
+    line.watch.secret_count = 0; /* it finds its own, those of the shell among them */
+    cli_watch_hide(&line, (int)(count + f.count) + 1, args);
     code = run_argv(s, &line, (int)(count + f.count) + 1, args);
     shale_options_free(line.options);
+    watch_end(s, &line);
     cli_args_deinit(&line.args);
     shl_buf_free(&f.text);
     env_free(argv);
@@ -410,6 +450,17 @@ static int run_typed(struct shell *s)
 
 /* ---- begin and end */
 
+static void drop_opener(struct shell *s)
+{
+    shale_options_free(s->opener.options);
+    s->opener.options = NULL;
+    watch_end(s, &s->opener);
+    cli_args_deinit(&s->opener.args);
+    env_free(s->opener_argv);
+    s->opener_argv = NULL;
+    shl_buf_free(&s->opener_text);
+}
+
 /* opener.args as the command line and .set say now. */
 static int make_opener(struct shell *s)
 {
@@ -418,12 +469,9 @@ static int make_opener(struct shell *s)
     const struct cli_command *command = s->c->args.command;
     char **args;
     int code = CLI_FAILED;
-    shale_options_free(s->opener.options);
-    s->opener.options = NULL;
-    cli_args_deinit(&s->opener.args);
-    env_free(s->opener_argv);
-    shl_buf_free(&s->opener_text);
-    forward_all(s, cli_command_options(command) & ~CLI_BIT(OPT_CHECKPOINT), &f);
+    drop_opener(s);
+    forward_all(s, cli_command_options(command) & ~(CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_TIMEOUT)),
+                &f);
     s->opener_argv = env_calloc(f.count + 4, sizeof *s->opener_argv);
     if (s->opener_argv != NULL) {
         s->opener_argv[0] = "shale";
@@ -433,9 +481,13 @@ static int make_opener(struct shell *s)
         memcpy(&args, &s->opener_argv, sizeof args);
         s->opener_text = f.text;
         f.text = (struct shl_buf){0}; /* moved */
+        cli_watch_hide(&s->opener, (int)f.count + 3, args);
         enum cli_parse parsed =
             cli_args_parse((int)f.count + 3, args, NULL, &s->opener.args, &problem);
-        code = parsed == CLI_PARSE_OK ? CLI_YES : cli_usage(s->c, NULL, "%s", problem.text);
+        if (parsed != CLI_PARSE_OK)
+            code = cli_usage(s->c, NULL, "%s", problem.text);
+        else
+            code = watch_begin(s, &s->opener) ? CLI_YES : CLI_USAGE;
     }
     shl_buf_free(&f.text);
     return code;
@@ -488,6 +540,7 @@ int cmd_shell(struct cli *c)
     struct cli last;
     int code = CLI_FAILED;
     os_signals(OS_STOP_SAFELY);
+    os_deadline_forget(); /* --timeout is for each line */
     lookup_init(&s.session.lookup);
     s.opener.out = c->out;
     s.session.opener = &s.opener;
@@ -506,10 +559,7 @@ int cmd_shell(struct cli *c)
     }
     line_close(s.line);
     lookup_deinit(&s.session.lookup);
-    shale_options_free(s.opener.options);
-    cli_args_deinit(&s.opener.args);
-    env_free(s.opener_argv);
-    shl_buf_free(&s.opener_text);
+    drop_opener(&s);
     for (size_t i = 0; i < s.sets.count; i++)
         env_free(s.sets.items[i]);
     shl_array_free(&s.sets);

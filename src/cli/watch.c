@@ -1,4 +1,5 @@
 /* What the library says while a command runs: notes, the causes of a failure, the trace. And when to give up: --timeout, Ctrl-C. */
+#include "base/assert.h"
 #include "base/codec/timefmt.h"
 #include "base/env/env.h"
 #include "base/log.h"
@@ -55,17 +56,17 @@ static void hide_word(struct cli *c, char **word)
         env_free(copy);
         return;
     }
-    keep_secret(&c->watch, value + 1);
+    keep_secret(c->watch, value + 1);
     memset(value + 1, '*', strlen(value + 1));
-    c->watch.hidden[c->watch.hidden_count++] = copy;
+    c->watch->hidden[c->watch->hidden_count++] = copy;
     *word = copy;
 }
 
 void cli_watch_hide(struct cli *c, int argc, char **argv)
 {
     static const char *const prefixes[] = {"AWS_", "SHALE_AWS_", "SLATEDB_AWS_"};
-    c->watch.hidden = env_calloc((size_t)argc + 1, sizeof *c->watch.hidden);
-    for (int i = 1; c->watch.hidden != NULL && i < argc; i++) {
+    c->watch->hidden = env_calloc((size_t)argc + 1, sizeof *c->watch->hidden);
+    for (int i = 1; c->watch->hidden != NULL && i < argc; i++) {
         bool behind = strcmp(argv[i - 1], "--store-option") == 0;
         bool within = strncmp(argv[i], "--store-option=", 15) == 0;
         if ((behind && is_secret_option(argv[i])) || (within && is_secret_option(argv[i] + 15)))
@@ -74,15 +75,17 @@ void cli_watch_hide(struct cli *c, int argc, char **argv)
     for (char **e = env_environ(); e != NULL && *e != NULL; e++)
         for (size_t p = 0; p < SHL_COUNT_OF(prefixes); p++)
             if (strncmp(*e, prefixes[p], strlen(prefixes[p])) == 0 && is_secret_option(*e))
-                keep_secret(&c->watch, strchr(*e, '=') + 1);
+                keep_secret(c->watch, strchr(*e, '=') + 1);
 }
 
 void cli_mask(const struct cli *c, char *text)
 {
-    for (size_t i = 0; i < c->watch.secret_count; i++) {
-        size_t n = strlen(c->watch.secrets[i]);
-        for (char *at = strstr(text, c->watch.secrets[i]); at != NULL;
-             at = strstr(at + n, c->watch.secrets[i]))
+    if (c->watch == NULL)
+        return;
+    for (size_t i = 0; i < c->watch->secret_count; i++) {
+        size_t n = strlen(c->watch->secrets[i]);
+        for (char *at = strstr(text, c->watch->secrets[i]); at != NULL;
+             at = strstr(at + n, c->watch->secrets[i]))
             memset(at, '*', n);
     }
 }
@@ -137,10 +140,11 @@ static void on_log(void *ctx, int level, const char *text)
     level = level < 0 ? 0 : level > 3 ? 3 : level;
     (void)snprintf(line, sizeof line, "%s", text);
     cli_mask(c, line);
-    if (starts(line, "request "))
-        count_request(&c->watch, line);
-    if (c->watch.trace_fd >= 0)
-        trace(&c->watch, levels[level], line);
+    bool ready = c->watch != NULL && c->watch->ready;
+    if (ready && starts(line, "request "))
+        count_request(c->watch, line);
+    if (ready && c->watch->trace_fd >= 0)
+        trace(c->watch, levels[level], line);
     size_t verbose = cli_times(&c->args, OPT_VERBOSE);
     /* Errors come back from the call that met them, too. */
     if ((size_t)level > 1 + verbose || (level == 0 && verbose == 0))
@@ -153,11 +157,11 @@ static void on_log(void *ctx, int level, const char *text)
 
 uint64_t cli_requests(struct cli *c)
 {
-    if (!c->watch.ready)
+    if (c->watch == NULL || !c->watch->ready)
         return 0;
-    env_mutex_lock(&c->watch.mu);
-    uint64_t n = c->watch.requests;
-    env_mutex_unlock(&c->watch.mu);
+    env_mutex_lock(&c->watch->mu);
+    uint64_t n = c->watch->requests;
+    env_mutex_unlock(&c->watch->mu);
     return n;
 }
 
@@ -166,12 +170,12 @@ uint64_t cli_requests(struct cli *c)
 static bool on_cancel(void *ctx)
 {
     struct cli *c = ctx;
-    struct cli_watch *w = &c->watch;
+    struct cli_watch *w = c->watch;
     if (os_timed_out())
         return true;
     if (os_stop_code() == 0)
         return false;
-    if (!w->unsaved)
+    if (w == NULL || !w->unsaved)
         return true;
     uint64_t now = env_now_mono_ns();
     env_mutex_lock(&w->mu);
@@ -180,6 +184,14 @@ static bool on_cancel(void *ctx)
     bool enough = now - w->stop_seen_ns >= STOP_PATIENCE_NS;
     env_mutex_unlock(&w->mu);
     return enough;
+}
+
+bool cli_out_of_time(struct cli *c)
+{
+    if (!os_timed_out())
+        return false;
+    (void)shl_fail(&c->err, SHALE_TIMEOUT, "the command was not done");
+    return true;
 }
 
 void cli_watch_options(struct cli *c, shale_options *options)
@@ -191,7 +203,7 @@ void cli_watch_options(struct cli *c, shale_options *options)
 
 static void start_clock(struct cli *c)
 {
-    struct cli_watch *w = &c->watch;
+    struct cli_watch *w = c->watch;
     char after[SHL_UNITS_TEXT];
     const char *name = c->args.command->name;
     uint64_t ns = c->args.number[OPT_TIMEOUT];
@@ -210,7 +222,8 @@ static void start_clock(struct cli *c)
 
 bool cli_watch_begin(struct cli *c)
 {
-    struct cli_watch *w = &c->watch;
+    struct cli_watch *w = c->watch;
+    SHL_ASSERT(w != NULL);
     const char *path = c->args.value[OPT_TRACE];
     env_mutex_init(&w->mu);
     w->ready = true;
@@ -227,7 +240,7 @@ bool cli_watch_begin(struct cli *c)
 
 void cli_watch_end(struct cli *c)
 {
-    struct cli_watch *w = &c->watch;
+    struct cli_watch *w = c->watch;
     if (w->ready && w->trace_fd >= 0)
         os_close(w->trace_fd);
     if (w->ready)

@@ -335,7 +335,12 @@ static shale_code copy_at_once(struct s3_store *s, const char *source, const cha
     copy_headers(s, &r, source);
     if (s->config.v.sse != NULL || s->config.v.storage_class != NULL)
         s3_object_headers(s, &r, NULL);
+    char *etag = NULL;
     shale_code rc = s3_run_one(s, &r, err);
+    /* A 200 says nothing: the verdict is in the body, of which only a part may have come. */
+    if (rc == SHALE_OK)
+        rc = one_text(&r, "CopyObjectResult/ETag", &etag, err);
+    env_free(etag);
     s3_request_deinit(&r);
     return rc;
 }

@@ -243,15 +243,42 @@ static shale_code settle(struct shl_store *s, const char *key, const struct shl_
     return refusal.code;
 }
 
+static bool is_outcome_unknown(const shale_error *err)
+{
+    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
+}
+
+#define LOOK_AFTER 1 /* failed tries before */
+
+/* A server may refuse a large body after its headers and close the connection; then the refusal is often lost with what was still being
+ * sent, again and again. So a conditional put whose second answer is lost looks for itself. True if that settled it: *io and *out, or *err. */
+static bool look(struct shl_store *s, const char *key, const struct shl_put *how,
+                 const struct attempt *a, shale_code *io, struct shl_object *out, shale_error *err)
+{
+    struct shl_object there;
+    shale_error ignored;
+    if (*io == SHALE_OK || !is_outcome_unknown(err) || how->put_id == NULL ||
+        how->mode == SHL_PUT_OVERWRITE || a->failures < LOOK_AFTER)
+        return false;
+    if (shl_store_head(shl_wrap_inner(s), key, &there, &ignored) != SHALE_OK)
+        return false;
+    if (strcmp(there.put_id, how->put_id) == 0) {
+        *out = there;
+        *io = SHALE_OK;
+        return true;
+    }
+    if (how->mode == SHL_PUT_IF_MATCH && strcmp(there.etag, how->if_match) == 0)
+        return false;
+    *io = how->mode == SHL_PUT_CREATE
+              ? shl_fail(err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", key, s->name)
+              : shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s has changed", key, s->name);
+    return true;
+}
+
 static void fresh_put_id(char out[SHL_ULID_TEXT])
 {
     uint64_t ms = (uint64_t)shl_max_i64(env_now_wall_ms(), 0);
     shl_ulid_format(shl_ulid_make(ms, env_rand64(), env_rand64()), out);
-}
-
-static bool is_outcome_unknown(const shale_error *err)
-{
-    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
 }
 
 static shale_code retry_put(struct shl_store *s, const char *key, const struct shl_slice *parts,
@@ -272,6 +299,8 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
     shale_code rc;
     do {
         rc = shl_store_put(shl_wrap_inner(s), key, parts, count, &mine, out, err);
+        if (look(s, key, &mine, &a, &rc, out, err))
+            return rc;
         unknown = unknown || (rc != SHALE_OK && is_outcome_unknown(err));
     } while (again(&a, rc, err));
     if (rc != SHALE_OK && unknown && shl_retry_allowance(rc) > 0 && !is_outcome_unknown(err))

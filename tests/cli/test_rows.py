@@ -182,7 +182,7 @@ class LoadDump(Case):
         p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=60)
         self.assertEqual(p.returncode, 130, err)
-        self.assertIn(b"2500 rows", err)
+        self.assertIn(b"2,500 rows", err)
         self.assertEqual(len(self.dump()), 2500)
 
     def test_sigterm_exits_143(self):

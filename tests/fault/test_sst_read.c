@@ -12,6 +12,7 @@
 
 #include "base/env/sim.h"
 #include "base/num.h"
+#include "lsm/fanout.h"
 #include "support/sst.h"
 
 #define SEED UINT64_C(0xfa017)
@@ -47,6 +48,8 @@ struct fixture {
     struct shl_sst_context cx;
     struct shl_cache *cache;
     struct shl_sst *sst;
+    struct shl_fanout *fanout;
+    struct shl_read_budget budget;
 };
 
 static void fixture_init(struct fixture *fx, size_t k)
@@ -80,12 +83,16 @@ static shale_code open_all(struct fixture *fx, shale_error *err)
         rc = shl_cache_new(fx->limit, fx->cx.epoch, &fx->cache, err);
     fx->cx.cache = fx->cache;
     if (rc == SHALE_OK)
+        rc = shl_fanout_new(&fx->fanout, err);
+    if (rc == SHALE_OK)
         rc = shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, err);
     return rc;
 }
 
 static void close_all(struct fixture *fx)
 {
+    shl_fanout_free(fx->fanout);
+    fx->fanout = NULL;
     shl_sst_unref(fx->sst);
     shl_cache_free(fx->cache);
     shl_epoch_free(fx->cx.epoch);
@@ -109,13 +116,17 @@ static shale_code look_up_all(struct fixture *fx, shale_error *err)
     return SHALE_OK;
 }
 
-static shale_code scan_all(struct fixture *fx, bool reverse, bool fill, shale_error *err)
+static shale_code scan_all(struct fixture *fx, bool reverse, bool fill, bool ahead,
+                           shale_error *err)
 {
     struct shl_sst_scan how = {.range = {.end_unbounded = true},
                                .reverse = reverse,
                                .use_cache = fill,
                                .fill_cache = fill,
-                               .window_max_bytes = 4096};
+                               .window_max_bytes = 4096,
+                               .fanout = ahead ? fx->fanout : NULL,
+                               .budget = &fx->budget,
+                               .ahead_first = ahead ? 2 : 0};
     struct shl_source *s = NULL;
     size_t n = fx->rows.count;
     shale_code rc = shl_sst_source_new(fx->sst, &how, &s, err);
@@ -136,8 +147,9 @@ static shale_code scan_all(struct fixture *fx, bool reverse, bool fill, shale_er
 static shale_code read_all(struct fixture *fx, shale_error *err)
 {
     shale_code rc = look_up_all(fx, err);
-    for (int i = 0; rc == SHALE_OK && i < 4; i++)
-        rc = scan_all(fx, i % 2 != 0, i >= 2, err);
+    fx->budget.max_bytes = 8192;
+    for (int i = 0; rc == SHALE_OK && i < 8; i++)
+        rc = scan_all(fx, i % 2 != 0, i % 4 >= 2, i >= 4, err);
     return rc;
 }
 

@@ -16,7 +16,8 @@ What may happen to a request (rates are per request; which one is hit is drawn f
   cut          the answer ends at a random byte by a reset            truncate   the answer ends at a random byte by an orderly end
   delay        forwarded after a pause                                hold       forwarded, the answer comes after a pause
   stall        the answer stops at a random byte for long             drip       the answer comes in small pieces with pauses
-  close        the kept-alive connection is closed after an answer    deaf       nothing is read and nothing answered for long"""
+  close        the kept-alive connection is closed after an answer    deaf       nothing is read and nothing answered for long
+  leak         the answer comes byte by byte, with pauses"""
 import argparse
 import asyncio
 import contextlib
@@ -30,11 +31,11 @@ import sys
 import threading
 import urllib.parse
 
-FAULTS = ("reset", "half", "late", "lost", "cut", "delay", "stall", "close", "busy", "slowdown", "broken", "turned", "truncate", "hold", "drip", "deaf")
+FAULTS = ("reset", "half", "late", "lost", "cut", "delay", "stall", "close", "busy", "slowdown", "broken", "turned", "truncate", "hold", "drip", "deaf", "leak")
 RATES = {
     "calm": {},
     # Everything, about every sixth request.
-    "rough": dict(dict.fromkeys(FAULTS, 0.01), lost=0.02, cut=0.02, truncate=0.02, close=0.02, stall=0.001, deaf=0.001, slowdown=0.004, busy=0.006),
+    "rough": dict(dict.fromkeys(FAULTS, 0.01), lost=0.02, cut=0.02, truncate=0.02, close=0.02, stall=0.001, deaf=0.001, leak=0.001, slowdown=0.004, busy=0.006),
     # Answers to what was done are lost: what a conditional write meets.
     "lost": {"lost": 0.06, "turned": 0.04, "late": 0.03, "cut": 0.03, "close": 0.02},
     "slow": {"delay": 0.1, "hold": 0.1, "drip": 0.05, "stall": 0.005, "deaf": 0.005, "close": 0.05},
@@ -44,6 +45,7 @@ PIECE = 65536
 PAUSE_S = 0.15       # the longest short one
 LATE_S = 1.5         # the latest late one
 LONG_S = 6.0         # stall, deaf
+DRIPS = 8
 UPSTREAM_MAX_S = 60  # nothing here waits for ever either
 BODY_MAX = 1 << 28
 
@@ -102,17 +104,18 @@ def failure(status, reason, code, extra=""):
 class Exchange:
     """One request that was read, and what is done with it."""
 
-    def __init__(self, proxy, writer, request, no_body, rnd):
-        self.proxy, self.writer, self.request, self.no_body, self.rnd = proxy, writer, request, no_body, rnd
+    def __init__(self, proxy, writer, request, no_body, rnd, at=None):
+        self.proxy, self.writer, self.request, self.no_body, self.rnd, self.at = proxy, writer, request, no_body, rnd, at
 
     async def forward(self, some=None):
         """The whole answer of the server, as bytes, and whether it ends the connection."""
         reader, writer = await asyncio.open_connection(self.proxy.host, self.proxy.port, limit=HEAD_MAX)
         try:
             writer.write(self.request if some is None else self.request[:some])
-            await writer.drain()
             if some is not None:
+                await writer.drain()
                 return None, True
+            # A server may refuse before it has read all: its answer is waited for, not the end of the sending.
             return await asyncio.wait_for(self.answer(reader), UPSTREAM_MAX_S)
         finally:
             writer.close()
@@ -132,7 +135,9 @@ class Exchange:
         await self.writer.drain()
 
     def somewhere(self, data):
-        """A byte of it: as often in the head as in the body."""
+        """A byte of it: in the head rather often, for that is short; or the one that was asked for."""
+        if self.at is not None:
+            return min(self.at, len(data) - 1)
         head = data.index(b"\r\n\r\n") + 4
         if len(data) == head or self.rnd.random() < 0.3:
             return self.rnd.randrange(head)
@@ -202,15 +207,22 @@ class Exchange:
         data, _ = await self.forward()
         at = self.somewhere(data)
         await self.send(data[:at])
-        await asyncio.sleep(LONG_S)
+        await asyncio.sleep(self.proxy.long_s)
         await self.send(data[at:])
 
     async def drip(self):
         data, _ = await self.forward()
-        step = max(1, len(data) // 8)
+        step = max(1, len(data) // DRIPS)
         for at in range(0, len(data), step):
             await self.send(data[at:at + step])
-            await self.pause(PAUSE_S / 8)
+            await self.pause(PAUSE_S / DRIPS)
+
+    async def leak(self):
+        """A byte now and then, so that no single wait is long."""
+        data, _ = await self.forward()
+        for at in range(len(data)):
+            await self.send(data[at:at + 1])
+            await asyncio.sleep(PAUSE_S)
 
     async def close(self):
         data, _ = await self.forward()
@@ -228,7 +240,7 @@ class Exchange:
         await self.send(failure(500, "Internal Server Error", "InternalError"))
 
     async def deaf(self):
-        await asyncio.sleep(LONG_S)
+        await asyncio.sleep(self.proxy.long_s)
         await self.over(False)
 
 
@@ -238,7 +250,7 @@ class Proxy:
         if at.scheme != "http":
             raise ValueError("the upstream must be http://, not %r" % upstream)
         self.host, self.port, self.seed = at.hostname, at.port or 80, seed
-        self.rates, self.requests, self.counts, self.tasks = rates, 0, dict.fromkeys(FAULTS, 0), set()
+        self.rates, self.requests, self.counts, self.tasks, self.long_s = rates, 0, dict.fromkeys(FAULTS, 0), set(), LONG_S
         self.unanswered = 0  # the server itself failed
 
     def later(self, work):
@@ -247,20 +259,25 @@ class Proxy:
         task.add_done_callback(self.tasks.discard)
 
     def draw(self):
-        """(fault or None, the chance that it uses) of the next request."""
+        """(fault or None, the chance that it uses, the byte where it strikes or None) of the next request."""
         self.requests += 1
         rnd = random.Random("%s %d" % (self.seed, self.requests))
         at = rnd.random()
         for name, rate in self.rates.items():
             at -= rate
             if at < 0:
-                return name, rnd
-        return None, rnd
+                return name, rnd, None
+        return None, rnd, None
+
+    def fault_of(self, _line):
+        """For tests that choose by the request's first line."""
+        return None
 
     async def one(self, reader, writer):
         head = await read_head(reader)
         line, headers = parse_head(head)
-        fault, rnd = self.draw()
+        fault, rnd, at = self.draw()
+        fault = self.fault_of(line) or fault
         if fault is not None:
             self.counts[fault] += 1
         if fault == "deaf":
@@ -269,7 +286,7 @@ class Proxy:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = head + await read_body(reader, headers, "content-length" not in headers and "transfer-encoding" not in headers)
         # Each forwarded request has a connection of its own: what a fault leaves half done does not meet the next one.
-        exchange = Exchange(self, writer, request, line.startswith("HEAD "), rnd)
+        exchange = Exchange(self, writer, request, line.startswith("HEAD "), rnd, at)
         await (getattr(exchange, fault)() if fault is not None else exchange.pass_on())
         if headers.get("connection", "").lower() == "close":
             raise Gone
@@ -317,9 +334,9 @@ def rates_of(text):
 
 
 @contextlib.contextmanager
-def between(upstream, seed, rates, port=0):
-    """Runs a proxy in a thread; gives (its URL, the Proxy)."""
-    proxy, started, loop, box = Proxy(upstream, seed, rates), threading.Event(), asyncio.new_event_loop(), {}
+def running(proxy, port=0):
+    """Runs a proxy in a thread; gives its URL."""
+    started, loop, box = threading.Event(), asyncio.new_event_loop(), {}
 
     def ready(found):
         box["port"] = found
@@ -339,6 +356,7 @@ def between(upstream, seed, rates, port=0):
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0.05))
+        loop.close()
 
     thread = threading.Thread(target=body, daemon=True)
     thread.start()
@@ -346,7 +364,7 @@ def between(upstream, seed, rates, port=0):
     if "error" in box:
         raise box["error"]
     try:
-        yield "http://127.0.0.1:%d" % box["port"], proxy
+        yield "http://127.0.0.1:%d" % box["port"]
     finally:
         loop.call_soon_threadsafe(box["end"].set)
         thread.join(10)
@@ -364,7 +382,8 @@ def main():
     if not a.upstream or (a.listen is None) != bool(command):
         p.error("an upstream and either a command or --listen PORT: see --help")
     print("proxy: SEED=%s to %s, rates %s" % (a.seed, a.upstream, ",".join("%s=%g" % x for x in a.rates.items()) or "none"), flush=True)
-    with between(a.upstream, a.seed, a.rates, a.listen or 0) as (url, proxy):
+    proxy = Proxy(a.upstream, a.seed, a.rates)
+    with running(proxy, a.listen or 0) as url:
         try:
             if command:
                 return subprocess.run(command, env=dict(os.environ, AWS_ENDPOINT=url)).returncode

@@ -139,7 +139,7 @@ static struct shl_store *memory_that(enum promise broken)
 /* ---- visits */
 
 struct seen {
-    struct shl_finding all[40];
+    struct shl_finding all[24];
     size_t count;
     size_t stop_at; /* 0: never */
 };
@@ -192,7 +192,7 @@ static void test_good_stores_are_well_and_left_empty(void **state)
 {
     (void)state;
     struct shl_store *s = NULL;
-    char *dir = test_dir_new();
+    char *dir = temp_dir_new();
     struct shl_file_options o = {.create_root = true};
     expect_code(SHALE_OK, shl_store_memory_new(&s, &test_err));
     expect_well(s);
@@ -203,7 +203,7 @@ static void test_good_stores_are_well_and_left_empty(void **state)
     expect_code(SHALE_OK, shl_store_file_new(&s, dir, &o, &test_err));
     expect_well(s);
     shl_store_unref(s);
-    test_dir_free(dir);
+    temp_dir_free(dir);
 }
 
 static void test_each_broken_promise_fails_by_name(void **state)
@@ -318,7 +318,7 @@ static void touch(const char *dir, const char *name)
 static void test_folders(void **state)
 {
     (void)state;
-    char *dir = test_dir_new();
+    char *dir = temp_dir_new();
     struct seen seen = {0};
     int fd;
     shl_doctor_folder(dir, on_finding, &seen);
@@ -337,7 +337,7 @@ static void test_folders(void **state)
     seen.count = 0;
     shl_doctor_folder("/nowhere/at/all", on_finding, &seen);
     assert_int_equal(seen.count, 1);
-    test_dir_free(dir);
+    temp_dir_free(dir);
 }
 
 int main(void)

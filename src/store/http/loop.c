@@ -619,6 +619,9 @@ static void collect(struct shl_http *h)
         (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
         if (e != CURLE_OK)
             fail_curl(s, e);
+        else if (!s->head_over && s->t->call->code == SHALE_OK)
+            /* libcurl takes a connection that ends within the headers for the end of an answer. */
+            (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
         end_transfer(h, s);
     }
 }
