@@ -4,21 +4,48 @@
 
 static const struct cli_topic topics[] = {
     {"urls", "how a database is named",
-     "memory:, memory://, memory     a database in memory; gone at the end of the process\n"
-     "memory://?name=x               the same for all who name x in this process\n"
+     "s3://bucket/path               in a bucket of Amazon S3, or of a service that speaks S3 "
+     "(--endpoint)\n"
+     "https://bucket.s3.R.amazonaws.com/path, https://s3.R.amazonaws.com/bucket/path\n"
+     "                               the same, with the region R\n"
+     "https://ACCOUNT.r2.cloudflarestorage.com/bucket/path\n"
+     "                               in a bucket of Cloudflare R2\n"
      "file:///srv/db, ./db, /srv/db  a folder; its parent is the bucket (--root: another folder\n"
      "                               above it)\n"
+     "memory:, memory://, memory     a database in memory; gone at the end of the process\n"
+     "memory://?name=x               the same for all who name x in this process\n"
      "\n"
-     "A bare path means file://. One database is one folder; several may stand in one bucket.\n"},
+     "A bare path means file://. Several databases may stand in one bucket. Which bucket can hold "
+     "a\n"
+     "database: shale store doctor URL.\n"},
     {"settings", "every setting of a database, with its default", NULL},
     {"credentials", "which keys are used, and where they come from",
-     "A database in a folder is guarded by the permissions of its files: whoever may write there "
-     "may\n"
-     "write rows. A database in memory has no keys.\n"
+     "A bucket of S3 is asked with the first keys that are found:\n"
      "\n"
-     "Keys are never taken from the command line, where ps and the shell's history would show "
-     "them, and\n"
-     "are never printed. A line of shale shell that names a secret is not kept in its history.\n"},
+     "  1  store options               --store-option aws_access_key_id=.. and "
+     "aws_secret_access_key=..,\n"
+     "                                 or the same in a settings file\n"
+     "  2  the environment             AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, "
+     "AWS_SESSION_TOKEN\n"
+     "  3  a profile                   --profile NAME, AWS_PROFILE, else default, of "
+     "~/.aws/credentials\n"
+     "                                 and ~/.aws/config\n"
+     "\n"
+     "--store-option aws_skip_signature=true asks without keys (a bucket that everybody may read). "
+     "Keys of\n"
+     "instance metadata and web identities are not built yet.\n"
+     "\n"
+     "Which are used: shale config show s3://bucket/path --changed. Whether they may do what a "
+     "database\n"
+     "needs: shale store doctor s3://bucket.\n"
+     "\n"
+     "A file or the environment is the place for a secret: others on this machine see command "
+     "lines\n"
+     "(shale covers its own up at once), and shells keep them in their history. Secrets are "
+     "printed\n"
+     "nowhere, and a line of shale shell may not hold one.\n"
+     "\n"
+     "A database in a folder is guarded by the permissions of its files.\n"},
     {"units", "sizes, durations, yes and no",
      "Sizes      4096, 10MiB (1024), 10MB (1000), 10M = MiB\n"
      "Durations  100ms, 30s, 5m, 1h30m, 7d; a bare number is refused here, in files it is seconds\n"
@@ -34,6 +61,8 @@ static const struct cli_topic topics[] = {
      "130  stopped by Ctrl-C (SIGINT), 143 by SIGTERM\n"},
     {"environment", "variables that are looked at",
      "SHALE_<NAME>, SLATEDB_<NAME>    a setting: SHALE_FLUSH_INTERVAL=50ms (_ for dots)\n"
+     "AWS_ACCESS_KEY_ID and others    keys and region of S3: shale help credentials\n"
+     "AWS_REGION, AWS_ENDPOINT        where the bucket is\n"
      "NO_COLOR                        not empty: no colour, no bold\n"
      "CLICOLOR_FORCE                  not 0: colour in pipes too\n"
      "TERM                            dumb: no colour, no line editing in shale shell\n"
@@ -63,7 +92,7 @@ static const struct cli_topic topics[] = {
      "  a get                0 requests where its blocks are cached, else 1 or 2 GETs\n"
      "  a scan               a GET per read-ahead window (scan_window_bytes) and one per SSTable "
      "opened\n"
-     "  opening              a LIST and a few GETs to read, about 5 requests more to write\n"
+     "  opening              4 requests to read, 7 to write, more where WAL objects wait\n"
      "\n"
      "Where it stands: shale stat (storage, and what the command itself asked), shale load (its "
      "requests\n"
