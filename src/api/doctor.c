@@ -120,9 +120,10 @@ shale_code shale_store_doctor(shale_store *store,
     if (store == NULL || visit == NULL)
         return shl_fail(err, SHALE_INVALID, "doctor: the %s is NULL",
                         store == NULL ? "store" : "callback");
-    const struct shl_doctor doctor = {.store = store->stack.store, .visit = on_finding, .ctx = &v};
     struct shl_store *bottom = shl_store_prefix_inner(store->stack.backend);
     const char *folder = shl_store_file_root(bottom);
+    const struct shl_doctor doctor = {
+        .store = store->stack.store, .folder = folder, .visit = on_finding, .ctx = &v};
     struct env_stat st;
     bool made = folder != NULL && env_stat(folder, &st) != 0;
 #ifndef SHL_SIM

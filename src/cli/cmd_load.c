@@ -160,7 +160,8 @@ static void tell(struct load *l, uint64_t start_ns)
     shale_db_store_counts(l->db, &n);
     if (!os_is_terminal(CLI_STDERR) && l->c->args.value[OPT_PROGRESS] == NULL)
         return;
-    cli_note(l->c, "loaded %s rows (%s -> %s sent) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
+    cli_note(l->c,
+             "loaded %s rows (%s -> %s written) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
              out_count(rows, l->rows), shl_format_size(l->bytes, size),
              shl_format_size(n.bytes_up, stored), seconds, n.put, n.get,
              cli_price_text(&l->price, cli_price_requests(&l->price, &n), "", price));

@@ -180,13 +180,15 @@ static bool print_setting(void *ctx, const shale_option_info *info)
 static void topic_settings(struct out *o)
 {
     shale_options *options = shale_options_new();
-    out_text(o,
-             "Settings of a database, with their defaults. Highest first: --set and the commands' "
-             "own flags,\n"
-             "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml,\n"
-             "~/.config/shale/config.toml, /etc/shale/config.toml. A setting that may be null is "
-             "switched off\n"
-             "with none.\n\n");
+    out_text(
+        o, "Settings of a database, with their defaults. Highest first: --set and the commands' "
+           "own flags,\n"
+           "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml,\n"
+           "~/.config/shale/config.toml, /etc/shale/config.toml. In files, [storage] holds options "
+           "of the store\n"
+           "and [profile.NAME] what --profile NAME adds. In force, and who said so: shale config "
+           "show. A setting\n"
+           "that may be null is switched off with none.\n\n");
     if (options != NULL)
         shale_options_each(options, print_setting, o);
     shale_options_free(options);

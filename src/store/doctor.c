@@ -577,6 +577,10 @@ static void tidy_up(struct visit *v)
         say(v, SHL_HEALTH_WARN, "tidy up", "remove what begins with that prefix",
             "temporary objects stay below %s/: %.160s", v->prefix, err.text);
     shl_list_free(&list);
+    char *below = v->d->folder != NULL ? shl_path_join(v->d->folder, v->prefix) : NULL;
+    if (below != NULL)
+        (void)env_rmdir(below);
+    env_free(below);
 }
 
 static shale_code powers(struct visit *v, shale_error *err)

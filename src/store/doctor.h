@@ -20,6 +20,7 @@ struct shl_finding {
 struct shl_doctor {
     struct shl_store *store; /* borrowed */
     unsigned racers;         /* tasks that write at once; 0: 32 */
+    const char *folder;      /* of a store that is one: what a prefix leaves there is removed too; else NULL */
     size_t part_bytes;       /* of the first part of an upload; 0: 5 MiB, the least that S3 takes */
     /* One task. False: stop, tidy up, return. */
     bool (*visit)(void *ctx, const struct shl_finding *f);

@@ -139,7 +139,7 @@ static struct shl_store *memory_that(enum promise broken)
 /* ---- visits */
 
 struct seen {
-    struct shl_finding all[40];
+    struct shl_finding all[24];
     size_t count;
     size_t stop_at; /* 0: never */
 };

@@ -542,6 +542,37 @@ static void test_only_a_server_with_a_known_certificate_is_believed(void **state
     temp_dir_free(dir);
 }
 
+/* What the proxy says of itself is no part of the service's answer. */
+static void test_requests_go_through_a_proxy(void **state)
+{
+    (void)state;
+    char *dir = temp_dir_new();
+    char *cert = path_in(dir, "cert.pem"), *key = path_in(dir, "key.pem");
+    char endpoint[64], proxy[64];
+    struct http_answer script[] = {{.flags = HTTP_TUNNEL | HTTP_REPEAT}};
+    http_make_certificate("IP:127.0.0.1", cert, key);
+    struct http_server *tunnel = http_server_script(script, 1);
+    struct s3_scene c = {.server = http_server_new(answer_key, NULL, cert, key)};
+    snprintf(endpoint, sizeof endpoint, "https://127.0.0.1:%u", http_server_port(c.server));
+    snprintf(proxy, sizeof proxy, "http://me:pw@127.0.0.1:%u", http_server_port(tunnel));
+    const char *const options[] = {"ca_file", cert, "proxy_url", proxy, NULL};
+    struct shl_object o;
+    expect_code(SHALE_OK, s3_open(endpoint, options, &c.bare));
+    expect_text(c.bare, "some/key", "/bucket/some/key");
+    expect_code(SHALE_OK, put_mode(c.bare, "k", "hello", SHL_PUT_OVERWRITE, NULL, &o));
+    assert_string_equal(o.etag, "\"e1\""); /* not the proxy's */
+    assert_int_equal(http_server_count(tunnel), 1);
+    assert_string_equal(http_server_request(tunnel, 0)->method, "CONNECT");
+    char header[256];
+    assert_false(http_header(http_server_request(tunnel, 0), "authorization", header, 256));
+    s3_check_signature(http_server_request(c.server, 0), S3_SECRET, S3_REGION);
+    s3_scene_free(&c);
+    http_server_free(tunnel);
+    free(cert);
+    free(key);
+    temp_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -559,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_stores_open_and_close_without_leaving_anything),
         cmocka_unit_test(test_plain_http_is_refused_unless_allowed),
         cmocka_unit_test(test_only_a_server_with_a_known_certificate_is_believed),
+        cmocka_unit_test(test_requests_go_through_a_proxy),
     };
     char *home = s3_clean_environment();
     int failed = cmocka_run_group_tests_name("s3 network", tests, NULL, NULL);

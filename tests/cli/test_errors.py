@@ -1,0 +1,342 @@
+#!/usr/bin/env python3
+"""What goes wrong, and what the program says then.
+
+Goal: line 1 says what, where and why; the last lines are commands that exist; exit codes keep their promise. Method: a small S3 server in this process
+that answers as real ones do when something is wrong, and folders that are missing, closed or damaged."""
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import bucket
+from common import Case, FAST, SHALE, SOURCE, table
+
+
+class S3Case(Case):
+    def serve(self, answer=None, **how):
+        server = bucket.Server(answer, **how)
+        self.addCleanup(server.close)
+        self.env.update(AWS_ENDPOINT=server.url, AWS_ALLOW_HTTP="true", AWS_ACCESS_KEY_ID="AKIATEST", AWS_SECRET_ACCESS_KEY="secretsecret",
+                        AWS_REGION="us-east-1")
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            self.env.pop(name, None)
+        return server
+
+    def fails(self, *args, code=3, data=None):
+        """The error's lines."""
+        return self.run_shale(*args, want=code, data=data).stderr.decode().splitlines()
+
+    def tries(self, lines):
+        return [x[7:] for x in lines if x.startswith("  try: ")]
+
+
+class Store(S3Case):
+    def test_no_bucket(self):
+        self.serve()
+        lines = self.fails("stat", "s3://acme-prodd/orders")
+        self.assertRegex(lines[0], r'^shale stat: no bucket "acme-prodd": 127\.0\.0\.1:\d+ answered NoSuchBucket \(request 4TW9ABCDEF\)$')
+        self.assertEqual([re.split(r"  +", t)[0] for t in self.tries(lines)], ["shale store ls s3://", "shale store mb s3://acme-prodd"])
+        e = json.loads(self.fails("stat", "s3://acme-prodd/orders", "--json")[0])["error"]
+        self.assertEqual((e["code"], e["what"], e["where"], e["retry"], e["request_id"]),
+                         ("NO_BUCKET", 'no bucket "acme-prodd"', "s3://acme-prodd/orders", "no", "4TW9ABCDEF"))
+        self.assertEqual(e["try"], ["shale store ls s3://", "shale store mb s3://acme-prodd"])
+
+    def test_buckets_are_made_and_listed(self):
+        self.serve()
+        self.run_shale("store", "mb", "s3://fresh")
+        self.run_shale("store", "mb", "s3://fresh", want=1)
+        out = self.run_shale("store", "ls", "s3://").stdout.decode()
+        self.assertIn("fresh", out)
+        self.assertIn("acme", out)
+
+    def test_access_denied_names_action_resource_and_identity(self):
+        self.serve(lambda m, b, k, q, h: bucket.error(403, "AccessDenied") if m == "PUT" else None)
+        lines = self.fails("put", "s3://acme/orders", "k", "v")
+        self.assertIn("access denied: s3:PutObject on \"acme/orders/", lines[0])
+        self.assertIn("for AKIATEST (environment AWS_ACCESS_KEY_ID)", lines[0])
+        self.assertIn("answered AccessDenied (request 4TW9ABCDEF)", lines[0])
+        self.assertTrue(self.tries(lines)[0].startswith("shale store doctor s3://acme"))
+
+    def test_region_is_corrected_or_told(self):
+        def elsewhere(m, b, k, q, h):
+            return bucket.error(301, "PermanentRedirect", Region="eu-west-1") if "/us-east-1/" in h.get("authorization", "") else None
+        self.serve(elsewhere)
+        p = self.run_shale("store", "ls", "s3://acme")
+        self.assertIn(b'bucket "acme" is in region eu-west-1, not us-east-1', p.stderr)
+        self.serve(lambda m, b, k, q, h: bucket.error(400, "AuthorizationHeaderMalformed", Region="eu-" + "w" * (1 + len(q)) + "-1")
+                   if "/eu-" in h.get("authorization", "") else bucket.error(301, "PermanentRedirect", Region="eu-west-9"))
+        lines = self.fails("stat", "s3://acme/orders")
+        told = [x for x in lines if x.startswith("shale stat: ")][0]
+        self.assertRegex(told, r'wrong region: bucket "acme" is in eu-w+-1, the request went to eu-west-9 \(AWS_REGION\)')
+        self.assertRegex(self.tries(lines)[0], r"^shale stat s3://acme/orders --region eu-w+-1$")
+
+    def test_expired_and_refused_credentials(self):
+        self.serve(lambda *a: bucket.error(400, "ExpiredToken"))
+        self.env["AWS_SESSION_TOKEN"] = "tokentokentoken"
+        lines = self.fails("stat", "s3://acme/orders")
+        self.assertIn("shale stat: credentials expired: AKIATEST (environment AWS_ACCESS_KEY_ID)", lines[0])
+        self.assertTrue(self.tries(lines)[0].startswith("aws sso login "))
+        self.serve(lambda *a: bucket.error(403, "SignatureDoesNotMatch"))
+        lines = self.fails("stat", "s3://acme/orders")
+        self.assertIn("shale stat: credentials refused: AKIATEST", lines[0])
+        self.assertEqual(len(self.tries(lines)), 2)
+
+    def test_expired_profile_says_since_when_and_how_to_log_in(self):
+        self.serve(lambda *a: bucket.error(400, "ExpiredToken"))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self.env.pop(name)
+        os.mkdir(os.path.join(self.dir, ".aws"))
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 840))
+        with open(os.path.join(self.dir, ".aws", "credentials"), "w") as f:
+            f.write("[dev]\naws_access_key_id = AKIADEV\naws_secret_access_key = secretsecret\naws_session_token = tokentoken\n"
+                    "x_security_token_expires = %s\n" % when)
+        lines = self.fails("stat", "s3://acme/orders", "--profile", "dev")
+        self.assertIn('credentials expired', lines[0])
+        self.assertIn('profile "dev"', lines[0])
+        self.assertTrue(self.tries(lines)[0].startswith("aws sso login --profile dev"), lines)
+
+    def test_no_credentials_anywhere(self):
+        self.serve()
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            self.env.pop(name)
+        lines = self.fails("stat", "s3://acme/orders")
+        self.assertTrue(lines[0].startswith("shale stat: no AWS credentials"), lines)
+        self.assertIn("shale help credentials", self.tries(lines))
+
+    def test_a_store_that_cannot_hold_a_database_is_refused(self):
+        server = self.serve(ignore=("if-none-match",))
+        lines = self.fails("put", "s3://acme/orders", "k", "v")
+        self.assertRegex(lines[0], r'^shale put: this store cannot hold a database: 127\.0\.0\.1:\d+ ignored "If-None-Match: \*" '
+                         r'\(the second create also got 200\)$')
+        self.assertIn("Two writers could both win. Nothing was written but the probe object, which was removed.", lines[1])
+        self.assertEqual(server.buckets["acme"], {})
+
+    def test_the_check_is_made_for_new_databases_only(self):
+        server = self.serve()
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        probes = [r for r in server.requests if "shale-probe" in r[2]]
+        self.assertEqual([r[0] for r in probes], ["PUT", "PUT", *[r[0] for r in probes[2:]]])
+        self.assertNotIn("shale-probe", "".join(server.buckets["acme"]))
+        server.requests.clear()
+        self.run_shale("put", "s3://acme/orders", "k", "w")
+        self.run_shale("get", "s3://acme/orders", "k")
+        self.assertFalse([r for r in server.requests if "shale-probe" in r[2]])
+
+    def test_outcome_unknown(self):
+        server = self.serve(lambda m, b, k, q, h: bucket.LOSE if m == "PUT" and "/wal/" in k and armed else None)
+        armed = False
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        armed = True
+        lines = self.fails("put", "s3://acme/orders", "k", "w", "--set", "object_store_max_retries=0")
+        self.assertIn('outcome unknown: the answer to PUT "orders/wal/', lines[0])
+        self.assertIn("may or may not be there", lines[1])
+        self.assertEqual(self.tries(lines), ["shale put s3://acme/orders k w"])
+        self.assertTrue(server.requests)
+
+    def test_timeout_bounds_the_command(self):
+        with socket.socket() as s:  # nobody listens behind it
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        self.serve()
+        self.env["AWS_ENDPOINT"] = "http://127.0.0.1:%d" % port
+        for args in (["get", "s3://acme/orders", "k"], ["put", "s3://acme/orders", "k", "v"], ["store", "ls", "s3://acme"]):
+            start = time.monotonic()
+            lines = self.fails(*args, "--timeout", "700ms", "-v")
+            self.assertLess(time.monotonic() - start, 15)
+            self.assertRegex(lines[0], r"gave up after 700ms \(--timeout\): .*store does not answer: cannot connect to 127\.0\.0\.1:%d: "
+                             r"Connection refused \(\d+ tries" % port)
+            self.assertTrue([x for x in lines if x.startswith("  cause: method=")], lines)
+        e = json.loads(self.fails("get", "s3://acme/orders", "k", "--timeout", "300ms", "--json")[0])["error"]
+        self.assertEqual((e["code"], e["retry"]), ("TIMEOUT", "later"))
+
+    def test_timeout_of_a_server_that_says_nothing(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            s.listen(50)
+            self.serve()
+            self.env["AWS_ENDPOINT"] = "http://127.0.0.1:%d" % s.getsockname()[1]
+            start = time.monotonic()
+            lines = self.fails("get", "s3://acme/orders", "k", "--timeout", "500ms")
+            self.assertLess(time.monotonic() - start, 15)
+            self.assertIn("gave up after 500ms (--timeout)", lines[0])
+
+    def test_ctrl_c_leaves_a_bucket_that_does_not_answer(self):
+        self.serve()
+        self.env["AWS_ENDPOINT"] = "http://127.0.0.1:1"
+        for args, data in ((["get", "s3://acme/orders", "k"], b""), (["load", "s3://acme/orders"], b'{"key":"a","value":"b"}\n')):
+            for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+                p = subprocess.Popen([SHALE, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
+                time.sleep(0.6)
+                p.send_signal(sig)
+                out, _ = p.communicate(data, timeout=20)
+                self.assertEqual((p.returncode, out), (code, b""), args)
+
+    def test_who_waits_hears_why(self):
+        self.serve()
+        self.env["AWS_ENDPOINT"] = "http://127.0.0.1:1"
+        for more, said in (([], True), (["-q"], False)):
+            lines = self.fails("get", "s3://acme/orders", "k", "--timeout", "6500ms", *more)
+            heard = [x for x in lines if x.endswith("; still trying, Ctrl-C to stop")]
+            self.assertEqual(bool(heard), said, lines)
+            if said:
+                self.assertRegex(heard[0], r"^shale get: store does not answer: cannot connect to .* \(\d+ tries in \d+ s\); still trying")
+
+    def test_each_request_with_vv_and_trace(self):
+        self.serve()
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        path = os.path.join(self.dir, "trace")
+        p = self.run_shale("get", "s3://acme/orders", "k", "-vv", "--trace", path)
+        self.assertEqual(p.stdout, b"v")
+        self.assertIn(b"debug: request method=GET", p.stderr)
+        lines = open(path).read().splitlines()
+        self.assertGreater(len(lines), 2)
+        for x in lines:
+            self.assertRegex(x, r"^\d{4}-\d\d-\d\dT[\d:.]+Z (debug|info|note|error) ")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertEqual(self.run_shale("get", "s3://acme/orders", "k", "-v").stderr, b"")
+        self.run_shale("get", "s3://acme/orders", "k", "--trace", "/nowhere/at/all", want=2)
+
+    def test_endpoint_region_and_plain_http(self):
+        server = self.serve()
+        self.env.pop("AWS_ENDPOINT")
+        self.env.pop("AWS_ALLOW_HTTP")
+        self.run_shale("store", "ls", "s3://acme", "--endpoint", server.url, "--region", "eu-north-1")
+        self.assertIn("/eu-north-1/", server.requests[-1][4]["authorization"])
+        lines = self.fails("get", "s3://acme/orders", "k", "--endpoint", "http://10.255.255.1:9", code=2)
+        self.assertIn("plain http is not allowed", lines[0])
+        self.assertEqual(self.tries(lines), ["shale get s3://acme/orders k --store-option aws_allow_http=true"])
+
+    def test_exit_2_promises_that_nothing_was_sent(self):
+        server = self.serve(lambda *a: bucket.error(400, "InvalidRequest"))
+        self.fails("store", "ls", "s3://acme", code=3)
+        count = len(server.requests)
+        for args in (["store", "ls", "s3://ac_me!"], ["get", "s3:/acme/x", "k"], ["get", "s3://acme/x", "k", "--set", "nonsense=1"],
+                     ["get", "s3://acme/x", "k", "--store-option", "aws_regio=x"], ["get", "s3://acme/x", "k", "--timeout", "5"],
+                     ["get", "s3://acme/x", "k", "--profile", "nobody"]):
+            self.fails(*args, code=2)
+        self.assertEqual(len(server.requests), count)
+
+    def test_fenced_says_by_whom_and_what_is_safe(self):
+        server = self.serve()
+        db = "s3://acme/orders"
+        self.run_shale("put", db, "k", "v")
+        p = subprocess.Popen([SHALE, "load", db], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
+        before = len(server.requests)
+        for _ in range(200):
+            if [r for r in list(server.requests)[before:] if r[0] == "PUT" and "/wal/" in r[2]]:
+                break
+            time.sleep(0.05)
+        self.run_shale("put", db, "other", "w")
+        p.stdin.write(b'{"key":"a","value":"b"}\n')
+        p.stdin.close()
+        err = p.stderr.read().decode()
+        p.stderr.close()
+        p.stdout.close()
+        self.assertEqual(p.wait(60), 3, err)
+        self.assertIn('fenced: another process opened "orders" as writer', err)
+        self.assertIn("Rows acknowledged as durable are safe", err)
+        self.assertIn("try: shale stat s3://acme/orders", err)
+
+
+class Folder(S3Case):
+    def test_near_databases_are_suggested(self):
+        self.load([(b"a", b"1")], db=os.path.join(self.dir, "orders"))
+        for args in (["get", "./oders", "a"], ["stat", "./ordres"], ["scan", os.path.join(self.dir, "order")]):
+            lines = self.fails(*args)
+            self.assertIn(": no database here: file://%s has no " % self.dir, lines[0])
+            self.assertTrue(lines[0].endswith("did you mean file://%s/orders ?" % self.dir), lines[0])
+            self.assertTrue(self.tries(lines)[0].startswith("shale %s file://%s/orders" % (args[0], self.dir)))
+        self.assertNotIn("did you mean", self.fails("get", "./something-else", "a")[0])
+
+    def test_near_databases_in_a_bucket(self):
+        self.serve()
+        self.run_shale("put", "s3://acme/shop/orders", "k", "v")
+        self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders ?"))
+
+    def test_bad_urls_are_mended(self):
+        for bad, good in (("s3:/acme/orders", "s3://acme/orders"), ("s3:acme/orders", "s3://acme/orders"), ("file:/srv/x", "file:///srv/x")):
+            lines = self.fails("scan", bad, code=2)
+            self.assertTrue(lines[0].startswith('shale scan: bad URL: "%s": ' % bad), lines)
+            self.assertEqual(self.tries(lines), ["shale scan " + good])
+
+    def test_newer_format(self):
+        self.load([(b"a", b"1")])
+        folder = os.path.join(self.db, "manifest")
+        last = os.path.join(folder, sorted(os.listdir(folder))[-1])
+        body = open(last, "rb").read()
+        with open(last, "wb") as f:
+            f.write(b"\x00\x03" + body[2:])
+        lines = self.fails("get", self.db, "a")
+        self.assertIn("newer format: manifest version 3, known 1..2", lines[0].replace("manifest: version", "manifest version"))
+        self.assertIn("Nothing was changed.", lines[1])
+        self.assertTrue(self.tries(lines)[0].startswith("shale help formats"))
+
+    def test_damage(self):
+        self.load([(b"%04d" % i, b"x" * 50) for i in range(500)])
+        folder = os.path.join(self.db, "compacted")
+        name = os.path.join(folder, os.listdir(folder)[0])
+        body = bytearray(open(name, "rb").read())
+        body[100] ^= 1
+        with open(name, "wb") as f:
+            f.write(body)
+        lines = self.fails("scan", self.db, "--count")
+        self.assertIn("crc", lines[0])
+        self.assertIn("  Nothing was changed.", lines)
+        self.assertTrue(self.tries(lines)[0].startswith("shale stat "))
+
+    @unittest.skipIf(os.geteuid() == 0, "root may do everything")
+    def test_a_closed_folder(self):
+        os.mkdir(self.db, 0o500)
+        lines = self.fails("put", self.db, "k", "v")
+        self.assertIn("Permission denied", lines[0])
+        self.assertTrue(self.tries(lines)[0].startswith("ls -ld "))
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_full_disk_under_stdout(self):
+        self.load([(b"a", b"1")])
+        with open("/dev/full", "w") as full:
+            p = subprocess.run([SHALE, "dump", self.db], stdout=full, stderr=subprocess.PIPE, env=self.env)
+        self.assertEqual(p.returncode, 3)
+        self.assertIn(b"No space left", p.stderr)
+
+
+class Table(Case):
+    """Every way out in the program's table is a command that exists, with options that it takes."""
+
+    def test_every_try_line(self):
+        text = open(os.path.join(SOURCE, "src", "cli", "report.c"), encoding="utf-8").read()
+        text = text[text.index("ways_out[] = {"):text.index("static bool wants_json")]
+        text = re.sub(r'"\s*\n\s*"', "", text)
+        lines = re.findall(r'"((?:shale|aws|df|ls) [^"]*)"', text)
+        self.assertGreater(len(lines), 20)
+        commands = {c["name"]: {"--" + o["name"] for o in c["options"]} for c in table()["commands"]}
+        topics = {t["name"] if isinstance(t, dict) else t for t in table()["topics"]}
+        for line in lines:
+            line, _, remark = line.partition("\\t")
+            if not line.startswith("shale "):
+                continue
+            for shown in [line] + re.findall(r"shale [a-z -]+", remark):
+                words = shown.split()[1:]
+                if words[0].startswith("{cmd}"):
+                    for option in re.findall(r"--[a-z-]+", shown):
+                        self.assertTrue(all(option in o or option in ("--merge",) for o in commands.values()), shown)
+                    continue
+                name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
+                self.assertIn(name, commands, shown)
+                self.assertLessEqual(set(re.findall(r"--[a-z-]+", shown)), commands[name], shown)
+                if name == "help":
+                    self.assertIn(words[1], topics | set(commands), shown)
+
+    def test_every_code_is_in_the_document(self):
+        header = open(os.path.join(SOURCE, "include", "shale", "error.h"), encoding="utf-8").read()
+        document = open(os.path.join(SOURCE, "docs", "reference", "errors.md"), encoding="utf-8").read()
+        for name, number in re.findall(r"SHALE_([A-Z_]+) = (\d+)", header):
+            self.assertIn("## %s (%s)\n" % (name, number), document)
+
+
+if __name__ == "__main__":
+    unittest.main()
