@@ -10,8 +10,6 @@
 
 #include <shale/shale.h>
 
-struct cli_session;
-
 /* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
 #define CLI_CAUSES      4
 #define CLI_SECRETS_MAX 12
@@ -30,6 +28,8 @@ struct cli_watch {
     char **hidden; /* owned: words of the command line that `ps` shall not show */
     size_t hidden_count;
 };
+
+struct cli_session;
 
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
@@ -52,6 +52,13 @@ void cli_watch_hide(struct cli *c, int argc, char **argv);
 /* With the command line parsed: opens the trace, starts the clock of --timeout. False after a message. */
 SHL_MUST bool cli_watch_begin(struct cli *c);
 void cli_watch_end(struct cli *c);
+/* Starts the clock of --timeout, which was given. */
+void cli_watch_clock(struct cli *c);
+/* A line of a shell begins or has ended. A signal to stop cancels the requests of the open handle. Between lines, when Ctrl-C means the line that is typed,
+ * and while one writes, it waits some seconds first: a background flush that is cut off would end the handle. */
+void cli_watch_line(struct cli *c, bool runs, bool writes);
+/* "aws_secret_access_key=..": the value of a store option that nobody may see. */
+bool cli_is_secret(const char *pair);
 /* Lets the options call back here. */
 void cli_watch_options(struct cli *c, shale_options *options);
 /* Replaces secrets in `text` by as many stars. */

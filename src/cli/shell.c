@@ -185,36 +185,22 @@ static int run_parsed(struct shell *s, struct cli *line)
     return code;
 }
 
-/* A line has a watch of its own, which writes into the shell's trace. False after a message. */
-static bool watch_begin(struct shell *s, struct cli *line)
+/* What a line may not say: there is one trace, and secrets would stay on the screen. False after a message. */
+static bool line_is_fine(struct cli *line)
 {
-    if (!cli_watch_begin(line))
-        return false;
-    if (line->watch.trace_fd < 0)
-        line->watch.trace_fd = s->c->watch.trace_fd;
+    const struct cli_args *a = &line->args;
+    for (size_t i = line->forwarded; i < a->given_count; i++) {
+        if (a->given[i].id == OPT_TRACE) {
+            (void)cli_usage(line, NULL, "--trace: it is given to the shell itself, when it starts");
+            return false;
+        }
+        if (a->given[i].id == OPT_STORE_OPTION && cli_is_secret(a->given[i].value)) {
+            (void)cli_usage(line, "shale help credentials",
+                            "--store-option: a secret does not belong into a line");
+            return false;
+        }
+    }
     return true;
-}
-
-static void watch_end(struct shell *s, struct cli *line)
-{
-    if (line->watch.ready && line->watch.trace_fd == s->c->watch.trace_fd)
-        line->watch.trace_fd = -1;
-    cli_watch_end(line);
-    line->watch = (struct cli_watch){.trace_fd = -1};
-    os_deadline_forget();
-}
-
-/* A signal to stop cancels the requests of the open handle. Between lines, when Ctrl-C means the line, and while it writes, it has to wait some seconds first:
- * a background flush that is cut off would end the handle. */
-static void patience(struct shell *s, bool line_runs)
-{
-    struct cli_watch *w = &s->opener.watch;
-    if (!w->ready)
-        return;
-    env_mutex_lock(&w->mu);
-    w->unsaved = !line_runs || s->session.writer;
-    w->stop_seen_ns = 0;
-    env_mutex_unlock(&w->mu);
 }
 
 static int run_argv(struct shell *s, struct cli *line, int argc, char **argv)
@@ -232,11 +218,14 @@ static int run_argv(struct shell *s, struct cli *line, int argc, char **argv)
     case CLI_PARSE_OK:
         break;
     }
-    if (!watch_begin(s, line))
+    if (!line_is_fine(line))
         return CLI_USAGE;
-    patience(s, true);
+    if (cli_has(&line->args, OPT_TIMEOUT))
+        cli_watch_clock(line);
+    cli_watch_line(line, true, s->session.writer);
     int code = run_parsed(s, line);
-    patience(s, false);
+    cli_watch_line(line, false, false);
+    os_deadline_forget();
     return code;
 }
 
@@ -269,11 +258,8 @@ int shell_command(struct shell *s, const char *const *words, size_t count)
     memcpy(argv + 1, f.argv, f.count * sizeof *argv);
     memcpy(argv + 1 + f.count, words, count * sizeof *argv);
     line.forwarded = f.count;
-    line.watch.secret_count = 0; /* it finds its own, those of the shell among them */
-    cli_watch_hide(&line, (int)(count + f.count) + 1, args);
     code = run_argv(s, &line, (int)(count + f.count) + 1, args);
     shale_options_free(line.options);
-    watch_end(s, &line);
     cli_args_deinit(&line.args);
     shl_buf_free(&f.text);
     env_free(argv);
@@ -454,7 +440,6 @@ static void drop_opener(struct shell *s)
 {
     shale_options_free(s->opener.options);
     s->opener.options = NULL;
-    watch_end(s, &s->opener);
     cli_args_deinit(&s->opener.args);
     env_free(s->opener_argv);
     s->opener_argv = NULL;
@@ -481,13 +466,9 @@ static int make_opener(struct shell *s)
         memcpy(&args, &s->opener_argv, sizeof args);
         s->opener_text = f.text;
         f.text = (struct shl_buf){0}; /* moved */
-        cli_watch_hide(&s->opener, (int)f.count + 3, args);
         enum cli_parse parsed =
             cli_args_parse((int)f.count + 3, args, NULL, &s->opener.args, &problem);
-        if (parsed != CLI_PARSE_OK)
-            code = cli_usage(s->c, NULL, "%s", problem.text);
-        else
-            code = watch_begin(s, &s->opener) ? CLI_YES : CLI_USAGE;
+        code = parsed == CLI_PARSE_OK ? CLI_YES : cli_usage(s->c, NULL, "%s", problem.text);
     }
     shl_buf_free(&f.text);
     return code;
@@ -543,6 +524,7 @@ int cmd_shell(struct cli *c)
     os_deadline_forget(); /* --timeout is for each line */
     lookup_init(&s.session.lookup);
     s.opener.out = c->out;
+    s.opener.watch = c->watch;
     s.session.opener = &s.opener;
     if (take_url(&s))
         code = run(&s);

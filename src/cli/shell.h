@@ -47,7 +47,7 @@ int shell_command(struct shell *s, const char *const *words, size_t count);
 int shell_lines(struct shell *s, struct shell_source *from);
 /* Lets the settings take effect: the handle is closed and opened anew by the next command. 0 or an exit code. */
 int shell_reopen(struct shell *s);
-/* A line's state, for messages. Its secrets are borrowed: do not end its watch. */
+/* A line's state, for messages. */
 struct cli shell_cli(struct shell *s);
 
 /* ---- shell_dot.c */

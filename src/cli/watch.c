@@ -22,7 +22,7 @@
 static const char *const secret_names[] = {"secret_access_key", "session_token", "token",
                                            "sse_customer_key_base64"};
 
-static bool is_secret_option(const char *pair)
+bool cli_is_secret(const char *pair)
 {
     struct shl_slice name = shl_slice_of(pair, strcspn(pair, "="));
     for (size_t i = 0; i < SHL_COUNT_OF(secret_names); i++) {
@@ -69,12 +69,12 @@ void cli_watch_hide(struct cli *c, int argc, char **argv)
     for (int i = 1; c->watch->hidden != NULL && i < argc; i++) {
         bool behind = strcmp(argv[i - 1], "--store-option") == 0;
         bool within = strncmp(argv[i], "--store-option=", 15) == 0;
-        if ((behind && is_secret_option(argv[i])) || (within && is_secret_option(argv[i] + 15)))
+        if ((behind && cli_is_secret(argv[i])) || (within && cli_is_secret(argv[i] + 15)))
             hide_word(c, &argv[i]);
     }
     for (char **e = env_environ(); e != NULL && *e != NULL; e++)
         for (size_t p = 0; p < SHL_COUNT_OF(prefixes); p++)
-            if (strncmp(*e, prefixes[p], strlen(prefixes[p])) == 0 && is_secret_option(*e))
+            if (strncmp(*e, prefixes[p], strlen(prefixes[p])) == 0 && cli_is_secret(*e))
                 keep_secret(c->watch, strchr(*e, '=') + 1);
 }
 
@@ -186,6 +186,19 @@ static bool on_cancel(void *ctx)
     return enough;
 }
 
+void cli_watch_line(struct cli *c, bool runs, bool writes)
+{
+    struct cli_watch *w = c->watch;
+    if (w == NULL || !w->ready)
+        return;
+    env_mutex_lock(&w->mu);
+    w->unsaved = !runs || writes;
+    w->stop_seen_ns = 0;
+    w->requests = 0;
+    w->cause_count = 0;
+    env_mutex_unlock(&w->mu);
+}
+
 bool cli_out_of_time(struct cli *c)
 {
     if (!os_timed_out())
@@ -201,7 +214,7 @@ void cli_watch_options(struct cli *c, shale_options *options)
     shale_options_set_cancel(options, on_cancel, c);
 }
 
-static void start_clock(struct cli *c)
+void cli_watch_clock(struct cli *c)
 {
     struct cli_watch *w = c->watch;
     char after[SHL_UNITS_TEXT];
@@ -228,13 +241,13 @@ bool cli_watch_begin(struct cli *c)
     env_mutex_init(&w->mu);
     w->ready = true;
     w->trace_fd = -1;
-    int failed = path != NULL ? os_open_write(&w->trace_fd, path) : 0;
+    int failed = path != NULL ? os_open_private(&w->trace_fd, path, true) : 0;
     if (failed != 0) {
         (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));
         return false;
     }
     if (cli_has(&c->args, OPT_TIMEOUT))
-        start_clock(c);
+        cli_watch_clock(c);
     return true;
 }
 

@@ -144,6 +144,13 @@ class Script(Case):
         for line in (".timer", ".timer x", ".mode", ".mode x", ".limit x", ".quit x", ".write perhaps"):
             self.shell(line, want=2)
 
+    def test_lines_may_not_hold_secrets_or_a_trace(self):
+        p = self.shell("scan --store-option aws_secret_access_key=abcdefgh\n", want=2)
+        self.assertIn(b"secret does not belong", p.stderr)
+        self.assertNotIn(b"abcdefgh", p.stderr)
+        self.assertIn(b"--trace", self.shell("scan --trace x\n", want=2).stderr)
+        self.assertEqual(self.shell("get other --timeout 30s\n").stdout, b"x\n")
+
     def test_a_memory_database_can_be_written_at_once(self):
         p = self.run_shale("shell", "memory:", data=b"put a 1\nscan\nstat --json\n")
         self.assertTrue(p.stdout.startswith(b"a\t1\n{"), p.stdout)
