@@ -18,6 +18,7 @@ there before it woke up.
 (tests/interop/peer_env.py), whose own collector then runs in every second zombie round, on everything. Through a bad line: put
 `tests/servers/proxy.py --` before the command."""
 import argparse
+import concurrent.futures
 import json
 import os
 import random
@@ -149,6 +150,7 @@ class Run:
         self.build, self.where, self.rnd, self.base, self.collector = build, where, random.Random(seed), url, collector
         self.seed, self.writer = seed, compile_writer(build, where)
         self.started = self.opened = self.databases = self.collected = self.zombies = 0
+        self.processes = []
         self.submitted = self.acknowledged = self.deleted = 0  # of the databases before
         self.new_database()
 
@@ -172,6 +174,7 @@ class Run:
         number = self.seed * 10000 + self.started
         p = subprocess.Popen([self.writer, self.db.url, log, str(number)], stdin=subprocess.DEVNULL, stderr=errors)
         errors.close()
+        self.processes = [x for x in self.processes if x.poll() is None] + [p]
         return p, log, number
 
     def wait_open(self, p, log):
@@ -221,10 +224,10 @@ class Run:
     def collect(self):
         """Deletes what SlateDB's collector would: objects of the log that hold rows and lie below the boundary. Fences stay."""
         boundary = self.manifest()["replay_after_wal_id"]
-        for number, size in self.db.logs():
-            if size > 0 and number < boundary:
-                self.db.delete_log(number)
-                self.collected += 1
+        useless = [number for number, size in self.db.logs() if size > 0 and number < boundary]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(self.db.delete_log, useless))
+        self.collected += len(useless)
 
     def collect_by_slatedb(self):
         before = len(self.db.logs())
@@ -263,6 +266,7 @@ class Run:
         if opened and older.poll() is None:
             position = max((n for n, _ in self.db.logs()), default=0)
             self.wait_moved_on(newer, position)
+            newer.send_signal(signal.SIGSTOP)  # or it writes on and on while a slow store is collected and read
             if self.collector and self.zombies % 2 == 0:
                 self.collect_by_slatedb()
             else:
@@ -270,6 +274,7 @@ class Run:
             before, why = self.rows_of(older_number)
             if before is None:
                 wrong.append("dump while the older one sleeps: " + why)
+            newer.send_signal(signal.SIGCONT)
         older.send_signal(signal.SIGCONT)
         try:
             code = older.wait(FENCED_MAX_S)
@@ -280,10 +285,10 @@ class Run:
             wrong.append("the older writer was not fenced: exit %s, %s" % (code, text))
         if newer.poll() is not None:
             wrong.append("the newer writer ended: exit %d, %s" % (newer.poll(), self.last_words(newer_log)))
+        kill(older, newer)
         after, why = self.rows_of(older_number)
         if before is not None and after != before:
             wrong.append("rows of the older writer changed after it woke up: %s" % (why or sorted(set(before.items()) ^ set(after.items()))[:5]))
-        kill(older, newer)
         self.note(older_log)
         self.note(newer_log)
         return wrong + self.check()
@@ -307,8 +312,10 @@ def main():
             run.new_database()
         try:
             wrong = run.zombie_round() if n % 10 == 9 or n >= a.rounds else run.kill_round()
-        except RuntimeError as e:
+        except (RuntimeError, subprocess.TimeoutExpired) as e:
             wrong = [str(e)]
+        finally:
+            kill(*run.processes)
         bad += wrong
         for line in wrong[:10]:
             print("round %d: %s" % (n, line), flush=True)
