@@ -4,13 +4,20 @@
 
 static const struct cli_topic topics[] = {
     {"urls", "how a database is named",
-     "memory:, memory://, memory     a database in memory; gone at the end of the process\n"
-     "s3://bucket/path               a bucket of S3 or what speaks it (--endpoint URL)\n"
-     "memory://?name=x               the same for all who name x in this process\n"
+     "s3://bucket/path               in a bucket of Amazon S3, or of a service that speaks S3 "
+     "(--endpoint)\n"
+     "https://bucket.s3.R.amazonaws.com/path, https://s3.R.amazonaws.com/bucket/path\n"
+     "                               the same, with the region R\n"
+     "https://ACCOUNT.r2.cloudflarestorage.com/bucket/path\n"
+     "                               in a bucket of Cloudflare R2\n"
      "file:///srv/db, ./db, /srv/db  a folder; its parent is the bucket (--root: another folder\n"
      "                               above it)\n"
+     "memory:, memory://, memory     a database in memory; gone at the end of the process\n"
+     "memory://?name=x               the same for all who name x in this process\n"
      "\n"
-     "A bare path means file://. One database is one folder; several may stand in one bucket.\n"},
+     "A bare path means file://. Several databases may stand in one bucket. Which bucket can hold "
+     "a\n"
+     "database: shale store doctor URL.\n"},
     {"settings", "every setting of a database, with its default", NULL},
     {"credentials", "which keys are used, and where they come from",
      "A database in a folder is guarded by the permissions of its files: whoever may write there "
@@ -93,7 +100,7 @@ static const struct cli_topic topics[] = {
      "  a get                0 requests where its blocks are cached, else 1 or 2 GETs\n"
      "  a scan               a GET per read-ahead window (scan_window_bytes) and one per SSTable "
      "opened\n"
-     "  opening              a LIST and a few GETs to read, about 5 requests more to write\n"
+     "  opening              4 requests to read, 7 to write, more where WAL objects wait\n"
      "\n"
      "Where it stands: shale stat (storage, and what the command itself asked), shale load (its "
      "requests\n"

@@ -714,7 +714,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     }
     bool success = r->status >= 200 && r->status < 300;
     struct shl_slice body = shl_buf_view(&r->answer);
-    if (!success && r->text != NULL) {
+    if (!success && r->text != NULL && a->call.received > 0) {
         size_t from = r->text->len - (size_t)a->call.received;
         body = shl_slice_of(r->text->data + from, (size_t)a->call.received);
     }

@@ -243,16 +243,21 @@ static shale_code settle(struct shl_store *s, const char *key, const struct shl_
     return refusal.code;
 }
 
+static bool is_outcome_unknown(const shale_error *err)
+{
+    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
+}
+
 #define LOOK_AFTER 1 /* failed tries before */
 
 /* A server may refuse a large body after its headers and close the connection; then the refusal is often lost with what was still being
- * sent, again and again. So a conditional put that failed twice looks for itself. True if that settled it: *io and *out, or *err. */
+ * sent, again and again. So a conditional put whose second answer is lost looks for itself. True if that settled it: *io and *out, or *err. */
 static bool look(struct shl_store *s, const char *key, const struct shl_put *how,
                  const struct attempt *a, shale_code *io, struct shl_object *out, shale_error *err)
 {
     struct shl_object there;
     shale_error ignored;
-    if ((*io != SHALE_UNAVAILABLE && *io != SHALE_TIMEOUT) || how->put_id == NULL ||
+    if (*io == SHALE_OK || !is_outcome_unknown(err) || how->put_id == NULL ||
         how->mode == SHL_PUT_OVERWRITE || a->failures < LOOK_AFTER)
         return false;
     if (shl_store_head(shl_wrap_inner(s), key, &there, &ignored) != SHALE_OK)
@@ -274,11 +279,6 @@ static void fresh_put_id(char out[SHL_ULID_TEXT])
 {
     uint64_t ms = (uint64_t)shl_max_i64(env_now_wall_ms(), 0);
     shl_ulid_format(shl_ulid_make(ms, env_rand64(), env_rand64()), out);
-}
-
-static bool is_outcome_unknown(const shale_error *err)
-{
-    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
 }
 
 static shale_code retry_put(struct shl_store *s, const char *key, const struct shl_slice *parts,

@@ -7,7 +7,7 @@
  * ALREADY_EXISTS or PRECONDITION, the object is asked for its id: ours means that an earlier try won. Stores without attributes: if an
  * earlier try of a create may have worked, the object is read and its bytes are compared; equal bytes count as ours. Two writers that
  * create the same key with the same bytes cannot be told apart so; therefore an empty body is never taken for ours there.
- * A conditional put with an id that failed twice without an answer is looked for in the same way before it is sent again.
+ * A conditional put with an id whose second answer is lost is looked for in the same way before it is sent again.
  * An if-match put whose answer was lost and whose object was overwritten before it was looked at answers PRECONDITION, although
  * it had happened (SlateDB likewise): use if-match for values that only grow, not for counting.
  * A copy that must create has no mark: after a lost answer ALREADY_EXISTS stands. */

@@ -548,6 +548,14 @@ static void test_metrics_and_admin_are_text(void **state)
     text = shale_db_metrics_prometheus(db);
     assert_non_null(strstr(text, "\nslatedb_db_l0_sst_count 1\n"));
     shale_text_free(text);
+    assert_int_equal(shale_db_explain(&text, db, SHALE_STR("k"), &err), SHALE_OK);
+    assert_non_null(strstr(text, "\"answer\":\"value\",\"seq\":1,\"value_bytes\":1,"));
+    shale_text_free(text);
+    assert_int_equal(shale_db_explain(&text, db, SHALE_STR("none"), &err), SHALE_OK);
+    assert_non_null(strstr(text, "\"answer\":\"no\",\"requests\":"));
+    shale_text_free(text);
+    assert_int_equal(shale_db_explain(&text, db, shale_bytes("", 0), &err), SHALE_INVALID);
+    assert_int_equal(shale_db_explain(NULL, db, SHALE_STR("k"), &err), SHALE_INVALID);
     assert_int_equal(shale_admin_stat(&text, url, NULL, &err), SHALE_OK);
     assert_non_null(strstr(text, "\"rows_put\":1,"));
     shale_text_free(text);

@@ -6,6 +6,9 @@
 #include "base/str.h"
 #include "store/creds_aws.h"
 #include "store/http/xml.h"
+#include "store/s3_answer.h"
+#include "store/s3_config.h"
+#include "store/s3_url.h"
 #include "store/sigv4.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -132,12 +135,89 @@ static shale_code op_profile_missing(shale_error *err)
     return rc == SHALE_INVALID ? SHALE_OK : rc; /* as it should */
 }
 
+static shale_code op_s3_url(shale_error *err)
+{
+    static const char *const urls[] = {"s3://bucket/a%20path/that/needs/room",
+                                       "https://bucket.s3.eu-west-1.amazonaws.com/p",
+                                       "https://s3.dualstack.eu-west-1.amazonaws.com/bucket/p",
+                                       "https://acc.r2.cloudflarestorage.com/bucket/p"};
+    for (size_t i = 0; i < SHL_COUNT_OF(urls); i++) {
+        struct shl_s3_url u = {0};
+        shale_code rc = shl_s3_url_parse(urls[i], &u, err);
+        CHECK(rc == SHALE_OK || u.bucket == NULL, "half a URL");
+        shl_s3_url_deinit(&u);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    return SHALE_OK;
+}
+
+static shale_code op_s3_config(shale_error *err)
+{
+    static const struct shl_store_option options[] = {
+        {.key = "aws_profile", .value = "a"},
+        {.key = "region", .value = "r"},
+        {.key = "aws_region", .value = "eu-west-1"},
+        {.key = "proxy_url", .value = "http://me:password@proxy"},
+        {.key = "aws_sse_customer_key_base64", .value = "c2VjcmV0"}};
+    struct shl_s3_config c = {0};
+    struct shl_aws_creds fresh = {0};
+    struct shl_buf text = {0};
+    bool changed = false;
+    shale_code rc;
+    SHL_TRY(shl_s3_config_load(&c, options, SHL_COUNT_OF(options), NULL, "https://h", true, err));
+    CHECK(strcmp(c.creds.access_key, "1") == 0, "wrong keys");
+    for (size_t i = 0; i < shl_s3_option_count(); i++)
+        SHL_TRY(shl_s3_option_text(&c, i, &text, err));
+    SHL_TRY(shl_str_terminate(&text, err));
+    CHECK(strstr((const char *)text.data, "password") == NULL, "%s", (const char *)text.data);
+    SHL_TRY(shl_s3_creds_again(&c, &c.creds, &fresh, &changed, err));
+    CHECK(!changed, "the same keys are new");
+out:
+    CHECK(rc == SHALE_OK || fresh.access_key == NULL, "half of the keys");
+    shl_buf_free(&text);
+    shl_s3_config_deinit(&c);
+    return rc;
+}
+
+static shale_code op_s3_page(shale_error *err)
+{
+    static const char list[] =
+        "<ListBucketResult><Contents><Key>b</Key><Size>1</Size></Contents><Contents><Key>a</Key>"
+        "</Contents><CommonPrefixes><Prefix>c/</Prefix></CommonPrefixes><IsTruncated>true"
+        "</IsTruncated><NextContinuationToken>t</NextContinuationToken></ListBucketResult>";
+    static const char buckets[] =
+        "<ListAllMyBucketsResult><Buckets><Bucket><Name>b</Name></Bucket></Buckets>"
+        "</ListAllMyBucketsResult>";
+    struct s3_page page = {0};
+    shale_code rc;
+    SHL_TRY(s3_page_read(shl_slice_str(list), &page, err));
+    CHECK(page.items.count == 3 && strcmp(page.items.items[0].key, "a") == 0, "no list");
+    s3_page_clear(&page);
+    SHL_TRY(s3_page_read_buckets(shl_slice_str(buckets), &page, err));
+    CHECK(page.items.count == 1 && strcmp(page.items.items[0].key, "b/") == 0, "no bucket");
+out:
+    CHECK(rc == SHALE_OK || page.items.items == NULL, "half a page");
+    s3_page_clear(&page);
+    return rc;
+}
+
+static shale_code op_s3_deleted(shale_error *err)
+{
+    static const char result[] = "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key>"
+                                 "<Code>AccessDenied</Code></Error></DeleteResult>";
+    shale_code rc = s3_deleted_read(shl_slice_str(result), "bucket", err);
+    return rc == SHALE_PERMISSION_DENIED ? SHALE_OK : rc; /* as it should */
+}
+
 static const struct {
     const char *name;
     shale_code (*run)(shale_error *err);
-} operations[] = {{"sign", op_sign},   {"presign", op_presign},
-                  {"xml", op_xml},     {"profile parse", op_profile_parse},
-                  {"creds", op_creds}, {"profile missing", op_profile_missing}};
+} operations[] = {{"sign", op_sign},       {"presign", op_presign},
+                  {"xml", op_xml},         {"profile parse", op_profile_parse},
+                  {"creds", op_creds},     {"profile missing", op_profile_missing},
+                  {"s3 url", op_s3_url},   {"s3 config", op_s3_config},
+                  {"s3 page", op_s3_page}, {"s3 deleted", op_s3_deleted}};
 
 /* ---- the loop */
 
@@ -198,11 +278,18 @@ static void cut_everywhere(void *arg)
 
 int main(void)
 {
-    static const char *const unset[] = {"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE",
-                                        "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY",
-                                        "AWS_SESSION_TOKEN"};
+    static const char *const unset[] = {"AWS_SHARED_CREDENTIALS_FILE",
+                                        "AWS_CONFIG_FILE",
+                                        "AWS_ACCESS_KEY_ID",
+                                        "AWS_SECRET_ACCESS_KEY",
+                                        "AWS_SESSION_TOKEN",
+                                        "AWS_PROFILE",
+                                        "AWS_ENDPOINT",
+                                        "AWS_ENDPOINT_URL",
+                                        "AWS_ENDPOINT_URL_S3"};
     for (size_t i = 0; i < SHL_COUNT_OF(unset); i++)
         (void)unsetenv(unset[i]);
+    (void)setenv("AWS_REGION", "us-east-2", 1); /* gives way to an option */
     (void)setenv("HOME", "/", 1);
     const struct sim_options options = {.seed = 1,
                                         .policy = SIM_RUN_UNTIL_BLOCK,

@@ -241,6 +241,35 @@ static bool put_body(struct connection *c, const struct http_answer *a, size_t l
     return false;
 }
 
+static bool pass_on(int from, int to)
+{
+    char bytes[4096];
+    ssize_t n = recv(from, bytes, sizeof bytes, 0);
+    return n > 0 && send(to, bytes, (size_t)n, MSG_NOSIGNAL) == n;
+}
+
+/* A proxy: bytes go both ways until one side ends. */
+static void tunnel(struct connection *c, const struct http_request *q)
+{
+    const char *port = strrchr(q->target, ':');
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)(port != NULL ? atoi(port + 1) : 0))};
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    MUST(fd >= 0 && c->tls == NULL);
+    bool fine = connect(fd, (struct sockaddr *)&a, sizeof a) == 0 &&
+                put_text(c, "HTTP/1.1 200 Connection established\r\netag: \"proxy\"\r\n\r\n");
+    while (fine) {
+        struct pollfd p[3] = {{.fd = c->fd, .events = POLLIN},
+                              {.fd = fd, .events = POLLIN},
+                              {.fd = c->s->stop[0], .events = POLLIN}};
+        (void)poll(p, 3, -1);
+        fine = p[2].revents == 0 && (p[0].revents == 0 || pass_on(c->fd, fd)) &&
+               (p[1].revents == 0 || pass_on(fd, c->fd));
+    }
+    (void)close(fd);
+}
+
 /* True if the connection stays. */
 static bool put_answer(struct connection *c, const struct http_request *q,
                        const struct http_answer *a)
@@ -251,6 +280,10 @@ static bool put_answer(struct connection *c, const struct http_request *q,
         return false;
     if ((a->flags & (HTTP_SILENT | HTTP_UNREAD)) != 0) {
         linger(c);
+        return false;
+    }
+    if ((a->flags & HTTP_TUNNEL) != 0) {
+        tunnel(c, q);
         return false;
     }
     if ((a->flags & HTTP_RAW) != 0) {

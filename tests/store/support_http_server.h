@@ -29,6 +29,7 @@ enum {
     HTTP_RAW = 512,      /* `body` is the whole answer, status line and all; closed after it */
     HTTP_SLOW = 1024,    /* the body goes in ten pieces with `slow_ms` before each */
     HTTP_ENDLESS = 2048, /* `body` is repeated until the client goes away */
+    HTTP_TUNNEL = 8192,  /* to a CONNECT: what it names is connected to (loopback), and all bytes are passed on */
     HTTP_REPEAT = 4096   /* in a script: also for all requests after this one */
 };
 

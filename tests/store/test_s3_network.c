@@ -43,9 +43,9 @@ static shale_code put_large(struct shl_store *s)
 
 /* ---- time limits */
 
-static const char *const short_limits[] = {"connect_timeout", "300ms",        "first_byte_timeout",
-                                           "300ms",           "read_timeout", "300ms",
-                                           "timeout",         "900ms",        NULL};
+static const char *const short_limits[] = {
+    "connect_timeout", "300ms", "first_byte_timeout", "300ms", "read_timeout", "300ms", NULL};
+static const char *const short_whole[] = {"timeout", "500ms", NULL};
 
 static void test_what_stalls_times_out(void **state)
 {
@@ -81,7 +81,8 @@ static void test_what_stalls_times_out(void **state)
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct http_answer script[] = {rows[i].answer,
                                        {.status = "404 Not Found", .flags = HTTP_REPEAT}};
-        struct s3_scene c = s3_scene_new(script, 2, short_limits);
+        bool is_drip = (rows[i].answer.flags & HTTP_SLOW) != 0;
+        struct s3_scene c = s3_scene_new(script, 2, is_drip ? short_whole : short_limits);
         uint64_t start = env_now_mono_ns();
         print_message("  %s\n", rows[i].name);
         expect_code(SHALE_TIMEOUT, rows[i].run(c.bare));
@@ -248,16 +249,22 @@ static void test_names_are_looked_up_again_and_again(void **state)
         print_message("this machine's name is not that of 127.0.0.1\n");
         skip();
     }
+    static const struct shl_retry_options quick = {
+        .max_retries = 5, .delay_first_ns = ENV_NS_PER_MS, .delay_max_ns = ENV_NS_PER_MS};
     for (int kept = 0; kept < 2; kept++) {
         struct http_server *server = http_server_script(&script[kept], 1);
         uint64_t start = env_now_mono_ns();
         snprintf(endpoint, sizeof endpoint, "http://%s:%u", name, http_server_port(server));
         for (int i = 0; i < 20; i++) {
-            struct shl_store *s;
-            expect_code(SHALE_OK, s3_open(endpoint, NULL, &s));
+            /* The retry is for a connection that ends just when it is taken again. */
+            struct shl_store *bare, *s;
+            expect_code(SHALE_OK, s3_open(endpoint, NULL, &bare));
+            expect_code(SHALE_OK, shl_store_retry_new(&s, bare, &quick, &test_err));
             for (int k = 0; k < 5; k++)
                 expect_code(SHALE_OK, put_k(s));
+            assert_true(shl_store_retries(s) < 5);
             shl_store_unref(s);
+            shl_store_unref(bare);
         }
         print_message("  %d ms\n", (int)((env_now_mono_ns() - start) / ENV_NS_PER_MS));
         assert_true(env_now_mono_ns() - start < NO_HANG_NS);
@@ -270,15 +277,14 @@ static void test_names_are_looked_up_again_and_again(void **state)
 static void test_a_kept_connection_that_was_closed_is_replaced(void **state)
 {
     (void)state;
-    static const unsigned how[] = {HTTP_CLOSE, 0, HTTP_LOST};
     /* Closed between two requests, and on the arrival of the second one. */
     for (size_t i = 0; i < 2; i++) {
-        struct http_answer script[] = {{.headers = ETAG, .flags = how[i]},
+        struct http_answer script[] = {{.headers = ETAG, .flags = i == 0 ? HTTP_CLOSE : 0},
                                        {.headers = ETAG, .flags = i == 0 ? 0 : HTTP_LOST},
                                        {.headers = ETAG}};
         struct s3_scene c = S3_SCENE(script);
-        expect_code(SHALE_OK, put_k(c.bare));
-        expect_code(SHALE_OK, put_k(c.bare));
+        expect_code(SHALE_OK, put_k(c.store));
+        expect_code(SHALE_OK, put_k(c.store));
         assert_int_equal(http_server_connections(c.server), 2);
         const struct http_request *last =
             http_server_request(c.server, http_server_count(c.server) - 1);
@@ -542,6 +548,37 @@ static void test_only_a_server_with_a_known_certificate_is_believed(void **state
     temp_dir_free(dir);
 }
 
+/* What the proxy says of itself is no part of the service's answer. */
+static void test_requests_go_through_a_proxy(void **state)
+{
+    (void)state;
+    char *dir = temp_dir_new();
+    char *cert = path_in(dir, "cert.pem"), *key = path_in(dir, "key.pem");
+    char endpoint[64], proxy[64];
+    struct http_answer script[] = {{.flags = HTTP_TUNNEL | HTTP_REPEAT}};
+    http_make_certificate("IP:127.0.0.1", cert, key);
+    struct http_server *tunnel = http_server_script(script, 1);
+    struct s3_scene c = {.server = http_server_new(answer_key, NULL, cert, key)};
+    snprintf(endpoint, sizeof endpoint, "https://127.0.0.1:%u", http_server_port(c.server));
+    snprintf(proxy, sizeof proxy, "http://me:pw@127.0.0.1:%u", http_server_port(tunnel));
+    const char *const options[] = {"ca_file", cert, "proxy_url", proxy, NULL};
+    struct shl_object o;
+    expect_code(SHALE_OK, s3_open(endpoint, options, &c.bare));
+    expect_text(c.bare, "some/key", "/bucket/some/key");
+    expect_code(SHALE_OK, put_mode(c.bare, "k", "hello", SHL_PUT_OVERWRITE, NULL, &o));
+    assert_string_equal(o.etag, "\"e1\""); /* not the proxy's */
+    assert_int_equal(http_server_count(tunnel), 1);
+    assert_string_equal(http_server_request(tunnel, 0)->method, "CONNECT");
+    char header[256];
+    assert_false(http_header(http_server_request(tunnel, 0), "authorization", header, 256));
+    s3_check_signature(http_server_request(c.server, 0), S3_SECRET, S3_REGION);
+    s3_scene_free(&c);
+    http_server_free(tunnel);
+    free(cert);
+    free(key);
+    temp_dir_free(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -559,6 +596,7 @@ int main(void)
         cmocka_unit_test(test_stores_open_and_close_without_leaving_anything),
         cmocka_unit_test(test_plain_http_is_refused_unless_allowed),
         cmocka_unit_test(test_only_a_server_with_a_known_certificate_is_believed),
+        cmocka_unit_test(test_requests_go_through_a_proxy),
     };
     char *home = s3_clean_environment();
     int failed = cmocka_run_group_tests_name("s3 network", tests, NULL, NULL);
