@@ -40,7 +40,7 @@ static const struct cli_topic topics[] = {
      "the\n"
      "profile; a wrong one is corrected and told. Another service: --endpoint URL, AWS_ENDPOINT.\n"
      "\n"
-     "Secrets belong into files that only you may read (chmod 600) or into the environment. They "
+     "Secrets belong in files that only you may read (chmod 600) or into the environment. They "
      "are never\n"
      "printed: not in errors, logs, --trace, config show or doctor --bundle; given with "
      "--store-option they\n"
