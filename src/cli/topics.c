@@ -76,8 +76,8 @@ static const struct cli_topic topics[] = {
      "XDG_STATE_HOME                  shale/history is kept there by shale shell [~/.local/state]\n"
      "\n"
      "Variables with these names that are no setting are ignored; shale doctor names them. Order "
-     "of settings: shale help "
-     "settings.\n"},
+     "of\n"
+     "settings: shale help settings.\n"},
     {"costs", "what requests cost, and how to ask for fewer",
      "A bucket is paid by the request, the stored byte and the byte that leaves the region. "
      "Amounts are\n"
