@@ -10,8 +10,6 @@
 
 #include <shale/shale.h>
 
-struct cli_session;
-
 /* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
 #define CLI_CAUSES      4
 #define CLI_SECRETS_MAX 12
@@ -30,6 +28,8 @@ struct cli_watch {
     char **hidden; /* owned: words of the command line that `ps` shall not show */
     size_t hidden_count;
 };
+
+struct cli_session;
 
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {

@@ -326,7 +326,7 @@ static bool open_bundle(struct doctor *d)
     int fd = -1;
     if (path == NULL)
         return true;
-    int failed = os_open_write(&fd, path);
+    int failed = os_open_private(&fd, path, true);
     if (failed != 0) {
         (void)cli_usage(d->c, NULL, "--bundle %s cannot be written: %s", path, strerror(failed));
         return false;

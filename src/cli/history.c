@@ -63,7 +63,7 @@ static void rewrite(const char *path, const uint8_t *data, size_t len)
     int fd;
     (void)snprintf(fresh, sizeof fresh, "%s.new", path);
     (void)env_unlink(fresh);
-    if (os_open_private(&fd, fresh) != 0)
+    if (os_open_private(&fd, fresh, false) != 0)
         return;
     bool whole = os_write(fd, data, len) == 0;
     os_close(fd);
@@ -124,7 +124,7 @@ void history_add(const char *path, const char *line)
     if (n < 0 || (size_t)n >= sizeof text)
         return;
     make_folders(path);
-    if (os_open_private(&fd, path) != 0)
+    if (os_open_private(&fd, path, false) != 0)
         return;
     (void)os_write(fd, text, (size_t)n);
     os_close(fd);

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -146,28 +146,9 @@ int os_open_read(int *out_fd, const char *path)
 
 int os_open_write(int *out_fd, const char *path)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    *out_fd = fd;
-    return 0;
-}
-
-int os_open_output(int *out_fd, const char *path)
-{
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return errno;
-    *out_fd = fd;
-    return 0;
-}
-
-int os_open_private(int *out_fd, const char *path)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return errno;
-    (void)fchmod(fd, 0600); /* an old file may be open to others */
     *out_fd = fd;
     return 0;
 }
@@ -176,6 +157,16 @@ uint64_t os_file_limit(void)
 {
     struct rlimit limit;
     return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? (uint64_t)limit.rlim_cur : 0;
+}
+
+int os_open_private(int *out_fd, const char *path, bool empty)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (empty ? O_TRUNC : 0), 0600);
+    if (fd < 0)
+        return errno;
+    (void)fchmod(fd, 0600); /* an old file may be open to others */
+    *out_fd = fd;
+    return 0;
 }
 
 void os_close(int fd)

@@ -23,12 +23,10 @@ int os_write(int fd, const void *data, size_t len);
 /* Up to cap bytes; *out_len 0 at the end. 0 or errno; EINTR when a signal asked to stop. */
 int os_read(int fd, void *dst, size_t cap, size_t *out_len);
 int os_open_read(int *out_fd, const char *path);
-/* Makes or empties a file that only its owner may read; each write goes to its end. 0 or errno. */
+/* For writing; an old file is emptied. */
 int os_open_write(int *out_fd, const char *path);
-/* The same with the rights that files have by default; what was there is gone. */
-int os_open_output(int *out_fd, const char *path);
-/* For adding to a file that nobody else may read (mode 0600). */
-int os_open_private(int *out_fd, const char *path);
+/* For adding to a file that nobody else may read (mode 0600), or for writing it anew. */
+int os_open_private(int *out_fd, const char *path, bool empty);
 void os_close(int fd);
 /* How many files this process may have open; 0 if it is not known. */
 uint64_t os_file_limit(void);

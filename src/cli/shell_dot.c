@@ -155,7 +155,7 @@ static int dot_output(struct shell *s, struct cli *c, const char *const *words, 
     if (failed != 0)
         return cli_trouble(c, "the output cannot be written: %s", strerror(failed));
     if (count > 1) {
-        failed = os_open_output(&fd, words[1]);
+        failed = os_open_write(&fd, words[1]);
         if (failed != 0)
             return cli_trouble(c, "%s cannot be written: %s", words[1], strerror(failed));
     }

@@ -241,7 +241,7 @@ bool cli_watch_begin(struct cli *c)
     env_mutex_init(&w->mu);
     w->ready = true;
     w->trace_fd = -1;
-    int failed = path != NULL ? os_open_write(&w->trace_fd, path) : 0;
+    int failed = path != NULL ? os_open_private(&w->trace_fd, path, true) : 0;
     if (failed != 0) {
         (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));
         return false;

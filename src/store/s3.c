@@ -221,8 +221,9 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         *rc = wrong_bytes ? r->code : described;
         return false;
     }
-    if (w->known && strcmp(o.etag, w->object.etag) != 0) { /* a server that knows no if-match */
-        *rc = shl_fail(err, SHALE_UNAVAILABLE, "get \"%s\": it changed while it was read", r->key);
+    if (w->known && strcmp(o.etag, w->object.etag) != 0) { /* by a server that knows no if-match */
+        *err = w->why;
+        *rc = w->failed;
         return false;
     }
     if (!w->known) {

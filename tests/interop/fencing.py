@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """A writer of one implementation takes over from a writer of the other: the older one learns that it is fenced, and nothing it was promised is lost.
 
-usage: fencing.py SHALE PEER_VENV      (SEED in the environment)
+usage: fencing.py SHALE PEER_VENV [URL]      (SEED in the environment)
+
+URL: an empty place, e.g. s3://bucket/prefix with the AWS_* environment; what is written there stays. Default: a folder.
 
 Method: three takeovers of a database that is being written. Shale holds and SlateDB opens; SlateDB holds and Shale opens; `shale load` reads
 slowly from a pipe and SlateDB opens. Then both readers must see what was durable before the takeover, what the newer writer wrote, and of the
@@ -120,8 +122,9 @@ def main():
     print("fencing: SEED=%s" % seed, flush=True)
     bad = 0
     for n, (name, scene) in enumerate(scenes):
-        root = "%s/%d" % (where, n)
-        os.mkdir(root)
+        root = "%s/%d" % (sys.argv[3].rstrip("/") if len(sys.argv) > 3 else where, n)
+        if "://" not in root:
+            os.mkdir(root)
         place = Place(root)
         model, wrong = scene(place, draw(seed, name))
         wrong = wrong or differs(shale, venv, place, model)

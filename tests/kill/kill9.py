@@ -190,7 +190,7 @@ class Run:
         rows, wrong = dump(self.build, self.db.url)
         if rows is None:
             # Before the first manifest there is nothing to open.
-            return [] if not self.promises.acked and "no manifest" in wrong else ["dump: " + wrong]
+            return [] if not self.promises.acked and "no database" in wrong else ["dump: " + wrong]
         return self.promises.problems(rows)
 
     def last_words(self, log):

@@ -4,7 +4,8 @@
 usage: proxy.py [--seed N] [--rates rough|slow|lost|calm|NAME=RATE,..] [--upstream URL] -- COMMAND..
        proxy.py ... --listen PORT
 
-Runs the command with AWS_ENDPOINT set to the proxy (the upstream is the AWS_ENDPOINT that it finds) and ends with its exit code. With
+Runs the command with AWS_ENDPOINT set to the proxy (the upstream is the AWS_ENDPOINT that it finds, and SHALE_TEST_DIRECT for what a test
+does to the bucket itself) and ends with its exit code. With
 --listen it stays until interrupted. It prints its seed at the start and what it did at the end. The Host header passes unchanged, so
 signatures stay valid; nothing of a body is ever changed, only its end may be missing.
 
@@ -386,7 +387,7 @@ def main():
     with running(proxy, a.listen or 0) as url:
         try:
             if command:
-                return subprocess.run(command, env=dict(os.environ, AWS_ENDPOINT=url)).returncode
+                return subprocess.run(command, env=dict(os.environ, AWS_ENDPOINT=url, SHALE_TEST_DIRECT=a.upstream)).returncode
             print("export AWS_ENDPOINT=%s" % url, flush=True)
             signal.pause()
         except KeyboardInterrupt:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A small S3 client of the standard library: what the tests do to a bucket themselves. Reads AWS_ENDPOINT, AWS_ACCESS_KEY_ID,
-AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, as Shale and SlateDB do.
+AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN and AWS_REGION, as Shale and SlateDB do; SHALE_TEST_DIRECT goes before the endpoint.
 
 usage: s3.py mb URL | ls URL | rm URL        make the bucket; list what is under a prefix; remove all under a prefix
 
@@ -44,7 +44,7 @@ class Bucket:
     def __init__(self, name, env=None):
         env = os.environ if env is None else env
         self.name, self.region = name, env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1"
-        endpoint = env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or "https://s3.%s.amazonaws.com" % self.region
+        endpoint = env.get("SHALE_TEST_DIRECT") or env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or "https://s3.%s.amazonaws.com" % self.region
         self.at = urllib.parse.urlsplit(endpoint.rstrip("/"))
         self.key, self.secret, self.token = (env.get("AWS_" + n, "") for n in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"))
 

@@ -115,6 +115,18 @@ def free_port():
         return s.getsockname()[1]
 
 
+def data_folder():
+    """A new folder on a file system with user attributes, which the Versity gateway needs: not every folder for temporary files has them."""
+    for base in (None, cache()):
+        folder = tempfile.mkdtemp(prefix="shale-server-", dir=base)
+        try:
+            os.setxattr(folder, "user.shale.test", b"1")
+            return folder
+        except OSError:
+            os.rmdir(folder)
+    return tempfile.mkdtemp(prefix="shale-server-")
+
+
 def answers(port):
     """True if something speaks HTTP there."""
     try:
@@ -159,7 +171,7 @@ def wait_ready(running, bucket):
 def started(name, port=None, keep=False, limit_s=INSTALL_MAX_S, bucket=True):
     """Runs a server, with an empty bucket unless bucket is false; gives a Running. Raises Missing if it cannot be had or does not start."""
     server, port = ensure(name, limit_s), port or free_port()
-    data = tempfile.mkdtemp(prefix="shale-server-", dir=os.environ.get("SHALE_SERVER_DATA"))
+    data = data_folder()
     log = data + ".log"
     with open(log, "wb") as out:
         process = subprocess.Popen([server.path(), *server.how["args"](port, data)], stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=data,

@@ -22,7 +22,7 @@ from s3 import Bucket, split
 SHALE = os.environ.get("SHALE", "shale")
 SEED = os.environ.get("SEED", "1")
 LIMIT_S = 120
-STRIKES = int(os.environ.get("WIRE_STRIKES", "2"))  # for each request of a command
+STRIKES = float(os.environ.get("WIRE_STRIKES", "2"))  # for each request of a command; 0.5: every second request, beginning anywhere
 REQUESTS_MAX = 60
 QUICK = {"AWS_FIRST_BYTE_TIMEOUT": "700ms", "AWS_READ_TIMEOUT": "700ms", "AWS_CONNECT_TIMEOUT": "700ms", "AWS_TIMEOUT": "2s"}
 BASE = os.environ.get("SHALE_TEST_URL", "").rstrip("/")
@@ -95,9 +95,11 @@ class Wire(unittest.TestCase):
 
     def each_request(self, prepare, command_of, check, faults, strikes=STRIKES, data=None, **env):
         """Strikes each request of a command in turn, until there are no more. prepare(url): before each; command_of(url); check(url, stdout)."""
-        n = total = 1
+        step = max(1, round(1 / strikes))
+        n = self.rnd.randint(1, step)
+        total = n
         while n <= total:
-            for _ in range(strikes):
+            for _ in range(max(1, round(strikes))):
                 fault, at = self.rnd.choice(faults), self.rnd.randrange(1000 if self.rnd.random() < 0.7 else 60)
                 self.runs += 1
                 url = "%s/%d" % (self.url, self.runs)
@@ -107,7 +109,7 @@ class Wire(unittest.TestCase):
                 self.assertEqual(code, 0, what)
                 check(url, out, what)
                 total = max(total, min(seen, REQUESTS_MAX))
-            n += 1
+            n += step
 
     def test_put(self):
         def check(url, _out, what):
@@ -120,7 +122,7 @@ class Wire(unittest.TestCase):
         def check(url, _out, what):
             self.assertEqual(direct("get", url, "k"), b"v", what)
 
-        self.each_request(lambda url: None, lambda url: ["put", url, "k", "v"], check, ["deaf", "stall"], 1, **QUICK)
+        self.each_request(lambda url: None, lambda url: ["put", url, "k", "v"], check, ["deaf", "stall"], STRIKES / 2, **QUICK)
 
     def test_put_whose_answers_are_all_lost(self):
         with running(NoAnswers()) as url:
@@ -136,7 +138,7 @@ class Wire(unittest.TestCase):
             self.assertEqual(direct("get", url, "k"), value, what)
             self.assertTrue(any(size > len(value) for _, size in self.bucket.list(split(url)[1] + "/compacted/")), what)
 
-        self.each_request(lambda url: None, lambda url: ["put", url, "k", "-"], check, ["cut", "truncate", "lost", "turned", "half"], 1, value)
+        self.each_request(lambda url: None, lambda url: ["put", url, "k", "-"], check, ["cut", "truncate", "lost", "turned", "half"], STRIKES / 2, value)
 
     def test_scan(self):
         url, rows = self.url + "/db", 300
@@ -150,7 +152,7 @@ class Wire(unittest.TestCase):
             self.assertEqual(out, want, what)
 
         self.each_request(lambda _url: None, lambda _url: ["scan", url], check, ["cut", "truncate", "turned"])
-        self.each_request(lambda _url: None, lambda _url: ["scan", url], check, ["stall"], 1, **QUICK)
+        self.each_request(lambda _url: None, lambda _url: ["scan", url], check, ["stall"], STRIKES / 2, **QUICK)
 
     def test_raw_objects(self):
         name = "s3://%s" % split(self.url)[0]
