@@ -40,10 +40,12 @@ static const struct cli_topic topics[] = {
      "the\n"
      "profile; a wrong one is corrected and told. Another service: --endpoint URL, AWS_ENDPOINT.\n"
      "\n"
-     "Secrets belong into files that only you may read (chmod 600) or into the environment. They "
+     "Secrets belong in files that only you may read (chmod 600) or in the environment. They "
      "are never\n"
-     "printed: not in errors, logs, --trace, config show or doctor --bundle; given with\n"
-     "--store-option they vanish from what ps shows. A line of shale shell may not hold one.\n"},
+     "printed: not in errors, logs, --trace, config show or doctor --bundle; with "
+     "--store-option they\n"
+     "vanish from what ps shows. A line of shale shell that names a secret is not kept in its "
+     "history.\n"},
     {"units", "sizes, durations, yes and no",
      "Sizes      4096, 10MiB (1024), 10MB (1000), 10M = MiB\n"
      "Durations  100ms, 30s, 5m, 1h30m, 7d; a bare number is refused here, in files it is seconds\n"
@@ -73,8 +75,9 @@ static const struct cli_topic topics[] = {
      "XDG_CONFIG_HOME                 shale/config.toml is read there [~/.config]\n"
      "XDG_STATE_HOME                  shale/history is kept there by shale shell [~/.local/state]\n"
      "\n"
-     "Variables with these names that are no setting are ignored; shale doctor names them.\n"
-     "Order of settings: shale help settings.\n"},
+     "Variables with these names that are no setting are ignored; shale doctor names them. Order "
+     "of\n"
+     "settings: shale help settings.\n"},
     {"costs", "what requests cost, and how to ask for fewer",
      "A bucket is paid by the request, the stored byte and the byte that leaves the region. "
      "Amounts are\n"
