@@ -181,8 +181,10 @@ static uint64_t rows_not_durable(const struct load *l)
 static void note_stopping(const struct load *l)
 {
     char rows[OUT_UNIT_BYTES];
-    cli_note(l->c, "stopping: %s rows not yet durable; Ctrl-C again drops them",
-             out_count(rows, rows_not_durable(l)));
+    uint64_t open = rows_not_durable(l);
+    if (open > 0)
+        cli_note(l->c, "stopping: %s rows not yet durable; Ctrl-C again drops them",
+                 out_count(rows, open));
 }
 
 /* What was read is made durable in any case: after a bad line, after Ctrl-C, at the end of --timeout. */

@@ -158,8 +158,10 @@ bool doc_md(struct out *o, const char *name)
             continue;
         out_printf(o,
                    "# %c%s\n\nFor those who look it up: %s. Also: `shale help %s`. " MADE_BY
-                   "\n\n```\n%s```\n",
-                   t->name[0] - 'a' + 'A', t->name + 1, t->summary, t->name, t->text);
+                   "\n\n```\n",
+                   t->name[0] - 'a' + 'A', t->name + 1, t->summary, t->name);
+        out_text(o, t->text); /* longer than out_printf takes */
+        out_text(o, "```\n");
         return true;
     }
     for (size_t i = 0; i < cli_command_count(); i++) {

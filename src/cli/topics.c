@@ -40,9 +40,9 @@ static const struct cli_topic topics[] = {
      "the\n"
      "profile; a wrong one is corrected and told. Another service: --endpoint URL, AWS_ENDPOINT.\n"
      "\n"
-     "Secrets belong into files that only you may read (chmod 600) or into the environment. They "
+     "Secrets belong in files that only you may read (chmod 600) or in the environment. They "
      "are never\n"
-     "printed: not in errors, logs, --trace, config show or doctor --bundle; given with "
+     "printed: not in errors, logs, --trace, config show or doctor --bundle; with "
      "--store-option they\n"
      "vanish from what ps shows. A line of shale shell that names a secret is not kept in its "
      "history.\n"},
@@ -76,8 +76,8 @@ static const struct cli_topic topics[] = {
      "XDG_STATE_HOME                  shale/history is kept there by shale shell [~/.local/state]\n"
      "\n"
      "Variables with these names that are no setting are ignored; shale doctor names them. Order "
-     "of settings: shale help "
-     "settings.\n"},
+     "of\n"
+     "settings: shale help settings.\n"},
     {"costs", "what requests cost, and how to ask for fewer",
      "A bucket is paid by the request, the stored byte and the byte that leaves the region. "
      "Amounts are\n"

@@ -30,13 +30,13 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
                          "put \"%s\": aws_conditional_put=disabled, so %s cannot create only what "
                          "is not there",
                          key, base->name));
-    s3_object_headers(s, &r, how->put_id);
-    SHL_TRY(s3_checksum(s, &r, checksum, err));
+    shl_s3_object_headers(s, &r, how->put_id);
+    SHL_TRY(shl_s3_checksum(s, &r, checksum, err));
     if (how->mode == SHL_PUT_CREATE)
-        s3_header(&r, "if-none-match", "*");
+        shl_s3_header(&r, "if-none-match", "*");
     else if (how->mode == SHL_PUT_IF_MATCH)
-        s3_header(&r, "if-match", how->if_match);
-    SHL_TRY(s3_run_one(s, &r, err));
+        shl_s3_header(&r, "if-match", how->if_match);
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     if (etag[0] == '\0' || strlen(etag) >= sizeof out->etag)
         SHL_TRY(
             shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": the answer has no usable ETag", key));
@@ -45,7 +45,7 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -55,11 +55,11 @@ static shale_code s3_head(struct shl_store *base, const char *key, struct shl_ob
     struct s3_store *s = s3_of(base);
     struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:GetObject", .key = key};
     shale_code rc;
-    s3_customer_key(s, &r);
-    SHL_TRY(s3_run_one(s, &r, err));
-    SHL_TRY(s3_describe(&r, out, err));
+    shl_s3_customer_key(s, &r);
+    SHL_TRY(shl_s3_run_one(s, &r, err));
+    SHL_TRY(shl_s3_describe(&r, out, err));
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -96,7 +96,7 @@ struct fetch {
 
 static void fetch_deinit(struct fetch *f)
 {
-    s3_request_deinit(&f->r);
+    shl_s3_request_deinit(&f->r);
     env_free(f->rest);
     f->rest = NULL;
 }
@@ -142,12 +142,12 @@ static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *ke
     else
         (void)snprintf(f->range, sizeof f->range, "bytes=%" PRIu64 "-%" PRIu64, first, w->end - 1);
     if (!w->whole || w->done > 0)
-        s3_header(&f->r, "range", f->range);
+        shl_s3_header(&f->r, "range", f->range);
     if (w->done > 0)
-        s3_header(&f->r, "if-match", w->object.etag);
+        shl_s3_header(&f->r, "if-match", w->object.etag);
     else if (if_none_match != NULL)
-        s3_header(&f->r, "if-none-match", if_none_match);
-    s3_customer_key(s, &f->r);
+        shl_s3_header(&f->r, "if-none-match", if_none_match);
+    shl_s3_customer_key(s, &f->r);
     return w->done > 0 && w->piece_count > 0 ? rest_of(f, err) : SHALE_OK;
 }
 
@@ -170,7 +170,7 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
         return shl_fail(err, SHALE_INVALID_RANGE,
                         "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
                         first, f->r.key, o->size);
-    if (f->r.status != 206 || !s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
+    if (f->r.status != 206 || !shl_s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": a range was asked for, and status %d came with Content-Range "
                         "\"%.60s\"",
@@ -204,7 +204,7 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         return false;
     }
     shale_error bad;
-    shale_code described = s3_describe(r, &o, &bad);
+    shale_code described = shl_s3_describe(r, &o, &bad);
     if (described == SHALE_OK)
         described = check_answer(f, &o, &bad);
     if (described == SHALE_OK && w->known &&
@@ -257,7 +257,7 @@ static shale_code fetch_one(struct s3_store *s, const char *key, struct window *
         rc = fetch_init(&f, s, key, w, if_none_match, err);
         if (rc != SHALE_OK)
             break;
-        s3_run(s, &f.r, 1);
+        shl_s3_run(s, &f.r, 1);
         if (!settle(&f, tries, &rc, err))
             break;
         fetch_deinit(&f);
@@ -335,7 +335,7 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
                 r[i].headers[h].value = f[i].range;
     }
     if (rc == SHALE_OK) {
-        s3_run(s, r, count);
+        shl_s3_run(s, r, count);
         for (size_t i = 0; i < count; i++) {
             f[i].r = r[i];
             shale_error why;
@@ -410,13 +410,13 @@ static const struct shl_store_ops s3_ops = {
     .get = s3_get,
     .get_ranges = s3_get_ranges,
     .head = s3_head,
-    .list = s3_list,
-    .delete_many = s3_delete_many,
-    .copy = s3_copy,
-    .upload_start = s3_upload_start,
-    .upload_part = s3_upload_part,
-    .upload_complete = s3_upload_complete,
-    .upload_abort = s3_upload_abort,
+    .list = shl_s3_list,
+    .delete_many = shl_s3_delete_many,
+    .copy = shl_s3_copy,
+    .upload_start = shl_s3_upload_start,
+    .upload_part = shl_s3_upload_part,
+    .upload_complete = shl_s3_upload_complete,
+    .upload_abort = shl_s3_upload_abort,
     .destroy = s3_destroy,
 };
 
@@ -528,7 +528,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     s->bucket = env_strdup(bucket);
     if (s->bucket == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(s3_place_init(&s->place, &s->config, bucket, region, err));
+    SHL_TRY(shl_s3_place_init(&s->place, &s->config, bucket, region, err));
     s->tls = strncmp(s->place.origin, "https:", 6) == 0;
     SHL_TRY(check_transport(s, err));
     SHL_TRY(make_customer_key(s, err));
@@ -553,7 +553,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     int64_t server_ns;
     shale_code rc;
     SHL_ASSERT(base->ops == &s3_ops);
-    SHL_TRY(s3_run_one(s, &r, err));
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     if (shl_time_parse_http(shl_slice_str(r.wanted[S3_DATE].value), &server_ns))
         f.clock_ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
     env_mutex_lock(&s->mu);
@@ -571,7 +571,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     env_mutex_unlock(&s->mu);
     *out = f;
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 

@@ -9,7 +9,7 @@
 
 /* ---- Content-Range */
 
-bool s3_parse_range(const char *text, struct s3_range *out)
+bool shl_s3_parse_range(const char *text, struct s3_range *out)
 {
     uint64_t last;
     if (strncmp(text, "bytes ", 6) != 0)
@@ -34,7 +34,7 @@ bool s3_parse_range(const char *text, struct s3_range *out)
 
 /* ---- pages */
 
-void s3_page_clear(struct s3_page *p)
+void shl_s3_page_clear(struct s3_page *p)
 {
     for (size_t i = 0; i < p->items.count; i++)
         env_free(p->items.items[i].key);
@@ -133,23 +133,24 @@ static shale_code read_page(struct shl_slice document, shl_xml_visit visit, stru
     if (rc == SHALE_OK && out->items.count > 1)
         qsort(out->items.items, out->items.count, sizeof *out->items.items, by_key);
     if (rc != SHALE_OK)
-        s3_page_clear(out);
+        shl_s3_page_clear(out);
     return rc;
 }
 
-shale_code s3_page_read(struct shl_slice document, struct s3_page *out, shale_error *err)
+shale_code shl_s3_page_read(struct shl_slice document, struct s3_page *out, shale_error *err)
 {
     shale_code rc = read_page(document, on_list_element, out, err);
     if (rc == SHALE_OK && out->truncated &&
         out->token == NULL) { /* not the end: silence would lose keys */
         rc = shl_fail(err, SHALE_NOT_SUPPORTED,
                       "there are more keys, but no NextContinuationToken for them");
-        s3_page_clear(out);
+        shl_s3_page_clear(out);
     }
     return rc;
 }
 
-shale_code s3_page_read_buckets(struct shl_slice document, struct s3_page *out, shale_error *err)
+shale_code shl_s3_page_read_buckets(struct shl_slice document, struct s3_page *out,
+                                    shale_error *err)
 {
     return read_page(document, on_bucket_element, out, err);
 }
@@ -202,7 +203,7 @@ static shale_code on_delete_element(void *ctx, const char *path, struct shl_slic
     return SHALE_OK;
 }
 
-shale_code s3_deleted_read(struct shl_slice document, const char *bucket, shale_error *err)
+shale_code shl_s3_deleted_read(struct shl_slice document, const char *bucket, shale_error *err)
 {
     struct deleted d = {.bucket = bucket};
     shale_code rc = shl_xml_read(document, on_delete_element, &d, err);

@@ -9,7 +9,7 @@
 struct s3_range {
     uint64_t first, end, size;
 };
-SHL_MUST bool s3_parse_range(const char *text, struct s3_range *out);
+SHL_MUST bool shl_s3_parse_range(const char *text, struct s3_range *out);
 
 /* One page of a list. {0} may be cleared. */
 struct s3_page {
@@ -19,16 +19,16 @@ struct s3_page {
     bool is_list;                          /* it was a list at all */
     struct shl_list_item now;              /* being read; key owned */
 };
-void s3_page_clear(struct s3_page *p);
+void shl_s3_page_clear(struct s3_page *p);
 
 /* Of ListObjectsV2. *out must be clear. Errors: UNAVAILABLE (cut, garbled, another document: ask again), NOT_SUPPORTED (there are more keys, but no
  * token for them), NOMEM. */
-SHL_MUST shale_code s3_page_read(struct shl_slice document, struct s3_page *out, shale_error *err);
+SHL_MUST shale_code shl_s3_page_read(struct shl_slice document, struct s3_page *out, shale_error *err);
 /* Of ListBuckets: each as "name/". */
-SHL_MUST shale_code s3_page_read_buckets(struct shl_slice document, struct s3_page *out, shale_error *err);
+SHL_MUST shale_code shl_s3_page_read_buckets(struct shl_slice document, struct s3_page *out, shale_error *err);
 
 /* The first failure in an answer to DeleteObjects, with "bucket" for its text. Errors: that one (PERMISSION_DENIED, UNAVAILABLE); UNAVAILABLE for a
  * document that is no such answer; NOMEM. */
-SHL_MUST shale_code s3_deleted_read(struct shl_slice document, const char *bucket, shale_error *err);
+SHL_MUST shale_code shl_s3_deleted_read(struct shl_slice document, const char *bucket, shale_error *err);
 
 #endif

@@ -49,7 +49,7 @@ enum s3_wanted { S3_ETAG, S3_LENGTH, S3_RANGE, S3_MODIFIED, S3_PUT_ID, S3_RETRY_
 #define S3_QUERY_MAX   8
 #define S3_HEADERS_MAX 24
 
-/* One request: the front part is filled by the caller, the rest is s3_run's. {0} is a start; s3_request_deinit ends it. */
+/* One request: the front part is filled by the caller, the rest is shl_s3_run's. {0} is a start; shl_s3_request_deinit ends it. */
 struct s3_request {
     enum shl_http_method method;
     const char *action; /* the right that it needs, for messages: "s3:GetObject" */
@@ -79,39 +79,39 @@ struct s3_request {
     unsigned corrections;
 };
 
-void s3_request_deinit(struct s3_request *r);
-void s3_query(struct s3_request *r, const char *name, const char *value);
-void s3_header(struct s3_request *r, const char *name, const char *value);
+void shl_s3_request_deinit(struct s3_request *r);
+void shl_s3_query(struct s3_request *r, const char *name, const char *value);
+void shl_s3_header(struct s3_request *r, const char *name, const char *value);
 
 /* Sends them at once, waits, corrects what can be corrected by itself (region, clock, renewed credentials) and judges: each has its code. */
-void s3_run(struct s3_store *s, struct s3_request *requests, size_t count);
+void shl_s3_run(struct s3_store *s, struct s3_request *requests, size_t count);
 /* The same for one; returns its code and copies its error. */
-SHL_MUST shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err);
+SHL_MUST shale_code shl_s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err);
 
 /* What headers say of an object; size from Content-Range or Content-Length. UNAVAILABLE if there is no size. */
-SHL_MUST shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err);
+SHL_MUST shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err);
 /* Headers of a new object: content type, storage class, encryption, put id. */
-void s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id);
+void shl_s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id);
 /* Headers that go with each read or part of an object encrypted with one's own key. */
-void s3_customer_key(const struct s3_store *s, struct s3_request *r);
+void shl_s3_customer_key(const struct s3_store *s, struct s3_request *r);
 /* The checksum header of a body, if one is configured; `text` holds it until the request is done. */
 #define S3_CHECKSUM_TEXT 48
-SHL_MUST shale_code s3_checksum(const struct s3_store *s, struct s3_request *r, char text[S3_CHECKSUM_TEXT], shale_error *err);
+SHL_MUST shale_code shl_s3_checksum(const struct s3_store *s, struct s3_request *r, char text[S3_CHECKSUM_TEXT], shale_error *err);
 
 /* ---- s3_place.c */
-SHL_MUST shale_code s3_place_init(struct s3_place *out, const struct shl_s3_config *c, const char *bucket, const char *region,
+SHL_MUST shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c, const char *bucket, const char *region,
                                   shale_error *err);
 
-/* ---- s3_list.c */
-shale_code s3_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out, shale_error *err);
-shale_code s3_delete_many(struct shl_store *s, const char *const *keys, size_t count, shale_error *err);
+/* ---- shl_s3_list.c */
+shale_code shl_s3_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out, shale_error *err);
+shale_code shl_s3_delete_many(struct shl_store *s, const char *const *keys, size_t count, shale_error *err);
 
 /* ---- s3_upload.c */
-shale_code s3_copy(struct shl_store *s, const char *from, const char *to, bool create_only, shale_error *err);
-shale_code s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out, shale_error *err);
-shale_code s3_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index, const struct shl_slice *parts,
+shale_code shl_s3_copy(struct shl_store *s, const char *from, const char *to, bool create_only, shale_error *err);
+shale_code shl_s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out, shale_error *err);
+shale_code shl_s3_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index, const struct shl_slice *parts,
                           size_t count, shale_error *err);
-shale_code s3_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out, shale_error *err);
-void s3_upload_abort(struct shl_store *s, struct shl_upload *take_u);
+shale_code shl_s3_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out, shale_error *err);
+void shl_s3_upload_abort(struct shl_store *s, struct shl_upload *take_u);
 
 #endif

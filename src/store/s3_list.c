@@ -28,22 +28,22 @@ static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *
     /* One more than wanted tells whether there are more. */
     (void)snprintf(max, sizeof max, "%zu",
                    how->max == 0 ? PAGE_MAX : shl_min_size(how->max + 1, PAGE_MAX));
-    s3_query(&r, "list-type", "2");
-    s3_query(&r, "max-keys", max);
+    shl_s3_query(&r, "list-type", "2");
+    shl_s3_query(&r, "max-keys", max);
     if (prefix[0] != '\0')
-        s3_query(&r, "prefix", prefix);
+        shl_s3_query(&r, "prefix", prefix);
     if (how->shallow)
-        s3_query(&r, "delimiter", "/");
+        shl_s3_query(&r, "delimiter", "/");
     if (token != NULL)
-        s3_query(&r, "continuation-token", token);
+        shl_s3_query(&r, "continuation-token", token);
     else if (how->start_after != NULL)
-        s3_query(&r, "start-after", how->start_after);
-    SHL_TRY(s3_run_one(s, &r, err));
-    rc = s3_page_read(shl_buf_view(&r.answer), out, err);
+        shl_s3_query(&r, "start-after", how->start_after);
+    SHL_TRY(shl_s3_run_one(s, &r, err));
+    rc = shl_s3_page_read(shl_buf_view(&r.answer), out, err);
     if (rc != SHALE_OK && rc != SHALE_NOMEM)
         shl_err_prefix(err, "list of %s", s->base.name);
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -89,21 +89,21 @@ static shale_code list_buckets(struct s3_store *s, struct shl_list *out, shale_e
     struct s3_request r = {.method = SHL_HTTP_GET, .action = "s3:ListAllMyBuckets"};
     struct s3_page page = {0};
     shale_code rc;
-    SHL_TRY(s3_run_one(s, &r, err));
-    SHL_TRY(s3_page_read_buckets(shl_buf_view(&r.answer), &page, err));
+    SHL_TRY(shl_s3_run_one(s, &r, err));
+    SHL_TRY(shl_s3_page_read_buckets(shl_buf_view(&r.answer), &page, err));
     if (!shl_array_reserve(out, page.items.count))
         SHL_TRY(shl_nomem(err));
     for (size_t i = 0; i < page.items.count; i++)
         shl_array_add(out, page.items.items[i]);
     page.items.count = 0; /* the keys moved to the caller */
 out:
-    s3_page_clear(&page);
-    s3_request_deinit(&r);
+    shl_s3_page_clear(&page);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
-shale_code s3_list(struct shl_store *base, const struct shl_list_options *how, struct shl_list *out,
-                   shale_error *err)
+shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *how,
+                       struct shl_list *out, shale_error *err)
 {
     struct s3_store *s = s3_of(base);
     struct shl_lister lister;
@@ -135,7 +135,7 @@ shale_code s3_list(struct shl_store *base, const struct shl_list_options *how, s
         env_free(token);
         token = page.token;
         page.token = NULL;
-        s3_page_clear(&page);
+        shl_s3_page_clear(&page);
         if (token == NULL || lister.full)
             break;
     }
@@ -143,7 +143,7 @@ out:
     env_free(slashed);
     env_free(token);
     env_free(last);
-    s3_page_clear(&page);
+    shl_s3_page_clear(&page);
     return rc;
 }
 
@@ -159,13 +159,13 @@ static shale_code delete_each(struct s3_store *s, const char *const *keys, size_
     for (size_t i = 0; i < count; i++)
         r[i] = (struct s3_request){
             .method = SHL_HTTP_DELETE, .action = "s3:DeleteObject", .key = keys[i]};
-    s3_run(s, r, count);
+    shl_s3_run(s, r, count);
     for (size_t i = 0; i < count; i++) {
         if (r[i].code != SHALE_OK && r[i].code != SHALE_NOT_FOUND && rc == SHALE_OK) {
             rc = r[i].code;
             *err = r[i].err;
         }
-        s3_request_deinit(&r[i]);
+        shl_s3_request_deinit(&r[i]);
     }
     env_free(r);
     return rc;
@@ -221,7 +221,7 @@ static shale_code judge_batch(const struct s3_store *s, struct s3_request *r, sh
         *err = r->err;
         return r->code;
     }
-    return s3_deleted_read(shl_buf_view(&r->answer), s->bucket, err);
+    return shl_s3_deleted_read(shl_buf_view(&r->answer), s->bucket, err);
 }
 
 static shale_code delete_batches(struct s3_store *s, const char *const *keys, size_t count,
@@ -240,13 +240,13 @@ static shale_code delete_batches(struct s3_store *s, const char *const *keys, si
                                    .body = &b->part,
                                    .body_count = 1,
                                    .check_body = true};
-        s3_query(&r[i], "delete", "");
-        s3_header(&r[i], "content-type", "application/xml");
-        s3_header(&r[i], "content-md5", b->md5);
-        s3_header(&r[i], "x-amz-checksum-sha256", b->sha256);
+        shl_s3_query(&r[i], "delete", "");
+        shl_s3_header(&r[i], "content-type", "application/xml");
+        shl_s3_header(&r[i], "content-md5", b->md5);
+        shl_s3_header(&r[i], "x-amz-checksum-sha256", b->sha256);
     }
     if (rc == SHALE_OK)
-        s3_run(s, r, n);
+        shl_s3_run(s, r, n);
     for (size_t i = 0; r != NULL && i < n; i++) {
         shale_error why;
         shale_code one = rc == SHALE_OK ? judge_batch(s, &r[i], &why) : SHALE_OK;
@@ -254,7 +254,7 @@ static shale_code delete_batches(struct s3_store *s, const char *const *keys, si
             rc = one;
             *err = why;
         }
-        s3_request_deinit(&r[i]);
+        shl_s3_request_deinit(&r[i]);
     }
     for (size_t i = 0; batches != NULL && i < n; i++)
         shl_buf_free(&batches[i].body);
@@ -263,8 +263,8 @@ static shale_code delete_batches(struct s3_store *s, const char *const *keys, si
     return rc;
 }
 
-shale_code s3_delete_many(struct shl_store *base, const char *const *keys, size_t count,
-                          shale_error *err)
+shale_code shl_s3_delete_many(struct shl_store *base, const char *const *keys, size_t count,
+                              shale_error *err)
 {
     struct s3_store *s = s3_of(base);
     if (count == 1 || s->config.v.disable_bulk_delete)
@@ -280,7 +280,7 @@ shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
     struct s3_request r = {.method = SHL_HTTP_PUT, .action = "s3:CreateBucket"};
     char body[200];
     struct shl_slice part;
-    SHL_ASSERT(base->ops->list == s3_list && s->bucket[0] != '\0');
+    SHL_ASSERT(base->ops->list == shl_s3_list && s->bucket[0] != '\0');
     if (strcmp(s->place.region, "us-east-1") != 0 && strcmp(s->place.region, "auto") != 0) {
         int n = snprintf(body, sizeof body,
                          "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/"
@@ -291,7 +291,7 @@ shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
         r.body = &part;
         r.body_count = 1;
     }
-    shale_code rc = s3_run_one(s, &r, err);
-    s3_request_deinit(&r);
+    shale_code rc = shl_s3_run_one(s, &r, err);
+    shl_s3_request_deinit(&r);
     return rc;
 }

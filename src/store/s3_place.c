@@ -83,8 +83,8 @@ static void at_amazon(struct s3_place *p, const struct shl_s3_config *c, const c
     }
 }
 
-shale_code s3_place_init(struct s3_place *out, const struct shl_s3_config *c, const char *bucket,
-                         const char *region, shale_error *err)
+shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c,
+                             const char *bucket, const char *region, shale_error *err)
 {
     struct s3_place p = {0};
     shale_code rc;

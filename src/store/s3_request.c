@@ -26,20 +26,20 @@ static const char *const wanted_names[S3_WANTED] = {
     [S3_DATE] = "date",
 };
 
-void s3_request_deinit(struct s3_request *r)
+void shl_s3_request_deinit(struct s3_request *r)
 {
     shl_buf_free(&r->answer);
     env_free(r->scratch);
     r->scratch = NULL;
 }
 
-void s3_query(struct s3_request *r, const char *name, const char *value)
+void shl_s3_query(struct s3_request *r, const char *name, const char *value)
 {
     SHL_ASSERT(r->query_count < S3_QUERY_MAX);
     r->query[r->query_count++] = (struct shl_pair){.name = name, .value = value};
 }
 
-void s3_header(struct s3_request *r, const char *name, const char *value)
+void shl_s3_header(struct s3_request *r, const char *name, const char *value)
 {
     SHL_ASSERT(r->header_count < S3_HEADERS_MAX);
     r->headers[r->header_count++] = (struct shl_pair){.name = name, .value = value};
@@ -372,7 +372,7 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
     if (!elsewhere || told->region[0] == '\0' || strcmp(told->region, went_to->region) == 0 ||
         (r->corrections & FIX_REGION) != 0)
         return false;
-    if (s3_place_init(&place, &s->config, s->bucket, told->region, &ignored) != SHALE_OK)
+    if (shl_s3_place_init(&place, &s->config, s->bucket, told->region, &ignored) != SHALE_OK)
         return false;
     shl_log_write(s->log, SHL_LOG_WARN,
                   "bucket \"%s\" is in region %s, not %s: set aws_region to spare a request",
@@ -766,15 +766,15 @@ static void run_some(struct s3_store *s, struct s3_request *requests, size_t cou
         env_free(attempts);
 }
 
-void s3_run(struct s3_store *s, struct s3_request *requests, size_t count)
+void shl_s3_run(struct s3_store *s, struct s3_request *requests, size_t count)
 {
     for (size_t at = 0; at < count; at += RUN_MAX)
         run_some(s, requests + at, shl_min_size(count - at, RUN_MAX));
 }
 
-shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err)
+shale_code shl_s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err)
 {
-    s3_run(s, r, 1);
+    shl_s3_run(s, r, 1);
     if (r->code != SHALE_OK)
         *err = r->err;
     return r->code;
@@ -782,13 +782,13 @@ shale_code s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err
 
 /* ---- what answers say */
 
-shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err)
+shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err)
 {
     struct s3_range range;
     const char *etag = r->wanted[S3_ETAG].value;
     *out = (struct shl_object){0};
     if (r->wanted[S3_RANGE].value[0] != '\0') {
-        if (!s3_parse_range(r->wanted[S3_RANGE].value, &range))
+        if (!shl_s3_parse_range(r->wanted[S3_RANGE].value, &range))
             return shl_fail(err, SHALE_UNAVAILABLE,
                             "\"%s\": Content-Range \"%.60s\" makes no sense", r->key,
                             r->wanted[S3_RANGE].value);
@@ -809,36 +809,36 @@ shale_code s3_describe(const struct s3_request *r, struct shl_object *out, shale
 
 /* ---- headers of objects */
 
-void s3_customer_key(const struct s3_store *s, struct s3_request *r)
+void shl_s3_customer_key(const struct s3_store *s, struct s3_request *r)
 {
     if (s->sse_key_md5 == NULL)
         return;
-    s3_header(r, "x-amz-server-side-encryption-customer-algorithm", "AES256");
-    s3_header(r, "x-amz-server-side-encryption-customer-key", s->config.v.sse_customer_key);
-    s3_header(r, "x-amz-server-side-encryption-customer-key-md5", s->sse_key_md5);
+    shl_s3_header(r, "x-amz-server-side-encryption-customer-algorithm", "AES256");
+    shl_s3_header(r, "x-amz-server-side-encryption-customer-key", s->config.v.sse_customer_key);
+    shl_s3_header(r, "x-amz-server-side-encryption-customer-key-md5", s->sse_key_md5);
 }
 
-void s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id)
+void shl_s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id)
 {
     const struct shl_s3_values *v = &s->config.v;
     if (v->content_type != NULL)
-        s3_header(r, "content-type", v->content_type);
+        shl_s3_header(r, "content-type", v->content_type);
     if (v->storage_class != NULL)
-        s3_header(r, "x-amz-storage-class", v->storage_class);
+        shl_s3_header(r, "x-amz-storage-class", v->storage_class);
     if (put_id != NULL)
-        s3_header(r, "x-amz-meta-slatedbputid", put_id);
-    s3_customer_key(s, r);
+        shl_s3_header(r, "x-amz-meta-slatedbputid", put_id);
+    shl_s3_customer_key(s, r);
     if (v->sse == NULL || s->sse_key_md5 != NULL)
         return;
-    s3_header(r, "x-amz-server-side-encryption", v->sse);
+    shl_s3_header(r, "x-amz-server-side-encryption", v->sse);
     if (v->sse_kms_key_id != NULL)
-        s3_header(r, "x-amz-server-side-encryption-aws-kms-key-id", v->sse_kms_key_id);
+        shl_s3_header(r, "x-amz-server-side-encryption-aws-kms-key-id", v->sse_kms_key_id);
     if (v->sse_bucket_key)
-        s3_header(r, "x-amz-server-side-encryption-bucket-key-enabled", "true");
+        shl_s3_header(r, "x-amz-server-side-encryption-bucket-key-enabled", "true");
 }
 
-shale_code s3_checksum(const struct s3_store *s, struct s3_request *r, char text[S3_CHECKSUM_TEXT],
-                       shale_error *err)
+shale_code shl_s3_checksum(const struct s3_store *s, struct s3_request *r,
+                           char text[S3_CHECKSUM_TEXT], shale_error *err)
 {
     uint8_t digest[SHL_SHA256_BYTES];
     size_t len = sizeof digest;
@@ -858,7 +858,7 @@ shale_code s3_checksum(const struct s3_store *s, struct s3_request *r, char text
     SHL_ASSERT(base64.len < S3_CHECKSUM_TEXT);
     memcpy(text, base64.data, base64.len);
     text[base64.len] = '\0';
-    s3_header(r, sha ? "x-amz-checksum-sha256" : "x-amz-checksum-crc64nvme", text);
+    shl_s3_header(r, sha ? "x-amz-checksum-sha256" : "x-amz-checksum-crc64nvme", text);
 out:
     shl_buf_free(&base64);
     return rc;

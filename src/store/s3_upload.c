@@ -78,20 +78,20 @@ static shale_code start(struct s3_store *s, const char *key, struct s3_upload *u
     uint64_t ms = (uint64_t)shl_max_i64(env_now_wall_ms(), 0);
     shale_code rc;
     shl_ulid_format(shl_ulid_make(ms, env_rand64(), env_rand64()), u->put_id);
-    s3_query(&r, "uploads", "");
-    s3_object_headers(s, &r, u->put_id);
+    shl_s3_query(&r, "uploads", "");
+    shl_s3_object_headers(s, &r, u->put_id);
     if (s->config.v.checksum != SHL_S3_CHECKSUM_NONE)
-        s3_header(&r, "x-amz-checksum-algorithm",
-                  s->config.v.checksum == SHL_S3_CHECKSUM_SHA256 ? "SHA256" : "CRC64NVME");
-    SHL_TRY(s3_run_one(s, &r, err));
+        shl_s3_header(&r, "x-amz-checksum-algorithm",
+                      s->config.v.checksum == SHL_S3_CHECKSUM_SHA256 ? "SHA256" : "CRC64NVME");
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     SHL_TRY(one_text(&r, "InitiateMultipartUploadResult/UploadId", &u->id, err));
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
-shale_code s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
-                           shale_error *err)
+shale_code shl_s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
+                               shale_error *err)
 {
     struct s3_upload *u = env_calloc(1, sizeof *u);
     shale_code rc;
@@ -137,8 +137,8 @@ static shale_code part_etag(const struct s3_request *r, const char *etag, struct
     return SHALE_OK;
 }
 
-shale_code s3_upload_part(struct shl_store *base, struct shl_upload *base_u, uint32_t index,
-                          const struct shl_slice *parts, size_t count, shale_error *err)
+shale_code shl_s3_upload_part(struct shl_store *base, struct shl_upload *base_u, uint32_t index,
+                              const struct shl_slice *parts, size_t count, shale_error *err)
 {
     struct s3_store *s = s3_of(base);
     struct s3_upload *u = upload_of(base_u);
@@ -151,15 +151,15 @@ shale_code s3_upload_part(struct shl_store *base, struct shl_upload *base_u, uin
     char number[16];
     shale_code rc;
     (void)snprintf(number, sizeof number, "%" PRIu32, index + 1);
-    s3_query(&r, "partNumber", number);
-    s3_query(&r, "uploadId", u->id);
-    s3_customer_key(s, &r);
-    SHL_TRY(s3_checksum(s, &r, p.checksum, err));
-    SHL_TRY(s3_run_one(s, &r, err));
+    shl_s3_query(&r, "partNumber", number);
+    shl_s3_query(&r, "uploadId", u->id);
+    shl_s3_customer_key(s, &r);
+    SHL_TRY(shl_s3_checksum(s, &r, p.checksum, err));
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     SHL_TRY(part_etag(&r, r.wanted[S3_ETAG].value, &p, err));
     SHL_TRY(keep_part(u, index, &p, err));
 out:
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -193,12 +193,12 @@ static void end_on_server(struct s3_store *s, const struct s3_upload *u)
 {
     struct s3_request r = {
         .method = SHL_HTTP_DELETE, .action = "s3:AbortMultipartUpload", .key = u->key};
-    s3_query(&r, "uploadId", u->id);
-    s3_run(s, &r, 1); /* what stays is removed by the bucket's rule for unfinished uploads */
-    s3_request_deinit(&r);
+    shl_s3_query(&r, "uploadId", u->id);
+    shl_s3_run(s, &r, 1); /* what stays is removed by the bucket's rule for unfinished uploads */
+    shl_s3_request_deinit(&r);
 }
 
-void s3_upload_abort(struct shl_store *s, struct shl_upload *take_u)
+void shl_s3_upload_abort(struct shl_store *s, struct shl_upload *take_u)
 {
     end_on_server(s3_of(s), upload_of(take_u));
     upload_free(upload_of(take_u));
@@ -211,7 +211,7 @@ static shale_code complete_empty(struct shl_store *base, struct s3_upload *u,
     const struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
     shale_code rc = base->ops->put(base, u->key, NULL, 0, &how, out, err);
     if (rc == SHALE_OK)
-        s3_upload_abort(base, &u->base);
+        shl_s3_upload_abort(base, &u->base);
     return rc;
 }
 
@@ -247,14 +247,14 @@ static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *
     struct shl_slice part;
     char *etag = NULL;
     shale_code rc;
-    s3_query(&r, "uploadId", u->id);
+    shl_s3_query(&r, "uploadId", u->id);
     SHL_TRY(complete_body(s, u, &body, err));
     part = shl_buf_view(&body);
     r.body = &part;
-    s3_header(&r, "content-type", "application/xml");
+    shl_s3_header(&r, "content-type", "application/xml");
     if (if_none_match != NULL)
-        s3_header(&r, "if-none-match", if_none_match);
-    SHL_TRY(s3_run_one(s, &r, err));
+        shl_s3_header(&r, "if-none-match", if_none_match);
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     SHL_TRY(one_text(&r, "CompleteMultipartUploadResult/ETag", &etag, err));
     if (strlen(etag) >= sizeof out->etag)
         SHL_TRY(shl_fail(err, SHALE_NOT_SUPPORTED, "\"%s\": an ETag of %zu characters", u->key,
@@ -265,7 +265,7 @@ static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *
 out:
     env_free(etag);
     shl_buf_free(&body);
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -288,8 +288,8 @@ static shale_code settle_gone(struct shl_store *base, const struct s3_upload *u,
     return rc;
 }
 
-shale_code s3_upload_complete(struct shl_store *base, struct shl_upload *base_u,
-                              struct shl_object *out, shale_error *err)
+shale_code shl_s3_upload_complete(struct shl_store *base, struct shl_upload *base_u,
+                                  struct shl_object *out, shale_error *err)
 {
     struct s3_upload *u = upload_of(base_u);
     if (u->parts.count == 0)
@@ -318,13 +318,13 @@ out:
 
 static void copy_headers(const struct s3_store *s, struct s3_request *r, const char *source)
 {
-    s3_header(r, "x-amz-copy-source", source);
+    shl_s3_header(r, "x-amz-copy-source", source);
     if (s->sse_key_md5 == NULL)
         return;
-    s3_header(r, "x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256");
-    s3_header(r, "x-amz-copy-source-server-side-encryption-customer-key",
-              s->config.v.sse_customer_key);
-    s3_header(r, "x-amz-copy-source-server-side-encryption-customer-key-md5", s->sse_key_md5);
+    shl_s3_header(r, "x-amz-copy-source-server-side-encryption-customer-algorithm", "AES256");
+    shl_s3_header(r, "x-amz-copy-source-server-side-encryption-customer-key",
+                  s->config.v.sse_customer_key);
+    shl_s3_header(r, "x-amz-copy-source-server-side-encryption-customer-key-md5", s->sse_key_md5);
 }
 
 static shale_code copy_at_once(struct s3_store *s, const char *source, const char *to,
@@ -334,14 +334,14 @@ static shale_code copy_at_once(struct s3_store *s, const char *source, const cha
         .method = SHL_HTTP_PUT, .action = "s3:PutObject", .key = to, .check_body = true};
     copy_headers(s, &r, source);
     if (s->config.v.sse != NULL || s->config.v.storage_class != NULL)
-        s3_object_headers(s, &r, NULL);
+        shl_s3_object_headers(s, &r, NULL);
     char *etag = NULL;
-    shale_code rc = s3_run_one(s, &r, err);
+    shale_code rc = shl_s3_run_one(s, &r, err);
     /* A 200 says nothing: the verdict is in the body, of which only a part may have come. */
     if (rc == SHALE_OK)
         rc = one_text(&r, "CopyObjectResult/ETag", &etag, err);
     env_free(etag);
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -356,18 +356,18 @@ static shale_code copy_part(struct s3_store *s, struct s3_upload *u, const char 
     shale_code rc;
     (void)snprintf(number, sizeof number, "%" PRIu32, index + 1);
     (void)snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, first, end - 1);
-    s3_query(&r, "partNumber", number);
-    s3_query(&r, "uploadId", u->id);
+    shl_s3_query(&r, "partNumber", number);
+    shl_s3_query(&r, "uploadId", u->id);
     copy_headers(s, &r, source);
-    s3_header(&r, "x-amz-copy-source-range", range);
-    s3_customer_key(s, &r);
-    SHL_TRY(s3_run_one(s, &r, err));
+    shl_s3_header(&r, "x-amz-copy-source-range", range);
+    shl_s3_customer_key(s, &r);
+    SHL_TRY(shl_s3_run_one(s, &r, err));
     SHL_TRY(one_text(&r, "CopyPartResult/ETag", &etag, err));
     SHL_TRY(part_etag(&r, etag, &p, err));
     SHL_TRY(keep_part(u, index, &p, err));
 out:
     env_free(etag);
-    s3_request_deinit(&r);
+    shl_s3_request_deinit(&r);
     return rc;
 }
 
@@ -393,7 +393,7 @@ static shale_code copy_in_parts(struct shl_store *base, const char *source, cons
     shale_code rc;
     if (size == 0)
         return copy_empty(base, to, create_only, err);
-    SHL_TRY(s3_upload_start(base, to, &base_u, err));
+    SHL_TRY(shl_s3_upload_start(base, to, &base_u, err));
     for (uint64_t at = 0; at < size; at += COPY_PART_BYTES)
         SHL_TRY(copy_part(s, upload_of(base_u), source, index++, at,
                           shl_min_u64(size, at + COPY_PART_BYTES), err));
@@ -405,12 +405,12 @@ out:
     if (base_u != NULL && rc == SHALE_OK)
         upload_free(upload_of(base_u));
     else if (base_u != NULL)
-        s3_upload_abort(base, base_u);
+        shl_s3_upload_abort(base, base_u);
     return rc;
 }
 
-shale_code s3_copy(struct shl_store *base, const char *from, const char *to, bool create_only,
-                   shale_error *err)
+shale_code shl_s3_copy(struct shl_store *base, const char *from, const char *to, bool create_only,
+                       shale_error *err)
 {
     struct s3_store *s = s3_of(base);
     struct shl_object source_object;

@@ -222,6 +222,156 @@ static void check_value(shale_db *db, const char *key, const char *want)
     shale_pinned_release(&p); /* twice is fine */
 }
 
+/* ---- origins, store options, groups of files */
+
+struct beaten {
+    const char *name;
+    char value[64], origin[100], beaten[64], beaten_origin[100];
+};
+
+static bool look_beaten(void *ctx, const shale_option_info *info)
+{
+    struct beaten *b = ctx;
+    if (strcmp(info->name, b->name) != 0)
+        return true;
+    (void)snprintf(b->value, sizeof b->value, "%s", info->value);
+    (void)snprintf(b->origin, sizeof b->origin, "%s", info->origin);
+    if (info->beaten_value != NULL) {
+        (void)snprintf(b->beaten, sizeof b->beaten, "%s", info->beaten_value);
+        (void)snprintf(b->beaten_origin, sizeof b->beaten_origin, "%s", info->beaten_origin);
+    }
+    return false;
+}
+
+static void write_file(char path[128], const char *folder, const char *text)
+{
+    (void)snprintf(path, 128, "%s/settings.toml", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_values_remember_where_they_came_from_and_what_they_beat(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/shale-api-XXXXXX";
+    char path[128], at[160];
+    shale_error err = {0};
+    shale_options *o = shale_options_new();
+    assert_non_null(mkdtemp(folder));
+    write_file(path, folder,
+               "flush_interval = \"2ms\"\n[storage]\naws_region = \"eu-west-1\"\n"
+               "[profile.dev]\nflush_interval = \"3ms\"\n[profile.dev.storage]\n"
+               "aws_secret_access_key = \"hush-hush\"\n[profile.other]\nnonsense = 1\n");
+    assert_int_equal(shale_options_use_profile(o, "d.v", &err), SHALE_INVALID);
+    assert_int_equal(shale_options_use_profile(o, "dev", &err), SHALE_OK);
+    assert_false(shale_options_profile_found(o));
+    assert_int_equal(shale_options_load_file(o, path, &err), SHALE_OK);
+    assert_true(shale_options_profile_found(o));
+    struct beaten b = {.name = "flush_interval"};
+    shale_options_each(o, look_beaten, &b);
+    (void)snprintf(at, sizeof at, "%s line 5", path);
+    assert_string_equal(b.value, "3ms");
+    assert_string_equal(b.origin, at);
+    assert_string_equal(b.beaten, "2ms");
+    shale_options_set_origin(o, "--set");
+    assert_int_equal(shale_options_set(o, "flush_interval", "4ms", &err), SHALE_OK);
+    shale_options_each(o, look_beaten, &b);
+    assert_string_equal(b.origin, "--set");
+    assert_string_equal(b.beaten, "3ms");
+    assert_string_equal(b.beaten_origin, at);
+
+    shale_options_set_origin(o, "--region");
+    assert_int_equal(shale_options_set_store(o, "region", "eu-west-2", &err), SHALE_OK);
+    struct beaten region = {.name = "aws_region"};
+    struct beaten secret = {.name = "aws_secret_access_key"};
+    assert_int_equal(shale_options_set_store(o, "aws_access_key_id", "AKIA", &err), SHALE_OK);
+    assert_int_equal(shale_options_each_store(o, "s3://b/db", look_beaten, &region, &err),
+                     SHALE_OK);
+    assert_string_equal(region.value, "eu-west-2");
+    assert_string_equal(region.origin, "--region");
+    assert_string_equal(region.beaten, "eu-west-1");
+    assert_int_equal(shale_options_each_store(o, NULL, look_beaten, &secret, &err), SHALE_OK);
+    assert_string_equal(secret.value, "set (9 characters)");
+    struct beaten fsync = {.name = "local_fsync"};
+    assert_int_equal(shale_options_each_store(o, "/srv/db", look_beaten, &fsync, &err), SHALE_OK);
+    assert_string_equal(fsync.origin, "default");
+    assert_int_equal(shale_options_each_store(o, "s3:/b", look_beaten, &fsync, &err),
+                     SHALE_INVALID);
+    shale_options_free(o);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static bool count_findings(void *ctx, const shale_finding *f)
+{
+    unsigned *counts = ctx;
+    assert_non_null(f->what);
+    assert_non_null(f->measured);
+    assert_non_null(f->fix);
+    counts[f->health]++;
+    return true;
+}
+
+static void test_the_doctor_and_making_folders(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/shale-api-XXXXXX";
+    char path[128];
+    unsigned counts[3] = {0};
+    shale_error err = {0};
+    shale_store *store = NULL;
+    assert_int_equal(shale_store_open(&store, "memory:", NULL, &err), SHALE_OK);
+    assert_int_equal(shale_store_doctor(store, count_findings, counts, &err), SHALE_OK);
+    assert_true(counts[SHALE_HEALTH_OK] > 8);
+    assert_int_equal(counts[SHALE_HEALTH_WARN] + counts[SHALE_HEALTH_FAIL], 0);
+    assert_int_equal(shale_store_doctor(store, NULL, NULL, &err), SHALE_INVALID);
+    shale_store_close(store);
+    assert_int_equal(shale_store_doctor(NULL, count_findings, counts, &err), SHALE_INVALID);
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/bucket", folder);
+    assert_int_equal(shale_store_make_bucket(path, NULL, &err), SHALE_OK);
+    assert_int_equal(shale_store_make_bucket(path, NULL, &err), SHALE_ALREADY_EXISTS);
+    assert_int_equal(shale_store_make_bucket(NULL, NULL, &err), SHALE_INVALID);
+    assert_int_equal(shale_store_make_bucket("s3:/x", NULL, &err), SHALE_INVALID);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void test_near_databases_are_suggested(void **state)
+{
+    (void)state;
+    shale_error err = {0};
+    shale_db *db = NULL;
+    assert_int_equal(shale_db_open(&db, "memory:///shop/orders?name=near", NULL, &err), SHALE_OK);
+    shale_db *reader = NULL;
+    assert_int_equal(
+        shale_db_open_reader(&reader, "memory:///shop/oders?name=near", NULL, NULL, &err),
+        SHALE_NOT_FOUND);
+    assert_non_null(strstr(err.text, "did you mean "));
+    assert_non_null(strstr(err.text, "shop/orders ?"));
+    assert_int_equal(
+        shale_db_open_reader(&reader, "memory:///shop/quite-else?name=near", NULL, NULL, &err),
+        SHALE_NOT_FOUND);
+    assert_null(strstr(err.text, "did you mean "));
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
+static void count_library(void *ctx, const char *name, const char *version)
+{
+    assert_true(name[0] != '\0' && version[0] != '\0');
+    ++*(unsigned *)ctx;
+}
+
+static void test_libraries_are_named(void **state)
+{
+    (void)state;
+    unsigned count = 0;
+    shale_libraries_each(count_library, &count);
+    assert_true(count >= 8);
+}
+
 static void test_rows_go_through_unchanged(void **state)
 {
     (void)state;
@@ -465,6 +615,10 @@ int main(void)
         cmocka_unit_test(test_settings_take_what_they_should),
         cmocka_unit_test(test_typed_setters),
         cmocka_unit_test(test_files_of_each_kind),
+        cmocka_unit_test(test_values_remember_where_they_came_from_and_what_they_beat),
+        cmocka_unit_test(test_the_doctor_and_making_folders),
+        cmocka_unit_test(test_near_databases_are_suggested),
+        cmocka_unit_test(test_libraries_are_named),
         cmocka_unit_test(test_rows_go_through_unchanged),
         cmocka_unit_test(test_scans_and_seeks),
         cmocka_unit_test(test_merge_operators_of_the_user_and_built_in),

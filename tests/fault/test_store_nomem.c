@@ -191,14 +191,14 @@ static shale_code op_s3_page(shale_error *err)
         "</ListAllMyBucketsResult>";
     struct s3_page page = {0};
     shale_code rc;
-    SHL_TRY(s3_page_read(shl_slice_str(list), &page, err));
+    SHL_TRY(shl_s3_page_read(shl_slice_str(list), &page, err));
     CHECK(page.items.count == 3 && strcmp(page.items.items[0].key, "a") == 0, "no list");
-    s3_page_clear(&page);
-    SHL_TRY(s3_page_read_buckets(shl_slice_str(buckets), &page, err));
+    shl_s3_page_clear(&page);
+    SHL_TRY(shl_s3_page_read_buckets(shl_slice_str(buckets), &page, err));
     CHECK(page.items.count == 1 && strcmp(page.items.items[0].key, "b/") == 0, "no bucket");
 out:
     CHECK(rc == SHALE_OK || page.items.items == NULL, "half a page");
-    s3_page_clear(&page);
+    shl_s3_page_clear(&page);
     return rc;
 }
 
@@ -206,7 +206,7 @@ static shale_code op_s3_deleted(shale_error *err)
 {
     static const char result[] = "<DeleteResult><Deleted><Key>a</Key></Deleted><Error><Key>b</Key>"
                                  "<Code>AccessDenied</Code></Error></DeleteResult>";
-    shale_code rc = s3_deleted_read(shl_slice_str(result), "bucket", err);
+    shale_code rc = shl_s3_deleted_read(shl_slice_str(result), "bucket", err);
     return rc == SHALE_PERMISSION_DENIED ? SHALE_OK : rc; /* as it should */
 }
 

@@ -15,13 +15,13 @@ static void check_page(shale_code rc, struct s3_page *p, const shale_error *err)
         SHL_ASSERT(p->items.items[i].key != NULL);
         SHL_ASSERT(i == 0 || strcmp(p->items.items[i - 1].key, p->items.items[i].key) <= 0);
     }
-    s3_page_clear(p);
+    shl_s3_page_clear(p);
 }
 
 static void check_range(const char *text)
 {
     struct s3_range r = {0};
-    if (s3_parse_range(text, &r))
+    if (shl_s3_parse_range(text, &r))
         SHL_ASSERT(r.size == 0 ? r.first == 0 && r.end == 0 : r.first < r.end && r.end <= r.size);
 }
 
@@ -33,11 +33,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct shl_slice rest = shl_slice_of(data + 1, size - 1);
     if (data[0] == 'p') {
-        check_page(s3_page_read(rest, &page, &err), &page, &err);
+        check_page(shl_s3_page_read(rest, &page, &err), &page, &err);
     } else if (data[0] == 'b') {
-        check_page(s3_page_read_buckets(rest, &page, &err), &page, &err);
+        check_page(shl_s3_page_read_buckets(rest, &page, &err), &page, &err);
     } else if (data[0] == 'd') {
-        shale_code rc = s3_deleted_read(rest, "bucket", &err);
+        shale_code rc = shl_s3_deleted_read(rest, "bucket", &err);
         SHL_ASSERT(rc == SHALE_OK || rc == SHALE_UNAVAILABLE || rc == SHALE_PERMISSION_DENIED);
     } else {
         char *text = shl_slice_dup_cstr(rest);

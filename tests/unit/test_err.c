@@ -69,9 +69,9 @@ static void test_code_names(void **state)
     assert_string_equal(shale_code_name(SHALE_OK), "OK");
     assert_string_equal(shale_code_name(SHALE_FENCED), "FENCED");
     assert_string_equal(shale_code_name(SHALE_NO_SPACE), "NO_SPACE");
-    for (unsigned i = 0; i <= SHALE_NO_SPACE; i++)
+    for (unsigned i = 0; i <= SHALE_NO_BUCKET; i++)
         assert_string_not_equal(shale_code_name((shale_code)i), "UNKNOWN");
-    assert_string_equal(shale_code_name((shale_code)(SHALE_NO_SPACE + 1)), "UNKNOWN");
+    assert_string_equal(shale_code_name((shale_code)(SHALE_NO_BUCKET + 1)), "UNKNOWN");
     assert_string_equal(shale_version(), SHALE_VERSION_STRING);
 }
 
