@@ -233,7 +233,9 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     struct shl_api_stack s = {0};
     struct split_options options = {0};
     struct shl_store_config config = {.create_root = true};
-    struct shl_retry_options retry = {.max_retries = RAW_RETRIES_MAX,
+    uint32_t wanted = o->settings.lsm.object_store_max_retries;
+    struct shl_retry_options retry = {.max_retries =
+                                          wanted < RAW_RETRIES_MAX ? wanted : RAW_RETRIES_MAX,
                                       .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
     bool is_near;

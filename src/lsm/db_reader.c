@@ -67,14 +67,15 @@ static shale_code find_objects(struct shl_lsm *db, uint64_t last, uint64_t end, 
     return rc;
 }
 
-/* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. */
-static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last,
+/* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. *gone says so. */
+static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last, bool *gone,
                                shale_error *err)
 {
     shl_wal_items items = {0};
     struct shl_wal_fetch *objects = NULL;
     uint64_t end = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
     shale_code rc;
+    *gone = false;
     if (db->settings.skip_wal_replay)
         return SHALE_OK;
     SHL_TRY(find_objects(db, *last, end, &items, err));
@@ -95,6 +96,7 @@ static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_
 out:
     shl_wal_fetch_free(objects);
     shl_array_free(&items);
+    *gone = rc == SHALE_NOT_FOUND;
     return rc == SHALE_NOT_FOUND || rc == SHALE_DONE ? SHALE_OK : rc;
 }
 
@@ -123,7 +125,7 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
     env_mutex_unlock(&db->mu);
 }
 
-shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
+static shale_code install_once(struct shl_lsm *db, bool may_end, bool *gone, shale_error *err)
 {
     struct shl_levels *levels = NULL;
     struct shl_memtable *table = NULL;
@@ -134,7 +136,9 @@ shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
     SHL_TRY(shl_lsm_build_levels(db, &levels, err));
     SHL_TRY(shl_memtable_new(&table, err));
     r.table = table;
-    SHL_TRY(replay_after(db, &r, &last, err));
+    SHL_TRY(replay_after(db, &r, &last, gone, err));
+    if (*gone && !may_end)
+        goto out;
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
     set_replayed(db, last);
     show(db, v, &r);
@@ -142,6 +146,25 @@ out:
     shl_memtable_unref(table);
     shl_levels_unref(levels);
     return rc;
+}
+
+#define INSTALLS_MAX 8
+
+/* A WAL object that was collected between list and read is in L0 by now: with the newer manifest nothing is missing, and a handle never shows
+ * less than before. */
+shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
+{
+    bool may_end = db->checkpoint != NULL;
+    bool gone = false, changed;
+    for (unsigned tries = 0;; tries++) {
+        shale_code rc = install_once(db, may_end, &gone, err);
+        if (rc != SHALE_OK || !gone || may_end)
+            return rc;
+        rc = shl_lsm_refresh_manifest(db, &changed, err);
+        if (rc != SHALE_OK)
+            return rc;
+        may_end = !changed || tries == INSTALLS_MAX;
+    }
 }
 
 static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
@@ -153,7 +176,9 @@ static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
                      ? env_load_relaxed(&db->committed_seq)
                      : 0;
     uint64_t last = db->replayed_wal_id;
-    shale_code rc = replay_after(db, &r, &last, err);
+    bool
+        gone; /* the next refresh finds the manifest that has it; nothing that was shown goes away */
+    shale_code rc = replay_after(db, &r, &last, &gone, err);
     set_replayed(db, last); /* after a failure too: those rows are in the table */
     if (rc == SHALE_OK)
         show(db, NULL, &r);

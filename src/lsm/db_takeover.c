@@ -253,8 +253,12 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     first = db->manifest->replay_after_wal_id;
     SHL_TRY(shl_lsm_wal_fetch(db, row.items, row.count, &fetch, err));
     SHL_TRY(check_newest(db, err));
-    /* Only the writer moves the boundary, and that is us. */
-    SHL_ASSERT(db->manifest->replay_after_wal_id == first);
+    if (db->manifest->replay_after_wal_id !=
+        first) /* only the writer moves the boundary, and that is us */
+        SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
+                         "\"%s\": somebody moved the replay boundary from %" PRIu64 " to %" PRIu64
+                         " under our epoch %" PRIu64,
+                         db->paths.r1, first, db->manifest->replay_after_wal_id, db->writer_epoch));
     *objects = fetch;
     fetch = NULL;
 out:

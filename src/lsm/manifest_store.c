@@ -186,6 +186,16 @@ static shale_code load_by_list(struct shl_sequenced *q, struct shl_buf *body, ui
 
 /* ---------------------------------------------------------------- later loads */
 
+/* Ids are never used up; one that ends the row is a stray object, and counting on would begin at 0 again. */
+static shale_code check_next(const struct shl_sequenced *q, shale_error *err)
+{
+    if (q->id < UINT64_MAX)
+        return SHALE_OK;
+    return shl_fail(err, SHALE_CORRUPTION,
+                    "%s/%s/%020" PRIu64 ".%s: there is no id above it: it cannot be ours",
+                    q->paths->r1, q->what, q->id, q->what);
+}
+
 /* From a known id onward. */
 static shale_code load_by_probe(struct shl_sequenced *q, struct shl_buf *body, bool *changed,
                                 uint64_t *boundary, shale_error *err)
@@ -193,7 +203,9 @@ static shale_code load_by_probe(struct shl_sequenced *q, struct shl_buf *body, b
     struct shl_buf next = {0};
     shale_code rc = SHALE_OK;
     for (unsigned tries = 0; tries < PROBES_MAX; tries++) {
-        rc = shl_sequenced_read(q, q->id + 1, &next, err);
+        rc = check_next(q, err);
+        if (rc == SHALE_OK)
+            rc = shl_sequenced_read(q, q->id + 1, &next, err);
         if (rc != SHALE_OK)
             break;
         struct shl_buf swap = *body;
@@ -269,6 +281,9 @@ out:
 
 shale_code shl_sequenced_put(struct shl_sequenced *q, struct shl_slice body, shale_error *err)
 {
+    shale_code next = check_next(q, err);
+    if (next != SHALE_OK)
+        return next;
     char *key = shl_sequenced_key(q, q->id + 1);
     if (key == NULL)
         return shl_nomem(err);

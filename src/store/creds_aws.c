@@ -328,7 +328,12 @@ static shale_code file_read(struct profile_file *f, bool is_asked, shale_error *
         return SHALE_OK;
     struct env_stat st = {0};
     int fd;
-    int e = env_open(&fd, (const char *)f->path.data, ENV_OPEN_READ);
+    int e = env_stat((const char *)f->path.data, &st);
+    if (e == 0 && !st.is_file) /* to open a pipe would wait for its other end */
+        return shl_fail(err, SHALE_INVALID, "%s is no file of at most %u bytes",
+                        (const char *)f->shown.data, FILE_BYTES_MAX);
+    if (e == 0)
+        e = env_open(&fd, (const char *)f->path.data, ENV_OPEN_READ);
     if (e == ENOENT || e == ENOTDIR || (e == EACCES && !is_asked && !f->is_chosen))
         return SHALE_OK;
     if (e != 0)

@@ -638,15 +638,22 @@ shale_code shl_store_check_create(struct shl_store *s, const char *path, const c
     const struct shl_put create = {.mode = SHL_PUT_CREATE};
     const struct shl_slice first = shl_slice_str("probe 1"), second = shl_slice_str("probe 2");
     char name[64];
+    bool create_failed = false;
     shale_error ignored;
     shale_code rc;
     fresh_name(name, sizeof name, "shale-probe");
     char *key = path[0] == '\0' ? env_strdup(name) : shl_path_join(path, name);
     if (key == NULL)
         return shl_nomem(err);
-    SHL_TRY(shl_store_put(s, key, &first, 1, &create, NULL, err));
-    rc = shl_store_put(s, key, &second, 1, &create, NULL, err);
+    rc = shl_store_put(s, key, &first, 1, &create, NULL, err);
+    if (rc == SHALE_OK)
+        rc = shl_store_put(s, key, &second, 1, &create, NULL, err);
+    else
+        create_failed = true;
+    /* Also after a failure: the answer may have been all that was lost. */
     shl_ignore(shl_store_delete(s, key, &ignored));
+    if (create_failed)
+        goto out;
     if (rc == SHALE_ALREADY_EXISTS)
         rc = SHALE_OK;
     else if (rc == SHALE_OK)

@@ -109,7 +109,9 @@ static size_t scheme_len(const char *url)
 
 static shale_code bad_url(shale_error *err, const char *url, const char *why, const char *example)
 {
-    return shl_fail(err, SHALE_INVALID, "bad URL: \"%s\": %s; write it like %s", url, why, example);
+    char shown[SHL_URL_SHOWN];
+    return shl_fail(err, SHALE_INVALID, "bad URL: \"%s\": %s; write it like %s",
+                    shl_url_shown(url, shown), why, example);
 }
 
 static shale_code unknown_scheme(const char *url, struct shl_slice name, shale_error *err)

@@ -2,6 +2,7 @@
 
 #include "base/env/env.h"
 #include "base/num.h"
+#include <stdio.h>
 
 /* ---- UTF-8 */
 
@@ -280,4 +281,22 @@ void shl_path_buf_deinit(struct shl_path_buf *p)
     if (p->text != p->small)
         env_free(p->text);
     p->text = NULL;
+}
+
+const char *shl_url_shown(const char *url, char out[SHL_URL_SHOWN])
+{
+    const char *host = strstr(url, "://");
+    if (host == NULL)
+        return url;
+    host += 3;
+    size_t len = strcspn(host, "/?#");
+    size_t user = 0;
+    for (size_t i = 0; i < len; i++)
+        if (host[i] == '@')
+            user = i + 1;
+    if (user == 0)
+        return url;
+    (void)snprintf(out, SHL_URL_SHOWN, "%.*s***@%s", (int)shl_min_size((size_t)(host - url), 20),
+                   url, host + user);
+    return out;
 }

@@ -23,6 +23,10 @@ char *shl_path_from_parts(const struct shl_slice *parts, size_t count);
 /* Decodes %XX once; a '%' without two hex digits stays. The result may hold any byte. Errors: INVALID (%00), NOMEM. */
 SHL_MUST shale_code shl_url_decode(const char *text, char **out, shale_error *err);
 
+/* A URL for a message: what stands before an '@' in its host part may be a password and is left out. Returns out, or url itself. */
+#define SHL_URL_SHOWN 200
+const char *shl_url_shown(const char *url, char out[SHL_URL_SHOWN]);
+
 /* True if `key` is `prefix`, or below it by whole segments. Everything is under "". */
 bool shl_path_is_under(const char *key, const char *prefix);
 

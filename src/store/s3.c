@@ -401,6 +401,7 @@ static void s3_destroy(struct shl_store *base)
     env_free(s->bucket);
     env_free(s->sse_key_md5);
     env_mutex_deinit(&s->mu);
+    shl_wipe(&s->key, sizeof s->key);
     shl_store_deinit(base);
     env_free(s);
 }
@@ -486,7 +487,7 @@ static shale_code make_customer_key(struct s3_store *s, shale_error *err)
     text = (struct shl_buf){0};
 out:
     if (raw.data != NULL)
-        memset(raw.data, 0, raw.cap);
+        shl_wipe(raw.data, raw.len);
     shl_buf_free(&raw);
     shl_buf_free(&text);
     return rc;

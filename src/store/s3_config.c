@@ -1,6 +1,7 @@
 #include "store/s3_config.h"
 
 #include "base/assert.h"
+#include "base/codec/digest.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/optable.h"
@@ -481,7 +482,7 @@ static shale_code load_profile(struct shl_s3_config *c, struct shl_aws_profile *
 {
     bool asked = c->v.profile != NULL || env_text("AWS_PROFILE") != NULL;
     bool complete = (c->v.access_key_id != NULL || env_has_keys() || c->v.skip_signature) &&
-                    c->v.region != NULL;
+                    c->v.region != NULL && c->v.endpoint != NULL;
     if (complete && !asked)
         return SHALE_OK;
     shale_code rc = shl_aws_profile_load(c->v.profile, out, err);
@@ -545,11 +546,8 @@ out:
 
 static void wipe(char *secret)
 {
-    if (secret != NULL) {
-        volatile char *p = secret;
-        for (size_t n = strlen(secret); n > 0; n--)
-            *p++ = '\0';
-    }
+    if (secret != NULL)
+        shl_wipe(secret, strlen(secret));
 }
 
 void shl_s3_config_deinit(struct shl_s3_config *c)

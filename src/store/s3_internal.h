@@ -75,7 +75,8 @@ struct s3_request {
     struct shl_buf answer; /* owned: XML, errors */
     char error_code[64];   /* the service's: "NoSuchKey"; "" if there was none */
 
-    char *scratch; /* owned: URL and header lines of the present try */
+    char *scratch; /* owned: URL and header lines of the present try; wiped before it is freed */
+    size_t scratch_len;
     unsigned corrections;
 };
 
@@ -99,6 +100,8 @@ void shl_s3_customer_key(const struct s3_store *s, struct s3_request *r);
 SHL_MUST shale_code shl_s3_checksum(const struct s3_store *s, struct s3_request *r, char text[S3_CHECKSUM_TEXT], shale_error *err);
 
 /* ---- s3_place.c */
+/* Letters, digits and '-': what may become a part of a host's name, or be shown to be typed. */
+bool shl_s3_is_region(const char *region);
 SHL_MUST shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c, const char *bucket, const char *region,
                                   shale_error *err);
 

@@ -17,7 +17,7 @@ static shale_code check_bucket(const char *bucket, shale_error *err)
         return shl_fail(err, SHALE_INVALID,
                         "bad URL: \"%.80s\" is no bucket name: 3 to 63 letters, digits, '-' and "
                         "'.'; write it like s3://bucket/db",
-                        bucket);
+                        strrchr(bucket, '@') != NULL ? strrchr(bucket, '@') : bucket);
     if (n > 6 && strcmp(bucket + n - 6, "--x-s3") == 0)
         return shl_fail(err, SHALE_NOT_SUPPORTED,
                         "bucket \"%s\" is a directory bucket (S3 Express), which is not built yet",
@@ -26,7 +26,7 @@ static shale_code check_bucket(const char *bucket, shale_error *err)
 }
 
 /* It becomes a part of a host's name, and may come from an answer. */
-static bool is_region(const char *region)
+bool shl_s3_is_region(const char *region)
 {
     size_t n = strlen(region);
     for (size_t i = 0; i < n; i++)
@@ -89,7 +89,7 @@ shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c
     struct s3_place p = {0};
     shale_code rc;
     SHL_TRY(check_bucket(bucket, err));
-    if (!is_region(region))
+    if (!shl_s3_is_region(region))
         SHL_TRY(shl_fail(err, SHALE_INVALID, "\"%.80s\" is no region", region));
     (void)snprintf(p.region, sizeof p.region, "%s", region);
     if (c->v.endpoint != NULL)

@@ -26,11 +26,19 @@ static const char *const wanted_names[S3_WANTED] = {
     [S3_DATE] = "date",
 };
 
+/* Header lines hold a signature and may hold a session token or a customer's key. */
+static void free_scratch(struct s3_request *r)
+{
+    if (r->scratch != NULL)
+        shl_wipe(r->scratch, r->scratch_len);
+    env_free(r->scratch);
+    r->scratch = NULL;
+}
+
 void shl_s3_request_deinit(struct s3_request *r)
 {
     shl_buf_free(&r->answer);
-    env_free(r->scratch);
-    r->scratch = NULL;
+    free_scratch(r);
 }
 
 void shl_s3_query(struct s3_request *r, const char *name, const char *value)
@@ -132,6 +140,10 @@ struct drafted {
 
 static void drafted_deinit(struct drafted *d)
 {
+    if (d->text.data != NULL)
+        shl_wipe(d->text.data, d->text.len);
+    if (d->canonical.data != NULL) /* names the token, if there is one */
+        shl_wipe(d->canonical.data, d->canonical.len);
     shl_buf_free(&d->text);
     shl_buf_free(&d->path);
     shl_buf_free(&d->query);
@@ -266,6 +278,7 @@ static void fill_call(struct attempt *a, struct s3_request *r, const struct draf
                                      .pieces = r->pieces,
                                      .piece_count = r->piece_count,
                                      .text = r->text != NULL ? r->text : &r->answer,
+                                     .needs_length = r->text != NULL,
                                      .text_max = r->text != NULL ? r->text_max : UINT64_C(64) << 20,
                                      .wanted = r->wanted,
                                      .wanted_count = S3_WANTED};
@@ -290,8 +303,9 @@ static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attem
     SHL_TRY(draft_headers(&d, s, &g, r, err));
     if (g.identity != NULL)
         SHL_TRY(sign(&d, &g, r, err));
-    env_free(r->scratch);
+    free_scratch(r);
     r->scratch = (char *)d.text.data;
+    r->scratch_len = d.text.len;
     d.text = (struct shl_buf){0}; /* moved to the request */
     r->answer.len = 0;
     fill_call(a, r, &d);
@@ -317,7 +331,7 @@ static void keep(char *dst, size_t cap, struct shl_slice text)
 {
     size_t n = shl_min_size(text.len, cap - 1);
     for (size_t i = 0; i < n; i++)
-        dst[i] = text.data[i] < ' ' || text.data[i] == 0x7f ? ' ' : (char)text.data[i];
+        dst[i] = text.data[i] < ' ' || text.data[i] >= 0x7f ? '?' : (char)text.data[i];
     dst[n] = '\0';
 }
 
@@ -527,7 +541,7 @@ static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const st
 static shale_code fail_region(const struct s3_store *s, struct s3_request *r,
                               const struct s3_place *place, const struct told *t, const char *says)
 {
-    if (t->region[0] != '\0' && strcmp(t->region, place->region) != 0)
+    if (shl_s3_is_region(t->region) && strcmp(t->region, place->region) != 0)
         return shl_fail(&r->err, SHALE_INVALID,
                         "wrong region: bucket \"%s\" is in %s, the request went to %s (%s)",
                         s->bucket, t->region, place->region, shl_s3_region_origin(&s->config));
@@ -685,16 +699,11 @@ static void log_request(const struct s3_store *s, const struct s3_request *r,
 }
 
 /* A write whose answer did not come may have happened, unless it never left. */
-static void note_unknown(struct s3_request *r)
+static void note_unknown(struct s3_request *r, bool sent)
 {
-    static const char *const unsent[] = {"cannot connect to", "there is no host",
-                                         "connecting timed out", "no connection to", NULL};
     bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
     bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
-    for (size_t i = 0; unsent[i] != NULL; i++)
-        if (strstr(r->err.text, unsent[i]) != NULL)
-            return;
-    if (writes && waits && r->key != NULL)
+    if (writes && waits && sent && r->key != NULL)
         shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
                        shl_http_method_name(r->method), r->key);
 }
@@ -709,7 +718,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
-        note_unknown(r);
+        note_unknown(r, a->call.sent);
         return false;
     }
     bool success = r->status >= 200 && r->status < 300;
@@ -733,6 +742,9 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
         fix_identity(s, r, a->identity, &told))
         return true;
     r->code = fail_status(s, r, &a->place, &told);
+    if (r->status == 500 || r->status == 502 ||
+        r->status == 504) /* it may have been done before that */
+        note_unknown(r, true);
     return false;
 }
 

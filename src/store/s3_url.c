@@ -39,8 +39,9 @@ bool shl_s3_url_is_https(const char *url)
 
 static shale_code bad(const char *url, const char *why, shale_error *err)
 {
-    return shl_fail(err, SHALE_INVALID, "bad URL: \"%s\": %s; write it like s3://bucket/db", url,
-                    why);
+    char shown[SHL_URL_SHOWN];
+    return shl_fail(err, SHALE_INVALID, "bad URL: \"%s\": %s; write it like s3://bucket/db",
+                    shl_url_shown(url, shown), why);
 }
 
 static shale_code dup(char **out, struct shl_slice s, shale_error *err)

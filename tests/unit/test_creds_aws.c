@@ -350,6 +350,12 @@ static void test_files_that_cannot_be_taken(void **state)
     assert_non_null(strstr(err.text, "is no file of at most 1048576 bytes"));
     (void)unsetenv("AWS_CONFIG_FILE");
 
+    in_home("pipe", path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* nobody ever writes to it */
+    (void)setenv("AWS_CONFIG_FILE", path, 1);
+    assert_int_equal(shl_aws_profile_load(NULL, &p, &err), SHALE_INVALID);
+    remove_file("pipe");
+
     write_file("mine", "");
     in_home("mine", path);
     assert_int_equal(truncate(path, (1 << 20) + 1), 0);

@@ -1446,6 +1446,28 @@ static void test_without_a_wal_only_flushed_rows_survive(void **state)
     bench_end(&b);
 }
 
+/* A stray object with the last of all ids: counting on would begin at 0 again. */
+static void test_the_last_manifest_id_is_an_error_and_not_id_0(void **state)
+{
+    struct bench b;
+    struct shl_list l = {0};
+    (void)state;
+    bench_init(&b);
+    bench_open(&b);
+    put(&b, "a", "1");
+    bench_close(&b);
+    OK(shl_store_list(b.store, &(struct shl_list_options){.prefix = "db/manifest"}, &l, &err));
+    OK(shl_store_copy(b.store, l.items[l.count - 1].key,
+                      "db/manifest/18446744073709551615.manifest", true, &err));
+    shl_list_free(&l);
+    assert_int_equal(try_open(&b, &b.db), SHALE_CORRUPTION);
+    assert_non_null(strstr(err.text, "18446744073709551615"));
+    struct shl_object o;
+    assert_int_equal(shl_store_head(b.store, "db/manifest/00000000000000000000.manifest", &o, &err),
+                     SHALE_NOT_FOUND);
+    bench_end(&b);
+}
+
 /* L0 is full, and what the WAL has is more than may wait in memory: only a compaction gets on with it, during the replay. */
 static void test_a_full_l0_does_not_keep_a_database_from_opening(void **state)
 {
@@ -1729,6 +1751,7 @@ int main(void)
         cmocka_unit_test(test_a_wal_in_another_store),
         cmocka_unit_test(test_transformed_blobs_need_the_transformer),
         cmocka_unit_test(test_without_a_wal_only_flushed_rows_survive),
+        cmocka_unit_test(test_the_last_manifest_id_is_an_error_and_not_id_0),
         cmocka_unit_test(test_a_full_l0_does_not_keep_a_database_from_opening),
         cmocka_unit_test(test_a_full_l0_does_not_keep_a_database_from_closing),
         cmocka_unit_test(test_random_operations_agree_with_a_sorted_array),

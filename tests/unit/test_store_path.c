@@ -99,6 +99,22 @@ static void test_urls_are_decoded_once(void **state)
     }
 }
 
+static void test_a_shown_url_has_no_password(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"s3://b/p", "s3://b/p"},
+        {"s3://b/x@y", "s3://b/x@y"},
+        {"./a@b", "./a@b"},
+        {"s3://AKIA:HUSH@b/p", "s3://***@b/p"},
+        {"https://u:HU@SH@host", "https://***@host"},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        char out[SHL_URL_SHOWN];
+        assert_string_equal(shl_url_shown(rows[i][0], out), rows[i][1]);
+    }
+}
+
 static void test_under_is_by_whole_segments(void **state)
 {
     (void)state;
@@ -142,6 +158,7 @@ int main(void)
         cmocka_unit_test(test_parse_strips_one_slash_and_checks),
         cmocka_unit_test(test_parts_are_escaped_into_valid_keys),
         cmocka_unit_test(test_urls_are_decoded_once),
+        cmocka_unit_test(test_a_shown_url_has_no_password),
         cmocka_unit_test(test_under_is_by_whole_segments),
         cmocka_unit_test(test_join_leaves_out_what_is_empty),
     };

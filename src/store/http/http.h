@@ -69,12 +69,14 @@ struct shl_http_call {
     size_t piece_count;
     struct shl_buf *text;
     uint64_t text_max; /* of a 2xx body in `text`; 0: no limit */
+    bool needs_length; /* a 2xx body in `text` without a Content-Length is refused at its first byte: it might have no end */
     struct shl_http_wanted *wanted;
     size_t wanted_count;
 
     /* ---- the answer */
     shale_code code;      /* SHALE_OK: there was one, whole, whatever its status; UNAVAILABLE, TIMEOUT, INVALID, NOMEM */
     int status;           /* 0: none came */
+    bool sent;            /* some of the request may have reached the server, now or on a connection that was replaced */
     uint64_t received;    /* bytes of the body that were stored, also after a failure */
     uint64_t duration_ns; /* of the request, queueing included */
     shale_error err;      /* if code is not SHALE_OK; says host and reason, no query and no header */

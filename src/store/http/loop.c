@@ -38,6 +38,7 @@ struct slot {
     size_t piece, piece_offset;             /* of the pieces that are filled */
     uint64_t text_before;                   /* length of call->text at the start */
     uint64_t sent, expected;
+    bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t deadline_ns;
     bool answering; /* a status line came */
@@ -169,6 +170,7 @@ static size_t on_read(char *dst, size_t size, size_t count, void *arg)
         }
     }
     s->sent += done;
+    s->ever_sent = s->ever_sent || done > 0;
     s->progress_ns = s->h->now_ns;
     return done;
 }
@@ -230,6 +232,13 @@ static bool reserve_text(const struct slot *s, struct shl_http_call *c, size_t l
     return false;
 }
 
+static bool has_length(const struct slot *s)
+{
+    curl_off_t total = -1;
+    return curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
+           total >= 0;
+}
+
 static bool into_text(const struct slot *s, const uint8_t *data, size_t len)
 {
     struct shl_http_call *c = s->t->call;
@@ -238,6 +247,9 @@ static bool into_text(const struct slot *s, const uint8_t *data, size_t len)
     if (!is_success(c->status)) {
         size_t have = c->text->len - (size_t)s->text_before;
         len = shl_min_size(len, ERROR_BODY_MAX - shl_min_size(have, ERROR_BODY_MAX));
+    } else if (c->needs_length && c->received == 0 && !has_length(s)) {
+        c->code = shl_fail(&c->err, SHALE_UNAVAILABLE, "the answer has no Content-Length");
+        return false;
     } else if (c->text_max > 0 && len > c->text_max - c->received) {
         c->code = shl_fail(&c->err, SHALE_UNAVAILABLE,
                            "an answer of more than %" PRIu64 " bytes is refused", c->text_max);
@@ -538,6 +550,7 @@ static bool begin(struct slot *s, struct shl_transfer *t)
     s->part = s->part_offset = s->piece = s->piece_offset = 0;
     s->text_before = c->text != NULL ? c->text->len : 0;
     s->sent = 0;
+    s->ever_sent = false;
     s->expected = body;
     s->progress_ns = now;
     s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
@@ -601,6 +614,10 @@ static void start_transfer(struct shl_http *h, struct shl_transfer *t)
 static void end_transfer(struct shl_http *h, struct slot *s)
 {
     struct shl_transfer *t = s->t;
+    long request_bytes =
+        0; /* of all that libcurl sent for this call, also on connections that died */
+    (void)curl_easy_getinfo(s->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+    t->call->sent = request_bytes > 0 || s->ever_sent;
     (void)curl_multi_remove_handle(h->multi, s->easy);
     deactivate(h, s);
     s->t = NULL;
@@ -641,7 +658,8 @@ static const char *overdue(struct slot *s, uint64_t now)
         s->progress_ns = now;
         return NULL;
     }
-    if (now >= s->deadline_ns)
+    /* What arrives earns time as what is sent does. */
+    if (now >= s->deadline_ns + s->t->call->received / BYTES_PER_SECOND * ENV_NS_PER_SEC)
         return "the request took too long,";
     if (waiting)
         return quiet >= o->first_byte_timeout_ms * ENV_NS_PER_MS ? "no answer from" : NULL;
@@ -657,7 +675,10 @@ static void sweep(struct shl_http *h, uint64_t now)
     for (struct slot *s = h->active; s != NULL; s = next) {
         const char *what = overdue(s, now);
         next = s->next;
-        if (what == NULL && now < s->deadline_ns + h->options.connect_timeout_ms * ENV_NS_PER_MS)
+        bool connecting =
+            !s->answering && s->progress_ns == now; /* overdue leaves that to libcurl */
+        if (what == NULL &&
+            (!connecting || now < s->deadline_ns + h->options.connect_timeout_ms * ENV_NS_PER_MS))
             continue;
         if (s->t->call->code == SHALE_OK)
             (void)fail_at(s->t->call, SHALE_TIMEOUT, what != NULL ? what : "no connection to", "");
