@@ -1456,15 +1456,16 @@ static void test_the_last_manifest_id_is_an_error_and_not_id_0(void **state)
     bench_open(&b);
     put(&b, "a", "1");
     bench_close(&b);
-    OK(shl_store_list(b.store, &(struct shl_list_options){.prefix = "db/manifest"}, &l, &err));
+    OK(shl_store_list(b.store, &(struct shl_list_options){.prefix = "dir/db/manifest"}, &l, &err));
     OK(shl_store_copy(b.store, l.items[l.count - 1].key,
-                      "db/manifest/18446744073709551615.manifest", true, &err));
+                      "dir/db/manifest/18446744073709551615.manifest", true, &err));
     shl_list_free(&l);
     assert_int_equal(try_open(&b, &b.db), SHALE_CORRUPTION);
     assert_non_null(strstr(err.text, "18446744073709551615"));
     struct shl_object o;
-    assert_int_equal(shl_store_head(b.store, "db/manifest/00000000000000000000.manifest", &o, &err),
-                     SHALE_NOT_FOUND);
+    assert_int_equal(
+        shl_store_head(b.store, "dir/db/manifest/00000000000000000000.manifest", &o, &err),
+        SHALE_NOT_FOUND);
     bench_end(&b);
 }
 
