@@ -412,15 +412,15 @@ static const struct cli_command commands[] = {
      .args = {"DB"},
      .options = OPENS | CLI_BIT(OPT_WORKLOAD) | CLI_BIT(OPT_NUM) | CLI_BIT(OPT_VALUE_SIZE) |
                 CLI_BIT(OPT_CLIENTS) | CLI_BIT(OPT_READS) | CLI_BIT(OPT_SCANS) |
-                CLI_BIT(OPT_DURABLE_OPS) | CLI_BIT(OPT_LATENCY_MS),
+                CLI_BIT(OPT_DURABLE_OPS) | CLI_BIT(OPT_LATENCY_MS) | CLI_BIT(OPT_YES),
      .examples = {{"shale bench /tmp/b --workload fillrandom,settle --num 200000",
                    "fill, then compact"},
                   {"shale bench /tmp/b --workload fillrandom,readhot --clients 4",
                    "reads by four clients"},
                   {"shale bench memory: --workload fillrandom,readcold --latency-ms 15",
                    "a slow bucket in memory"}},
-     .notes = "Writes to DB: use an empty place. Each workload opens the database anew, in the "
-              "order given.",
+     .notes = "Writes to DB: where rows lie that no bench wrote, fills and overwrite need --yes. Each "
+              "workload opens the database anew, in the order given.",
      .exits =
          "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
          "p99us rss_mb puts put_mb gets get_mb.",
