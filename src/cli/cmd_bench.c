@@ -358,6 +358,10 @@ static int measure(struct bench *b, const char *w, struct figures *f)
         return cli_trouble(c, "out of memory");
     if (shale_db_open(&db, b->url, c->options, &c->err) != SHALE_OK)
         return cli_fail(c, b->url);
+    shale_db_status status = {.struct_size = sizeof status};
+    shale_db_status_get(db, &status);
+    if (status.writer_epoch == 1)
+        cli_note_name(c, b->url);
     if (strcmp(w, "readhot") == 0 && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
         return cli_close_writer(c, db, cli_fail(c, b->url));
     shale_db_store_counts(db, &before);

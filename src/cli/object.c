@@ -70,6 +70,27 @@ bool object_folder(const char *url, struct shl_buf *out)
     return shl_buf_append(out, url, strlen(url) + 1, NULL) == SHALE_OK;
 }
 
+bool object_name(const char *url, bool whole, struct shl_buf *out)
+{
+    const char *path = remote_path(url);
+    const char *slash = path != NULL ? strchr(path, '/') : NULL;
+    struct shl_buf folder = {0};
+    bool found = false;
+    if (path != NULL)
+        return slash != NULL && decode(slash + 1, out) && out->len-- > 0;
+    if (object_folder(url, &folder)) {
+        size_t end = strlen((const char *)folder.data);
+        while (end > 0 && folder.data[end - 1] == '/')
+            end--;
+        size_t from = whole ? 0 : end;
+        while (from > 0 && folder.data[from - 1] != '/')
+            from--;
+        found = shl_buf_append(out, folder.data + from, end - from, NULL) == SHALE_OK;
+    }
+    shl_buf_free(&folder);
+    return found;
+}
+
 const char *object_key(const struct object_at *at)
 {
     return (const char *)at->key.data;

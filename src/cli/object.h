@@ -22,5 +22,7 @@ bool object_is_service(const char *url);
 bool object_is_bucket(const char *url);
 /* The folder that a bare path or a file URL names, as text: false for other URLs, or if there is no memory. */
 SHL_MUST bool object_folder(const char *url, struct shl_buf *out);
+/* What SlateDB takes as the name of a database: the path in its bucket, of a folder its last segment (whole: all of the path). False: no memory, or no name. */
+SHL_MUST bool object_name(const char *url, bool whole, struct shl_buf *out);
 
 #endif
