@@ -89,6 +89,41 @@ static enum cli_parse early(int argc, char **argv)
     return found;
 }
 
+static enum cli_parse unknown_alone(const char *word, struct cli_problem *p)
+{
+    struct cli_near near = {0};
+    char text[CLI_NEAR_TEXT];
+    if (word[1] != '-')
+        return bad(p, "shale --help", "unknown option %.60s", word);
+    for (unsigned i = 0; i < OPT_IDS; i++)
+        cli_near_offer(&near, shl_slice_of(word + 2, strcspn(word + 2, "=")),
+                       cli_option_at((enum cli_option_id)i)->name);
+    return bad(p, "shale --help", "unknown option %.60s%s", word, cli_near_text(&near, "--", text));
+}
+
+/* Options only: the first that nobody knows is told. */
+static enum cli_parse no_command(int argc, char **argv, struct cli_problem *p)
+{
+    bool json = false;
+    for (int i = 1; i < argc; i++) {
+        const char *word = argv[i];
+        if (strcmp(word, "--") == 0)
+            return bad(p, "shale help",
+                       "the command stands before --: behind it are keys, values "
+                       "and names");
+        bool is_long = word[1] == '-';
+        enum cli_option_id id = is_long ? cli_option_find(word + 2, strcspn(word + 2, "="))
+                                        : cli_option_letter(word[1]);
+        if (id == OPT_IDS)
+            return unknown_alone(word, p);
+        json = json || id == OPT_JSON;
+        bool has_value = is_long ? strchr(word, '=') != NULL : word[2] != '\0';
+        if (cli_option_at(id)->type != CLI_FLAG && !has_value)
+            i++;
+    }
+    return json ? bad(p, "shale help", "no command: which one?") : CLI_PARSE_NONE;
+}
+
 /* Words of the command: the first one or two arguments that are not options. Marks them NULL in `words`. */
 static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct cli_args *args,
                                    struct cli_problem *p)
@@ -116,7 +151,7 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
             break;
     }
     if (first == 0)
-        return CLI_PARSE_NONE;
+        return no_command(argc, argv, p);
     args->word = argv[first];
     is_word[first] = true;
     args->command = cli_command_find(argv[first]);

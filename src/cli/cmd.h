@@ -81,7 +81,9 @@ SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
 /* Closes a reader, but not that of a shell; passes `code` on. */
 int cli_close_reader(struct cli *c, shale_db *db, int code);
-/* Closes a writer and reports what did not become durable; returns `code`, or the failure's exit code if it was 0. */
+/* Notes that a new database of this name lies under other names (docs/compat.md). */
+void cli_note_name(const struct cli *c, const char *url);
+/* Closes a writer and reports what did not become durable, with --json also what put, del and load wrote; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
 SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,

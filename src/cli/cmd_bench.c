@@ -358,6 +358,10 @@ static int measure(struct bench *b, const char *w, struct figures *f)
         return cli_trouble(c, "out of memory");
     if (shale_db_open(&db, b->url, c->options, &c->err) != SHALE_OK)
         return cli_fail(c, b->url);
+    shale_db_status status = {.struct_size = sizeof status};
+    shale_db_status_get(db, &status);
+    if (status.writer_epoch == 1)
+        cli_note_name(c, b->url);
     if (strcmp(w, "readhot") == 0 && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
         return cli_close_writer(c, db, cli_fail(c, b->url));
     shale_db_store_counts(db, &before);
@@ -454,10 +458,94 @@ static int run_list(struct bench *b, const char *list, bool dry)
     return code;
 }
 
+/* ---- rows of somebody else */
+
+static bool writes(const char *w, size_t len)
+{
+    return strncmp(w, "fill", 4) == 0 || (len == 9 && memcmp(w, "overwrite", 9) == 0);
+}
+
+static bool list_writes(const char *list)
+{
+    for (const char *at = list;; at++) {
+        size_t len = strcspn(at, ",");
+        if (writes(at, len))
+            return true;
+        at += len;
+        if (*at == '\0')
+            return false;
+    }
+}
+
+/* True for what a bench wrote: record i holds the pool's bytes of i, or of i + 1 once it was overwritten. */
+static bool is_ours(const struct bench *b, const shale_row *row)
+{
+    const uint8_t *key = row->key.data;
+    uint64_t i = 0;
+    if (row->key.len != KEY_BYTES || row->value.len >= POOL_BYTES)
+        return false;
+    for (size_t k = 0; k < KEY_BYTES; k++) {
+        if (key[k] < '0' || key[k] > '9')
+            return false;
+        i = i * 10 + (uint64_t)(key[k] - '0');
+    }
+    for (uint64_t shift = 0; shift < 2; shift++) {
+        size_t at = (size_t)((i + shift) * 131 % (POOL_BYTES - row->value.len));
+        if (row->value.len == 0 || memcmp(b->pool + at, row->value.data, row->value.len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The first or the last row, which stand for all: *ours stays if there is none. */
+static shale_code look_at_end(const struct bench *b, shale_db *db, bool last, bool *ours,
+                              shale_error *err)
+{
+    shale_iter *it = NULL;
+    shale_row row;
+    shale_scan_options how;
+    shale_scan_options_init(&how, sizeof how);
+    how.reverse = last;
+    how.rows_max = 1;
+    shale_code rc = shale_db_scan(&it, db, shale_range_all(), &how, err);
+    if (rc == SHALE_OK && (rc = shale_iter_next(&row, it, err)) == SHALE_OK)
+        *ours = *ours && is_ours(b, &row);
+    shale_iter_close(it);
+    return rc == SHALE_DONE ? SHALE_OK : rc;
+}
+
+/* Workloads that write may do so where nothing is, and where a bench wrote; elsewhere they need --yes. 0, or an exit code after a message. */
+static int mind_rows(const struct bench *b, const char *list)
+{
+    struct cli *c = b->c;
+    shale_db *db = NULL;
+    bool ours = true;
+    if (cli_has(&c->args, OPT_YES) || !list_writes(list))
+        return CLI_YES;
+    shale_code rc = shale_db_open_reader(&db, b->url, c->options, NULL, &c->err);
+    if (rc == SHALE_NOT_FOUND)
+        return CLI_YES;
+    if (rc == SHALE_OK)
+        rc = look_at_end(b, db, false, &ours, &c->err);
+    if (rc == SHALE_OK)
+        rc = look_at_end(b, db, true, &ours, &c->err);
+    (void)shale_db_close(db, NULL);
+    if (rc != SHALE_OK)
+        return cli_fail(c, b->url);
+    if (ours)
+        return CLI_YES;
+    return cli_usage(c, "shale bench /tmp/bench --workload fillrandom",
+                     "%s: it holds rows that no bench wrote, and these workloads write among "
+                     "them: name an empty place, or say --yes",
+                     b->url);
+}
+
 static int check_numbers(const struct bench *b)
 {
     if (b->n < SHORT_ROWS + 1 || b->n > UINT64_C(10000000000000000))
-        return cli_usage(b->c, "shale bench --help", "--num %" PRIu64 ": it must be 11 to 10^16",
+        return cli_usage(b->c, "shale bench --help",
+                         "--num %" PRIu64 ": it must be 11 (shortscan reads ten rows at a time) to "
+                         "10^16 (keys have 16 digits)",
                          b->n);
     if (b->value_size >= POOL_BYTES)
         return cli_usage(b->c, "shale bench --help", "--value-size %zu: it must be below 1MiB",
@@ -505,7 +593,9 @@ int cmd_bench(struct cli *c)
     if (b.pool == NULL)
         return cli_trouble(c, "out of memory");
     fill_pool(b.pool);
-    code = run_list(&b, list, false);
+    code = mind_rows(&b, list);
+    if (code == CLI_YES)
+        code = run_list(&b, list, false);
     env_free(b.pool);
     env_free(b.nanos);
     return code;

@@ -35,6 +35,8 @@ static bool put_value(struct cli *c, struct shl_buf *hold, shale_slice *out)
     }
     if (file == NULL && strcmp(word, "-") != 0)
         return cli_bytes(c, word, "VALUE", hold, out);
+    if (file == NULL && os_is_terminal(CLI_STDIN) && c->session == NULL)
+        cli_note(c, "reading the value from the terminal; Ctrl-D ends");
     if (!cli_read_file(c, file != NULL ? file : "-", hold))
         return false;
     *out = shale_bytes(hold->data, hold->len);
@@ -176,6 +178,18 @@ static void get_raw(struct cli *c, struct shl_slice value)
         out_char(c->out, '\n');
 }
 
+/* With --json the answer "no" is told, too. */
+static int key_not_found(struct cli *c)
+{
+    if (cli_has(&c->args, OPT_JSON)) {
+        c->err.code = SHALE_NOT_FOUND;
+        (void)snprintf(c->err.text, sizeof c->err.text, "no such key: %.300s",
+                       c->args.positional[1]);
+        (void)cli_fail(c, c->args.positional[0]);
+    }
+    return CLI_NO;
+}
+
 int cmd_get(struct cli *c)
 {
     struct shl_buf hold = {0};
@@ -194,7 +208,7 @@ int cmd_get(struct cli *c)
     how.durability = cli_durability(c);
     rc = shale_db_get(&found, db, key, &how, &c->err);
     if (rc == SHALE_NOT_FOUND) {
-        code = CLI_NO;
+        code = key_not_found(c);
         if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c))
             cli_note(c, "%sget: key not found: \"%.*s\"", c->session != NULL ? "" : "shale ",
                      KEY_SHOWN, c->args.positional[1]);

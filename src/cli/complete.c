@@ -142,15 +142,18 @@ static bool offer_setting(void *ctx, const shale_option_info *info)
             s->ask->emit(s->ask->ctx, word, info->help);
         }
     } else if (strlen(info->name) == name && strncmp(info->name, s->typed, name) == 0) {
-        static const char *const bools[] = {"true", "false"};
-        for (size_t i = 0; i < SHL_COUNT_OF(bools); i++) {
-            const char *value = strcmp(info->type, "bool") == 0 ? bools[i] : info->default_value;
-            if (strncmp(value, s->typed + name + 1, strlen(s->typed + name + 1)) == 0 &&
-                (i == 0 || value == bools[i])) {
-                (void)snprintf(word, sizeof word, "%s%s=%s", s->before, info->name, value);
+        static const char *const bools[] = {"true", "false", NULL};
+        static const char *const codecs[] = {"none", "snappy", "zlib", "lz4", "zstd", NULL};
+        const char *const standard[] = {info->default_value, NULL};
+        bool codec = name >= 17 && strncmp(s->typed + name - 17, "compression_codec", 17) == 0;
+        const char *const *values = strcmp(info->type, "bool") == 0 ? bools
+                                    : codec                         ? codecs
+                                                                    : standard;
+        for (; *values != NULL; values++)
+            if (strncmp(*values, s->typed + name + 1, strlen(s->typed + name + 1)) == 0) {
+                (void)snprintf(word, sizeof word, "%s%s=%s", s->before, info->name, *values);
                 s->ask->emit(s->ask->ctx, word, info->help);
             }
-        }
     }
     return true;
 }

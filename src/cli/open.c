@@ -3,12 +3,33 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "cli/cmd.h"
+#include "cli/object.h"
 #include "cli/os.h"
+#include "cli/price.h"
 #include "cli/session.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+
+/* What SlateDB writes as %XX in names of objects. */
+static bool is_escaped(uint8_t byte)
+{
+    return byte < ' ' || byte >= 0x7f || strchr("\\{^}%`]\">[~<#|*?", byte) != NULL;
+}
+
+void cli_note_name(const struct cli *c, const char *url)
+{
+    struct shl_buf name = {0};
+    bool odd = false;
+    if (object_name(url, cli_has(&c->args, OPT_ROOT), &name))
+        for (size_t i = 0; i < name.len; i++)
+            odd = odd || is_escaped(name.data[i]);
+    shl_buf_free(&name);
+    if (odd)
+        cli_note(c, "note: SlateDB escapes characters of this name, twice for part of the objects: "
+                    "the new database lies under two other names (shale help urls)");
+}
 
 /* With the options made. */
 static int open_writer(struct cli *c, shale_db **out)
@@ -16,13 +37,13 @@ static int open_writer(struct cli *c, shale_db **out)
     const char *url = c->args.positional[0];
     if (shale_db_open(out, url, c->options, &c->err) != SHALE_OK)
         return cli_fail(c, url);
-    if (os_is_terminal(CLI_STDERR)) {
-        shale_db_status status = {.struct_size = sizeof status};
-        shale_db_status_get(*out, &status);
-        if (status.writer_epoch > 1)
-            cli_note(c, "note: took over as writer, epoch %" PRIu64 " -> %" PRIu64,
-                     status.writer_epoch - 1, status.writer_epoch);
-    }
+    shale_db_status status = {.struct_size = sizeof status};
+    shale_db_status_get(*out, &status);
+    if (status.writer_epoch == 1)
+        cli_note_name(c, url);
+    else if (os_is_terminal(CLI_STDERR))
+        cli_note(c, "note: took over as writer, epoch %" PRIu64 " -> %" PRIu64,
+                 status.writer_epoch - 1, status.writer_epoch);
     return CLI_YES;
 }
 
@@ -84,10 +105,34 @@ bool cli_to_terminal(const struct cli *c)
     return os_is_terminal(c->out->fd);
 }
 
+/* With --json: how much was written, up to which sequence number, and what it took. What closing would write is written before
+ * the requests are counted; a shell's handle goes on, and has asked for other lines too. */
+static int tell_written(struct cli *c, shale_db *db, int code)
+{
+    cli_run_fn run = c->args.command->run;
+    bool tells = run == cmd_put || run == cmd_del || run == cmd_load;
+    shale_db_status status = {.struct_size = sizeof status};
+    shale_store_counts n = {.struct_size = sizeof n};
+    if (code != CLI_YES || !tells || cli_in_batch(c) || !cli_has(&c->args, OPT_JSON))
+        return code;
+    if (!is_sessions(c, db) && shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    shale_db_status_get(db, &status);
+    out_printf(c->out, "{\"rows\":%" PRIu64 ",\"seq\":%" PRIu64, c->rows, status.durable_seq);
+    if (!is_sessions(c, db)) {
+        shale_db_store_counts(db, &n);
+        out_char(c->out, ',');
+        cli_json_requests(c->out, &n);
+    }
+    out_text(c->out, "}\n");
+    return code;
+}
+
 int cli_close_writer(struct cli *c, shale_db *db, int code)
 {
     if (db == NULL)
         return code;
+    code = tell_written(c, db, code);
     if (is_sessions(c, db)) {
         session_check(c);
         return code;

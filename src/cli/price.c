@@ -6,6 +6,7 @@
 #include "base/str.h"
 #include "cli/os.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 #ifndef SHALE_PRICES
@@ -242,4 +243,13 @@ const char *cli_price_text(const struct cli_price *p, double usd, const char *pe
         (void)snprintf(text, CLI_PRICE_TEXT, "~$%.4f%s on %s (prices of %s)", usd, per, p->name,
                        p->date);
     return text;
+}
+
+void cli_json_requests(struct out *o, const shale_store_counts *n)
+{
+    out_printf(o,
+               "\"requests\":{\"put\":%" PRIu64 ",\"get\":%" PRIu64 ",\"head\":%" PRIu64
+               ",\"list\":%" PRIu64 ",\"delete\":%" PRIu64 ",\"bytes_up\":%" PRIu64
+               ",\"bytes_down\":%" PRIu64 ",\"cost_usd\":%.9g}",
+               n->put, n->get, n->head, n->list, n->del, n->bytes_up, n->bytes_down, n->cost_usd);
 }

@@ -77,13 +77,29 @@ static int dot_help(struct shell *s, struct cli *c, const char *const *words, si
     return CLI_YES;
 }
 
+/* A name that cannot be opened leaves the shell where it is. Memory is made by the open: there is nothing to try. */
+static int try_open(struct shell *s, struct cli *c, const char *url)
+{
+    shale_db *db = NULL;
+    if (strncmp(url, "memory", 6) == 0)
+        return CLI_YES;
+    if (s->opener.options == NULL && !cli_options(&s->opener))
+        return CLI_USAGE;
+    if (shale_db_open_reader(&db, url, s->opener.options, NULL, &c->err) != SHALE_OK)
+        return cli_fail(c, url);
+    (void)shale_db_close(db, NULL);
+    return CLI_YES;
+}
+
 static int dot_open(struct shell *s, struct cli *c, const char *const *words, size_t count)
 {
     int code = CLI_YES;
     (void)count;
     if (batch_in_the_way(s, c, &code))
         return code;
-    code = session_close(c);
+    code = try_open(s, c, words[1]);
+    if (code == CLI_YES)
+        code = session_close(c);
     if (code != CLI_YES || !set_text(c, &s->session.url, words[1], &code) ||
         !set_text(c, &s->session.checkpoint, NULL, &code))
         return code;

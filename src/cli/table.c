@@ -44,6 +44,9 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_DRY_RUN] = {"dry-run", 'n', CLI_FLAG, false, NULL, "say what would happen, change nothing",
                      NULL, WHAT},
     [OPT_YES] = {"yes", 'y', CLI_FLAG, false, NULL, "do not ask", NULL, WHAT},
+    [OPT_RECURSIVE] = {"recursive", 'r', CLI_FLAG, false, NULL,
+                       "everything below URL: a folder, a database, what is in a bucket", NULL,
+                       WHAT},
     [OPT_WORKLOAD] = {"workload", 0, CLI_TEXT, false, "W[,W..]",
                       "fillseq fillrandom settle readcold readhot readmissing scan shortscan "
                       "overwrite filldurable",
@@ -318,7 +321,7 @@ static const struct cli_command commands[] = {
      .args = {"URL"},
      .examples = {{"shale store ls ./pkgs", "every object below the folder"},
                   {"shale store ls ./pkgs --json", "a line a object"}},
-     .exits = "0 done, also for none. Cost: 1 LIST per 1,000 objects.",
+     .exits = "0 done, also for none (then a note says so). Cost: 1 LIST per 1,000 objects.",
      .run = cmd_store_ls},
     {.name = "store cat",
      .group = CLI_GROUP_BUCKET,
@@ -354,11 +357,16 @@ static const struct cli_command commands[] = {
      .args_min = 1,
      .args_max = ANY,
      .args = {"URL"},
-     .options = CLI_BIT(OPT_DRY_RUN) | CLI_BIT(OPT_YES),
+     .options = CLI_BIT(OPT_DRY_RUN) | CLI_BIT(OPT_YES) | CLI_BIT(OPT_RECURSIVE),
      .examples = {{"shale store rm -n ./saved.sst", "what would go"},
-                  {"shale store rm -y ./saved.sst", "without a question"}},
-     .notes = "Asks on a terminal; elsewhere it needs --yes.",
-     .exits = "0 done.",
+                  {"shale store rm -y ./saved.sst", "without a question"},
+                  {"shale store rm -r -n ./pkgs", "how much a whole database is"}},
+     .notes = "Asks on a terminal, with -r for the name; elsewhere it needs --yes. Every URL is "
+              "looked at before anything is deleted. What is deleted is gone: there is no way "
+              "back but a copy.",
+     .exits =
+         "0 deleted, 1 no such object, a folder without -r, or the answer was no. Cost: 1 HEAD "
+         "and 1 DELETE an object; with -r 1 LIST per 1,000 instead of HEADs.",
      .run = cmd_store_rm},
     {.name = "store stat",
      .group = CLI_GROUP_BUCKET,
@@ -412,15 +420,16 @@ static const struct cli_command commands[] = {
      .args = {"DB"},
      .options = OPENS | CLI_BIT(OPT_WORKLOAD) | CLI_BIT(OPT_NUM) | CLI_BIT(OPT_VALUE_SIZE) |
                 CLI_BIT(OPT_CLIENTS) | CLI_BIT(OPT_READS) | CLI_BIT(OPT_SCANS) |
-                CLI_BIT(OPT_DURABLE_OPS) | CLI_BIT(OPT_LATENCY_MS),
+                CLI_BIT(OPT_DURABLE_OPS) | CLI_BIT(OPT_LATENCY_MS) | CLI_BIT(OPT_YES),
      .examples = {{"shale bench /tmp/b --workload fillrandom,settle --num 200000",
                    "fill, then compact"},
                   {"shale bench /tmp/b --workload fillrandom,readhot --clients 4",
                    "reads by four clients"},
                   {"shale bench memory: --workload fillrandom,readcold --latency-ms 15",
                    "a slow bucket in memory"}},
-     .notes = "Writes to DB: use an empty place. Each workload opens the database anew, in the "
-              "order given.",
+     .notes =
+         "Writes to DB: where rows lie that no bench wrote, fills and overwrite need --yes. Each "
+         "workload opens the database anew, in the order given.",
      .exits =
          "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
          "p99us rss_mb puts put_mb gets get_mb.",

@@ -25,6 +25,7 @@ enum cli_option_id {
     OPT_ROWS,
     OPT_DRY_RUN,
     OPT_YES,
+    OPT_RECURSIVE,
     OPT_WORKLOAD,
     OPT_NUM,
     OPT_VALUE_SIZE,

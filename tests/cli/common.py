@@ -67,12 +67,13 @@ class Case(unittest.TestCase):
         out = self.run_shale("dump", db or self.db, "--hex", *more).stdout
         return [(bytes.fromhex(r["k"]), bytes.fromhex(r["v"])) for r in map(json.loads, out.splitlines())]
 
-    def on_terminal(self, *args, columns=80, **env):
+    def on_terminal(self, *args, columns=80, typed=b"", **env):
         """stdin, stdout and stderr on a pseudo-terminal: (exit code, what was printed)."""
         parent, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         p = subprocess.Popen([SHALE, *args], stdin=child, stdout=child, stderr=child, env={**self.env, "TERM": "xterm", **env}, cwd=self.dir)
         os.close(child)
+        os.write(parent, typed)
         out = b""
         while True:
             try:

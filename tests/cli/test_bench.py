@@ -40,6 +40,16 @@ class Bench(Case):
         self.load([(b"a", b"1")])
         self.run_shale("bench", self.db, "--workload", "scan", "--num", "100", want=3)
 
+    def test_rows_of_somebody_else_are_left_alone(self):
+        self.load([(b"0000000000000003", b"mine")])
+        for work in ("fillseq", "settle,fillrandom", "overwrite", "filldurable"):
+            p = self.run_shale("bench", self.db, "--workload", work, "--num", "20", *FAST, want=2)
+            self.assertIn(b"--yes", p.stderr)
+        self.assertEqual(self.dump(), [(b"0000000000000003", b"mine")])
+        self.run_shale("bench", self.db, "--workload", "fillseq", "--num", "20", "--yes", *FAST)
+        for work in ("overwrite,settle", "fillrandom", "overwrite", "fillseq"):  # what a bench made needs no word
+            self.run_shale("bench", self.db, "--workload", work, "--num", "20", "--value-size", "30", *FAST)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -14,6 +14,9 @@ class Complete(Case):
         self.assertEqual(p.stderr, b"")
         return [x.split("\t")[0] for x in p.stdout.decode().splitlines()]
 
+    def test_codecs_are_all_offered(self):
+        self.assertEqual(self.offers("put", "x", "--set", "compression_codec="), ["compression_codec=" + w for w in ("none", "snappy", "zlib", "lz4", "zstd")])
+
     def test_commands_and_their_second_words(self):
         first = list(dict.fromkeys(c.split()[0] for c in commands()))
         self.assertEqual(self.offers(""), first)

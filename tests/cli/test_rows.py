@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import unittest
+import urllib.parse
 
 from common import Case, FAST, ODD_KEYS, SHALE
 
@@ -192,6 +193,27 @@ class LoadDump(Case):
         p.send_signal(signal.SIGTERM)
         p.communicate(timeout=60)
         self.assertEqual(p.returncode, 143)
+
+    def test_writes_and_answers_as_json(self):
+        def doc(*args, data=b""):
+            return json.loads(self.run_shale(*args, "--json", *FAST, data=data).stdout)
+        put = doc("put", self.db, "a", "1")
+        self.assertEqual((put["rows"], put["seq"], put["requests"]["put"] > 0), (1, 1, True))
+        self.assertEqual(doc("load", self.db, data=b'{"key":"b","value":"2"}\n{"key":"c","value":"3"}\n')["rows"], 2)
+        gone = doc("del", self.db, "a", "b")
+        self.assertEqual((gone["rows"], gone["seq"]), (2, 3))
+        p = self.run_shale("get", self.db, "a", "--json", want=1)
+        self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"], json.loads(p.stderr)["error"]["why"]), (b"", "NOT_FOUND", "a"))
+
+    def test_new_names_that_slatedb_escapes_are_noted(self):
+        for name, url in (("x~y", "x~y"), ("\u00e9", "\u00e9"), ("50%", "file://" + self.dir + "/50%25"), ("a[b", "./a[b/")):
+            self.assertIn(b"shale help urls", self.run_shale("put", url, "k", "v", *FAST).stderr, name)
+            self.assertTrue(os.path.isdir(os.path.join(self.dir, urllib.parse.quote(name, safe=""))) or name == "x~y")
+            self.assertEqual(self.run_shale("put", url, "k", "v", *FAST).stderr, b"")
+        for url in ("plain", "memory:"):
+            self.assertEqual(self.run_shale("put", url, "k", "v", *FAST).stderr, b"")
+        self.assertEqual(self.run_shale("put", "q~", "k", "v", "-q", *FAST).stderr, b"")
+        self.assertIn(b"shale help urls", self.run_shale("bench", "b~", "--workload", "fillseq", "--num", "20", *FAST).stderr)
 
 
 if __name__ == "__main__":

@@ -121,6 +121,8 @@ class Script(Case):
         self.load([(b"z", b"1")], db=other)
         self.assertEqual(self.shell("scan other\n.open %s\nscan\n" % other).stdout, b"other\tx\nz\t1\n")
         self.shell(".open ./none\n", want=3)
+        p = self.run_shale("shell", self.db, "--keep-going", data=b".write on\nput new 1\n.open ./none\nget new\nput new 2\n.open memory:\nscan\n", want=3)
+        self.assertEqual((p.stdout, p.stderr.count(b"no database here")), (b"1\n", 1))
         # A line with settings of its own does not write through the handle that is open.
         self.assertIn(b"open already", self.shell(".write on\nput a b --set flush_interval=1s\n", want=2).stderr)
         self.assertEqual(self.shell("scan other --set block_cache_bytes=0\n").stdout, b"other\tx\n")

@@ -49,6 +49,15 @@ class Usage(Case):
             p = self.run_shale(*args, want=2)
             self.assertIn(near, p.stderr, args)
 
+    def test_options_without_a_command(self):
+        for args, says in ((["--foo"], b"--foo"), (["--limt=3"], b"did you mean --limit"), (["-x"], b"-x"), (["--", "scan"], b"--"),
+                           (["--limit", "3", "--versoin"], b"did you mean --version")):
+            self.assertIn(says, self.run_shale(*args, want=2).stderr)
+            p = self.run_shale("--json", *args, want=2)
+            self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"]), (b"", "USAGE"))
+        for args in (["--limit"], ["--limit=3"], ["-v"], ["-L"], ["-L3"]):
+            self.assertIn(b"Usage", self.run_shale(*args, want=2).stdout)
+
     def test_wrong_numbers_of_arguments_open_nothing(self):
         for args in (["get"], ["get", self.db], ["get", self.db, "a", "b"], ["put", self.db, "a"], ["put", self.db, "a", "b", "c"],
                      ["del", self.db], ["scan"], ["scan", self.db, "x", "y"], ["scan", self.db, "x", "--prefix", "y"], ["scan", self.db, "x", "--to", "y"], ["load"], ["dump"], ["stat"], ["sst"], ["wal"], ["manifest"],
