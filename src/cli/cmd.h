@@ -39,6 +39,7 @@ struct cli {
     bool noted[2];          /* old words that were told already */
     struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
+    bool told;     /* `err` stands on stdout already: only what to do about it is left to say */
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */
     struct cli_session *session; /* borrowed: the open database; NULL outside of shells */

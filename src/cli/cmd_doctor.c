@@ -292,6 +292,7 @@ static int check_store(struct doctor *d, const char *url, shale_store_counts *co
     shale_store_close(store);
     if (rc != SHALE_OK) {
         say(d, SHALE_HEALTH_FAIL, "store", "", "%s", c->err.text);
+        c->told = true;
         code = cli_fail(c, url);
     }
     return code;

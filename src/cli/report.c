@@ -2,16 +2,18 @@
 #include "base/env/env.h"
 #include "base/err.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
 #include "cli/session.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 /* In braces: {db} the first argument, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
- * {fixed}, {profile} taken from the text. After a tab stands a remark for people. tests/cli holds that every command here exists. */
+ * {fixed}, {profile}, {older}, {endpoint} taken from the text, {holder} the folder that stands nearest above {path}. After a tab stands a remark for people. tests/cli holds that every command here exists. */
 struct way_out {
     shale_code code;
     const char *contains; /* only for texts with these words; NULL: for all */
@@ -37,6 +39,12 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale config path\tthe files that are read", "shale help credentials"}},
+    {SHALE_INVALID,
+     "aws_endpoint \"",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --endpoint {endpoint}", "shale help credentials"}},
+    {SHALE_INVALID, "AWS credentials", "no", NULL, {"shale help credentials"}},
     {SHALE_INVALID, "store option", "no", NULL, {"shale config show {db}\tall of them"}},
     {SHALE_INVALID, "setting", "no", NULL, {"shale help settings"}},
     {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
@@ -45,6 +53,20 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale {cmd} {near}{rest}\ta new one: shale load"}},
+    {SHALE_NOT_FOUND,
+     "has none of that id or name",
+     "no",
+     NULL,
+     {"shale stat {db}\tlists the checkpoints"}},
+    {SHALE_NOT_FOUND, "/wal/", "no", NULL, {"shale wal {db}\tthe ids that there are"}},
+    {SHALE_NOT_FOUND, "no manifest ", "no", NULL, {"shale manifest {db}\tthe newest"}},
+    {SHALE_NOT_FOUND, "/compacted/", "no", NULL, {"shale sst {db}\tthe names that there are"}},
+    {SHALE_NOT_FOUND, "cannot make folder", "no", NULL, {"ls -ld {holder}"}},
+    {SHALE_NOT_FOUND,
+     "no database here: memory:",
+     "no",
+     "What is in memory is gone at the end of the command that wrote it.",
+     {"shale shell memory:\twrites and reads in one process", "shale help urls"}},
     {SHALE_NOT_FOUND,
      NULL,
      "no",
@@ -94,13 +116,23 @@ static const struct way_out ways_out[] = {
      "no",
      "Nothing was changed.",
      {"shale help formats\twhich ones this version reads"}},
+    {SHALE_CORRUPTION,
+     "/manifest/",
+     "no",
+     "Nothing was changed.",
+     {"shale manifest {db} --id {older}\tthe one before it", "shale store ls {db}"}},
     {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale stat {db}"}},
     {SHALE_PERMISSION_DENIED,
      "access denied",
      "no",
      NULL,
      {"shale store doctor {bucket}\twhich rights these keys have", "shale help credentials"}},
-    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {path}\twhose is it?"}},
+    {SHALE_PERMISSION_DENIED,
+     "Read-only file system",
+     "no",
+     NULL,
+     {"df {holder}\twhat is mounted there, read-only"}},
+    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {holder}\twhose is it?"}},
     {SHALE_UNAUTHENTICATED,
      "expired",
      "no",
@@ -124,6 +156,38 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale doctor --bundle report.txt\tand report it with this line"}},
+};
+
+/* Where the usual way out would be the command that has just failed; looked at first. */
+static const struct {
+    const char *command;
+    struct way_out way;
+} ways_of_commands[] = {
+    {"store doctor",
+     {SHALE_UNAVAILABLE,
+      NULL,
+      "later",
+      NULL,
+      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
+    {"store doctor",
+     {SHALE_TIMEOUT,
+      NULL,
+      "later",
+      NULL,
+      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
+    {"doctor",
+     {SHALE_UNAVAILABLE,
+      NULL,
+      "later",
+      NULL,
+      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"doctor",
+     {SHALE_TIMEOUT,
+      NULL,
+      "later",
+      NULL,
+      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"stat", {SHALE_CORRUPTION, "/compacted/", "no", "Nothing was changed.", {"shale sst {db}"}}},
 };
 
 static bool wants_json(const struct cli *c)
@@ -266,7 +330,8 @@ static void say_report(const struct cli *c, const struct report *r)
         say_json(r);
         return;
     }
-    say_text(c, r);
+    if (!c->told)
+        say_text(c, r);
     say_causes(c);
     for (size_t i = 0; i < SHL_COUNT_OF(r->tries) && r->tries[i][0] != '\0'; i++)
         say_try(c, r->tries[i]);
@@ -327,7 +392,7 @@ static void add_bucket(struct text *t, const char *db)
     add_quoted(t, bucket);
 }
 
-/* "s3://acme/x" of "s3:/acme/x", "file:///x" of "file:/x". */
+/* "s3://acme/x" of "s3:/acme/x", "file:///x" of "file:/x", "memory:///x" of "memory:x". */
 static void add_fixed(struct text *t, const char *db)
 {
     const char *colon = strchr(db, ':');
@@ -337,8 +402,8 @@ static void add_fixed(struct text *t, const char *db)
     }
     char fixed[300];
     const char *rest = colon + 1 + strspn(colon + 1, "/");
-    bool file = strncmp(db, "file:", 5) == 0;
-    (void)snprintf(fixed, sizeof fixed, "%.*s//%s%s", (int)(colon + 1 - db), db, file ? "/" : "",
+    bool no_host = strncmp(db, "file:", 5) == 0 || strncmp(db, "memory:", 7) == 0;
+    (void)snprintf(fixed, sizeof fixed, "%.*s//%s%s", (int)(colon + 1 - db), db, no_host ? "/" : "",
                    rest);
     add_quoted(t, fixed);
 }
@@ -353,6 +418,55 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     at += strlen(mark);
     add(t, before, strlen(before));
     add(t, at, strcspn(at, ends));
+}
+
+static const char *path_of(const char *db)
+{
+    return strncmp(db, "file://", 7) == 0 ? db + 7 : db;
+}
+
+/* What is there of the path: itself, or the folder that would hold it. */
+static void add_holder(struct text *t, const char *db)
+{
+    char path[1024];
+    struct env_stat st;
+    (void)snprintf(path, sizeof path, "%s", path_of(db));
+    while (env_stat(path, &st) != 0) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || slash == path) {
+            (void)snprintf(path, sizeof path, "%s", slash == NULL ? "." : "/");
+            break;
+        }
+        *slash = '\0';
+    }
+    add_quoted(t, path);
+}
+
+/* Of "..manifest/00000000000000000009.manifest: ..": 8. */
+static void add_older(struct text *t, const char *text)
+{
+    static const char mark[] = "/manifest/";
+    const char *at = strstr(text, mark);
+    char number[24];
+    uint64_t id = 0;
+    if (at == NULL)
+        return;
+    at += strlen(mark);
+    bool known = shl_parse_u64(shl_slice_of(at, strspn(at, "0123456789")), &id);
+    int n = snprintf(number, sizeof number, "%" PRIu64, known && id > 1 ? id - 1 : 1);
+    add(t, number, (size_t)n);
+}
+
+/* An endpoint that was written without http:// or https://. */
+static void add_endpoint(struct text *t, const char *text)
+{
+    static const char mark[] = "aws_endpoint \"";
+    const char *at = strstr(text, mark);
+    if (at == NULL)
+        return;
+    at += strlen(mark);
+    bool near = strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost", 9) == 0;
+    add_behind(t, text, near ? "http://" : "https://", mark, "\"");
 }
 
 static const char *database(const struct cli *c, const char *fallback)
@@ -375,7 +489,13 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("bucket")))
         add_bucket(t, db);
     else if (shl_slice_eq(name, shl_slice_str("path")))
-        add_quoted(t, strncmp(db, "file://", 7) == 0 ? db + 7 : db);
+        add_quoted(t, path_of(db));
+    else if (shl_slice_eq(name, shl_slice_str("holder")))
+        add_holder(t, db);
+    else if (shl_slice_eq(name, shl_slice_str("older")))
+        add_older(t, c->err.text);
+    else if (shl_slice_eq(name, shl_slice_str("endpoint")))
+        add_endpoint(t, c->err.text);
     else if (shl_slice_eq(name, shl_slice_str("fixed")))
         add_fixed(t, db);
     else if (shl_slice_eq(name, shl_slice_str("region")))
@@ -436,6 +556,33 @@ static int gave_up(struct cli *c)
     return 0;
 }
 
+static bool is_about(const struct way_out *w, const shale_error *err)
+{
+    return w->code == err->code && (w->contains == NULL || strstr(err->text, w->contains) != NULL);
+}
+
+/* NULL: there is none. */
+static const struct way_out *way_of(const struct cli *c)
+{
+    const char *command = c->args.command != NULL ? c->args.command->name : "";
+    for (size_t i = 0; i < SHL_COUNT_OF(ways_of_commands); i++)
+        if (strcmp(ways_of_commands[i].command, command) == 0 &&
+            is_about(&ways_of_commands[i].way, &c->err))
+            return &ways_of_commands[i].way;
+    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++)
+        if (is_about(&ways_out[i], &c->err))
+            return &ways_out[i];
+    return NULL;
+}
+
+/* Exit code 2 promises that nothing was sent. */
+static bool is_mistake(struct cli *c)
+{
+    bool mistake = c->err.code == SHALE_INVALID || (c->err.code == SHALE_NOT_SUPPORTED &&
+                                                    strstr(c->err.text, "not built yet") != NULL);
+    return mistake && cli_requests(c) == 0;
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
     const char *db = database(c, "");
@@ -445,16 +592,12 @@ int cli_fail(struct cli *c, const char *where)
                        .retry = "no",
                        .text = text,
                        .where = where != NULL ? where : db};
-    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++) {
-        const struct way_out *w = &ways_out[i];
-        if (w->code != c->err.code ||
-            (w->contains != NULL && strstr(c->err.text, w->contains) == NULL))
-            continue;
+    const struct way_out *w = way_of(c);
+    if (w != NULL) {
         r.retry = w->retry;
         r.facts = w->facts;
         for (size_t k = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
             expand(r.tries[k], sizeof r.tries[k], w->try[k], c);
-        break;
     }
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
@@ -463,8 +606,7 @@ int cli_fail(struct cli *c, const char *where)
     say_report(c, &r);
     if (stop != 0)
         return stop;
-    /* Exit code 2 promises that nothing was sent. */
-    return c->err.code == SHALE_INVALID && cli_requests(c) == 0 ? CLI_USAGE : CLI_FAILED;
+    return is_mistake(c) ? CLI_USAGE : CLI_FAILED;
 }
 
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...)

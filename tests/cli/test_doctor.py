@@ -74,7 +74,10 @@ class Buckets(S3Case):
         p = self.run_shale("store", "doctor", "s3://nobucket", want=3)
         self.assertIn(b'FAIL  store              no bucket "nobucket"', p.stdout)
         self.assertIn(b"try: shale store mb s3://nobucket", p.stderr)
+        self.assertNotIn(b"no bucket", p.stderr)  # it stands on stdout
         self.env["AWS_ENDPOINT"] = "http://127.0.0.1:1"
+        p = self.run_shale("store", "doctor", "s3://acme", want=3)
+        self.assertIn(b"try: shale doctor s3://acme ", p.stderr)
         p = self.run_shale("doctor", "s3://acme", "--json", want=3)
         doc = json.loads(p.stdout)
         self.assertEqual(doc["fail"], 1)

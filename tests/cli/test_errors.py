@@ -288,6 +288,29 @@ class Folder(S3Case):
         self.assertIn("  Nothing was changed.", lines)
         self.assertTrue(self.tries(lines)[0].startswith("shale stat "))
 
+    def test_ways_out_are_other_commands_than_the_one_that_failed(self):
+        self.load([(b"a", b"1")])
+        manifests = os.path.join(self.db, "manifest")
+        for args, way in ((["get", self.db, "a", "--checkpoint", "nope"], "shale stat "), (["wal", self.db, "999"], "shale wal %s " % self.db),
+                          (["manifest", self.db, "--id", "999"], "shale manifest %s " % self.db), (["scan", "memory:"], "shale shell memory: "),
+                          (["put", "/proc/nowhere", "k", "v"], "ls -ld /proc")):
+            self.assertTrue(self.tries(self.fails(*args))[0].startswith(way), args)
+        self.assertEqual(self.tries(self.fails("get", "memory:x", "a", code=2)), ["shale get memory:///x a"])
+        newest = len(os.listdir(manifests))
+        open(os.path.join(manifests, "%020d.manifest" % (newest + 1)), "w").close()
+        way = self.tries(self.fails("stat", self.db))[0].split("  ")[0]
+        self.assertEqual(way, "shale manifest %s --id %d" % (self.db, newest))
+        self.run_shale(*way.split()[1:])
+
+    def test_mistakes_end_with_2_and_a_way_out(self):
+        self.serve()
+        for url in ("gs://bucket/db", "az://bucket/db"):
+            self.fails("get", url, "k", code=2)
+        lines = self.fails("get", "s3://acme/x", "k", "--endpoint", "127.0.0.1:9", code=2)
+        self.assertEqual(self.tries(lines)[0], "shale get s3://acme/x k --endpoint http://127.0.0.1:9")
+        self.env.pop("AWS_SECRET_ACCESS_KEY")
+        self.assertEqual(self.tries(self.fails("get", "s3://acme/x", "k", code=2)), ["shale help credentials"])
+
     @unittest.skipIf(os.geteuid() == 0, "root may do everything")
     def test_a_closed_folder(self):
         os.mkdir(self.db, 0o500)
