@@ -517,9 +517,12 @@ static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const st
     if (strcmp(t->code, "ExpiredToken") == 0)
         return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials expired%s: %s: %s",
                         expired_text(s, ago, sizeof ago), who, says);
+    const char *message = strcmp(t->code, "SignatureDoesNotMatch") == 0
+                              ? "the secret is not that of this key"
+                              : t->message;
     if (r->status == 401 || is_one_of(t->code, unknown))
         return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials refused: %s: %s%s%s", who,
-                        says, t->message[0] != '\0' ? ": " : "", t->message);
+                        says, message[0] != '\0' ? ": " : "", message);
     return shl_fail(&r->err, SHALE_PERMISSION_DENIED, "access denied: %s on \"%s\" for %s: %s",
                     r->action, place_text(s, r, where, sizeof where), who, says);
 }
@@ -687,8 +690,9 @@ static void log_request(const struct s3_store *s, const struct s3_request *r,
 /* A write whose answer did not come may have happened, unless it never left. */
 static void note_unknown(struct s3_request *r)
 {
-    static const char *const unsent[] = {"cannot connect to", "there is no host",
-                                         "connecting timed out", "no connection to", NULL};
+    static const char *const unsent[] = {"cannot connect to", "cannot get through",
+                                         "there is no host",  "connecting timed out",
+                                         "no connection to",  NULL};
     bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
     bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
     for (size_t i = 0; unsent[i] != NULL; i++)
