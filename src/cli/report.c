@@ -564,6 +564,14 @@ static bool says_where(const struct cli *c, const char *where)
            strstr(c->err.text, "cannot hold a database") != NULL;
 }
 
+/* A command that writes never got through to the store. */
+static bool sent_nothing(const struct cli *c)
+{
+    bool writes = c->args.command != NULL && c->args.command->effect == CLI_WRITES;
+    return writes && (strstr(c->err.text, "cannot connect to") != NULL ||
+                      strstr(c->err.text, "there is no host") != NULL);
+}
+
 /* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */
 static int gave_up(struct cli *c)
 {
@@ -575,7 +583,7 @@ static int gave_up(struct cli *c)
         shl_err_prefix(&c->err, "gave up after %s (--timeout)",
                        shl_format_duration(c->args.number[OPT_TIMEOUT], after));
     } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
-        shl_err_prefix(&c->err, "stopped");
+        shl_err_prefix(&c->err, "stopped%s", sent_nothing(c) ? ": nothing was written" : "");
         return stop;
     }
     return 0;
@@ -624,6 +632,11 @@ int cli_fail(struct cli *c, const char *where)
         for (size_t k = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
             expand(r.tries[k], sizeof r.tries[k], w->try[k], c);
     }
+    char facts[500];
+    (void)snprintf(facts, sizeof facts, "%s%s%s", c->facts,
+                   c->facts[0] != '\0' && r.facts != NULL ? " " : "",
+                   r.facts != NULL ? r.facts : "");
+    r.facts = facts[0] != '\0' ? facts : NULL;
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
@@ -649,6 +662,21 @@ int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
     cli_mask(c, text);
     say_report(c, &r);
     return CLI_USAGE;
+}
+
+int cli_bad_line(const struct cli *c, const char *where, const char *why)
+{
+    char text[700];
+    (void)snprintf(text, sizeof text, "%s: %s", wants_json(c) ? "no row" : where, why);
+    struct report r = {.code = "INVALID",
+                       .text = text,
+                       .where = where,
+                       .retry = "no",
+                       .facts = c->facts[0] != '\0' ? c->facts : NULL};
+    (void)snprintf(r.tries[0], sizeof r.tries[0], "shale %s --help", c->args.command->name);
+    cli_mask(c, text);
+    say_report(c, &r);
+    return CLI_FAILED;
 }
 
 int cli_trouble(const struct cli *c, const char *format, ...)

@@ -220,6 +220,29 @@ class Store(S3Case):
             self.fails(*args, code=2)
         self.assertEqual(len(server.requests), count)
 
+    def test_a_load_that_fails_says_how_far_it_got(self):
+        armed = []
+        server = self.serve(lambda m, b, k, q, h: bucket.error(403, "AccessDenied") if armed and m == "PUT" and "/wal/" in k else None)
+        for more in (["--json"], []):
+            armed.clear()
+            p = subprocess.Popen([SHALE, "load", "s3://acme/far%d" % len(more), *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 env=self.env, cwd=self.dir)
+            p.stdin.write(b"".join(b'{"key":"%d","value":"b"}\n' % i for i in range(1000)))
+            p.stdin.flush()
+            for _ in range(200):  # the fence, then rows
+                if len([r for r in list(server.requests) if r[0] == "PUT" and "far%d/wal/" % len(more) in r[2]]) > 1:
+                    break
+                time.sleep(0.05)
+            time.sleep(0.3)
+            armed.append(True)
+            _, err = p.communicate(b'{"key":"x","value":"b"}\n' * 1000, timeout=60)
+            self.assertEqual(p.returncode, 3, err)
+            facts = json.loads(err.splitlines()[0])["error"]["facts"] if more else err.decode().splitlines()[1].strip()
+            self.assertEqual(facts, "At least 1,000 rows are durable.")
+        armed.clear()
+        e = json.loads(self.fails("load", "s3://acme/bad", "--json", data=b'{"key":"a","value":"b"}\n{"key":1}\n')[0])["error"]
+        self.assertEqual((e["where"], e["retry"], e["facts"]), ("stdin:2", "no", "1 row before it is durable."))
+
     def test_fenced_says_by_whom_and_what_is_safe(self):
         server = self.serve()
         db = "s3://acme/orders"
