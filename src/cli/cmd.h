@@ -20,6 +20,7 @@ struct cli_watch {
     uint64_t requests;      /* [mu] sent over the network so far */
     char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
     size_t cause_count;           /* [mu] */
+    uint64_t waiting_ns;          /* [mu] when a person was told last that a store does not answer */
     uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
     _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
@@ -39,6 +40,8 @@ struct cli {
     bool noted[2];          /* old words that were told already */
     struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
+    bool told;     /* `err` stands on stdout already: only what to do about it is left to say */
+    char facts[200]; /* what a failure leaves behind, told with it; "": nothing to say */
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */
     struct cli_session *session; /* borrowed: the open database; NULL outside of shells */
@@ -104,6 +107,8 @@ bool cli_colour(const struct cli *c, int fd);
 int cli_fail(struct cli *c, const char *where);
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
+/* A line of the input that cannot be used, with c->facts; returns CLI_FAILED. where: "FILE:LINE". */
+int cli_bad_line(const struct cli *c, const char *where, const char *why);
 /* A failure of the program's own surroundings (files, memory); returns CLI_FAILED. */
 int cli_trouble(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* A line on stderr for people; not with --quiet or --json. */

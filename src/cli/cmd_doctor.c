@@ -202,6 +202,15 @@ static void check_variables(struct doctor *d)
     shale_options_free(defaults);
 }
 
+/* The store was not reached, and the message says that it is the fault of this variable. */
+static bool is_blamed(const struct doctor *d, const char *variable)
+{
+    char mark[40];
+    (void)snprintf(mark, sizeof mark, " (%s): ", variable);
+    const char *proxy = strstr(d->c->err.text, " proxy ");
+    return d->c->err.code != SHALE_OK && proxy != NULL && strstr(proxy, mark) != NULL;
+}
+
 static void check_proxy(struct doctor *d)
 {
     static const char *const names[] = {"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy",
@@ -209,9 +218,11 @@ static void check_proxy(struct doctor *d)
     for (size_t i = 0; i < SHL_COUNT_OF(names); i++) {
         const char *value = env_getenv(names[i]);
         const char *at = value != NULL ? strrchr(value, '@') : NULL;
+        bool failed = is_blamed(d, names[i]);
         if (value != NULL && value[0] != '\0')
-            say(d, SHALE_HEALTH_OK, "proxy", "", "%s=%s%s", names[i], at != NULL ? "***" : "",
-                at != NULL ? at : value);
+            say(d, failed ? SHALE_HEALTH_FAIL : SHALE_HEALTH_OK, "proxy",
+                failed ? "correct it, or name the store's host in NO_PROXY" : "", "%s=%s%s",
+                names[i], at != NULL ? "***" : "", at != NULL ? at : value);
     }
 }
 
@@ -273,7 +284,6 @@ static void check_machine(struct doctor *d, const char *url)
     check_program(d);
     check_files(d);
     check_variables(d);
-    check_proxy(d);
     check_credentials(d, url);
 }
 
@@ -292,6 +302,7 @@ static int check_store(struct doctor *d, const char *url, shale_store_counts *co
     shale_store_close(store);
     if (rc != SHALE_OK) {
         say(d, SHALE_HEALTH_FAIL, "store", "", "%s", c->err.text);
+        c->told = true;
         code = cli_fail(c, url);
     }
     return code;
@@ -399,6 +410,8 @@ static int run_doctor(struct cli *c, const char *url, bool machine)
         check_machine(&d, url);
     if (url != NULL)
         code = check_store(&d, url, &n);
+    if (machine)
+        check_proxy(&d); /* once it is known whether it lets us through */
     if (url != NULL)
         tell_price(&d, url, &n);
     if (json)

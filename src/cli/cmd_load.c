@@ -27,6 +27,9 @@ struct load {
     uint64_t bytes;   /* read */
     uint64_t line;    /* number of the line being parsed, from 1 */
     bool broken;      /* a write failed: nothing more can be made durable */
+    bool bad_line;    /* `line` is no row; c->err says why */
+    shale_error
+        failed; /* the first failure of the library or the line, told at the end: with what is durable then */
     /* Which rows are durable: up to `seq` of a mark its `rows` are. Older marks than the ring has are durable long since. */
     struct {
         uint64_t seq, rows;
@@ -43,6 +46,13 @@ static shale_slice slice_out(struct shl_slice s)
     return shale_bytes(s.data, s.len);
 }
 
+static int fail_later(struct load *l)
+{
+    if (l->failed.code == SHALE_OK)
+        l->failed = l->c->err;
+    return CLI_FAILED;
+}
+
 static int write_batch(struct load *l)
 {
     shale_write_options how;
@@ -56,7 +66,7 @@ static int write_batch(struct load *l)
         l->c->watch->unsaved = true;
     if (shale_db_write(l->db, l->batch, &how, &l->c->err) != SHALE_OK) {
         l->broken = true;
-        return cli_fail(l->c, l->c->args.positional[0]);
+        return fail_later(l);
     }
     l->rows += l->batch_rows;
     l->marks[l->mark_count % MARKS].seq = written.seq;
@@ -77,10 +87,9 @@ static int take_line(struct load *l, struct shl_slice line)
     if (line.len == 0)
         return CLI_YES;
     shale_code rc = json_row_parse(&l->parser, line, &row, &l->c->err);
-    if (rc == SHALE_INVALID)
-        return cli_trouble(l->c, "%s:%" PRIu64 ": %s", l->name, l->line, l->c->err.text);
+    l->bad_line = rc == SHALE_INVALID;
     if (rc != SHALE_OK)
-        return cli_fail(l->c, NULL);
+        return fail_later(l);
     if (row.is_delete) {
         shale_batch_delete(l->batch, slice_out(row.key));
         l->deletes++;
@@ -120,7 +129,7 @@ static int read_rows(struct load *l, int fd)
     int code = CLI_YES;
     for (size_t n = 1; code == CLI_YES && n > 0;) {
         if (shl_buf_reserve(&buf, READ_BYTES, &l->c->err) != SHALE_OK) {
-            code = cli_fail(l->c, NULL);
+            code = fail_later(l);
             break;
         }
         int failed = os_read(fd, buf.data + buf.len, READ_BYTES, &n);
@@ -139,14 +148,6 @@ static int read_rows(struct load *l, int fd)
     }
     shl_buf_free(&buf);
     return code;
-}
-
-/* What closing would write is written before the requests are counted. */
-static int settle(struct load *l)
-{
-    if (l->rows > 0 && shale_db_flush(l->db, SHALE_FLUSH_MEMTABLE, &l->c->err) != SHALE_OK)
-        return cli_fail(l->c, l->c->args.positional[0]);
-    return CLI_YES;
 }
 
 static void tell(struct load *l, uint64_t start_ns)
@@ -178,36 +179,67 @@ static uint64_t rows_not_durable(const struct load *l)
     return l->rows + l->batch_rows - durable;
 }
 
-static void note_stopping(const struct load *l)
+static void note_stopping(struct load *l)
 {
     char rows[OUT_UNIT_BYTES];
     uint64_t open = rows_not_durable(l);
+    cli_progress_end(&l->progress);
     if (open > 0)
-        cli_note(l->c, "stopping: %s rows not yet durable; Ctrl-C again drops them",
-                 out_count(rows, open));
+        cli_note(l->c, "stopping: %s row%s not yet durable; Ctrl-C again drops %s",
+                 out_count(rows, open), open == 1 ? "" : "s", open == 1 ? "it" : "them");
+}
+
+/* Why the load ended, and how far it got. whole: all that was taken is durable. */
+static int tell_end(struct load *l, bool whole, int code)
+{
+    char rows[OUT_UNIT_BYTES];
+    char where[300];
+    struct cli *c = l->c;
+    uint64_t durable = whole ? l->rows : l->rows + l->batch_rows - rows_not_durable(l);
+    cli_progress_end(&l->progress);
+    (void)snprintf(c->facts, sizeof c->facts, "%s%s row%s%s %s durable.", whole ? "" : "At least ",
+                   out_count(rows, durable), durable == 1 ? "" : "s",
+                   l->bad_line ? " before it" : "", durable == 1 ? "is" : "are");
+    (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->name, l->line);
+    if (l->failed.code == SHALE_OK) {
+        cli_note(c, "%s%s", os_stop_code() != 0 ? "stopped: " : "  ", c->facts);
+        return code;
+    }
+    c->err = l->failed;
+    return l->bad_line ? cli_bad_line(c, where, c->err.text) : cli_fail(c, c->args.positional[0]);
 }
 
 /* What was read is made durable in any case: after a bad line, after Ctrl-C, at the end of --timeout. */
 static int make_durable(struct load *l, int code)
 {
-    char rows[OUT_UNIT_BYTES];
     int stop = os_stop_code();
     bool late = os_timed_out();
-    if (l->broken)
-        return code;
-    if (stop != 0 || late)
-        note_stopping(l);
-    int last = write_batch(l);
+    int last = CLI_FAILED;
+    if (!l->broken) {
+        if (stop != 0 || late)
+            note_stopping(l);
+        last = write_batch(l);
+    }
     if (last == CLI_YES && l->rows > 0 &&
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
-        last = cli_fail(l->c, l->c->args.positional[0]);
-    if (last == CLI_YES && l->c->watch != NULL)
+        last = fail_later(l);
+    bool whole = last == CLI_YES;
+    if (whole && l->c->watch != NULL)
         l->c->watch->unsaved = false;
-    if (last == CLI_YES && late && cli_out_of_time(l->c))
-        last = cli_fail(l->c, l->c->args.positional[0]);
-    if ((last == CLI_YES || late) && (code != CLI_YES || stop != 0 || late))
-        cli_note(l->c, "  %s rows before it are durable.", out_count(rows, l->rows));
-    return code != CLI_YES ? code : last != CLI_YES ? last : stop;
+    if (whole && late && cli_out_of_time(l->c))
+        last = fail_later(l);
+    code = code != CLI_YES ? code : last;
+    if (code != CLI_YES || stop != 0)
+        code = tell_end(l, whole, code);
+    return code != CLI_YES ? code : stop;
+}
+
+/* What closing would write is written before the requests are counted. */
+static int settle(struct load *l)
+{
+    if (l->rows == 0 || shale_db_flush(l->db, SHALE_FLUSH_MEMTABLE, &l->c->err) == SHALE_OK)
+        return CLI_YES;
+    return tell_end(l, true, fail_later(l));
 }
 
 int cmd_load(struct cli *c)

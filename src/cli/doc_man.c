@@ -303,17 +303,17 @@ static void settings_page(struct out *o)
         return;
     head(o, "shale-settings", "5", "settings of a database");
     out_text(
-        o,
-        ".Sh DESCRIPTION\n"
-        "A setting is given, highest first, by\n.Fl \\-set Ar NAME=VALUE\n"
-        "and the commands' own options, by the environment variables\n"
-        ".Ev SHALE_NAME\nand\n.Ev SLATEDB_NAME\n(upper case, dots as underscores), by a file\n"
-        "named with\n.Fl \\-settings ,\nby\n.Pa SlateDb.json , SlateDb.toml , SlateDb.yaml\nor\n"
-        ".Pa SlateDb.yml\nin the working directory, by\n.Pa \\(ti/.config/shale/config.toml ,\nby\n"
-        ".Pa /etc/shale/config.toml .\n"
-        "A setting that may be null is switched off with\n.Ql none .\n"
-        "Those with no effect yet are accepted, because SlateDB's files have them.\n"
-        ".Sh EXAMPLES\n");
+        o, ".Sh DESCRIPTION\n"
+           "A setting is given, highest first, by\n.Fl \\-set Ar NAME=VALUE\n"
+           "and the commands' own options, by the environment variables\n"
+           ".Ev SHALE_NAME\nand\n.Ev SLATEDB_NAME\n(upper case, dots as underscores), by a file\n"
+           "named with\n.Fl \\-settings ,\nby\n.Pa SlateDb.yml , SlateDb.yaml , SlateDb.toml\nor\n"
+           ".Pa SlateDb.json\nin the working directory, by\n.Pa \\(ti/.config/shale/config.toml "
+           ",\nby\n"
+           ".Pa /etc/shale/config.toml .\n"
+           "A setting that may be null is switched off with\n.Ql none .\n"
+           "Those with no effect yet are accepted, because SlateDB's files have them.\n"
+           ".Sh EXAMPLES\n");
     man_literal(o, "# SlateDb.toml\n"
                    "flush_interval = \"50ms\"\n"
                    "compression_codec = \"zstd\"\n"

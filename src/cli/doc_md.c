@@ -126,7 +126,9 @@ static void settings_page(struct out *o)
         o, "# Settings\n\nFor those who tune a database: every setting, its type, its "
            "default. " MADE_BY
            "\n\nHighest first: `--set` and the commands' own options, `SHALE_<NAME>`, "
-           "`SLATEDB_<NAME>`, `--settings FILE`,\n`./SlateDb.json|toml|yaml|yml`, "
+           "`SLATEDB_<NAME>`, `--settings FILE`,\n`./SlateDb.yml`, `.yaml`, "
+           "`.toml`, `.json` (merged as SlateDB does: of several the one named first here "
+           "wins),\n"
            "`~/.config/shale/config.toml`, `/etc/shale/config.toml`, the default. A setting that "
            "may be\n"
            "null is switched off with `none`. In C: `shale_options_set(options, NAME, VALUE, "

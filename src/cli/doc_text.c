@@ -137,7 +137,8 @@ const struct doc_function *doc_function_at(size_t index)
 
 const char *doc_library_text(void)
 {
-    return "A database is one folder of objects, named by a URL: memory:, file:///dir or a path. "
+    return "A database is one folder of objects, named by a URL: s3://bucket/prefix, "
+           "memory:, file:///dir or a path. "
            "There is no "
            "call to begin with; options may be NULL for the safe defaults.\n"
            "Every function may be called from any thread at once, except that closing must be the "

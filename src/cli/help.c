@@ -138,8 +138,8 @@ static void topics_line(struct out *o)
 void cli_help_overview(struct out *o, bool whole)
 {
     out_printf(o, "shale %s - a database in your bucket. Opens SlateDB data.\n\n", shale_version());
-    out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]              "
-                "DB: ./dir  file:///dir  memory:\n\n"
+    out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]\n"
+                "DB:    s3://bucket/prefix  file:///dir  ./dir  memory:\n\n"
                 "  shale load  ./pkgs packages.jsonl           fill a database in a folder, with "
                 "progress\n"
                 "  shale scan  ./pkgs --prefix lib --limit 5   look at some rows\n"
@@ -147,7 +147,11 @@ void cli_help_overview(struct out *o, bool whole)
                 "month\n"
                 "  shale dump  ./pkgs | shale load ./copy      copy every row\n"
                 "  shale shell ./pkgs                          explore, with completion and "
-                "history\n\n");
+                "history\n"
+                "  shale stat  s3://acme-prod/orders           the same of a bucket, as all of "
+                "these\n"
+                "  shale store doctor s3://acme-prod           whether a bucket can hold a "
+                "database\n\n");
     group_line(o, CLI_GROUP_ROWS);
     if (!whole) {
         out_text(o, "All commands and options: shale --help\n");
@@ -183,7 +187,9 @@ static void topic_settings(struct out *o)
     out_text(
         o, "Settings of a database, with their defaults. Highest first: --set and the commands' "
            "own flags,\n"
-           "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.json|toml|yaml|yml,\n"
+           "SHALE_<NAME>, SLATEDB_<NAME>, --settings FILE, ./SlateDb.yml, .yaml, .toml,\n"
+           ".json (where several are there, they are merged as SlateDB does: the one named first "
+           "here wins),\n"
            "~/.config/shale/config.toml, /etc/shale/config.toml. In files, [storage] holds options "
            "of the store\n"
            "and [profile.NAME] what --profile NAME adds. In force, and who said so: shale config "

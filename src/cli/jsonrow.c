@@ -267,10 +267,11 @@ static shale_code member(struct json_row_parser *p, struct cursor *c, unsigned *
         return wrong(c, err,
                      p->hex
                          ? "an unknown member; a row has k, v, seq, create_ts, expire_ts"
-                         : "an unknown member; a row has key or key_base64, value or value_base64");
+                         : "an unknown member; a row has key or key_base64, value or value_base64; "
+                           "expire_ts is kept, seq and create_ts are passed over");
     if ((*seen & bit) != 0)
         return wrong(c, err, "a member stands twice");
-    if (p->hex != (m >= M_K))
+    if (m < M_SEQ && p->hex != (m >= M_K)) /* times and numbers stand in both */
         return wrong(c, err,
                      p->hex ? "with --hex a row is {\"k\":hex,\"v\":hex}"
                             : "rows of hex need --hex");

@@ -2,16 +2,18 @@
 #include "base/env/env.h"
 #include "base/err.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
 #include "cli/session.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 /* In braces: {db} the first argument, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
- * {fixed}, {profile} taken from the text. After a tab stands a remark for people. tests/cli holds that every command here exists. */
+ * {fixed}, {profile}, {older}, {endpoint} taken from the text, {holder} the folder that stands nearest above {path}. After a tab stands a remark for people. tests/cli holds that every command here exists. */
 struct way_out {
     shale_code code;
     const char *contains; /* only for texts with these words; NULL: for all */
@@ -37,14 +39,39 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale config path\tthe files that are read", "shale help credentials"}},
+    {SHALE_INVALID,
+     "aws_endpoint \"",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --endpoint {endpoint}", "shale help credentials"}},
+    {SHALE_INVALID, "AWS credentials", "no", NULL, {"shale help credentials"}},
     {SHALE_INVALID, "store option", "no", NULL, {"shale config show {db}\tall of them"}},
     {SHALE_INVALID, "setting", "no", NULL, {"shale help settings"}},
+    {SHALE_INVALID,
+     " proxy ",
+     "later",
+     NULL,
+     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
     {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
     {SHALE_NOT_FOUND,
      "did you mean ",
      "no",
      NULL,
      {"shale {cmd} {near}{rest}\ta new one: shale load"}},
+    {SHALE_NOT_FOUND,
+     "has none of that id or name",
+     "no",
+     NULL,
+     {"shale stat {db}\tlists the checkpoints"}},
+    {SHALE_NOT_FOUND, "/wal/", "no", NULL, {"shale wal {db}\tthe ids that there are"}},
+    {SHALE_NOT_FOUND, "no manifest ", "no", NULL, {"shale manifest {db}\tthe newest"}},
+    {SHALE_NOT_FOUND, "/compacted/", "no", NULL, {"shale sst {db}\tthe names that there are"}},
+    {SHALE_NOT_FOUND, "cannot make folder", "no", NULL, {"ls -ld {holder}"}},
+    {SHALE_NOT_FOUND,
+     "no database here: memory:",
+     "no",
+     "What is in memory is gone at the end of the command that wrote it.",
+     {"shale shell memory:\twrites and reads in one process", "shale help urls"}},
     {SHALE_NOT_FOUND,
      NULL,
      "no",
@@ -75,6 +102,26 @@ static const struct way_out ways_out[] = {
      "safe.",
      {"shale {cmd}{args}"}},
     {SHALE_UNAVAILABLE,
+     "plain http is spoken",
+     "no",
+     NULL,
+     {"shale config show {db} --changed\twhere aws_endpoint should begin with http://"}},
+    {SHALE_TIMEOUT,
+     "plain http is spoken",
+     "no",
+     NULL,
+     {"shale config show {db} --changed\twhere aws_endpoint should begin with http://"}},
+    {SHALE_TIMEOUT,
+     " proxy ",
+     "later",
+     NULL,
+     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
+    {SHALE_UNAVAILABLE,
+     " proxy ",
+     "later",
+     NULL,
+     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
+    {SHALE_UNAVAILABLE,
      NULL,
      "later",
      NULL,
@@ -94,13 +141,23 @@ static const struct way_out ways_out[] = {
      "no",
      "Nothing was changed.",
      {"shale help formats\twhich ones this version reads"}},
+    {SHALE_CORRUPTION,
+     "/manifest/",
+     "no",
+     "Nothing was changed.",
+     {"shale manifest {db} --id {older}\tthe one before it", "shale store ls {db}"}},
     {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale stat {db}"}},
     {SHALE_PERMISSION_DENIED,
      "access denied",
      "no",
      NULL,
      {"shale store doctor {bucket}\twhich rights these keys have", "shale help credentials"}},
-    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {path}\twhose is it?"}},
+    {SHALE_PERMISSION_DENIED,
+     "Read-only file system",
+     "no",
+     NULL,
+     {"df {holder}\twhat is mounted there, read-only"}},
+    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {holder}\twhose is it?"}},
     {SHALE_UNAUTHENTICATED,
      "expired",
      "no",
@@ -124,6 +181,38 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale doctor --bundle report.txt\tand report it with this line"}},
+};
+
+/* Where the usual way out would be the command that has just failed; looked at first. */
+static const struct {
+    const char *command;
+    struct way_out way;
+} ways_of_commands[] = {
+    {"store doctor",
+     {SHALE_UNAVAILABLE,
+      NULL,
+      "later",
+      NULL,
+      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
+    {"store doctor",
+     {SHALE_TIMEOUT,
+      NULL,
+      "later",
+      NULL,
+      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
+    {"doctor",
+     {SHALE_UNAVAILABLE,
+      NULL,
+      "later",
+      NULL,
+      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"doctor",
+     {SHALE_TIMEOUT,
+      NULL,
+      "later",
+      NULL,
+      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"stat", {SHALE_CORRUPTION, "/compacted/", "no", "Nothing was changed.", {"shale sst {db}"}}},
 };
 
 static bool wants_json(const struct cli *c)
@@ -266,7 +355,8 @@ static void say_report(const struct cli *c, const struct report *r)
         say_json(r);
         return;
     }
-    say_text(c, r);
+    if (!c->told)
+        say_text(c, r);
     say_causes(c);
     for (size_t i = 0; i < SHL_COUNT_OF(r->tries) && r->tries[i][0] != '\0'; i++)
         say_try(c, r->tries[i]);
@@ -327,7 +417,7 @@ static void add_bucket(struct text *t, const char *db)
     add_quoted(t, bucket);
 }
 
-/* "s3://acme/x" of "s3:/acme/x", "file:///x" of "file:/x". */
+/* "s3://acme/x" of "s3:/acme/x", "file:///x" of "file:/x", "memory:///x" of "memory:x". */
 static void add_fixed(struct text *t, const char *db)
 {
     const char *colon = strchr(db, ':');
@@ -337,8 +427,8 @@ static void add_fixed(struct text *t, const char *db)
     }
     char fixed[300];
     const char *rest = colon + 1 + strspn(colon + 1, "/");
-    bool file = strncmp(db, "file:", 5) == 0;
-    (void)snprintf(fixed, sizeof fixed, "%.*s//%s%s", (int)(colon + 1 - db), db, file ? "/" : "",
+    bool no_host = strncmp(db, "file:", 5) == 0 || strncmp(db, "memory:", 7) == 0;
+    (void)snprintf(fixed, sizeof fixed, "%.*s//%s%s", (int)(colon + 1 - db), db, no_host ? "/" : "",
                    rest);
     add_quoted(t, fixed);
 }
@@ -353,6 +443,55 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     at += strlen(mark);
     add(t, before, strlen(before));
     add(t, at, strcspn(at, ends));
+}
+
+static const char *path_of(const char *db)
+{
+    return strncmp(db, "file://", 7) == 0 ? db + 7 : db;
+}
+
+/* What is there of the path: itself, or the folder that would hold it. */
+static void add_holder(struct text *t, const char *db)
+{
+    char path[1024];
+    struct env_stat st;
+    (void)snprintf(path, sizeof path, "%s", path_of(db));
+    while (env_stat(path, &st) != 0) {
+        char *slash = strrchr(path, '/');
+        if (slash == NULL || slash == path) {
+            (void)snprintf(path, sizeof path, "%s", slash == NULL ? "." : "/");
+            break;
+        }
+        *slash = '\0';
+    }
+    add_quoted(t, path);
+}
+
+/* Of "..manifest/00000000000000000009.manifest: ..": 8. */
+static void add_older(struct text *t, const char *text)
+{
+    static const char mark[] = "/manifest/";
+    const char *at = strstr(text, mark);
+    char number[24];
+    uint64_t id = 0;
+    if (at == NULL)
+        return;
+    at += strlen(mark);
+    bool known = shl_parse_u64(shl_slice_of(at, strspn(at, "0123456789")), &id);
+    int n = snprintf(number, sizeof number, "%" PRIu64, known && id > 1 ? id - 1 : 1);
+    add(t, number, (size_t)n);
+}
+
+/* An endpoint that was written without http:// or https://. */
+static void add_endpoint(struct text *t, const char *text)
+{
+    static const char mark[] = "aws_endpoint \"";
+    const char *at = strstr(text, mark);
+    if (at == NULL)
+        return;
+    at += strlen(mark);
+    bool near = strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost", 9) == 0;
+    add_behind(t, text, near ? "http://" : "https://", mark, "\"");
 }
 
 static const char *database(const struct cli *c, const char *fallback)
@@ -375,7 +514,13 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("bucket")))
         add_bucket(t, db);
     else if (shl_slice_eq(name, shl_slice_str("path")))
-        add_quoted(t, strncmp(db, "file://", 7) == 0 ? db + 7 : db);
+        add_quoted(t, path_of(db));
+    else if (shl_slice_eq(name, shl_slice_str("holder")))
+        add_holder(t, db);
+    else if (shl_slice_eq(name, shl_slice_str("older")))
+        add_older(t, c->err.text);
+    else if (shl_slice_eq(name, shl_slice_str("endpoint")))
+        add_endpoint(t, c->err.text);
     else if (shl_slice_eq(name, shl_slice_str("fixed")))
         add_fixed(t, db);
     else if (shl_slice_eq(name, shl_slice_str("region")))
@@ -419,6 +564,14 @@ static bool says_where(const struct cli *c, const char *where)
            strstr(c->err.text, "cannot hold a database") != NULL;
 }
 
+/* A command that writes never got through to the store. */
+static bool sent_nothing(const struct cli *c)
+{
+    bool writes = c->args.command != NULL && c->args.command->effect == CLI_WRITES;
+    return writes && (strstr(c->err.text, "cannot connect to") != NULL ||
+                      strstr(c->err.text, "there is no host") != NULL);
+}
+
 /* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */
 static int gave_up(struct cli *c)
 {
@@ -430,10 +583,37 @@ static int gave_up(struct cli *c)
         shl_err_prefix(&c->err, "gave up after %s (--timeout)",
                        shl_format_duration(c->args.number[OPT_TIMEOUT], after));
     } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
-        shl_err_prefix(&c->err, "stopped");
+        shl_err_prefix(&c->err, "stopped%s", sent_nothing(c) ? ": nothing was written" : "");
         return stop;
     }
     return 0;
+}
+
+static bool is_about(const struct way_out *w, const shale_error *err)
+{
+    return w->code == err->code && (w->contains == NULL || strstr(err->text, w->contains) != NULL);
+}
+
+/* NULL: there is none. */
+static const struct way_out *way_of(const struct cli *c)
+{
+    const char *command = c->args.command != NULL ? c->args.command->name : "";
+    for (size_t i = 0; i < SHL_COUNT_OF(ways_of_commands); i++)
+        if (strcmp(ways_of_commands[i].command, command) == 0 &&
+            is_about(&ways_of_commands[i].way, &c->err))
+            return &ways_of_commands[i].way;
+    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++)
+        if (is_about(&ways_out[i], &c->err))
+            return &ways_out[i];
+    return NULL;
+}
+
+/* Exit code 2 promises that nothing was sent. */
+static bool is_mistake(struct cli *c)
+{
+    bool mistake = c->err.code == SHALE_INVALID || (c->err.code == SHALE_NOT_SUPPORTED &&
+                                                    strstr(c->err.text, "not built yet") != NULL);
+    return mistake && cli_requests(c) == 0;
 }
 
 int cli_fail(struct cli *c, const char *where)
@@ -445,17 +625,18 @@ int cli_fail(struct cli *c, const char *where)
                        .retry = "no",
                        .text = text,
                        .where = where != NULL ? where : db};
-    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++) {
-        const struct way_out *w = &ways_out[i];
-        if (w->code != c->err.code ||
-            (w->contains != NULL && strstr(c->err.text, w->contains) == NULL))
-            continue;
+    const struct way_out *w = way_of(c);
+    if (w != NULL) {
         r.retry = w->retry;
         r.facts = w->facts;
         for (size_t k = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
             expand(r.tries[k], sizeof r.tries[k], w->try[k], c);
-        break;
     }
+    char facts[500];
+    (void)snprintf(facts, sizeof facts, "%s%s%s", c->facts,
+                   c->facts[0] != '\0' && r.facts != NULL ? " " : "",
+                   r.facts != NULL ? r.facts : "");
+    r.facts = facts[0] != '\0' ? facts : NULL;
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
@@ -463,8 +644,7 @@ int cli_fail(struct cli *c, const char *where)
     say_report(c, &r);
     if (stop != 0)
         return stop;
-    /* Exit code 2 promises that nothing was sent. */
-    return c->err.code == SHALE_INVALID && cli_requests(c) == 0 ? CLI_USAGE : CLI_FAILED;
+    return is_mistake(c) ? CLI_USAGE : CLI_FAILED;
 }
 
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
@@ -482,6 +662,21 @@ int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
     cli_mask(c, text);
     say_report(c, &r);
     return CLI_USAGE;
+}
+
+int cli_bad_line(const struct cli *c, const char *where, const char *why)
+{
+    char text[700];
+    (void)snprintf(text, sizeof text, "%s: %s", wants_json(c) ? "no row" : where, why);
+    struct report r = {.code = "INVALID",
+                       .text = text,
+                       .where = where,
+                       .retry = "no",
+                       .facts = c->facts[0] != '\0' ? c->facts : NULL};
+    (void)snprintf(r.tries[0], sizeof r.tries[0], "shale %s --help", c->args.command->name);
+    cli_mask(c, text);
+    say_report(c, &r);
+    return CLI_FAILED;
 }
 
 int cli_trouble(const struct cli *c, const char *format, ...)

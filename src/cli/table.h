@@ -115,7 +115,7 @@ struct cli_command {
     unsigned args_max;   /* UINT_MAX: any number */
     const char *args[3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
     uint64_t options;    /* CLI_BIT of those of its own; the common ones come on top */
-    struct cli_example examples[4]; /* each runs as pasted; the first is the commonest use */
+    struct cli_example examples[5]; /* each runs as pasted; the first is the commonest use */
     const char *notes; /* lines under the options; NULL: none */
     const char *exits; /* exit codes, cost */
     cli_run_fn run;

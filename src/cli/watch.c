@@ -15,6 +15,7 @@
 #define LINE_BYTES (SHL_LOG_LINE_BYTES + 64)
 /* Shorter ones would blot out common words. */
 #define SECRET_MIN 6
+#define NEWS_NS    (3 * ENV_NS_PER_SEC)
 /* How long a bucket that does not answer may keep us after a signal to stop, while rows wait to be made durable. */
 #define STOP_PATIENCE_NS (5 * ENV_NS_PER_SEC)
 
@@ -132,6 +133,18 @@ static void note_waiting(struct cli *c, const char *text)
              c->args.command != NULL ? c->args.command->name : "", text + strlen("still trying: "));
 }
 
+/* Several stores of one command wait for the same server: one of them says so. */
+static bool is_news(struct cli_watch *w)
+{
+    uint64_t now = env_now_mono_ns();
+    env_mutex_lock(&w->mu);
+    bool news = w->waiting_ns == 0 || now - w->waiting_ns > NEWS_NS;
+    if (news)
+        w->waiting_ns = now;
+    env_mutex_unlock(&w->mu);
+    return news;
+}
+
 static void on_log(void *ctx, int level, const char *text)
 {
     struct cli *c = ctx;
@@ -149,9 +162,10 @@ static void on_log(void *ctx, int level, const char *text)
     /* Errors come back from the call that met them, too. */
     if ((size_t)level > 1 + verbose || (level == 0 && verbose == 0))
         return;
-    if (starts(line, "still trying: "))
-        note_waiting(c, line);
-    else
+    if (starts(line, "still trying: ")) {
+        if (!ready || is_news(c->watch))
+            note_waiting(c, line);
+    } else
         cli_note(c, "%s: %s", levels[level], line);
 }
 

@@ -51,7 +51,10 @@ static void say_error(struct visit *v, const char *what, const shale_error *err)
 {
     const char *fix = "";
     if (err->code == SHALE_PERMISSION_DENIED)
-        fix = "give these keys that right";
+        fix = strstr(err->text, "access denied: ") != NULL ? "give these keys that right"
+              : strstr(err->text, "Read-only file system") != NULL
+                  ? "mount it for writing"
+                  : "let this user do that (ls -l)";
     else if (err->code == SHALE_UNAUTHENTICATED)
         fix = "other keys: shale help credentials";
     else if (err->code == SHALE_NO_BUCKET)

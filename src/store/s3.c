@@ -545,6 +545,19 @@ out:
 
 /* ---- for the doctor */
 
+/* The answer to a HEAD has no body that says why it was refused; that to a list has one. */
+static void ask_why(struct shl_store *base, shale_code *io_rc, shale_error *err)
+{
+    struct shl_list list = {0};
+    shale_error why = {0};
+    shale_code rc = shl_store_list(base, &(struct shl_list_options){.max = 1}, &list, &why);
+    shl_list_free(&list);
+    if (rc == SHALE_OK || rc == SHALE_PERMISSION_DENIED)
+        return;
+    *io_rc = rc;
+    *err = why;
+}
+
 shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, shale_error *err)
 {
     struct s3_store *s = s3_of(base);
@@ -554,7 +567,10 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     int64_t server_ns;
     shale_code rc;
     SHL_ASSERT(base->ops == &s3_ops);
-    SHL_TRY(shl_s3_run_one(s, &r, err));
+    rc = shl_s3_run_one(s, &r, err);
+    if (rc == SHALE_PERMISSION_DENIED)
+        ask_why(base, &rc, err);
+    SHL_TRY(rc);
     if (shl_time_parse_http(shl_slice_str(r.wanted[S3_DATE].value), &server_ns))
         f.clock_ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
     env_mutex_lock(&s->mu);

@@ -531,9 +531,12 @@ static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const st
     if (strcmp(t->code, "ExpiredToken") == 0)
         return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials expired%s: %s: %s",
                         expired_text(s, ago, sizeof ago), who, says);
+    const char *message = strcmp(t->code, "SignatureDoesNotMatch") == 0
+                              ? "the secret is not that of this key"
+                              : t->message;
     if (r->status == 401 || is_one_of(t->code, unknown))
         return shl_fail(&r->err, SHALE_UNAUTHENTICATED, "credentials refused: %s: %s%s%s", who,
-                        says, t->message[0] != '\0' ? ": " : "", t->message);
+                        says, message[0] != '\0' ? ": " : "", message);
     return shl_fail(&r->err, SHALE_PERMISSION_DENIED, "access denied: %s on \"%s\" for %s: %s",
                     r->action, place_text(s, r, where, sizeof where), who, says);
 }

@@ -50,6 +50,15 @@ class Config(S3Case):
             if i < len(takes_away):
                 takes_away[i]()
 
+    def test_the_later_of_slatedbs_files_wins(self):
+        names = ("SlateDb.json", "SlateDb.toml", "SlateDb.yaml", "SlateDb.yml")
+        for i, (name, form) in enumerate(zip(names, ('{"flush_interval": "%dms"}', 'flush_interval = "%dms"', "flush_interval: %dms", "flush_interval: %dms"))):
+            self.write(name, form % (i + 1))
+            said = self.run_shale("config", "show", "--changed").stdout.decode()
+            self.assertRegex(said, r"flush_interval +%dms +%s\b" % (i + 1, name))
+        page = " ".join(self.run_shale("help", "settings").stdout.decode().split())
+        self.assertIn("./SlateDb.yml, .yaml, .toml, .json (", page)
+
     def test_order_of_store_options(self):
         self.write("SlateDb.toml", '[storage]\naws_region = "eu-west-1"\n')
         self.env["AWS_REGION"] = "us-east-2"

@@ -74,11 +74,42 @@ class Buckets(S3Case):
         p = self.run_shale("store", "doctor", "s3://nobucket", want=3)
         self.assertIn(b'FAIL  store              no bucket "nobucket"', p.stdout)
         self.assertIn(b"try: shale store mb s3://nobucket", p.stderr)
+        self.assertNotIn(b"no bucket", p.stderr)  # it stands on stdout
         self.env["AWS_ENDPOINT"] = "http://127.0.0.1:1"
+        p = self.run_shale("store", "doctor", "s3://acme", want=3)
+        self.assertIn(b"try: shale doctor s3://acme ", p.stderr)
         p = self.run_shale("doctor", "s3://acme", "--json", want=3)
         doc = json.loads(p.stdout)
         self.assertEqual(doc["fail"], 1)
         self.assertEqual(json.loads(p.stderr)["error"]["code"], "UNAVAILABLE")
+
+    def test_a_wrong_secret_is_told_and_no_right_is_asked_for(self):
+        self.serve(lambda m, b, k, q, h: (403, {}, b"") if m == "HEAD" else bucket.error(403, "SignatureDoesNotMatch"))
+        p = self.run_shale("store", "doctor", "s3://acme", want=3)
+        self.assertRegex(p.stdout.decode(), r"^FAIL  store +credentials refused: AKIATEST .*: the secret is not that of this key")
+        self.assertNotIn(b"ListBucket", p.stdout)
+
+    def test_a_proxy_that_fails_is_named_and_not_well(self):
+        self.serve()
+        self.env.update(http_proxy="http://me:hush@127.0.0.1:1", NO_PROXY="", no_proxy="")
+        p = self.run_shale("doctor", "s3://acme", want=3)
+        found = findings(p.stdout.decode())
+        self.assertIn("cannot connect to proxy 127.0.0.1:1 (http_proxy): Connection refused", found["store"][1])
+        self.assertEqual(found["proxy"][0], "FAIL")
+        self.assertNotIn(b"hush", p.stdout)
+        del self.env["http_proxy"]
+        lines = self.fails("get", "s3://acme/x", "k", "--store-option", "proxy_url=http://127.0.0.1:1", "--timeout", "500ms")
+        self.assertIn("cannot connect to proxy 127.0.0.1:1 (proxy_url)", lines[0])
+        self.env["http_proxy"] = "http://127.0.0.1:1"
+        self.env["no_proxy"] = "127.0.0.1"
+        self.run_shale("put", "s3://acme/x", "k", "v")
+        lines = self.fails("get", "s3://acme/x", "k", "--endpoint", "http://127.0.0.1:2", "--timeout", "500ms")
+        self.assertIn("cannot connect to 127.0.0.1:2: ", lines[0])
+
+    def test_https_to_a_server_of_plain_http(self):
+        server = self.serve()
+        lines = self.fails("get", "s3://acme/x", "k", "--endpoint", server.url.replace("http:", "https:"), "--timeout", "700ms")
+        self.assertIn("https was asked, and plain http is spoken by 127.0.0.1:", lines[0])
 
     def test_clock(self):
         self.serve()

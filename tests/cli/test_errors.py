@@ -220,6 +220,29 @@ class Store(S3Case):
             self.fails(*args, code=2)
         self.assertEqual(len(server.requests), count)
 
+    def test_a_load_that_fails_says_how_far_it_got(self):
+        armed = []
+        server = self.serve(lambda m, b, k, q, h: bucket.error(403, "AccessDenied") if armed and m == "PUT" and "/wal/" in k else None)
+        for more in (["--json"], []):
+            armed.clear()
+            p = subprocess.Popen([SHALE, "load", "s3://acme/far%d" % len(more), *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 env=self.env, cwd=self.dir)
+            p.stdin.write(b"".join(b'{"key":"%d","value":"b"}\n' % i for i in range(1000)))
+            p.stdin.flush()
+            for _ in range(200):  # the fence, then rows
+                if len([r for r in list(server.requests) if r[0] == "PUT" and "far%d/wal/" % len(more) in r[2]]) > 1:
+                    break
+                time.sleep(0.05)
+            time.sleep(0.3)
+            armed.append(True)
+            _, err = p.communicate(b'{"key":"x","value":"b"}\n' * 1000, timeout=60)
+            self.assertEqual(p.returncode, 3, err)
+            facts = json.loads(err.splitlines()[0])["error"]["facts"] if more else err.decode().splitlines()[1].strip()
+            self.assertEqual(facts, "At least 1,000 rows are durable.")
+        armed.clear()
+        e = json.loads(self.fails("load", "s3://acme/bad", "--json", data=b'{"key":"a","value":"b"}\n{"key":1}\n')[0])["error"]
+        self.assertEqual((e["where"], e["retry"], e["facts"]), ("stdin:2", "no", "1 row before it is durable."))
+
     def test_fenced_says_by_whom_and_what_is_safe(self):
         server = self.serve()
         db = "s3://acme/orders"
@@ -287,6 +310,29 @@ class Folder(S3Case):
         self.assertIn("crc", lines[0])
         self.assertIn("  Nothing was changed.", lines)
         self.assertTrue(self.tries(lines)[0].startswith("shale stat "))
+
+    def test_ways_out_are_other_commands_than_the_one_that_failed(self):
+        self.load([(b"a", b"1")])
+        manifests = os.path.join(self.db, "manifest")
+        for args, way in ((["get", self.db, "a", "--checkpoint", "nope"], "shale stat "), (["wal", self.db, "999"], "shale wal %s " % self.db),
+                          (["manifest", self.db, "--id", "999"], "shale manifest %s " % self.db), (["scan", "memory:"], "shale shell memory: "),
+                          (["put", "/proc/nowhere", "k", "v"], "ls -ld /proc")):
+            self.assertTrue(self.tries(self.fails(*args))[0].startswith(way), args)
+        self.assertEqual(self.tries(self.fails("get", "memory:x", "a", code=2)), ["shale get memory:///x a"])
+        newest = len(os.listdir(manifests))
+        open(os.path.join(manifests, "%020d.manifest" % (newest + 1)), "w").close()
+        way = self.tries(self.fails("stat", self.db))[0].split("  ")[0]
+        self.assertEqual(way, "shale manifest %s --id %d" % (self.db, newest))
+        self.run_shale(*way.split()[1:])
+
+    def test_mistakes_end_with_2_and_a_way_out(self):
+        self.serve()
+        for url in ("gs://bucket/db", "az://bucket/db"):
+            self.fails("get", url, "k", code=2)
+        lines = self.fails("get", "s3://acme/x", "k", "--endpoint", "127.0.0.1:9", code=2)
+        self.assertEqual(self.tries(lines)[0], "shale get s3://acme/x k --endpoint http://127.0.0.1:9")
+        self.env.pop("AWS_SECRET_ACCESS_KEY")
+        self.assertEqual(self.tries(self.fails("get", "s3://acme/x", "k", code=2)), ["shale help credentials"])
 
     @unittest.skipIf(os.geteuid() == 0, "root may do everything")
     def test_a_closed_folder(self):

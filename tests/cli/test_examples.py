@@ -72,7 +72,12 @@ class Examples(Case):
         self.assertGreaterEqual(len(lines), 5)
         for line in lines:
             self.make_folder()
-            self.bash(line, 0)
+            self.bash(line, 3 if "s3://" in line else 0)  # as above: nothing is sent
+        for text in (text, self.run_shale(want=2).stdout.decode()):
+            self.assertIn("DB:    s3://bucket/prefix", text)
+            self.assertIn("shale store doctor s3://acme-prod", text)
+        for name in ("put", "get", "scan", "load", "dump", "stat"):
+            self.assertIn(" s3://acme-prod/", self.run_shale("help", name).stdout.decode(), name)
 
     def test_the_program_of_the_manual_is_the_one_that_compiles(self):
         with open(os.path.join(SOURCE, "docs", "man", "libshale.3"), encoding="utf-8") as f:

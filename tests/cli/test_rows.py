@@ -135,7 +135,7 @@ class LoadDump(Case):
             data = ('{"key":"ok","value":"1"}\n' + line + '\n{"key":"after","value":"1"}\n').encode()
             p = self.run_shale("load", self.db, "-", *FAST, data=data, want=3)
             self.assertRegex(p.stderr.decode(), r"^shale load: stdin:2: byte \d+: ", line)
-            self.assertIn("1 rows before it are durable", p.stderr.decode())
+            self.assertIn("1 row before it is durable", p.stderr.decode())
             self.assertEqual(self.dump(), [(b"ok", b"1")], line)
         p = self.run_shale("load", self.db, "-", data=b'{"key":"\xff","value":"1"}\n', want=3)
         self.assertIn("UTF-8", p.stderr.decode())

@@ -128,6 +128,76 @@ static const char *connect_reason(const struct slot *s, const char *why, char *o
     return out;
 }
 
+/* The proxy that requests of the URL go through if it is not excepted, and who named it; NULL: none. As libcurl chooses it. */
+static const char *proxy_of(const struct shl_http *h, const char *url, const char **who)
+{
+    static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY", NULL};
+    static const char *const safe[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY",
+                                       NULL};
+    const char *const *names = strncmp(url, "https:", 6) == 0 ? safe : plain;
+    *who = "proxy_url";
+    if (h->options.proxy != NULL)
+        return h->options.proxy[0] != '\0' ? h->options.proxy : NULL;
+    for (; *names != NULL; names++) {
+        const char *value = env_getenv(*names);
+        *who = *names;
+        if (value != NULL)
+            return value[0] != '\0' ? value : NULL;
+    }
+    return NULL;
+}
+
+/* "host:port" of the proxy's URL, without what may stand before it. */
+static struct shl_slice proxy_host(const char *proxy)
+{
+    const char *scheme = strstr(proxy, "://");
+    const char *from = scheme != NULL ? scheme + 3 : proxy;
+    size_t len = strcspn(from, "/");
+    for (size_t i = len; i-- > 0;)
+        if (from[i] == '@')
+            return shl_slice_of(from + i + 1, len - i - 1);
+    return shl_slice_of(from, len);
+}
+
+/* libcurl names what it could not connect to: "Failed to connect to 10.0.0.1 port 3128 after ..". */
+static bool names_host(const char *reason, struct shl_slice host)
+{
+    static const char to[] = " connect to ";
+    static const char port[] = " port ";
+    const char *at = strstr(reason, to);
+    const char *colon = memchr(host.data, ':', host.len);
+    size_t n = colon != NULL ? (size_t)(colon - (const char *)host.data) : host.len;
+    size_t left = host.len - n;
+    if (at == NULL || strncmp(at + strlen(to), (const char *)host.data, n) != 0)
+        return false;
+    at += strlen(to) + n;
+    return strncmp(at, port, strlen(port)) == 0 &&
+           (left == 0 || (strncmp(at + strlen(port), colon + 1, left - 1) == 0 &&
+                          at[strlen(port) + left - 1] == ' '));
+}
+
+/* The proxy is at fault, and not the server behind it. */
+static bool blame_proxy(const struct slot *s, CURLcode e, const char *why)
+{
+    struct shl_http_call *c = s->t->call;
+    const char *who;
+    const char *proxy = proxy_of(s->h, c->url, &who);
+    char reason[96];
+    if (proxy == NULL)
+        return false;
+    struct shl_slice host = proxy_host(proxy);
+    bool connects = e == CURLE_COULDNT_CONNECT && names_host(s->reason, host);
+    if (!connects && e != CURLE_COULDNT_RESOLVE_PROXY && strstr(s->reason, "CONNECT") == NULL &&
+        strstr(s->reason, "proxy") == NULL)
+        return false;
+    if (connects)
+        why = connect_reason(s, why, reason, sizeof reason);
+    c->code = shl_fail(&c->err, code_of(e), "store does not answer: cannot %s proxy %.*s (%s): %s",
+                       connects ? "connect to" : "get through", (int)shl_min_size(host.len, 120),
+                       (const char *)host.data, who, why);
+    return true;
+}
+
 static void fail_curl(const struct slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
@@ -138,6 +208,8 @@ static void fail_curl(const struct slot *s, CURLcode e)
         return; /* one of our callbacks said why */
     if (code == SHALE_NOMEM)
         c->code = shl_nomem(&c->err);
+    else if (blame_proxy(s, e, why))
+        return;
     else if (e == CURLE_OPERATION_TIMEDOUT)
         (void)fail_at(c, code, "connecting timed out,", "");
     else if (e == CURLE_COULDNT_RESOLVE_HOST)
@@ -146,6 +218,8 @@ static void fail_curl(const struct slot *s, CURLcode e)
         (void)fail_at(c, code, "cannot connect to", connect_reason(s, why, reason, sizeof reason));
     else if (e == CURLE_PARTIAL_FILE)
         (void)fail_at(c, code, "the answer was cut by", why);
+    else if (e == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number") != NULL)
+        (void)fail_at(c, code, "https was asked, and plain http is spoken by", "");
     else
         (void)fail_at(c, code, "lost", why);
 }
