@@ -84,7 +84,8 @@ SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
 /* Closes a reader, but not that of a shell; passes `code` on. */
 int cli_close_reader(struct cli *c, shale_db *db, int code);
-/* Notes that a new database of this name lies under other names (docs/compat.md). */
+/* True if the objects of a database of this name lie under other names (docs/compat.md); notes it for a new one. */
+bool cli_name_is_escaped(const struct cli *c, const char *url);
 void cli_note_name(const struct cli *c, const char *url);
 /* Closes a writer and reports what did not become durable, with --json also what put, del and load wrote; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);

@@ -173,6 +173,49 @@ static bool keep_name(void *ctx, const shale_object *object)
     return !r->no_memory;
 }
 
+/* True if `path` is reached through a link inside of the folder `top`: what lies there belongs to somebody else. */
+static bool is_linked(const char *top, const char *path)
+{
+    char *real_top = NULL;
+    char *real = NULL;
+    bool linked = false;
+    if (env_realpath(top, &real_top) == 0 && env_realpath(path, &real) == 0) {
+        size_t n = strcmp(real_top, "/") == 0 ? 0 : strlen(real_top);
+        linked = strncmp(real, real_top, n) != 0 || strcmp(real + n, path + strlen(top)) != 0;
+    }
+    env_free(real_top);
+    env_free(real);
+    return linked;
+}
+
+/* Links inside of a folder are not followed to their end and emptied there. 0, or an exit code after a message. */
+static int refuse_links(const struct removal *r, const char *url)
+{
+    struct shl_buf folder = {0};
+    char path[4200];
+    char seen[4200] = "";
+    int code = CLI_YES;
+    if (object_folder(url, &folder)) {
+        char *top = (char *)folder.data;
+        for (size_t n = strlen(top); n > 1 && top[n - 1] == '/'; n--)
+            top[n - 1] = '\0';
+        for (size_t at = 0; at < r->names.len && code == CLI_YES;) {
+            const char *key = (const char *)r->names.data + at;
+            at += strlen(key) + 1;
+            (void)snprintf(path, sizeof path, "%s/%s", top, key);
+            *strrchr(path, '/') = '\0';
+            if (strcmp(path, seen) != 0 && is_linked(top, path))
+                code = cli_trouble(r->c,
+                                   "%s: a link leads there: -r does not follow it; nothing "
+                                   "was deleted",
+                                   path);
+            (void)snprintf(seen, sizeof seen, "%s", path);
+        }
+    }
+    shl_buf_free(&folder);
+    return code;
+}
+
 /* Folders of this machine that the deletes left empty, up to the one that was named. */
 static void drop_folders(const struct removal *r, const char *url)
 {
@@ -246,12 +289,16 @@ static int remove_names(struct removal *r, shale_store *store, const char *url)
 {
     bool dry = is_dry(r->c);
     bool asks = !dry && !cli_has(&r->c->args, OPT_YES);
+    if (r->count == 0 && cli_name_is_escaped(r->c, url))
+        cli_note(r->c, "note: SlateDB writes this name otherwise: shale help urls");
     if (r->count == 0)
         return object_answer(r->c, SHALE_NOT_FOUND, url, true);
     tell(r, dry ? "would delete" : asks ? "delete" : "deleting", url);
     if (dry)
         return CLI_YES;
-    int code = ask_for_name(r->c, url);
+    int code = refuse_links(r, url);
+    if (code == CLI_YES)
+        code = ask_for_name(r->c, url);
     if (code == CLI_YES)
         code = delete_names(r, store, url);
     if (code != CLI_YES)

@@ -18,7 +18,7 @@ static bool is_escaped(uint8_t byte)
     return byte < ' ' || byte >= 0x7f || strchr("\\{^}%`]\">[~<#|*?", byte) != NULL;
 }
 
-void cli_note_name(const struct cli *c, const char *url)
+bool cli_name_is_escaped(const struct cli *c, const char *url)
 {
     struct shl_buf name = {0};
     bool odd = false;
@@ -26,7 +26,12 @@ void cli_note_name(const struct cli *c, const char *url)
         for (size_t i = 0; i < name.len; i++)
             odd = odd || is_escaped(name.data[i]);
     shl_buf_free(&name);
-    if (odd)
+    return odd;
+}
+
+void cli_note_name(const struct cli *c, const char *url)
+{
+    if (cli_name_is_escaped(c, url))
         cli_note(c, "note: SlateDB escapes characters of this name, twice for part of the objects: "
                     "the new database lies under two other names (shale help urls)");
 }

@@ -66,6 +66,19 @@ class Folder(Case):
         for url in ("/", ".", "..", "file:///", self.dir):  # the last is HOME
             self.run_shale("store", "rm", "-r", "-y", url, want=2)
 
+    def test_links_are_not_followed(self):
+        for name in ("d", "other"):
+            os.mkdir(os.path.join(self.dir, name))
+            with open(os.path.join(self.dir, name, "f"), "w") as f:
+                f.write("1")
+        os.symlink("d", os.path.join(self.dir, "linked"))
+        os.symlink("../other", os.path.join(self.dir, "d", "link"))
+        for url in ("d", "./d/", "linked", "file://" + self.dir + "/d/"):
+            self.assertIn(b"a link leads there", self.run_shale("store", "rm", "-r", "-y", url, want=3).stderr)
+        os.unlink(os.path.join(self.dir, "d", "link"))
+        self.run_shale("store", "rm", "-r", "-y", "linked/")
+        self.assertEqual((os.listdir(os.path.join(self.dir, "other")), os.listdir(os.path.join(self.dir, "d")) if os.path.exists(os.path.join(self.dir, "d")) else []), (["f"], []))
+
     def test_on_a_terminal_the_name_is_asked_for(self):
         self.load([(b"a", b"1")])
         before = tree(self.db)
