@@ -34,7 +34,7 @@ static void request_members(const struct shl_api_stack *stack, const shale_store
     shl_json_key(w, "bytes_down");
     shl_json_u64(w, n.bytes_down - before->bytes_down);
     shl_json_key(w, "cost_usd");
-    shl_json_f64(w, n.cost_usd - before->cost_usd);
+    shl_json_usd(w, n.cost_usd - before->cost_usd);
     shl_json_object_end(w);
 }
 

@@ -26,6 +26,8 @@ struct cli_watch {
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
     size_t secret_count;
     char deadline_text[300];
+    char stop_text[80];  /* what Ctrl-C says while no request has got through */
+    bool got_through;    /* [mu] */
     char **hidden; /* owned: words of the command line that `ps` shall not show */
     size_t hidden_count;
 };
@@ -40,6 +42,8 @@ struct cli {
     bool noted[2];          /* old words that were told already */
     struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
+    bool shows_settings; /* a broken settings file is told in `broken` and passed over */
+    char broken[512];    /* "" if none was */
     bool told;     /* `err` stands on stdout already: only what to do about it is left to say */
     char facts[200]; /* what a failure leaves behind, told with it; "": nothing to say */
     uint64_t rows; /* printed or written by the command */

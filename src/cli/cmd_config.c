@@ -96,28 +96,35 @@ static int show_json(struct table *t, const char *url)
 int cmd_config_show(struct cli *c)
 {
     const char *url = c->args.positional_count > 0 ? c->args.positional[0] : NULL;
+    int code = CLI_YES;
     struct table t = {.c = c,
                       .changed_only = cli_has(&c->args, OPT_CHANGED),
                       .measuring = true,
                       .name_width = strlen("setting"),
                       .value_width = strlen("value"),
                       .origin_width = strlen("from")};
+    c->shows_settings = true;
     if (!cli_options(c))
         return CLI_USAGE;
+    if (c->broken[0] != '\0')
+        code =
+            cli_usage(c, "shale config path", "%s; the rest of that file is left out", c->broken);
     if (each(&t, url) != SHALE_OK)
         return cli_fail(c, url);
     t.measuring = false;
-    if (cli_has(&c->args, OPT_JSON))
-        return show_json(&t, url);
+    if (cli_has(&c->args, OPT_JSON)) {
+        int shown = show_json(&t, url);
+        return shown != CLI_YES ? shown : code;
+    }
     if (t.rows == 0) {
         cli_note(c, "everything is as by default; all of it: shale config show");
-        return CLI_YES;
+        return code;
     }
     out_printf(c->out, "%-*s  %-*s  %-*s  instead of\n", (int)t.name_width, "setting",
                (int)t.value_width, "value", (int)t.origin_width, "from");
     if (each(&t, url) != SHALE_OK)
         return cli_fail(c, url);
-    return CLI_YES;
+    return code;
 }
 
 static const char *state_of(const char *path)

@@ -146,6 +146,9 @@ static void check_files(struct doctor *d)
     }
     if (there == 0)
         say(d, SHALE_HEALTH_OK, "settings file", "", "none (shale config path)");
+    if (d->c->broken[0] != '\0')
+        say(d, SHALE_HEALTH_FAIL, "settings", "correct that file; other commands stop at it", "%s",
+            d->c->broken);
 }
 
 /* A variable's name behind its prefix: is it an option? */
@@ -402,6 +405,7 @@ static int run_doctor(struct cli *c, const char *url, bool machine)
     shale_store_counts n = {.struct_size = sizeof n};
     bool json = cli_has(&c->args, OPT_JSON);
     int code = CLI_YES;
+    c->shows_settings = machine;
     if (!cli_options(c) || !open_bundle(&d))
         return CLI_USAGE;
     os_signals(OS_STOP_SAFELY); /* temporary objects are removed first */

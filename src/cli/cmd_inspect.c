@@ -191,9 +191,18 @@ static const char *ago(char text[SHL_UNITS_TEXT + 8], uint64_t unix_ms)
     uint64_t ms = now > (int64_t)unix_ms ? (uint64_t)now - unix_ms : 0;
     if (ms < 1000)
         return "just now";
-    (void)snprintf(text, SHL_UNITS_TEXT + 8, "%s ago",
-                   shl_format_duration_human(ms / 1000 * ENV_NS_PER_SEC, span));
+    if (ms < 60000) /* whole seconds: it is known no better */
+        (void)snprintf(span, sizeof span, "%" PRIu64 "s", ms / 1000);
+    else
+        (void)shl_format_duration_human(ms / 1000 * ENV_NS_PER_SEC, span);
+    (void)snprintf(text, SHL_UNITS_TEXT + 8, "%s ago", span);
     return text;
+}
+
+/* "s" unless it is one. */
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
 }
 
 static void bar(struct out *o, uint64_t bytes, uint64_t per_mark, char mark)
@@ -231,8 +240,9 @@ static void tree_lines(struct out *o, const json_t *tree, uint64_t per_mark)
     }
     out_text(o, "  L0       ");
     bar(o, member(tree, "l0_bytes"), per_mark, '|');
-    out_printf(o, " %5" PRIu64 " SSTs %10s   overlap %" PRIu64 "\n", member(tree, "l0_count"),
-               shl_format_size(member(tree, "l0_bytes"), size), member(tree, "l0_overlap"));
+    out_printf(o, " %5" PRIu64 " SST%-1s %10s   overlap %" PRIu64 "\n", member(tree, "l0_count"),
+               plural(member(tree, "l0_count")), shl_format_size(member(tree, "l0_bytes"), size),
+               member(tree, "l0_overlap"));
     size_t i;
     json_t *run;
     json_array_foreach(json_object_get(tree, "runs"), i, run)
@@ -240,8 +250,8 @@ static void tree_lines(struct out *o, const json_t *tree, uint64_t per_mark)
         (void)snprintf(name, sizeof name, "SR %" PRIu64, member(run, "id"));
         out_printf(o, "  %-8s ", name);
         bar(o, member(run, "bytes"), per_mark, '#');
-        out_printf(o, " %5" PRIu64 " SSTs %10s\n", member(run, "sst_count"),
-                   shl_format_size(member(run, "bytes"), size));
+        out_printf(o, " %5" PRIu64 " SST%-1s %10s\n", member(run, "sst_count"),
+                   plural(member(run, "sst_count")), shl_format_size(member(run, "bytes"), size));
     }
 }
 
@@ -263,7 +273,11 @@ static void checkpoints(struct out *o, const json_t *stat)
     const json_t *all = json_object_get(stat, "checkpoints");
     size_t i;
     json_t *checkpoint;
-    out_printf(o, "readers  %zu checkpoints", json_array_size(all));
+    if (json_array_size(all) == 0)
+        out_text(o, "readers  no checkpoint");
+    else
+        out_printf(o, "readers  %zu checkpoint%s", json_array_size(all),
+                   plural(json_array_size(all)));
     json_array_foreach(all, i, checkpoint)
     {
         struct shl_slice name = text_member(checkpoint, "name");
@@ -291,9 +305,11 @@ static void sizes(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 8];
     struct shl_slice codec = text_member(stat, "compression");
     double stored = (double)member(stat, "sst_bytes");
-    out_printf(o, "size     %s in %" PRIu64 " SSTables, about %s rows (from SST stats)",
+    out_printf(o, "size     %s in %" PRIu64 " SSTable%s, about %s row%s (from SST stats)",
                shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
-               out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")));
+               plural(member(stat, "sst_count")),
+               out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")),
+               plural(member(stat, "rows_put") + member(stat, "rows_merge")));
     if (codec.len > 1 && stored > 0)
         out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
                    (double)member(stat, "raw_bytes") / stored);

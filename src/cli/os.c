@@ -235,6 +235,21 @@ static void leave_now(int sig)
     _exit(sig == SIGTERM ? 143 : 130);
 }
 
+static _Atomic(const char *) stop_text;
+
+void os_stop_text(const char *text)
+{
+    stop_text = text;
+}
+
+static void tell_and_leave(int sig)
+{
+    const char *text = stop_text;
+    ssize_t ignored = text != NULL ? write(CLI_STDERR, text, strlen(text)) : 0;
+    (void)ignored;
+    leave_now(sig);
+}
+
 static void stop_safely(int sig)
 {
     if (stop_code != 0)
@@ -249,7 +264,7 @@ void os_signals(enum os_stop_mode mode)
     if (mode == OS_STOP_SAFELY)
         make_wake_pipe();
     memset(&action, 0, sizeof action);
-    action.sa_handler = mode == OS_STOP_NOW ? leave_now : stop_safely;
+    action.sa_handler = mode == OS_STOP_NOW ? tell_and_leave : stop_safely;
     sigemptyset(&action.sa_mask);
     /* No SA_RESTART: a read from a terminal or pipe has to come back. */
     (void)sigaction(SIGINT, &action, NULL);

@@ -36,6 +36,8 @@ enum os_stop_mode {
     OS_STOP_SAFELY /* the first only sets os_stop_code; the second leaves */
 };
 void os_signals(enum os_stop_mode mode);
+/* What OS_STOP_NOW writes to stderr before it leaves; NULL: nothing. The text must live; any thread. */
+void os_stop_text(const char *text);
 /* From `ns` on os_timed_out says yes, and a read comes back with EINTR. Whatever hangs two seconds after that is left: `message` (which
  * must live) goes to stderr, and the process ends with `code`. */
 void os_deadline(uint64_t ns, const char *message, int code);

@@ -175,7 +175,7 @@ static int draw_json(const struct cli_progress *p, const struct moment *m, char 
     return snprintf(dst, cap,
                     "{\"progress\":{\"what\":\"%s\",\"rows\":%" PRIu64 ",\"bytes\":%" PRIu64
                     ",\"seconds\":%.1f,\"bytes_per_second\":%.0f,\"put\":%" PRIu64
-                    ",\"get\":%" PRIu64 ",\"cost_usd\":%.6f%s}}\n",
+                    ",\"get\":%" PRIu64 ",\"cost_usd\":%.9f%s}}\n",
                     p->what, m->rows, m->bytes, m->seconds, m->bytes_per_s, m->n.put, m->n.get,
                     m->usd, more);
 }

@@ -575,13 +575,11 @@ static bool sent_nothing(const struct cli *c)
 /* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */
 static int gave_up(struct cli *c)
 {
-    char after[SHL_UNITS_TEXT];
     bool waiting = c->err.code == SHALE_UNAVAILABLE || c->err.code == SHALE_TIMEOUT;
     int stop = os_stop_code();
     if (waiting && os_timed_out()) {
         c->err.code = SHALE_TIMEOUT;
-        shl_err_prefix(&c->err, "gave up after %s (--timeout)",
-                       shl_format_duration(c->args.number[OPT_TIMEOUT], after));
+        shl_err_prefix(&c->err, "gave up after %s (--timeout)", c->args.value[OPT_TIMEOUT]);
     } else if (waiting && stop != 0 && (c->watch == NULL || !c->watch->unsaved)) {
         shl_err_prefix(&c->err, "stopped%s", sent_nothing(c) ? ": nothing was written" : "");
         return stop;

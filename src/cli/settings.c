@@ -52,6 +52,12 @@ static bool load_file(struct cli *c, const char *path, bool asked)
         return true;
     if (asked)
         c->err.code = SHALE_INVALID; /* a missing file is a mistake on the command line as well */
+    if (!asked && c->shows_settings) {
+        if (c->broken[0] == '\0')
+            (void)snprintf(c->broken, sizeof c->broken, "%s", c->err.text);
+        c->err = (shale_error){0};
+        return true;
+    }
     (void)cli_fail(c, path);
     return false;
 }

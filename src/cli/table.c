@@ -526,8 +526,9 @@ static const struct cli_command commands[] = {
      .notes =
          "Opens no database and fences nobody. With a DB its bucket is tried as by shale store "
          "doctor.",
-     .exits =
-         "0 all is well (warnings too), 1 something FAILs. Cost: without a DB nothing is sent.",
+     .exits = "0 all is well (warnings too), 1 something FAILs, 3 the DB cannot be reached. Cost: "
+              "without "
+              "a DB nothing is sent, with one that of shale store doctor.",
      .run = cmd_doctor},
     {.name = "help",
      .group = CLI_GROUP_PROGRAM,

@@ -110,6 +110,9 @@ static void count_request(struct cli_watch *w, const char *line)
 {
     env_mutex_lock(&w->mu);
     w->requests++;
+    if (strstr(line, " failed=") == NULL)
+        w->got_through = true;
+    os_stop_text(w->got_through ? NULL : w->stop_text);
     if (has_failed(line))
         (void)snprintf(w->causes[w->cause_count++ % CLI_CAUSES], sizeof w->causes[0], "%.250s",
                        line + strlen("request "));
@@ -231,10 +234,9 @@ void cli_watch_options(struct cli *c, shale_options *options)
 void cli_watch_clock(struct cli *c)
 {
     struct cli_watch *w = c->watch;
-    char after[SHL_UNITS_TEXT];
+    const char *after = c->args.value[OPT_TIMEOUT];
     const char *name = c->args.command->name;
     uint64_t ns = c->args.number[OPT_TIMEOUT];
-    (void)shl_format_duration(ns, after);
     if (cli_has(&c->args, OPT_JSON))
         (void)snprintf(
             w->deadline_text, sizeof w->deadline_text,
@@ -260,6 +262,10 @@ bool cli_watch_begin(struct cli *c)
         (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));
         return false;
     }
+    if (!cli_has(&c->args, OPT_JSON))
+        (void)snprintf(w->stop_text, sizeof w->stop_text, "shale %s: stopped%s\n",
+                       c->args.command->name,
+                       c->args.command->effect == CLI_WRITES ? ": nothing was written" : "");
     if (cli_has(&c->args, OPT_TIMEOUT))
         cli_watch_clock(c);
     return true;

@@ -291,7 +291,7 @@ shale_code shl_inspect_stat(const struct shl_inspect *in, struct shl_json_writer
         all_bytes += wal.items[i].size;
     key_u64(w, "stored_bytes", all_bytes);
     shl_json_key(w, "storage_usd_month");
-    shl_json_f64(w, shl_price_storage(shl_price_s3(), all_bytes));
+    shl_json_usd(w, shl_price_storage(shl_price_s3(), all_bytes));
 out:
     shl_list_free(&wal);
     shl_list_free(&s.compacted);

@@ -575,16 +575,28 @@ static void note_retry_after(struct s3_store *s, const struct s3_request *r)
     shl_store_ask_quiet(&s->base, shl_min_u64(seconds, 180) * ENV_NS_PER_SEC);
 }
 
+/* An endpoint that was copied with a path sends all requests below it. */
+static shale_code fail_bucket(const struct s3_store *s, struct s3_request *r, const char *says)
+{
+    const char *endpoint = s->config.v.endpoint;
+    const char *host = endpoint != NULL ? strstr(endpoint, "://") : NULL;
+    const char *path = host != NULL ? strchr(host + 3, '/') : NULL;
+    bool below = path != NULL && path[strspn(path, "/")] != '\0';
+    return shl_fail(&r->err, SHALE_NO_BUCKET, "no bucket \"%s\": %s%s%.60s%s", s->bucket, says,
+                    below ? "; aws_endpoint has a path, \"" : "", below ? path : "",
+                    below ? "\": is it wanted?" : "");
+}
+
 static shale_code fail_404(struct s3_store *s, struct s3_request *r, const struct told *t,
                            const char *says)
 {
     char where[256];
     if (strcmp(t->code, "NoSuchBucket") == 0)
-        return shl_fail(&r->err, SHALE_NO_BUCKET, "no bucket \"%s\": %s", s->bucket, says);
+        return fail_bucket(s, r, says);
     if (header_of(r, "if-match") != NULL && r->method == SHL_HTTP_PUT)
         return shl_fail(&r->err, SHALE_PRECONDITION, "\"%s\" in %s is gone", r->key, s->base.name);
     if (r->key == NULL)
-        return shl_fail(&r->err, SHALE_NO_BUCKET, "no bucket \"%s\": %s", s->bucket, says);
+        return fail_bucket(s, r, says);
     return shl_fail(&r->err, SHALE_NOT_FOUND, "no object \"%s\": %s",
                     place_text(s, r, where, sizeof where), says);
 }

@@ -50,6 +50,16 @@ class Config(S3Case):
             if i < len(takes_away):
                 takes_away[i]()
 
+    def test_a_broken_file_is_told_and_the_rest_is_shown(self):
+        self.write("SlateDb.toml", 'flush_interval = "2ms"\ngarbage = \n')
+        p = self.run_shale("config", "show", want=2)
+        self.assertIn(b"SlateDb.toml: line 2: want a value", p.stderr)
+        self.assertRegex(p.stdout.decode(), r"flush_interval +2ms")
+        p = self.run_shale("doctor", want=1)
+        self.assertRegex(p.stdout.decode(), r"FAIL  settings +SlateDb.toml: line 2: want a value")
+        self.assertIn(b"ok    version", p.stdout)
+        self.run_shale("get", self.db, "k", want=2)
+
     def test_the_later_of_slatedbs_files_wins(self):
         names = ("SlateDb.json", "SlateDb.toml", "SlateDb.yaml", "SlateDb.yml")
         for i, (name, form) in enumerate(zip(names, ('{"flush_interval": "%dms"}', 'flush_interval = "%dms"', "flush_interval: %dms", "flush_interval: %dms"))):

@@ -150,6 +150,7 @@ class Store(S3Case):
             self.assertRegex(lines[0], r"gave up after 700ms \(--timeout\): .*store does not answer: cannot connect to 127\.0\.0\.1:%d: "
                              r"Connection refused \(\d+ tries" % port)
             self.assertTrue([x for x in lines if x.startswith("  cause: method=")], lines)
+        self.assertIn("gave up after 1500ms (", self.fails("get", "s3://acme/orders", "k", "--timeout", "1500ms")[0])
         e = json.loads(self.fails("get", "s3://acme/orders", "k", "--timeout", "300ms", "--json")[0])["error"]
         self.assertEqual((e["code"], e["retry"]), ("TIMEOUT", "later"))
 
@@ -167,13 +168,14 @@ class Store(S3Case):
     def test_ctrl_c_leaves_a_bucket_that_does_not_answer(self):
         self.serve()
         self.env["AWS_ENDPOINT"] = "http://127.0.0.1:1"
-        for args, data in ((["get", "s3://acme/orders", "k"], b""), (["load", "s3://acme/orders"], b'{"key":"a","value":"b"}\n')):
+        for args, data in ((["get", "s3://acme/orders", "k"], b""), (["put", "s3://acme/orders", "k", "v"], b""), (["load", "s3://acme/orders"], b'{"key":"a","value":"b"}\n')):
             for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
                 p = subprocess.Popen([SHALE, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
                 time.sleep(0.6)
                 p.send_signal(sig)
-                out, _ = p.communicate(data, timeout=20)
+                out, err = p.communicate(data, timeout=20)
                 self.assertEqual((p.returncode, out), (code, b""), args)
+                self.assertIn(b"shale get: stopped" if args[0] == "get" else b": stopped: nothing was written", err)
 
     def test_who_waits_hears_why(self):
         self.serve()
@@ -183,6 +185,7 @@ class Store(S3Case):
             heard = [x for x in lines if x.endswith("; still trying, Ctrl-C to stop")]
             self.assertEqual(bool(heard), said, lines)
             if said:
+                self.assertEqual(len(heard), 1)
                 self.assertRegex(heard[0], r"^shale get: store does not answer: cannot connect to .* \(\d+ tries in \d+ s\); still trying")
 
     def test_each_request_with_vv_and_trace(self):
@@ -331,6 +334,8 @@ class Folder(S3Case):
             self.fails("get", url, "k", code=2)
         lines = self.fails("get", "s3://acme/x", "k", "--endpoint", "127.0.0.1:9", code=2)
         self.assertEqual(self.tries(lines)[0], "shale get s3://acme/x k --endpoint http://127.0.0.1:9")
+        server = self.serve()
+        self.assertIn("aws_endpoint has a path", self.fails("get", "s3://nobody/x", "k", "--endpoint", server.url + "/console")[0])
         self.env.pop("AWS_SECRET_ACCESS_KEY")
         self.assertEqual(self.tries(self.fails("get", "s3://acme/x", "k", code=2)), ["shale help credentials"])
 

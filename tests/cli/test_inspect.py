@@ -10,6 +10,13 @@ from common import Case, FIXTURES, tree
 
 
 class Errors(Case):
+    def test_one_of_a_kind_is_no_plural(self):
+        self.load([(b"a", b"1")])
+        said = self.run_shale("stat", self.db).stdout.decode()
+        for words in (" in 1 SSTable, about 1 row ", "no checkpoint\n", " 1 SST  "):
+            self.assertIn(words, said)
+        self.assertRegex(self.run_shale("stat", self.db, "--json").stdout.decode(), r'"cost_usd":0\.\d{9}\b')
+
     def test_no_database_is_3_and_makes_no_folder(self):
         for args in (["get", self.db, "a"], ["scan", self.db], ["dump", self.db], ["stat", self.db], ["manifest", self.db], ["sst", self.db],
                      ["wal", self.db]):

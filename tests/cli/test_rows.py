@@ -122,6 +122,13 @@ class LoadDump(Case):
         want = {b"a": b"1", b"b": b"2", b'\0\n"\\/\xf0\x9f\x98\x80': b"\t", b"\xff": b"", b"last": b"no line end"}
         self.assertEqual(dict(self.dump()), want)
 
+    def test_load_takes_what_get_json_prints(self):
+        self.run_shale("load", self.db, "-", *FAST, data=b'{"key":"a","value":"b","seq":1,"create_ts":5,"expire_ts":32503680000000}\n')
+        row = self.run_shale("get", self.db, "a", "--json").stdout
+        self.assertIn(b"32503680000000", row)
+        self.run_shale("load", self.db + "2", "-", *FAST, data=row)
+        self.assertEqual(self.run_shale("get", self.db + "2", "a").stdout, b"b")
+
     def test_load_refuses_what_is_not_a_row_and_names_the_line(self):
         bad = ['', 'x', '[]', '{}', '{"key":"a"}', '{"value":"a"}', '{"key":"a","value":1}', '{"key":"a","value":"b"} x',
                '{"key":"a","value":"b",}', '{"key":"a" "value":"b"}', '{"key":"a","key":"b","value":"c"}',

@@ -299,6 +299,13 @@ void shl_json_f64(struct shl_json_writer *w, double value)
     shl_json_raw(w, shl_slice_str(shl_f64_text(value, text)));
 }
 
+void shl_json_usd(struct shl_json_writer *w, double value)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "%.9f", value);
+    shl_json_raw(w, shl_slice_str(text));
+}
+
 void shl_json_bool(struct shl_json_writer *w, bool value)
 {
     shl_json_raw(w, shl_slice_str(value ? "true" : "false"));

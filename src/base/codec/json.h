@@ -48,6 +48,7 @@ void shl_json_slice(struct shl_json_writer *w, struct shl_slice value);
 void shl_json_u64(struct shl_json_writer *w, uint64_t value);
 void shl_json_i64(struct shl_json_writer *w, int64_t value);
 void shl_json_f64(struct shl_json_writer *w, double value); /* not finite: null */
+void shl_json_usd(struct shl_json_writer *w, double value); /* nine digits: a request costs less than a millionth */
 void shl_json_bool(struct shl_json_writer *w, bool value);
 void shl_json_null(struct shl_json_writer *w);
 /* Text that is JSON already. */

@@ -302,7 +302,7 @@ static shale_code read_scalar(struct toml *t, enum shl_setting_kind *out_kind)
         n++;
     struct shl_slice word = shl_slice_of(t->rest.data, n);
     if (n == 0)
-        return bad(t, "want a value");
+        return bad(t, "want a value: name = value, text in quotes");
     shale_code rc;
     if (shl_slice_eq(word, shl_slice_str("true")) || shl_slice_eq(word, shl_slice_str("false"))) {
         *out_kind = SHL_SETTING_BOOL;
