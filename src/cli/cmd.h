@@ -93,6 +93,8 @@ bool cli_name_is_escaped(const struct cli *c, const char *url);
 void cli_note_name(const struct cli *c, const char *url);
 /* Closes a writer and reports what did not become durable, with --json also what put, del and load wrote; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);
+/* The same where all that was written is durable already if `code` is 0: a close that fails takes nothing away, and is noted. */
+int cli_close_written(struct cli *c, shale_db *db, int code);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
 SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,
                         shale_slice *out);

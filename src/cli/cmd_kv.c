@@ -72,7 +72,7 @@ int cmd_put(struct cli *c)
         cli_note(c, "put 1 row (%zu bytes), durable at seq %" PRIu64, key.len + value.len,
                  result.seq);
 out:
-    code = cli_close_writer(c, db, code);
+    code = cli_close_written(c, db, code);
     shl_buf_free(&key_hold);
     shl_buf_free(&value_hold);
     return code;
@@ -117,7 +117,7 @@ int cmd_del(struct cli *c)
         cli_note(c, "deleted %zu keys, durable at seq %" PRIu64, a->positional_count - 1,
                  result.seq);
 out:
-    code = cli_close_writer(c, db, code);
+    code = cli_close_written(c, db, code);
     shale_batch_free(batch);
     shl_buf_free(&hold);
     return code;

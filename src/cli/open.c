@@ -133,6 +133,17 @@ static int tell_written(struct cli *c, shale_db *db, int code)
     return code;
 }
 
+int cli_close_written(struct cli *c, shale_db *db, int code)
+{
+    if (db == NULL || code != CLI_YES || is_sessions(c, db))
+        return cli_close_writer(c, db, code);
+    code = tell_written(c, db, code);
+    if (shale_db_close(db, &c->err) != SHALE_OK)
+        cli_note(c, "note: it is written and durable; only closing the database failed: %s",
+                 c->err.text);
+    return code;
+}
+
 int cli_close_writer(struct cli *c, shale_db *db, int code)
 {
     if (db == NULL)

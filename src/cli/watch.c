@@ -249,6 +249,23 @@ void cli_watch_clock(struct cli *c)
     os_deadline(ns, w->deadline_text, CLI_FAILED);
 }
 
+/* "s3://KEY:SECRET@bucket" is no form that we take, but some paste it: the message about it must not show it. */
+static void keep_userinfo(struct cli_watch *w, const char *url)
+{
+    const char *host = strstr(url, "://");
+    size_t len = host != NULL ? strcspn(host + 3, "/?#") : 0;
+    const char *at = NULL;
+    for (size_t i = 0; i < len; i++)
+        if (host[3 + i] == '@')
+            at = host + 3 + i;
+    const char *colon = at != NULL ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
+    char *secret = colon != NULL
+                       ? shl_slice_dup_cstr(shl_slice_of(colon + 1, (size_t)(at - colon - 1)))
+                       : NULL;
+    keep_secret(w, secret);
+    env_free(secret);
+}
+
 bool cli_watch_begin(struct cli *c)
 {
     struct cli_watch *w = c->watch;
@@ -257,6 +274,8 @@ bool cli_watch_begin(struct cli *c)
     env_mutex_init(&w->mu);
     w->ready = true;
     w->trace_fd = -1;
+    for (size_t i = 0; i < c->args.positional_count; i++)
+        keep_userinfo(w, c->args.positional[i]);
     int failed = path != NULL ? os_open_private(&w->trace_fd, path, true) : 0;
     if (failed != 0) {
         (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));

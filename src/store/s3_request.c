@@ -826,6 +826,9 @@ shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out, s
     if (strlen(etag) >= sizeof out->etag)
         return shl_fail(err, SHALE_NOT_SUPPORTED, "\"%s\": an ETag of %zu characters", r->key,
                         strlen(etag));
+    for (const char *p = etag; *p != '\0'; p++) /* it goes back into headers, and onto terminals */
+        if (*p < ' ' || *p > '~')
+            return shl_fail(err, SHALE_NOT_SUPPORTED, "\"%s\": an ETag with odd bytes", r->key);
     memcpy(out->etag, etag, strlen(etag) + 1);
     if (!shl_time_parse_http(shl_slice_str(r->wanted[S3_MODIFIED].value), &out->modified_ns))
         out->modified_ns = 0;
