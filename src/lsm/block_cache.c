@@ -98,7 +98,6 @@ struct shl_block *shl_block_new(struct shl_cache *c, size_t len, unsigned versio
                             .pool = pool,
                             .memory_bytes = block_memory(len)};
     atomic_init(&b->recent, 0);
-    atomic_init(&b->side_state, version == 2 ? SHL_SIDE_NEW : SHL_SIDE_NONE);
     atomic_init(&b->refs, 1);
     return b;
 }

@@ -191,10 +191,11 @@ static void run_ahead(struct shl_fan_job *job)
         return;
     a->block_index = p.block_index;
     a->next_index = p.block_index + 1;
-    if (p.next_too)
+    bool next_too = shl_sst_probe_goes_on(a->sst, &p);
+    if (next_too)
         shl_fanout_start(l->db->fanout, &a->next_job);
     shl_ignore(shl_sst_load_block(a->sst, a->block_index, l->cache_fill, &a->block, &ignored));
-    if (p.next_too)
+    if (next_too)
         shl_fanout_wait(l->db->fanout, &a->next_job);
 }
 

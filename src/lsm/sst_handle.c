@@ -2,6 +2,7 @@
 #include "lsm/sst_internal.h"
 
 #include "base/assert.h"
+#include "lsm/side_table.h"
 
 #include <inttypes.h>
 
@@ -371,6 +372,13 @@ static bool settle_reservation(struct shl_cache *c, uint64_t hash, size_t reserv
     return true;
 }
 
+/* A block that is to be kept gets its side table while its bytes are in the CPU's cache: 0.3 us. At a later lookup, when they are not
+ * any more, it would be 3 us, more than the table saves in the three lookups after that. */
+static void add_side_table(struct shl_block *b)
+{
+    b->has_side_table = b->version == 2 && shl_side_table_build(b);
+}
+
 /* The slot is marked as loading by the caller, and is not any more on return. */
 static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size_t i,
                                  struct shl_block **out, shale_error *err)
@@ -388,10 +396,12 @@ static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size
         shl_cache_unreserve(c, reserved);
         keep = false;
     }
-    if (keep)
+    if (keep) {
+        add_side_table(b);
         shl_cache_publish(c, slot, shl_block_ref(b), hash);
-    else
+    } else {
         shl_cache_abandon(c, slot, hash);
+    }
     if (rc == SHALE_OK)
         *out = b;
     return rc;
@@ -439,5 +449,6 @@ void shl_sst_offer_block(struct shl_sst *t, struct shl_sst_meta *m, size_t block
     }
     if (raw.len > 0)
         memcpy(shl_block_bytes(b), raw.data, raw.len);
+    add_side_table(b);
     shl_cache_publish(c, slot, b, hash);
 }

@@ -60,25 +60,11 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
 
 /* ---------------------------------------------------------------- one block */
 
-/* Counts the lookup; the second one builds the side table. True if it is ready. */
-static bool side_table_ready(struct shl_block *b)
-{
-    uint8_t state = env_load_acquire(&b->side_state);
-    if (state >= SHL_SIDE_BUILDING)
-        return state == SHL_SIDE_READY;
-    uint8_t next = (uint8_t)(state + 1);
-    if (!env_cas(&b->side_state, &state, next) || next != SHL_SIDE_BUILDING)
-        return false;
-    bool built = shl_side_table_build(b);
-    env_store_release(&b->side_state, (uint8_t)(built ? SHL_SIDE_READY : SHL_SIDE_NONE));
-    return built;
-}
-
 /* Newest version with seq <= max_seq in this block. past: no later block can hold the key. */
 static shale_code search_block(struct shl_block *b, struct shl_probe_state *p, bool *found,
                                bool *past, shale_error *err)
 {
-    if (!side_table_ready(b))
+    if (!b->has_side_table)
         return shl_block_get(shl_block_raw(b), b->version, p->key, p->max_seq, &p->row, found, past,
                              err);
     enum shl_side_answer a = shl_side_table_get(b, p->key, p->max_seq, &p->row);
@@ -114,18 +100,21 @@ static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
 {
     struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    size_t i;
     if (m == NULL)
         return SHL_PROBE_NEED_META;
-    if (m->block_count == 0 || !filters_pass(t, m, p->key, p->hash))
-        return SHL_PROBE_MISSING;
-    size_t i = shl_sst_meta_seek(m, p->key);
-    if (p->loaded != NULL && p->loaded_index > i)
-        i = p->loaded_index; /* those before were searched before it was asked for */
+    if (p->loaded !=
+        NULL) { /* filter and index were asked, and the blocks before it searched, before it was loaded */
+        i = p->loaded_index;
+    } else {
+        if (m->block_count == 0 || !filters_pass(t, m, p->key, p->hash))
+            return SHL_PROBE_MISSING;
+        i = shl_sst_meta_seek(m, p->key);
+    }
     for (;; i++) {
         struct shl_block *b = find_block(t, m, p, i);
         if (b == NULL) {
             p->block_index = (uint32_t)i;
-            p->next_too = i + 1 < m->block_count && shl_sst_meta_compare(m, i + 1, p->key) == 0;
             return SHL_PROBE_NEED_BLOCK;
         }
         bool found = false;
@@ -142,4 +131,11 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
         if (past || i + 1 == m->block_count || shl_sst_meta_compare(m, i + 1, p->key) > 0)
             return SHL_PROBE_MISSING;
     }
+}
+
+bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    size_t next = (size_t)p->block_index + 1;
+    return next < m->block_count && shl_sst_meta_compare(m, next, p->key) == 0;
 }

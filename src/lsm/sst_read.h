@@ -72,7 +72,6 @@ struct shl_probe_state {
     uint64_t hash;       /* shl_filter_hash(key) */
     uint64_t max_seq;
     uint32_t block_index; /* out: with NEED_BLOCK */
-    bool next_too;        /* out: with NEED_BLOCK: if the key is there at all, it is most likely in the block after that one */
     struct shl_row row;   /* out: with FOUND */
     struct shl_block *block; /* out: with FOUND; borrowed */
     /* What NEED_BLOCK made the caller load for exactly this SST and key; used instead of the slot, and nothing before it is searched
@@ -82,6 +81,8 @@ struct shl_probe_state {
     uint32_t loaded_index;
 };
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err);
+/* After NEED_BLOCK: whether the key, if it is there at all, is most likely in the block after that one. */
+bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p);
 /* Continues after FOUND with older versions (seq < row.seq) of the same key: set max_seq = row.seq - 1 and probe again. */
 
 /* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
