@@ -121,6 +121,7 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
     env_mutex_unlock(&db->mu);
+    (void)shl_epoch_collect(db->epoch);
 }
 
 shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
@@ -132,7 +133,7 @@ shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
     uint64_t last = db->manifest->replay_after_wal_id;
     shale_code rc;
     SHL_TRY(shl_lsm_build_levels(db, &levels, err));
-    SHL_TRY(shl_memtable_new(&table, err));
+    SHL_TRY(shl_memtable_new(db->arenas, &table, err));
     r.table = table;
     SHL_TRY(replay_after(db, &r, &last, err));
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
@@ -257,6 +258,15 @@ static bool is_due_locked(struct shl_lsm *db, struct pace *p)
     return true;
 }
 
+/* Memory that nobody asks for any more: what a reader kept from being freed when it was retired, and chunks for the next memtable of a
+ * writer that rests. */
+static void tidy(struct shl_lsm *db)
+{
+    (void)shl_epoch_collect(db->epoch);
+    if (db->arenas != NULL)
+        shl_mem_pool_trim(db->arenas);
+}
+
 void shl_poll_task(void *arg)
 {
     struct shl_lsm *db = arg;
@@ -273,6 +283,7 @@ void shl_poll_task(void *arg)
         if (!is_due_locked(db, &p))
             continue;
         env_mutex_unlock(&db->mu);
+        tidy(db);
         shale_code rc =
             db->writer ? refresh_writer(db, &changed, &err) : refresh_reader(db, &changed, &err);
         if (rc != SHALE_OK && rc != SHALE_FENCED)
