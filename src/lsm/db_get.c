@@ -345,10 +345,10 @@ static shale_code search_tree(struct lookup *l, const struct shl_levels *levels,
     for (size_t i = 0; i < t->run_count && !l->done && rc == SHALE_OK; i++) {
         const struct shl_level_run *run = &levels->runs[t->run_first + i];
         /* One key's versions can go on in the next SST. */
-        for (size_t k = shl_level_run_find(levels, run, l->key);
-             k < run->count && !l->done && rc == SHALE_OK; k++) {
+        size_t first = shl_level_run_find(levels, run, l->key);
+        for (size_t k = first; k < run->count && !l->done && rc == SHALE_OK; k++) {
             const struct shl_level_sst *s = &levels->ssts[run->first + k];
-            if (!shl_key_range_contains(&s->range, l->key))
+            if (k > first && !shl_key_range_contains(&s->range, l->key))
                 break;
             rc = search_sst(l, s->sst, err);
         }

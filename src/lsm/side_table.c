@@ -217,6 +217,11 @@ enum shl_side_answer shl_side_table_get(const struct shl_block *b, struct shl_sl
      * prefix and head with the one before, or both had this head. Nor more than key.len: else its head would be `key` and zeros,
      * and the one before, which is not greater, would have the same. So what it shares are bytes of `key` too. */
     size_t matched = b->prefix_len + (size_t)HEAD_BYTES;
+    if (i <
+        count) { /* its key, value and seq lie on two or three lines, of which the first says where */
+        __builtin_prefetch(raw.data + offsets[i] + 64);
+        __builtin_prefetch(raw.data + offsets[i] + 128);
+    }
     for (; i < count && heads[i] == head; i++) {
         struct shl_block_entry e;
         shale_error err;

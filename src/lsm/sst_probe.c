@@ -58,6 +58,13 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
         __builtin_prefetch(line);
 }
 
+/* The first filter's first bit, at which half of the absent keys end. */
+static bool first_bit_passes(const struct shl_sst *t, const struct shl_sst_meta *m, uint64_t hash)
+{
+    return t->cx.policy_count == 0 || !t->cx.policies[0].whole_key ||
+           shl_bloom_first_bit(&m->blooms[0], hash);
+}
+
 /* ---------------------------------------------------------------- one block */
 
 /* Newest version with seq <= max_seq in this block. past: no later block can hold the key. */
@@ -107,9 +114,14 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
         NULL) { /* filter and index were asked, and the blocks before it searched, before it was loaded */
         i = p->loaded_index;
     } else {
-        if (m->block_count == 0 || !filters_pass(t, m, p->key, p->hash))
+        struct shl_sst_seek seek;
+        if (m->block_count == 0 || !first_bit_passes(t, m, p->hash))
             return SHL_PROBE_MISSING;
-        i = shl_sst_meta_seek(m, p->key);
+        /* Most that comes here is there: the index's lines are fetched beside those of the filter. */
+        shl_sst_meta_seek_begin(m, p->key, &seek);
+        if (!filters_pass(t, m, p->key, p->hash))
+            return SHL_PROBE_MISSING;
+        i = shl_sst_meta_seek_end(m, &seek);
     }
     for (;; i++) {
         struct shl_block *b = find_block(t, m, p, i);

@@ -98,6 +98,13 @@ const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash)
     return b->bits + reduce((uint32_t)hash, b->nbits, b->reciprocal) / 8;
 }
 
+bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash)
+{
+    if (!b->present)
+        return true;
+    return b->nbits > 0 && bit_is_set(b->bits, reduce((uint32_t)hash, b->nbits, b->reciprocal));
+}
+
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash)
 {
     if (!b->present)
