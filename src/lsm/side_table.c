@@ -187,6 +187,26 @@ static int compare_prefix(const struct shl_block *b, struct shl_slice key)
     return c != 0 ? c : key.len < b->prefix_len ? -1 : 0;
 }
 
+/* Its key, value and seq lie on two or three lines, of which the first says where. */
+static void prefetch_entry(const struct shl_block *b, uint16_t offset)
+{
+    const char *entry = (const char *)b + b->raw_offset + offset;
+    __builtin_prefetch(entry);
+    __builtin_prefetch(entry + 64);
+    __builtin_prefetch(entry + 128);
+}
+
+void shl_side_table_prefetch(const struct shl_block *b, struct shl_slice key)
+{
+    const uint32_t *heads = (const uint32_t *)(const void *)(b + 1);
+    const uint16_t *offsets = (const uint16_t *)(const void *)(heads + b->entry_count);
+    if (compare_prefix(b, key) != 0)
+        return;
+    size_t i = lower_bound(heads, b->entry_count, head_of(key, b->prefix_len));
+    if (i < b->entry_count)
+        prefetch_entry(b, offsets[i]);
+}
+
 static void row_of(const struct shl_block_entry *e, struct shl_slice key, struct shl_row *row)
 {
     *row = (struct shl_row){.key = key,
@@ -217,11 +237,8 @@ enum shl_side_answer shl_side_table_get(const struct shl_block *b, struct shl_sl
      * prefix and head with the one before, or both had this head. Nor more than key.len: else its head would be `key` and zeros,
      * and the one before, which is not greater, would have the same. So what it shares are bytes of `key` too. */
     size_t matched = b->prefix_len + (size_t)HEAD_BYTES;
-    if (i <
-        count) { /* its key, value and seq lie on two or three lines, of which the first says where */
-        __builtin_prefetch(raw.data + offsets[i] + 64);
-        __builtin_prefetch(raw.data + offsets[i] + 128);
-    }
+    if (i < count)
+        prefetch_entry(b, offsets[i]);
     for (; i < count && heads[i] == head; i++) {
         struct shl_block_entry e;
         shale_error err;

@@ -113,6 +113,8 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
     if (p->loaded !=
         NULL) { /* filter and index were asked, and the blocks before it searched, before it was loaded */
         i = p->loaded_index;
+    } else if (p->has_start) {
+        i = p->start_index;
     } else {
         struct shl_sst_seek seek;
         if (m->block_count == 0 || !first_bit_passes(t, m, p->hash))
@@ -150,4 +152,55 @@ bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state
     const struct shl_sst_meta *m = env_load_acquire(&t->meta);
     size_t next = (size_t)p->block_index + 1;
     return next < m->block_count && shl_sst_meta_compare(m, next, p->key) == 0;
+}
+
+/* ---------------------------------------------------------------- several keys */
+
+bool shl_sst_ahead_filter(const struct shl_sst *t, const struct shl_sst_ahead *a)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    if (m == NULL || m->block_count == 0 || !first_bit_passes(t, m, a->hash))
+        return false;
+    if (t->cx.policy_count > 0 && t->cx.policies[0].whole_key)
+        shl_bloom_prefetch(&m->blooms[0], a->hash);
+    return true;
+}
+
+bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_seek s;
+    if (m == NULL || m->block_count == 0 || !filters_pass(t, m, a->key, a->hash))
+        return false;
+    shl_sst_meta_seek_begin(m, a->key, &s);
+    a->index_head = s.head;
+    a->index_top = s.top;
+    a->index_side = s.side;
+    return true;
+}
+
+/* The block in the slot, or NULL. */
+static struct shl_block *peek(const struct shl_sst *t, struct shl_sst_meta *m, size_t i)
+{
+    struct shl_block *b = env_load_seq(shl_sst_meta_slot(m, i));
+    return b == t->loading ? NULL : b;
+}
+
+bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a)
+{
+    struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_seek s = {
+        .key = a->key, .head = a->index_head, .top = a->index_top, .side = a->index_side};
+    a->block_index = (uint32_t)shl_sst_meta_seek_end(m, &s);
+    struct shl_block *b = peek(t, m, a->block_index);
+    if (b != NULL)
+        prefetch_block(b);
+    return b != NULL;
+}
+
+void shl_sst_ahead_entry(struct shl_sst *t, const struct shl_sst_ahead *a)
+{
+    const struct shl_block *b = peek(t, env_load_acquire(&t->meta), a->block_index);
+    if (b != NULL && b->has_side_table)
+        shl_side_table_prefetch(b, a->key);
 }

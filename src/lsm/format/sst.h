@@ -161,6 +161,8 @@ struct shl_bloom {
 SHL_MUST shale_code shl_filter_decode(struct shl_slice raw, enum shl_filter_format format,
                                       const struct shl_filter_policy *policy, struct shl_bloom *out, shale_error *err);
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash);
+/* Starts loading the lines of all bits but the first. */
+void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash);
 /* Only the first bit of it. */
 bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 /* First byte that a probe of `hash` will touch, for prefetching; NULL if none. */
