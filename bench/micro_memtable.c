@@ -36,7 +36,7 @@ static void run(uint64_t rows, bool random)
     char(*keys)[KEY_BYTES + 8] = malloc(rows * sizeof *keys);
     struct shl_memtable *t = NULL;
     shale_error err;
-    if (keys == NULL || shl_memtable_new(&t, &err) != SHALE_OK)
+    if (keys == NULL || shl_memtable_new(NULL, &t, &err) != SHALE_OK)
         exit(1);
     for (uint64_t i = 0; i < rows; i++)
         make_key(i, rows, random, keys[i]);

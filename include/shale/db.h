@@ -115,6 +115,12 @@ SHALE_API void shale_pinned_release(shale_pinned *pinned);
 /* NOT_FOUND (its text stays empty) if there is no such key. *out must be {0} or released. */
 SHALE_API SHALE_MUST shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
                                              const shale_read_options *options, shale_error *err);
+/* Looks up `count` keys at once, all in one view of the database; keys may come in any order and more than once. out[i] is the value of
+ * keys[i] where codes[i] is SHALE_OK; else codes[i] is SHALE_NOT_FOUND. Every out[i] must be {0} or released. Any other code is
+ * returned, and then nothing is pinned. Cheaper than as many gets: cached lookups wait for memory side by side, eight at a time, and on a
+ * bucket what is not cached is fetched side by side. */
+SHALE_API SHALE_MUST shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db, const shale_slice *keys,
+                                                  size_t count, const shale_read_options *options, shale_error *err);
 /* Copies at most `cap` bytes to dst; *value_len is the whole length. */
 SHALE_API SHALE_MUST shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap, size_t *value_len,
                                                   const shale_read_options *options, shale_error *err);

@@ -394,6 +394,17 @@ static shale_code not_found(shale_code rc, shale_error *err)
     return rc;
 }
 
+static shale_pinned pinned_out(const struct shl_lsm_pinned *found)
+{
+    return (shale_pinned){.value = slice_out(found->value),
+                          .seq = found->seq,
+                          .create_ts = found->create_ts,
+                          .expire_ts = found->expire_ts,
+                          .has_expire_ts = found->has_expire_ts,
+                          .owner_kind = found->kind,
+                          .owner = found->owner};
+}
+
 shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
                         const shale_read_options *options, shale_error *err)
 {
@@ -408,13 +419,7 @@ shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
     rc = shl_lsm_get(db->lsm, slice_in(key), &how, &found, err);
     if (rc != SHALE_OK)
         return not_found(rc, err);
-    *out = (shale_pinned){.value = slice_out(found.value),
-                          .seq = found.seq,
-                          .create_ts = found.create_ts,
-                          .expire_ts = found.expire_ts,
-                          .has_expire_ts = found.has_expire_ts,
-                          .owner_kind = found.kind,
-                          .owner = found.owner};
+    *out = pinned_out(&found);
     return SHALE_OK;
 }
 
@@ -426,6 +431,48 @@ void shale_pinned_release(shale_pinned *pinned)
         .value = slice_in(pinned->value), .kind = pinned->owner_kind, .owner = pinned->owner};
     shl_lsm_pinned_release(&held);
     *pinned = (shale_pinned){0};
+}
+
+struct many {
+    shale_pinned *out;
+    shale_code *codes;
+    const shale_slice *keys;
+};
+
+static struct shl_slice many_key(void *ctx, size_t i)
+{
+    const struct many *m = ctx;
+    return slice_in(m->keys[i]);
+}
+
+static void many_found(void *ctx, size_t i, const struct shl_lsm_pinned *take_value)
+{
+    const struct many *m = ctx;
+    m->out[i] = pinned_out(take_value);
+    m->codes[i] = SHALE_OK;
+}
+
+shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db,
+                             const shale_slice *keys, size_t count,
+                             const shale_read_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_lsm_read how;
+    if (db == NULL || (count > 0 && (out == NULL || codes == NULL || keys == NULL)))
+        return db == NULL ? no_handle(err) : no_place(err);
+    shale_code rc = read_how(options, &how, err);
+    if (rc != SHALE_OK)
+        return rc;
+    struct many many = {.out = out, .codes = codes, .keys = keys};
+    struct shl_lsm_keys wanted = {
+        .ctx = &many, .count = count, .key = many_key, .found = many_found};
+    for (size_t i = 0; i < count; i++)
+        codes[i] = SHALE_NOT_FOUND;
+    rc = shl_lsm_get_many(db->lsm, &wanted, &how, err);
+    for (size_t i = 0; i < count && rc != SHALE_OK; i++)
+        if (codes[i] == SHALE_OK)
+            shale_pinned_release(&out[i]);
+    return rc;
 }
 
 shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap,

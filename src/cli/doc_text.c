@@ -76,6 +76,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_db_settle", "flushes, and waits until no compaction is due"},
     {"Read", "shale_db_get", "a value without a copy; NOT_FOUND if there is no such key"},
     {NULL, "shale_pinned_release", "gives such a value back"},
+    {NULL, "shale_db_get_many", "several keys at once, in one view: cheaper than as many gets"},
     {NULL, "shale_db_get_into", "copies a value into memory of the caller"},
     {NULL, "shale_read_options_init", "fills in the defaults of a read"},
     {NULL, "shale_db_scan", "rows of a range in either direction, from one consistent view"},

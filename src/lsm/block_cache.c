@@ -32,6 +32,8 @@ struct shard {
     struct ring probation;                   /* [mu] */
     struct ring main;                        /* [mu] */
     _Atomic uint64_t evicted;                /* [atomic] relaxed */
+    bool
+        has_ghosts; /* [mu] there ever was one: else the table, which is memory never touched, is not read */
     uint64_t *ghosts; /* [mu] owned: hashes of blocks that left probation, each at its own place */
 };
 
@@ -98,7 +100,6 @@ struct shl_block *shl_block_new(struct shl_cache *c, size_t len, unsigned versio
                             .pool = pool,
                             .memory_bytes = block_memory(len)};
     atomic_init(&b->recent, 0);
-    atomic_init(&b->side_state, version == 2 ? SHL_SIDE_NEW : SHL_SIDE_NONE);
     atomic_init(&b->refs, 1);
     return b;
 }
@@ -283,8 +284,10 @@ static size_t evict_locked(const struct shl_cache *c, struct shard *s, size_t ne
             spared++;
             continue;
         }
-        if (on_probation)
+        if (on_probation) {
             *ghost_place(c, s, b->hash) = b->hash;
+            s->has_ghosts = true;
+        }
         unpublish_locked(b);
         freed += shl_block_charge_of(b);
         env_fetch_add(&s->evicted, 1);
@@ -365,10 +368,9 @@ void shl_cache_publish(struct shl_cache *c, struct shl_block *_Atomic *slot,
     b->slot = slot;
     b->hash = hash;
     env_mutex_lock(&s->mu);
-    uint64_t *ghost = ghost_place(c, s, hash);
-    b->in_main = *ghost == hash;
+    b->in_main = s->has_ghosts && *ghost_place(c, s, hash) == hash;
     if (b->in_main)
-        *ghost = 0;
+        *ghost_place(c, s, hash) = 0;
     ring_append_locked(b->in_main ? &s->main : &s->probation, b);
     struct shl_block *was = env_exchange(slot, b);
     SHL_ASSERT(was == &c->loading);

@@ -14,26 +14,17 @@
 
 #define SHL_BLOCK_PREFIX_MAX 48
 
-/* States of a block's side table; they only go up. */
-enum shl_side_state {
-    SHL_SIDE_NEW,      /* no point lookup yet */
-    SHL_SIDE_ONCE,     /* one: the next one builds the table */
-    SHL_SIDE_BUILDING, /* by one task, the others search the stored form */
-    SHL_SIDE_NONE,     /* cannot have one */
-    SHL_SIDE_READY
-};
-
 struct shl_block {
     /* first line: all that a lookup reads before the heads */
     uint32_t raw_len;           /* [const] once shared */
     uint32_t raw_offset;        /* [const] from the start of this struct */
     _Atomic uint8_t recent;     /* [atomic] relaxed: 1 = hit since the hand passed */
-    _Atomic uint8_t side_state; /* [atomic] release when READY is stored, acquire when it is read */
+    bool has_side_table;        /* [const] once shared */
     uint8_t version;            /* [const] block format */
-    uint8_t prefix_len;         /* [const] once READY */
-    uint16_t entry_count;       /* [const] once READY */
+    uint8_t prefix_len;         /* [const] once shared; with a side table */
+    uint16_t entry_count;       /* [const] likewise */
     bool in_main;               /* [shard] */
-    uint8_t prefix[SHL_BLOCK_PREFIX_MAX]; /* [const] once READY */
+    uint8_t prefix[SHL_BLOCK_PREFIX_MAX]; /* [const] likewise */
     /* second line: owners and rings */
     struct shl_retired retired;
     struct shl_block_pool *pool;     /* [const] NULL: plain memory */

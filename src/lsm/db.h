@@ -86,6 +86,16 @@ SHL_MUST shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key,
                                 const struct shl_lsm_read *how, struct shl_lsm_pinned *out,
                                 shale_error *err);
 void shl_lsm_pinned_release(struct shl_lsm_pinned *p);
+/* Several keys in one view. `found` takes each value that is there; it is called in order, and may be called inside an epoch. */
+struct shl_lsm_keys {
+    void *ctx;
+    size_t count;
+    struct shl_slice (*key)(void *ctx, size_t i);
+    void (*found)(void *ctx, size_t i, const struct shl_lsm_pinned *take_value);
+};
+/* After a failure some may have been found. */
+SHL_MUST shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
+                                     const struct shl_lsm_read *how, shale_error *err);
 /* Copies into the caller's memory, without a reference: value_len is the true length, at most cap bytes are copied. */
 SHL_MUST shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
                                      const struct shl_lsm_read *how, void *dst, size_t cap,

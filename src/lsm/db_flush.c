@@ -174,6 +174,11 @@ static bool l0_has_room_locked(const struct shl_lsm *db)
            overlap + db->l0_in_flight < db->settings.l0_max_ssts_per_key;
 }
 
+bool shl_lsm_l0_moves_locked(const struct shl_lsm *db)
+{
+    return db->l0_in_flight > 0 || l0_has_room_locked(db);
+}
+
 static struct shl_frozen *next_upload_locked(struct shl_lsm *db)
 {
     for (struct shl_frozen *f = db->frozen_head; f != NULL; f = f->next)
@@ -392,6 +397,7 @@ static void publish_locked(struct shl_lsm *db, size_t count)
     else
         shl_log_write(db->log, SHL_LOG_ERROR, "memtables not published: %s", err.text);
     shl_manifest_turn_end(db);
+    (void)shl_epoch_collect(db->epoch); /* the tables, which so few retirements would never free */
     env_mutex_lock(&db->mu);
     db->publishing = false;
     env_cond_broadcast(&db->flush_cond);

@@ -191,10 +191,11 @@ static void run_ahead(struct shl_fan_job *job)
         return;
     a->block_index = p.block_index;
     a->next_index = p.block_index + 1;
-    if (p.next_too)
+    bool next_too = shl_sst_probe_goes_on(a->sst, &p);
+    if (next_too)
         shl_fanout_start(l->db->fanout, &a->next_job);
     shl_ignore(shl_sst_load_block(a->sst, a->block_index, l->cache_fill, &a->block, &ignored));
-    if (p.next_too)
+    if (next_too)
         shl_fanout_wait(l->db->fanout, &a->next_job);
 }
 
@@ -292,9 +293,16 @@ static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need
 
 /* ---------------------------------------------------------------- SSTs */
 
-static shale_code search_sst(struct lookup *l, struct shl_sst *t, shale_error *err)
+#define NO_START UINT32_MAX
+
+/* start: the block where the search begins, if filters and index were asked already. */
+static shale_code search_sst(struct lookup *l, struct shl_sst *t, uint32_t start, shale_error *err)
 {
-    struct shl_probe_state p = {.key = l->key, .hash = l->hash, .max_seq = l->max_seq};
+    struct shl_probe_state p = {.key = l->key,
+                                .hash = l->hash,
+                                .max_seq = l->max_seq,
+                                .has_start = start != NO_START,
+                                .start_index = start};
     for (;;) {
         enum shl_probe found = shl_sst_probe(t, &p, err);
         shale_code rc = SHALE_OK;
@@ -339,19 +347,28 @@ static shale_code search_tree(struct lookup *l, const struct shl_levels *levels,
     for (size_t i = 0; i < t->l0_count && !l->done && rc == SHALE_OK; i++) {
         const struct shl_level_sst *s = &levels->ssts[t->l0_first + i];
         if (shl_key_range_contains(&s->range, l->key))
-            rc = search_sst(l, s->sst, err);
+            rc = search_sst(l, s->sst, NO_START, err);
     }
     for (size_t i = 0; i < t->run_count && !l->done && rc == SHALE_OK; i++) {
         const struct shl_level_run *run = &levels->runs[t->run_first + i];
         /* One key's versions can go on in the next SST. */
-        for (size_t k = shl_level_run_find(levels, run, l->key);
-             k < run->count && !l->done && rc == SHALE_OK; k++) {
+        size_t first = shl_level_run_find(levels, run, l->key);
+        for (size_t k = first; k < run->count && !l->done && rc == SHALE_OK; k++) {
             const struct shl_level_sst *s = &levels->ssts[run->first + k];
-            if (!shl_key_range_contains(&s->range, l->key))
+            if (k > first && !shl_key_range_contains(&s->range, l->key))
                 break;
-            rc = search_sst(l, s->sst, err);
+            rc = search_sst(l, s->sst, NO_START, err);
         }
     }
+    return rc;
+}
+
+static shale_code search_memtables(struct lookup *l, shale_error *err)
+{
+    const struct shl_version *v = l->version;
+    shale_code rc = search_memtable(l, v->active, err);
+    for (size_t i = 0; i < v->frozen_count && !l->done && rc == SHALE_OK; i++)
+        rc = search_memtable(l, v->frozen[i], err);
     return rc;
 }
 
@@ -366,9 +383,7 @@ static shale_code search(struct lookup *l, shale_error *err)
     const struct shl_level_tree *tree = shl_levels_tree(v->levels, l->key);
     if (tree != NULL)
         prefetch_filters(l, v->levels, tree);
-    rc = search_memtable(l, v->active, err);
-    for (size_t i = 0; i < v->frozen_count && !l->done && rc == SHALE_OK; i++)
-        rc = search_memtable(l, v->frozen[i], err);
+    rc = search_memtables(l, err);
     if (rc == SHALE_OK && !l->done && tree != NULL)
         rc = search_tree(l, v->levels, tree, err);
     return rc;
@@ -430,12 +445,46 @@ static shale_code fold_outside(struct lookup *l, shale_error *err)
     shale_code rc = SHALE_OK;
     if (l->done)
         rc = shl_buf_set(&base, l->row.value, err);
-    shl_epoch_leave(l->db->epoch, l->token);
+    suspend(l);
     if (rc == SHALE_OK) {
         l->row.value = shl_buf_view(&base);
         rc = fold(l, err);
     }
     shl_buf_free(&base);
+    return rc;
+}
+
+/* Inside the epoch. */
+static void pin_row(const struct lookup *l, struct shl_lsm_pinned *out)
+{
+    *out = (struct shl_lsm_pinned){.value = l->row.value,
+                                   .seq = l->row.seq,
+                                   .create_ts = l->row.create_ts,
+                                   .expire_ts = l->row.expire_ts,
+                                   .has_expire_ts = (l->row.flags & SHL_ROW_HAS_EXPIRE) != 0};
+    if (l->block != NULL) {
+        out->kind = PIN_BLOCK;
+        out->owner = shl_block_ref(l->block);
+    } else {
+        out->kind = PIN_MEMTABLE;
+        out->owner = shl_memtable_ref(l->table);
+    }
+}
+
+/* Inside the epoch, which is left. */
+static shale_code pin_merged(struct lookup *l, struct shl_lsm_pinned *out, shale_error *err)
+{
+    shale_code rc = fold_outside(l, err);
+    if (rc == SHALE_OK)
+        *out = (struct shl_lsm_pinned){.value = shl_buf_view(&l->merged),
+                                       .seq = l->newest_seq,
+                                       .create_ts = l->create_ts,
+                                       .expire_ts = l->expire_ts,
+                                       .has_expire_ts = l->has_expire_ts,
+                                       .kind = PIN_BUFFER,
+                                       .owner = l->merged.data};
+    else
+        shl_buf_free(&l->merged);
     return rc;
 }
 
@@ -445,30 +494,9 @@ shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct sh
     struct lookup l = {.db = db, .key = key};
     shale_code rc = run(&l, how, err);
     if (rc == SHALE_OK && l.merging) {
-        rc = fold_outside(&l, err);
-        if (rc == SHALE_OK)
-            *out = (struct shl_lsm_pinned){.value = shl_buf_view(&l.merged),
-                                           .seq = l.newest_seq,
-                                           .create_ts = l.create_ts,
-                                           .expire_ts = l.expire_ts,
-                                           .has_expire_ts = l.has_expire_ts,
-                                           .kind = PIN_BUFFER,
-                                           .owner = l.merged.data};
-        else
-            shl_buf_free(&l.merged);
+        rc = pin_merged(&l, out, err);
     } else if (rc == SHALE_OK) {
-        *out = (struct shl_lsm_pinned){.value = l.row.value,
-                                       .seq = l.row.seq,
-                                       .create_ts = l.row.create_ts,
-                                       .expire_ts = l.row.expire_ts,
-                                       .has_expire_ts = (l.row.flags & SHL_ROW_HAS_EXPIRE) != 0};
-        if (l.block != NULL) {
-            out->kind = PIN_BLOCK;
-            out->owner = shl_block_ref(l.block);
-        } else {
-            out->kind = PIN_MEMTABLE;
-            out->owner = shl_memtable_ref(l.table);
-        }
+        pin_row(&l, out);
         shl_epoch_leave(db->epoch, l.token);
     }
     end(&l);
@@ -502,7 +530,7 @@ shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
     if (rc == SHALE_OK) {
         struct shl_slice value = l.row.value;
         if (l.merging) {
-            rc = fold_outside(&l, err);
+            rc = fold_outside(&l, err); /* leaves the epoch */
             value = shl_buf_view(&l.merged);
         }
         if (rc == SHALE_OK) {
@@ -515,5 +543,244 @@ shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
         shl_buf_free(&l.merged);
     }
     end(&l);
+    return rc;
+}
+
+/* ---------------------------------------------------------------- several keys */
+
+/* Keys whose cache misses are waited for side by side: 8 misses take little longer than one, and more than about 10 the CPU does not track. */
+#define GROUP_KEYS 8
+
+/* One key of a group. */
+struct member {
+    struct lookup l;
+    struct shl_sst_ahead ahead;
+    struct shl_sst *sst; /* the first that may hold the key; NULL: none */
+    bool is_ready;       /* ahead.block_index is that of sst, and its block in the cache */
+};
+
+struct group {
+    struct shl_version *version;
+    uint64_t max_seq;
+    bool held; /* version is counted */
+    uint32_t token;
+    size_t count;
+    struct member members[GROUP_KEYS];
+};
+
+static void group_suspend(struct group *g, struct shl_lsm *db)
+{
+    if (!g->held)
+        shl_version_ref(g->version);
+    g->held = true;
+    shl_epoch_leave(db->epoch, g->token);
+}
+
+/* What a lookup ends with is freed outside of the epoch. Enters it again for the next group, with the version held. */
+static void group_leave(struct group *g, struct shl_lsm *db, bool is_last)
+{
+    if (is_last)
+        shl_epoch_leave(db->epoch, g->token);
+    else
+        group_suspend(g, db);
+    for (size_t i = 0; i < g->count; i++)
+        end(&g->members[i].l);
+    if (!is_last)
+        g->token = shl_epoch_enter(db->epoch);
+}
+
+static bool visit_filter(void *arg, struct shl_sst *t)
+{
+    const struct member *m = arg;
+    (void)shl_sst_ahead_filter(t, &m->ahead);
+    return true;
+}
+
+/* Ends at the first SST that the filters let through, or whose meta is not there. */
+static bool visit_index(void *arg, struct shl_sst *t)
+{
+    struct member *m = arg;
+    m->is_ready = shl_sst_ahead_index(t, &m->ahead);
+    if (m->is_ready || !shl_sst_has_meta(t))
+        m->sst = t;
+    return m->sst == NULL;
+}
+
+static void visit_ssts(struct member *m, visit_sst f)
+{
+    const struct shl_levels *levels = m->l.version->levels;
+    const struct shl_level_tree *tree = shl_levels_tree(levels, m->l.key);
+    if (!m->l.done && tree != NULL)
+        for_each_sst(&m->l, levels, tree, f, m);
+}
+
+/* Every stage for all keys before the next one: what it reads was asked for a stage ago. Inside the epoch. */
+static shale_code group_stages(struct group *g, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i < g->count; i++) {
+        struct member *m = &g->members[i];
+        const struct shl_levels *levels = g->version->levels;
+        const struct shl_level_tree *tree = shl_levels_tree(levels, m->l.key);
+        m->l.hash = shl_filter_hash(m->l.key);
+        m->ahead = (struct shl_sst_ahead){.key = m->l.key, .hash = m->l.hash};
+        if (tree != NULL)
+            prefetch_filters(&m->l, levels, tree);
+    }
+    for (size_t i = 0; i < g->count && rc == SHALE_OK; i++)
+        rc = search_memtables(&g->members[i].l, err);
+    for (size_t i = 0; i < g->count; i++)
+        visit_ssts(&g->members[i], visit_filter);
+    for (size_t i = 0; i < g->count; i++)
+        visit_ssts(&g->members[i], visit_index);
+    for (size_t i = 0; i < g->count; i++) {
+        struct member *m = &g->members[i];
+        m->is_ready = m->is_ready && shl_sst_ahead_block(m->sst, &m->ahead);
+    }
+    for (size_t i = 0; i < g->count; i++)
+        if (g->members[i].is_ready)
+            shl_sst_ahead_entry(g->members[i].sst, &g->members[i].ahead);
+    return rc;
+}
+
+/* On a far store: what the keys need that is not in the cache, for all of them at once. Inside the epoch, left meanwhile. */
+static void group_fetch(struct group *g, struct shl_lsm *db)
+{
+    size_t jobs = 0;
+    for (size_t i = 0; db->fanout != NULL && i < g->count; i++) {
+        struct member *m = &g->members[i];
+        if (m->sst == NULL || m->is_ready)
+            continue;
+        m->l.ahead = gather(&m->l, m->sst);
+        jobs += m->l.ahead == NULL ? 0 : m->l.ahead->count;
+    }
+    if (jobs == 0)
+        return;
+    group_suspend(g, db);
+    for (size_t i = 0; i < g->count; i++)
+        for (size_t k = 0; g->members[i].l.ahead != NULL && k < g->members[i].l.ahead->count; k++)
+            shl_fanout_start(db->fanout, &g->members[i].l.ahead->items[k].job);
+    for (size_t i = 0; i < g->count; i++)
+        for (size_t k = 0; g->members[i].l.ahead != NULL && k < g->members[i].l.ahead->count; k++)
+            shl_fanout_wait(db->fanout, &g->members[i].l.ahead->items[k].job);
+    g->token = shl_epoch_enter(db->epoch);
+}
+
+struct resumed {
+    struct member *m;
+    bool reached;
+    shale_code rc;
+    shale_error *err;
+};
+
+/* The SSTs before the member's do not hold the key. */
+static bool visit_search(void *arg, struct shl_sst *t)
+{
+    struct resumed *r = arg;
+    struct member *m = r->m;
+    uint32_t start = NO_START;
+    if (!r->reached && t != m->sst)
+        return true;
+    if (!r->reached && m->is_ready)
+        start = m->ahead.block_index;
+    r->reached = true;
+    r->rc = search_sst(&m->l, t, start, r->err);
+    return r->rc == SHALE_OK && !m->l.done;
+}
+
+/* Inside the epoch before and after; it may have been left meanwhile. */
+static shale_code group_finish_one(struct group *g, struct member *m, struct shl_lsm_pinned *out,
+                                   shale_error *err)
+{
+    struct lookup *l = &m->l;
+    struct resumed r = {.m = m, .rc = SHALE_OK, .err = err};
+    l->token = g->token;
+    l->held = g->held;
+    if (!l->done && m->sst != NULL)
+        for_each_sst(l, l->version->levels, shl_levels_tree(l->version->levels, l->key),
+                     visit_search, &r);
+    shale_code rc = r.rc;
+    if (rc == SHALE_OK && l->merging) {
+        rc = pin_merged(l, out, err);
+        begin(l);
+    } else if (rc == SHALE_OK) {
+        if (l->done && (l->row.flags & SHL_ROW_TOMBSTONE) == 0)
+            pin_row(l, out);
+        else
+            rc = SHALE_NOT_FOUND;
+    }
+    g->token = l->token;
+    g->held = l->held;
+    l->held = false; /* the group drops it */
+    return rc;
+}
+
+/* The view of all keys of a call. Enters the epoch. */
+static void group_open(struct group *g, struct shl_lsm *db, const struct shl_lsm_read *how)
+{
+    g->token = shl_epoch_enter(db->epoch);
+    g->version = env_load_seq(&db->version); /* before the limit: see search */
+    g->max_seq = how->remote_only ? env_load_acquire(&db->durable_seq)
+                                  : env_load_acquire(&db->committed_seq);
+}
+
+static void group_fill(struct group *g, struct shl_lsm *db, const struct shl_lsm_keys *keys,
+                       size_t first, bool cache_fill)
+{
+    g->count = shl_min_size(keys->count - first, GROUP_KEYS);
+    for (size_t i = 0; i < g->count; i++)
+        g->members[i] = (struct member){.l = {.db = db,
+                                              .key = keys->key(keys->ctx, first + i),
+                                              .max_seq = g->max_seq,
+                                              .version = g->version,
+                                              .cache_fill = cache_fill,
+                                              .create_ts = INT64_MIN}};
+}
+
+/* Inside the epoch before and after. */
+static shale_code group_run(struct group *g, struct shl_lsm *db, const struct shl_lsm_keys *keys,
+                            size_t first, shale_error *err)
+{
+    shale_code rc = group_stages(g, err);
+    if (rc == SHALE_OK)
+        group_fetch(g, db);
+    for (size_t i = 0; i < g->count && rc == SHALE_OK; i++) {
+        struct shl_lsm_pinned found;
+        rc = group_finish_one(g, &g->members[i], &found, err);
+        if (rc == SHALE_OK)
+            keys->found(keys->ctx, first + i, &found);
+        else if (rc == SHALE_NOT_FOUND)
+            rc = SHALE_OK;
+    }
+    return rc;
+}
+
+static shale_code check_keys(const struct shl_lsm_keys *keys, shale_error *err)
+{
+    for (size_t i = 0; i < keys->count; i++)
+        if (keys->key(keys->ctx, i).len == 0)
+            return shl_fail(err, SHALE_INVALID, "key %zu of %zu: 0 bytes", i + 1, keys->count);
+    return SHALE_OK;
+}
+
+shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
+                            const struct shl_lsm_read *how, shale_error *err)
+{
+    struct group g = {.held = false};
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc == SHALE_OK)
+        rc = check_keys(keys, err);
+    if (rc != SHALE_OK)
+        return rc;
+    group_open(&g, db, how);
+    for (size_t first = 0; first < keys->count && rc == SHALE_OK; first += GROUP_KEYS) {
+        group_fill(&g, db, keys, first, !how->no_cache_fill);
+        rc = group_run(&g, db, keys, first, err);
+        group_leave(&g, db, keys->count - first <= GROUP_KEYS || rc != SHALE_OK);
+    }
+    if (keys->count == 0)
+        shl_epoch_leave(db->epoch, g.token);
+    if (g.held)
+        shl_version_unref(g.version);
     return rc;
 }

@@ -9,6 +9,7 @@
 #include "lsm/fanout.h"
 #include "lsm/levels.h"
 #include "lsm/manifest_store.h"
+#include "lsm/memtable_arena.h"
 #include "lsm/wal_fetch.h"
 
 /* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
@@ -71,6 +72,8 @@ struct shl_lsm {
     struct shl_db_paths paths;   /* owned */
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
+    struct shl_mem_pool *arenas; /* owned; NULL: readers */
+    bool near;                   /* the store answers in microseconds */
     struct shl_sst_context context;
     struct shl_level_source level_source;
     uint64_t writer_epoch;
@@ -211,6 +214,12 @@ void shl_commit_log_add(struct shl_commit_log *log, const struct shl_mem_entry *
 struct shl_log_chunk *shl_commit_log_take(struct shl_commit_log *log, size_t *rows,
                                           size_t *encoded_bytes);
 void shl_log_chunks_free(struct shl_log_chunk *c);
+/* At this many bytes of its arena a memtable is frozen. */
+size_t shl_lsm_arena_limit(const struct shl_lsm_settings *s);
+/* Whether frozen memtables are on their way to L0, or would be if an uploader had time. Under mu. */
+bool shl_lsm_l0_moves_locked(const struct shl_lsm *db);
+/* Encoded bytes in the commit log that make a WAL object due at once. */
+uint64_t shl_lsm_wal_limit(const struct shl_lsm *db);
 /* Freezes the active memtable if it has rows. Under mu. Out of memory: tried again at the next write. */
 SHL_MUST shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err);
 void shl_frozen_free(struct shl_frozen *f);

@@ -243,5 +243,6 @@ shale_code shl_lsm_show_manifest(struct shl_lsm *db, shale_error *err)
     }
     env_mutex_unlock(&db->mu);
     shl_levels_unref(levels);
+    (void)shl_epoch_collect(db->epoch); /* blocks of SSTs that are gone still count in the cache */
     return rc;
 }

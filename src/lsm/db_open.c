@@ -44,6 +44,7 @@ static void destroy(struct shl_lsm *db)
     if (v != NULL)
         shl_version_unref(v);
     shl_memtable_unref(db->spare);
+    shl_mem_pool_close(db->arenas);
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
@@ -101,10 +102,13 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     }
     db->store = shl_store_ref(o->store);
     db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);
+    db->near = (db->store->caps & db->wal_store->caps & SHL_STORE_NEAR) != 0;
     db->put_is_free = (db->wal_store->caps & SHL_STORE_PUT_IS_FREE) != 0;
     atomic_init(&db->closed, SHALE_OK);
     SHL_TRY(start_fanout(db, err));
     SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
+    if (writer)
+        SHL_TRY(shl_mem_pool_new(shl_lsm_arena_limit(&db->settings), &db->arenas, err));
     SHL_TRY(shl_epoch_new(&db->epoch, err));
     SHL_TRY(shl_cache_new(db->settings.block_cache_bytes, db->epoch, &db->cache, err));
     db->context =
@@ -133,7 +137,7 @@ static shale_code install_first(struct shl_lsm *db, shale_error *err)
     struct shl_version *v;
     shale_code rc;
     SHL_TRY(shl_lsm_build_levels(db, &levels, err));
-    SHL_TRY(shl_memtable_new(&active, err));
+    SHL_TRY(shl_memtable_new(db->arenas, &active, err));
     SHL_TRY(shl_version_new(db->epoch, active, NULL, 0, levels, &v, err));
     env_store_seq(&db->version, v);
 out:

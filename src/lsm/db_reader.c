@@ -123,6 +123,7 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
     env_mutex_unlock(&db->mu);
+    (void)shl_epoch_collect(db->epoch);
 }
 
 static shale_code install_once(struct shl_lsm *db, bool may_end, bool *gone, shale_error *err)
@@ -134,7 +135,7 @@ static shale_code install_once(struct shl_lsm *db, bool may_end, bool *gone, sha
     uint64_t last = db->manifest->replay_after_wal_id;
     shale_code rc;
     SHL_TRY(shl_lsm_build_levels(db, &levels, err));
-    SHL_TRY(shl_memtable_new(&table, err));
+    SHL_TRY(shl_memtable_new(db->arenas, &table, err));
     r.table = table;
     SHL_TRY(replay_after(db, &r, &last, gone, err));
     if (*gone && !may_end)
@@ -282,6 +283,15 @@ static bool is_due_locked(struct shl_lsm *db, struct pace *p)
     return true;
 }
 
+/* Memory that nobody asks for any more: what a reader kept from being freed when it was retired, and chunks for the next memtable of a
+ * writer that rests. */
+static void tidy(struct shl_lsm *db)
+{
+    (void)shl_epoch_collect(db->epoch);
+    if (db->arenas != NULL)
+        shl_mem_pool_trim(db->arenas);
+}
+
 void shl_poll_task(void *arg)
 {
     struct shl_lsm *db = arg;
@@ -298,6 +308,7 @@ void shl_poll_task(void *arg)
         if (!is_due_locked(db, &p))
             continue;
         env_mutex_unlock(&db->mu);
+        tidy(db);
         shale_code rc =
             db->writer ? refresh_writer(db, &changed, &err) : refresh_reader(db, &changed, &err);
         if (rc != SHALE_OK && rc != SHALE_FENCED)

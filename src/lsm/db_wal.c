@@ -49,7 +49,7 @@ static bool wal_due_locked(struct shl_lsm *db, uint64_t *deadline)
     if (db->commit_log.rows == 0)
         return false;
     if (db->wal_request_seq > db->durable_wal_seq || db->stopping ||
-        db->commit_log.encoded_bytes >= db->settings.l0_sst_size_bytes)
+        db->commit_log.encoded_bytes >= shl_lsm_wal_limit(db))
         return true;
     if (early_put_allowed_locked(db, now))
         return true;

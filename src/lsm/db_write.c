@@ -11,7 +11,14 @@
  * next table fills while this one uploads. */
 #define ARENA_SHARE_NUM 3
 #define ARENA_SHARE_DEN 4
+#define ARENA_BYTES_MIN ((uint64_t)128 << 10)
 #define TRACKER_STEP_S  60
+
+/* Where the store is near, an uploader that has a core keeps up with any writer, and waiting for one that has none costs a writer little: so two full tables
+ * are all that is held in memory, however busy the machine is. On a far one a burst is taken up to max_unflushed_bytes. */
+#define NEAR_FROZEN_MAX 2
+/* Likewise what waits for the WAL, which is in memory twice while it is written. */
+#define NEAR_WAL_BYTES ((uint64_t)8 << 20)
 
 /* ---------------------------------------------------------------- commit log */
 
@@ -89,7 +96,7 @@ shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err)
     if (f == NULL)
         return shl_nomem(err);
     if (db->spare == NULL) {
-        rc = shl_memtable_new(&db->spare, err);
+        rc = shl_memtable_new(db->arenas, &db->spare, err);
         if (rc != SHALE_OK) {
             env_free(f);
             return rc;
@@ -121,12 +128,16 @@ shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err)
     return SHALE_OK;
 }
 
+size_t shl_lsm_arena_limit(const struct shl_lsm_settings *s)
+{
+    return (size_t)shl_max_u64(s->l0_sst_size_bytes / ARENA_SHARE_DEN * ARENA_SHARE_NUM,
+                               ARENA_BYTES_MIN);
+}
+
 static bool memtable_is_full(const struct shl_lsm *db, const struct shl_memtable *t)
 {
-    uint64_t limit = db->settings.l0_sst_size_bytes;
-    return shl_memtable_encoded_bytes(t) >= limit ||
-           shl_memtable_arena_bytes(t) >=
-               shl_max_u64(limit / ARENA_SHARE_DEN * ARENA_SHARE_NUM, 128 * 1024) ||
+    return shl_memtable_encoded_bytes(t) >= db->settings.l0_sst_size_bytes ||
+           shl_memtable_arena_bytes(t) >= shl_lsm_arena_limit(&db->settings) ||
            db->last_wal_id - db->active_first_wal_id >=
                db->settings.max_wal_flushes_before_l0_flush;
 }
@@ -146,6 +157,12 @@ static size_t unflushed_locked(const struct shl_lsm *db, const struct shl_memtab
     return shl_memtable_encoded_bytes(active) + db->frozen_bytes + db->unflushed_wal_bytes;
 }
 
+/* Only where somebody works on it: while L0 is full, max_unflushed_bytes is the limit. */
+static bool too_many_frozen_locked(const struct shl_lsm *db)
+{
+    return db->near && db->frozen_count >= NEAR_FROZEN_MAX && shl_lsm_l0_moves_locked(db);
+}
+
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */
 static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
 {
@@ -159,13 +176,15 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
         }
         if (db->stopping)
             return shl_fail(err, SHALE_CLOSED, "the database was closed");
-        if (unflushed_locked(db, active) < db->settings.max_unflushed_bytes)
+        if (unflushed_locked(db, active) >= db->settings.max_unflushed_bytes) {
+            /* Without these two a database without timers would wait for ever. */
+            db->wal_request_seq = db->last_seq;
+            env_cond_signal(&db->wal_cond);
+            if (db->frozen_count == 0)
+                shl_ignore(shl_lsm_freeze_locked(db, &ignored));
+        } else if (!too_many_frozen_locked(db)) {
             return SHALE_OK;
-        /* Without these two a database without timers would wait for ever. */
-        db->wal_request_seq = db->last_seq;
-        env_cond_signal(&db->wal_cond);
-        if (db->frozen_count == 0)
-            shl_ignore(shl_lsm_freeze_locked(db, &ignored));
+        }
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
     }
 }
@@ -207,10 +226,16 @@ static void track_locked(struct shl_lsm *db, uint64_t seq, int64_t tick)
         shl_ignore(shl_seq_tracker_add(&db->tracker, seq, now_s, &ignored));
 }
 
+uint64_t shl_lsm_wal_limit(const struct shl_lsm *db)
+{
+    uint64_t limit = db->settings.l0_sst_size_bytes;
+    return db->near ? shl_min_u64(limit, NEAR_WAL_BYTES) : limit;
+}
+
 /* Wakes the WAL task if this commit gives it something to do that it does not know of. */
 static void wake_wal_locked(struct shl_lsm *db, bool log_was_empty)
 {
-    if (log_was_empty || db->commit_log.encoded_bytes >= db->settings.l0_sst_size_bytes)
+    if (log_was_empty || db->commit_log.encoded_bytes >= shl_lsm_wal_limit(db))
         env_cond_signal(&db->wal_cond);
 }
 

@@ -199,6 +199,8 @@ size_t shl_level_run_find(const struct shl_levels *l, const struct shl_level_run
 {
     const struct shl_level_sst *ssts = &l->ssts[run->first];
     size_t low = 0, high = run->count;
+    if (run->count == 1)
+        return shl_key_range_contains(&ssts[0].range, key) ? 0 : 1;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         if (range_below(&ssts[mid].range, key))

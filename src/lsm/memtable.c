@@ -29,14 +29,15 @@ struct shl_memtable {
     _Atomic uint32_t refs; /* [atomic] */
 };
 
-shale_code shl_memtable_new(struct shl_memtable **out, shale_error *err)
+shale_code shl_memtable_new(struct shl_mem_pool *pool, struct shl_memtable **out, shale_error *err)
 {
     struct shl_memtable *t = env_alloc_aligned(LINE_BYTES, sizeof *t);
     if (t == NULL)
         return shl_nomem(err);
-    t->arena = (struct shl_mem_arena){0};
+    shl_mem_arena_init(&t->arena, pool);
     shale_code rc = shl_mem_arena_reserve(&t->arena, shl_mem_tree_empty_bytes(), err);
     if (rc != SHALE_OK) {
+        shl_mem_arena_free(&t->arena);
         env_free_aligned(t);
         return rc;
     }

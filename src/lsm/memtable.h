@@ -23,7 +23,10 @@ static_assert(sizeof(struct shl_mem_entry) == 32, "memtable entries have a 32-by
 
 struct shl_memtable;
 
-SHL_MUST shale_code shl_memtable_new(struct shl_memtable **out, shale_error *err);
+struct shl_mem_pool;
+/* pool: where chunks of its arena come from and go to (memtable_arena.h); NULL: fresh ones. */
+SHL_MUST shale_code shl_memtable_new(struct shl_mem_pool *pool, struct shl_memtable **out,
+                                     shale_error *err);
 struct shl_memtable *shl_memtable_ref(struct shl_memtable *t);
 void shl_memtable_unref(struct shl_memtable *t); /* NULL is fine */
 

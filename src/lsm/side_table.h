@@ -20,4 +20,7 @@ enum shl_side_answer {
 enum shl_side_answer shl_side_table_get(const struct shl_block *b, struct shl_slice key,
                                         uint64_t max_seq, struct shl_row *row);
 
+/* Asks for the lines of the entry that get would look at first. */
+void shl_side_table_prefetch(const struct shl_block *b, struct shl_slice key);
+
 #endif

@@ -2,6 +2,7 @@
 #include "lsm/sst_internal.h"
 
 #include "base/assert.h"
+#include "lsm/side_table.h"
 
 #include <inttypes.h>
 
@@ -129,33 +130,18 @@ shale_code shl_sst_fetch(struct shl_sst *t, uint64_t offset, size_t len, uint8_t
     return rc == SHALE_OK ? SHALE_OK : fetch_failed(t, offset, len, rc, err);
 }
 
-/* The same into a buffer, which is emptied before. */
-static shale_code fetch_to(struct shl_sst *t, uint64_t offset, size_t len, struct shl_buf *out,
-                           shale_error *err)
-{
-    out->len = 0;
-    shale_code rc = shl_sst_check_size(t, offset, len, err);
-    if (rc == SHALE_OK)
-        rc = shl_buf_reserve(out, len, err);
-    if (rc == SHALE_OK)
-        rc = shl_sst_fetch(t, offset, len, out->data, err);
-    if (rc == SHALE_OK)
-        out->len = len;
-    return rc;
-}
-
 /* ---------------------------------------------------------------- index and filter */
 
-/* Stored bytes of both, as one or two requests. */
+/* Both as stored, and as they are behind codec and transformer, where there are any. */
 struct meta_bytes {
-    struct shl_buf stored; /* filter, if wanted, then index */
+    struct shl_buf index, filter; /* filter empty: not wanted */
     struct shl_buf scratch, raw_index, raw_filter;
-    size_t filter_len; /* of stored */
 };
 
 static void meta_bytes_free(struct meta_bytes *b)
 {
-    shl_buf_free(&b->stored);
+    shl_buf_free(&b->index);
+    shl_buf_free(&b->filter);
     shl_buf_free(&b->scratch);
     shl_buf_free(&b->raw_index);
     shl_buf_free(&b->raw_filter);
@@ -171,31 +157,47 @@ static shale_code check_section(const struct shl_sst *t, const char *what, uint6
     return SHALE_OK;
 }
 
+/* Makes room for the section in `to`, and the range that fills it. */
+static shale_code plan_section(struct shl_sst *t, const char *what, uint64_t offset, uint64_t len,
+                               struct shl_buf *to, struct shl_get_range *out, shale_error *err)
+{
+    shale_code rc;
+    to->len = 0;
+    SHL_TRY(check_section(t, what, offset, len, err));
+    SHL_TRY(shl_sst_check_size(t, offset, len, err));
+    SHL_TRY(shl_buf_reserve(to, (size_t)len, err));
+    to->len = (size_t)len;
+    *out = (struct shl_get_range){.offset = offset, .len = (size_t)len, .dst = to->data};
+out:
+    return rc;
+}
+
+/* One request where they lie next to each other. */
 static shale_code fetch_meta(struct shl_sst *t, struct meta_bytes *b, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     const struct shl_sst_info *info = &t->desc->info;
-    b->filter_len = 0;
+    struct shl_get_range ranges[2];
+    size_t count = 0;
+    b->filter.len = 0;
     if (info->type != SHL_SST_COMPACTED)
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "sst %s: type %d, want %d (compacted)", t->key,
                          (int)info->type, (int)SHL_SST_COMPACTED));
-    SHL_TRY(check_section(t, "index", info->index_offset, info->index_len, err));
-    if (info->filter_len == 0 || t->cx.policy_count == 0) {
-        SHL_TRY(fetch_to(t, info->index_offset, info->index_len, &b->stored, err));
-        goto out;
-    }
-    SHL_TRY(check_section(t, "filter", info->filter_offset, info->filter_len, err));
-    b->filter_len = info->filter_len;
-    if (info->filter_offset + info->filter_len == info->index_offset) {
-        SHL_TRY(
-            fetch_to(t, info->filter_offset, info->filter_len + info->index_len, &b->stored, err));
-        goto out;
-    }
-    SHL_TRY(fetch_to(t, info->index_offset, info->index_len, &b->scratch, err));
-    SHL_TRY(fetch_to(t, info->filter_offset, info->filter_len, &b->stored, err));
-    SHL_TRY(shl_buf_append(&b->stored, b->scratch.data, b->scratch.len, err));
+    if (info->filter_len > 0 && t->cx.policy_count > 0)
+        SHL_TRY(plan_section(t, "filter", info->filter_offset, info->filter_len, &b->filter,
+                             &ranges[count++], err));
+    SHL_TRY(plan_section(t, "index", info->index_offset, info->index_len, &b->index,
+                         &ranges[count++], err));
+    rc = shl_store_get_ranges(t->store, t->key, ranges, count, err);
+    if (rc != SHALE_OK)
+        rc = fetch_failed(t, info->index_offset, info->index_len, rc, err);
 out:
     return rc;
+}
+
+static bool is_plain(const struct shl_sst *t)
+{
+    return t->codec.compression == SHL_COMPRESSION_NONE && t->codec.transformer == NULL;
 }
 
 static shale_code decode_meta(struct shl_sst *t, struct meta_bytes *b, struct shl_sst_meta **out,
@@ -207,23 +209,21 @@ static shale_code decode_meta(struct shl_sst *t, struct meta_bytes *b, struct sh
     uint64_t at = info->filter_offset;
     struct shl_slice raw_filter = shl_slice_of(NULL, 0);
     struct shl_slice raw_index;
-    struct shl_sst_index index = {0};
+    struct shl_sst_index_view index;
     b->raw_index.len = b->raw_filter.len = 0;
-    if (b->filter_len > 0)
-        SHL_TRY(shl_blob_decode(&t->codec, shl_slice_of(b->stored.data, b->filter_len),
-                                META_BYTES_MAX, &b->scratch, &b->raw_filter, &raw_filter, err));
+    if (b->filter.len > 0)
+        SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->filter), META_BYTES_MAX, &b->scratch,
+                                &b->raw_filter, &raw_filter, err));
     what = "index";
     at = info->index_offset;
-    SHL_TRY(shl_blob_decode(
-        &t->codec, shl_slice_of(b->stored.data + b->filter_len, b->stored.len - b->filter_len),
-        META_BYTES_MAX, &b->scratch, &b->raw_index, &raw_index, err));
-    SHL_TRY(shl_sst_index_decode(raw_index, shl_sst_data_end(info), true, &index, err));
-    SHL_TRY(shl_sst_meta_new(&index, shl_sst_data_end(info), &t->cx, info->filter_format,
-                             raw_filter, out, err));
+    SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->index), META_BYTES_MAX, &b->scratch,
+                            &b->raw_index, &raw_index, err));
+    SHL_TRY(shl_sst_index_open(raw_index, shl_sst_data_end(info), true, &index, err));
+    SHL_TRY(shl_sst_meta_new(&index, &t->cx, info->filter_format, raw_filter,
+                             is_plain(t) ? &b->filter : &b->raw_filter, out, err));
 out:
     if (rc != SHALE_OK)
         shl_err_prefix(err, "sst %s: %s at %" PRIu64, t->key, what, at);
-    shl_sst_index_deinit(&index);
     return rc;
 }
 
@@ -282,11 +282,6 @@ struct shl_block *shl_sst_cached_block(struct shl_sst *t, struct shl_sst_meta *m
     b = b == NULL || b == t->loading ? NULL : shl_block_ref(b);
     shl_epoch_leave(t->cx.epoch, token);
     return b;
-}
-
-static bool is_plain(const struct shl_sst *t)
-{
-    return t->codec.compression == SHL_COMPRESSION_NONE && t->codec.transformer == NULL;
 }
 
 /* Received into its place and checked there. */
@@ -371,6 +366,13 @@ static bool settle_reservation(struct shl_cache *c, uint64_t hash, size_t reserv
     return true;
 }
 
+/* A block that is to be kept gets its side table while its bytes are in the CPU's cache: 0.3 us. At a later lookup, when they are not
+ * any more, it would be 3 us, more than the table saves in the three lookups after that. */
+static void add_side_table(struct shl_block *b)
+{
+    b->has_side_table = b->version == 2 && shl_side_table_build(b);
+}
+
 /* The slot is marked as loading by the caller, and is not any more on return. */
 static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size_t i,
                                  struct shl_block **out, shale_error *err)
@@ -388,10 +390,12 @@ static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size
         shl_cache_unreserve(c, reserved);
         keep = false;
     }
-    if (keep)
+    if (keep) {
+        add_side_table(b);
         shl_cache_publish(c, slot, shl_block_ref(b), hash);
-    else
+    } else {
         shl_cache_abandon(c, slot, hash);
+    }
     if (rc == SHALE_OK)
         *out = b;
     return rc;
@@ -439,5 +443,6 @@ void shl_sst_offer_block(struct shl_sst *t, struct shl_sst_meta *m, size_t block
     }
     if (raw.len > 0)
         memcpy(shl_block_bytes(b), raw.data, raw.len);
+    add_side_table(b);
     shl_cache_publish(c, slot, b, hash);
 }

@@ -31,14 +31,17 @@ struct shl_sst_meta {
     uint32_t *
         separator_ends; /* block i: separators[ends[i - 1] .. ends[i]), without the prefix; [0] = 0 */
     uint8_t *separators;
-    struct shl_bloom *blooms; /* one per policy, pointing into the filter bytes behind */
+    struct shl_bloom *blooms; /* one per policy, pointing into filter */
+    struct shl_buf filter;    /* owned */
 };
 
-/* Copies all it needs. raw_filter empty: no filter. */
-SHL_MUST shale_code shl_sst_meta_new(const struct shl_sst_index *index, uint64_t data_end,
+/* Copies what it needs of the index. raw_filter empty: no filter; else it lies in *filter, which becomes the meta's on success: a megabyte per
+ * million rows is not copied. */
+SHL_MUST shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                      const struct shl_sst_context *cx,
                                      enum shl_filter_format format, struct shl_slice raw_filter,
-                                     struct shl_sst_meta **out, shale_error *err);
+                                     struct shl_buf *filter, struct shl_sst_meta **out,
+                                     shale_error *err);
 void shl_sst_meta_free(struct shl_sst_meta *m); /* NULL is fine */
 
 static inline struct shl_block *_Atomic *shl_sst_meta_slot(struct shl_sst_meta *m,
@@ -48,6 +51,16 @@ static inline struct shl_block *_Atomic *shl_sst_meta_slot(struct shl_sst_meta *
 }
 /* The block in which a search for `key` begins: the one before the first whose separator is >= key. At least one block. */
 size_t shl_sst_meta_seek(const struct shl_sst_meta *m, struct shl_slice key);
+/* The same in two halves, so that something else can be done while the lines that `begin` asks for are on their way. */
+struct shl_sst_seek {
+    struct shl_slice key; /* borrowed */
+    uint64_t head;
+    size_t top;
+    int side; /* of the key against the prefix of all separators */
+};
+void shl_sst_meta_seek_begin(const struct shl_sst_meta *m, struct shl_slice key,
+                             struct shl_sst_seek *out);
+size_t shl_sst_meta_seek_end(const struct shl_sst_meta *m, const struct shl_sst_seek *s);
 /* The last block that can hold `key`: the last whose separator is <= key, or 0. */
 size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key);
 /* Separator of block `block_index` >= 1 against key: <0, 0, >0. */

@@ -27,8 +27,8 @@ static uint64_t head_at(const struct shl_sst_meta *m, size_t i)
     return m->groups[i / SHL_SST_GROUP].head[i % SHL_SST_GROUP];
 }
 
-/* How many heads are below `head`. Branchless; the heads past the end are never below. */
-static size_t heads_below(const struct shl_sst_meta *m, uint64_t head)
+/* The top head below which `head` lies, branchless. */
+static size_t find_top(const struct shl_sst_meta *m, uint64_t head)
 {
     const uint64_t *base = m->tops;
     size_t n = m->top_count;
@@ -37,7 +37,12 @@ static size_t heads_below(const struct shl_sst_meta *m, uint64_t head)
         base += base[half] < head ? half : 0;
         n -= half;
     }
-    size_t top = (size_t)(base - m->tops);
+    return (size_t)(base - m->tops);
+}
+
+/* How many heads are below `head`, which lies under this top. The heads past the end are never below. */
+static size_t heads_below_from(const struct shl_sst_meta *m, size_t top, uint64_t head)
+{
     size_t below = top * TOP_STRIDE;
     size_t group_count = (m->block_count + SHL_SST_GROUP - 1) / SHL_SST_GROUP;
     for (size_t g = top * SHL_SST_TOP; g < group_count && g < (top + 1) * SHL_SST_TOP; g++) {
@@ -46,6 +51,11 @@ static size_t heads_below(const struct shl_sst_meta *m, uint64_t head)
             below += heads[i] < head;
     }
     return below;
+}
+
+static size_t heads_below(const struct shl_sst_meta *m, uint64_t head)
+{
+    return heads_below_from(m, find_top(m, head), head);
 }
 
 static struct shl_slice separator_rest(const struct shl_sst_meta *m, size_t i)
@@ -63,22 +73,37 @@ static int compare_prefix(const struct shl_sst_meta *m, struct shl_slice key)
     return c != 0 ? c : key.len < m->prefix.len ? -1 : 0;
 }
 
-/* The number of blocks 1 .. that begin below `key` (or_equal: or at it). */
-static size_t blocks_below(const struct shl_sst_meta *m, struct shl_slice key, bool or_equal)
+/* Heads and slots of the groups of a top. */
+static void prefetch_groups(const struct shl_sst_meta *m, size_t top)
 {
-    SHL_ASSERT(m->block_count > 0);
+    size_t group_count = (m->block_count + SHL_SST_GROUP - 1) / SHL_SST_GROUP;
+    for (size_t g = top * SHL_SST_TOP; g < group_count && g < (top + 1) * SHL_SST_TOP; g++) {
+        const char *lines = (const char *)&m->groups[g];
+        __builtin_prefetch(lines);
+        __builtin_prefetch(lines + 64);
+    }
+}
+
+void shl_sst_meta_seek_begin(const struct shl_sst_meta *m, struct shl_slice key,
+                             struct shl_sst_seek *out)
+{
+    *out = (struct shl_sst_seek){.key = key};
     if (m->block_count == 1)
-        return 0;
-    int side = compare_prefix(m, key);
-    if (side != 0)
-        return side < 0 ? 0 : m->block_count - 1;
-    struct shl_slice rest = shl_slice_of(key.data + m->prefix.len, key.len - m->prefix.len);
-    uint64_t head = head_of(rest);
-    size_t low = shl_max_size(heads_below(m, head), 1); /* head[0] is 0 and stands for nothing */
-    if (low == m->block_count || head_at(m, low) != head)
-        return low - 1;
-    /* Ties: compare whole separators. */
-    size_t high = head == UINT64_MAX ? m->block_count : heads_below(m, head + 1);
+        return;
+    out->side = compare_prefix(m, key);
+    if (out->side != 0)
+        return;
+    out->head = head_of(shl_slice_of(key.data + m->prefix.len, key.len - m->prefix.len));
+    out->top = find_top(m, out->head);
+    prefetch_groups(m, out->top);
+}
+
+/* Ties: compare whole separators, from block `low` on. */
+static size_t search_ties(const struct shl_sst_meta *m, const struct shl_sst_seek *s, size_t low,
+                          bool or_equal)
+{
+    struct shl_slice rest = shl_slice_of(s->key.data + m->prefix.len, s->key.len - m->prefix.len);
+    size_t high = s->head == UINT64_MAX ? m->block_count : heads_below(m, s->head + 1);
     while (low < high) {
         size_t mid = low + (high - low) / 2;
         int c = shl_slice_cmp(separator_rest(m, mid), rest);
@@ -87,17 +112,42 @@ static size_t blocks_below(const struct shl_sst_meta *m, struct shl_slice key, b
         else
             high = mid;
     }
+    return low;
+}
+
+/* The number of blocks 1 .. that begin below the key (or_equal: or at it). */
+static size_t blocks_below(const struct shl_sst_meta *m, const struct shl_sst_seek *s,
+                           bool or_equal)
+{
+    SHL_ASSERT(m->block_count > 0);
+    if (m->block_count == 1)
+        return 0;
+    if (s->side != 0)
+        return s->side < 0 ? 0 : m->block_count - 1;
+    /* head[0] is 0 and stands for nothing */
+    size_t low = shl_max_size(heads_below_from(m, s->top, s->head), 1);
+    if (low < m->block_count && head_at(m, low) == s->head)
+        low = search_ties(m, s, low, or_equal);
     return low - 1;
+}
+
+size_t shl_sst_meta_seek_end(const struct shl_sst_meta *m, const struct shl_sst_seek *s)
+{
+    return blocks_below(m, s, false);
 }
 
 size_t shl_sst_meta_seek(const struct shl_sst_meta *m, struct shl_slice key)
 {
-    return blocks_below(m, key, false);
+    struct shl_sst_seek s;
+    shl_sst_meta_seek_begin(m, key, &s);
+    return blocks_below(m, &s, false);
 }
 
 size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key)
 {
-    return blocks_below(m, key, true);
+    struct shl_sst_seek s;
+    shl_sst_meta_seek_begin(m, key, &s);
+    return blocks_below(m, &s, true);
 }
 
 int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struct shl_slice key)
@@ -113,7 +163,7 @@ int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struc
 
 /* Sizes and places inside of the one piece. */
 struct layout {
-    size_t groups, tops, offsets, blooms, lens, ends, prefix, separators, filter;
+    size_t groups, tops, offsets, blooms, lens, ends, prefix, separators;
     size_t total;
 };
 
@@ -126,7 +176,7 @@ static bool place(struct layout *l, size_t align, size_t count, size_t size, siz
 }
 
 static bool lay_out(struct layout *l, size_t blocks, size_t policies, size_t prefix_len,
-                    size_t separator_bytes, size_t filter_bytes)
+                    size_t separator_bytes)
 {
     size_t groups = (blocks + SHL_SST_GROUP - 1) / SHL_SST_GROUP;
     size_t tops = (blocks + TOP_STRIDE - 1) / TOP_STRIDE;
@@ -139,54 +189,53 @@ static bool lay_out(struct layout *l, size_t blocks, size_t policies, size_t pre
            place(l, 4, blocks, sizeof(uint32_t), &l->lens) &&
            place(l, 4, blocks, sizeof(uint32_t), &l->ends) &&
            place(l, 1, prefix_len, 1, &l->prefix) &&
-           place(l, 1, separator_bytes, 1, &l->separators) &&
-           place(l, 64, filter_bytes, 1, &l->filter);
+           place(l, 1, separator_bytes, 1, &l->separators);
 }
 
 /* Bytes that the first keys of all blocks but 0 have in common. They are in order. */
-static struct shl_slice common_prefix(const struct shl_sst_index *index)
+static struct shl_slice common_prefix(const struct shl_sst_index_view *index)
 {
-    if (index->blocks.count < 2)
+    if (index->count < 2)
         return shl_slice_of(NULL, 0);
-    struct shl_slice first = index->blocks.items[1].first_key;
-    struct shl_slice last = index->blocks.items[index->blocks.count - 1].first_key;
+    struct shl_slice first = shl_sst_index_at(index, 1).first_key;
+    struct shl_slice last = shl_sst_index_at(index, index->count - 1).first_key;
     return shl_slice_of(first.data, shl_common_prefix(first, last));
 }
 
-static void fill_heads(struct shl_sst_meta *m, const struct shl_sst_index *index)
+static void set_head(struct shl_sst_meta *m, size_t i, uint64_t head)
 {
-    size_t end = 0;
-    for (size_t i = 0; i < shl_align_up(m->block_count, SHL_SST_GROUP); i++) {
-        struct shl_sst_group *g = &m->groups[i / SHL_SST_GROUP];
-        uint64_t head = i < m->block_count ? 0 : UINT64_MAX;
-        if (i > 0 && i < m->block_count) {
-            struct shl_slice k = index->blocks.items[i].first_key;
-            size_t rest = k.len - m->prefix.len;
-            head = head_of(shl_slice_of(k.data + m->prefix.len, rest));
-            if (rest > 0)
-                memcpy(m->separators + end, k.data + m->prefix.len, rest);
-            end += rest;
-        }
-        g->head[i % SHL_SST_GROUP] = head;
-        atomic_init(&g->slot[i % SHL_SST_GROUP], NULL);
-        if (i < m->block_count)
-            m->separator_ends[i] = (uint32_t)end;
-        if (i % TOP_STRIDE == 0)
-            m->tops[i / TOP_STRIDE] = head;
-    }
+    struct shl_sst_group *g = &m->groups[i / SHL_SST_GROUP];
+    g->head[i % SHL_SST_GROUP] = head;
+    atomic_init(&g->slot[i % SHL_SST_GROUP], NULL);
+    if (i % TOP_STRIDE == 0)
+        m->tops[i / TOP_STRIDE] = head;
 }
 
-static shale_code fill_places(struct shl_sst_meta *m, const struct shl_sst_index *index,
-                              uint64_t data_end, shale_error *err)
+static shale_code fill_blocks(struct shl_sst_meta *m, const struct shl_sst_index_view *index,
+                              shale_error *err)
 {
-    for (size_t i = 0; i < m->block_count; i++) {
-        uint64_t len = shl_sst_block_len(index, i, data_end);
-        if (len > UINT32_MAX / 2)
-            return shl_fail(err, SHALE_CORRUPTION, "index: block %zu has %llu bytes", i,
-                            (unsigned long long)len);
-        m->offsets[i] = index->blocks.items[i].offset;
-        m->lens[i] = (uint32_t)len;
+    size_t end = 0;
+    for (uint32_t i = 0; i < index->count; i++) {
+        struct shl_sst_index_entry b = shl_sst_index_at(index, i);
+        uint64_t head = 0;
+        if (b.encoded_len > UINT32_MAX / 2)
+            return shl_fail(err, SHALE_CORRUPTION, "index: block %lu has %lu bytes or more",
+                            (unsigned long)i, (unsigned long)b.encoded_len);
+        if (i > 0) {
+            struct shl_slice rest =
+                shl_slice_of(b.first_key.data + m->prefix.len, b.first_key.len - m->prefix.len);
+            head = head_of(rest);
+            if (rest.len > 0)
+                memcpy(m->separators + end, rest.data, rest.len);
+            end += rest.len;
+        }
+        set_head(m, i, head);
+        m->separator_ends[i] = (uint32_t)end;
+        m->offsets[i] = b.offset;
+        m->lens[i] = b.encoded_len;
     }
+    for (size_t i = m->block_count; i < shl_align_up(m->block_count, SHL_SST_GROUP); i++)
+        set_head(m, i, UINT64_MAX);
     return SHALE_OK;
 }
 
@@ -205,10 +254,10 @@ static shale_code fill_filters(struct shl_sst_meta *m, const struct shl_sst_cont
     return SHALE_OK;
 }
 
-shale_code shl_sst_meta_new(const struct shl_sst_index *index, uint64_t data_end,
+shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                             const struct shl_sst_context *cx, enum shl_filter_format format,
-                            struct shl_slice raw_filter, struct shl_sst_meta **out,
-                            shale_error *err)
+                            struct shl_slice raw_filter, struct shl_buf *filter,
+                            struct shl_sst_meta **out, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     struct shl_sst_meta *m = NULL;
@@ -216,20 +265,20 @@ shale_code shl_sst_meta_new(const struct shl_sst_index *index, uint64_t data_end
     struct shl_slice prefix = common_prefix(index);
     size_t separator_bytes = 0;
     uint8_t *base;
-    for (size_t i = 1; i < index->blocks.count; i++)
-        separator_bytes += index->blocks.items[i].first_key.len - prefix.len;
-    if (separator_bytes > UINT32_MAX || !lay_out(&l, index->blocks.count, cx->policy_count,
-                                                 prefix.len, separator_bytes, raw_filter.len))
+    for (uint32_t i = 1; i < index->count; i++)
+        separator_bytes += shl_sst_index_at(index, i).first_key.len - prefix.len;
+    if (separator_bytes > UINT32_MAX ||
+        !lay_out(&l, index->count, cx->policy_count, prefix.len, separator_bytes))
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "index: %zu bytes of separators", separator_bytes));
     m = env_alloc_aligned(64, shl_align_up(l.total, 64));
     if (m == NULL)
         SHL_TRY(shl_nomem(err));
     base = (uint8_t *)m;
-    *m = (struct shl_sst_meta){.block_count = index->blocks.count,
+    *m = (struct shl_sst_meta){.block_count = index->count,
                                .prefix = shl_slice_of(base + l.prefix, prefix.len),
                                .groups = (void *)(base + l.groups),
                                .tops = (void *)(base + l.tops),
-                               .top_count = (index->blocks.count + TOP_STRIDE - 1) / TOP_STRIDE,
+                               .top_count = ((size_t)index->count + TOP_STRIDE - 1) / TOP_STRIDE,
                                .offsets = (void *)(base + l.offsets),
                                .lens = (void *)(base + l.lens),
                                .separator_ends = (void *)(base + l.ends),
@@ -237,11 +286,10 @@ shale_code shl_sst_meta_new(const struct shl_sst_index *index, uint64_t data_end
                                .blooms = (void *)(base + l.blooms)};
     if (prefix.len > 0)
         memcpy(base + l.prefix, prefix.data, prefix.len);
-    if (raw_filter.len > 0)
-        memcpy(base + l.filter, raw_filter.data, raw_filter.len);
-    fill_heads(m, index);
-    SHL_TRY(fill_places(m, index, data_end, err));
-    SHL_TRY(fill_filters(m, cx, format, shl_slice_of(base + l.filter, raw_filter.len), err));
+    SHL_TRY(fill_blocks(m, index, err));
+    SHL_TRY(fill_filters(m, cx, format, raw_filter, err));
+    m->filter = *filter;
+    *filter = (struct shl_buf){0};
     *out = m;
     m = NULL;
 out:
@@ -251,5 +299,8 @@ out:
 
 void shl_sst_meta_free(struct shl_sst_meta *m)
 {
+    if (m == NULL)
+        return;
+    shl_buf_free(&m->filter);
     env_free_aligned(m);
 }

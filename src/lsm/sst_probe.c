@@ -58,27 +58,20 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
         __builtin_prefetch(line);
 }
 
-/* ---------------------------------------------------------------- one block */
-
-/* Counts the lookup; the second one builds the side table. True if it is ready. */
-static bool side_table_ready(struct shl_block *b)
+/* The first filter's first bit, at which half of the absent keys end. */
+static bool first_bit_passes(const struct shl_sst *t, const struct shl_sst_meta *m, uint64_t hash)
 {
-    uint8_t state = env_load_acquire(&b->side_state);
-    if (state >= SHL_SIDE_BUILDING)
-        return state == SHL_SIDE_READY;
-    uint8_t next = (uint8_t)(state + 1);
-    if (!env_cas(&b->side_state, &state, next) || next != SHL_SIDE_BUILDING)
-        return false;
-    bool built = shl_side_table_build(b);
-    env_store_release(&b->side_state, (uint8_t)(built ? SHL_SIDE_READY : SHL_SIDE_NONE));
-    return built;
+    return t->cx.policy_count == 0 || !t->cx.policies[0].whole_key ||
+           shl_bloom_first_bit(&m->blooms[0], hash);
 }
+
+/* ---------------------------------------------------------------- one block */
 
 /* Newest version with seq <= max_seq in this block. past: no later block can hold the key. */
 static shale_code search_block(struct shl_block *b, struct shl_probe_state *p, bool *found,
                                bool *past, shale_error *err)
 {
-    if (!side_table_ready(b))
+    if (!b->has_side_table)
         return shl_block_get(shl_block_raw(b), b->version, p->key, p->max_seq, &p->row, found, past,
                              err);
     enum shl_side_answer a = shl_side_table_get(b, p->key, p->max_seq, &p->row);
@@ -114,18 +107,28 @@ static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
 {
     struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    size_t i;
     if (m == NULL)
         return SHL_PROBE_NEED_META;
-    if (m->block_count == 0 || !filters_pass(t, m, p->key, p->hash))
-        return SHL_PROBE_MISSING;
-    size_t i = shl_sst_meta_seek(m, p->key);
-    if (p->loaded != NULL && p->loaded_index > i)
-        i = p->loaded_index; /* those before were searched before it was asked for */
+    if (p->loaded !=
+        NULL) { /* filter and index were asked, and the blocks before it searched, before it was loaded */
+        i = p->loaded_index;
+    } else if (p->has_start) {
+        i = p->start_index;
+    } else {
+        struct shl_sst_seek seek;
+        if (m->block_count == 0 || !first_bit_passes(t, m, p->hash))
+            return SHL_PROBE_MISSING;
+        /* Most that comes here is there: the index's lines are fetched beside those of the filter. */
+        shl_sst_meta_seek_begin(m, p->key, &seek);
+        if (!filters_pass(t, m, p->key, p->hash))
+            return SHL_PROBE_MISSING;
+        i = shl_sst_meta_seek_end(m, &seek);
+    }
     for (;; i++) {
         struct shl_block *b = find_block(t, m, p, i);
         if (b == NULL) {
             p->block_index = (uint32_t)i;
-            p->next_too = i + 1 < m->block_count && shl_sst_meta_compare(m, i + 1, p->key) == 0;
             return SHL_PROBE_NEED_BLOCK;
         }
         bool found = false;
@@ -142,4 +145,62 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
         if (past || i + 1 == m->block_count || shl_sst_meta_compare(m, i + 1, p->key) > 0)
             return SHL_PROBE_MISSING;
     }
+}
+
+bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    size_t next = (size_t)p->block_index + 1;
+    return next < m->block_count && shl_sst_meta_compare(m, next, p->key) == 0;
+}
+
+/* ---------------------------------------------------------------- several keys */
+
+bool shl_sst_ahead_filter(const struct shl_sst *t, const struct shl_sst_ahead *a)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    if (m == NULL || m->block_count == 0 || !first_bit_passes(t, m, a->hash))
+        return false;
+    if (t->cx.policy_count > 0 && t->cx.policies[0].whole_key)
+        shl_bloom_prefetch(&m->blooms[0], a->hash);
+    return true;
+}
+
+bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a)
+{
+    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_seek s;
+    if (m == NULL || m->block_count == 0 || !filters_pass(t, m, a->key, a->hash))
+        return false;
+    shl_sst_meta_seek_begin(m, a->key, &s);
+    a->index_head = s.head;
+    a->index_top = s.top;
+    a->index_side = s.side;
+    return true;
+}
+
+/* The block in the slot, or NULL. */
+static struct shl_block *peek(const struct shl_sst *t, struct shl_sst_meta *m, size_t i)
+{
+    struct shl_block *b = env_load_seq(shl_sst_meta_slot(m, i));
+    return b == t->loading ? NULL : b;
+}
+
+bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a)
+{
+    struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_seek s = {
+        .key = a->key, .head = a->index_head, .top = a->index_top, .side = a->index_side};
+    a->block_index = (uint32_t)shl_sst_meta_seek_end(m, &s);
+    struct shl_block *b = peek(t, m, a->block_index);
+    if (b != NULL)
+        prefetch_block(b);
+    return b != NULL;
+}
+
+void shl_sst_ahead_entry(struct shl_sst *t, const struct shl_sst_ahead *a)
+{
+    const struct shl_block *b = peek(t, env_load_acquire(&t->meta), a->block_index);
+    if (b != NULL && b->has_side_table)
+        shl_side_table_prefetch(b, a->key);
 }

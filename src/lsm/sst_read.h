@@ -72,9 +72,10 @@ struct shl_probe_state {
     uint64_t hash;       /* shl_filter_hash(key) */
     uint64_t max_seq;
     uint32_t block_index; /* out: with NEED_BLOCK */
-    bool next_too;        /* out: with NEED_BLOCK: if the key is there at all, it is most likely in the block after that one */
     struct shl_row row;   /* out: with FOUND */
     struct shl_block *block; /* out: with FOUND; borrowed */
+    bool has_start;       /* in: the filters were asked, and the index: */
+    uint32_t start_index; /* what shl_sst_ahead_block gave */
     /* What NEED_BLOCK made the caller load for exactly this SST and key; used instead of the slot, and nothing before it is searched
      * again. NULL at first; owned by the caller, who replaces it at the next NEED_BLOCK and drops it with the lookup. It must be
      * handed in: the cache may not keep the block. */
@@ -82,6 +83,8 @@ struct shl_probe_state {
     uint32_t loaded_index;
 };
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err);
+/* After NEED_BLOCK: whether the key, if it is there at all, is most likely in the block after that one. */
+bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p);
 /* Continues after FOUND with older versions (seq < row.seq) of the same key: set max_seq = row.seq - 1 and probe again. */
 
 /* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
@@ -89,6 +92,25 @@ bool shl_sst_may_contain(const struct shl_sst *t, struct shl_slice key, uint64_t
 bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix);
 /* Starts loading the first filter line for this hash into the CPU cache. */
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
+
+/* A lookup of one key among several, in stages, so that the cache misses of all are waited for at once: each stage asks for the lines that the next
+ * one reads. Inside an epoch; no I/O. */
+struct shl_sst_ahead {
+    struct shl_slice key; /* in */
+    uint64_t hash;        /* in */
+    uint64_t index_head;  /* of the stages */
+    size_t index_top;
+    int index_side;
+    uint32_t block_index;
+};
+/* 1: the filter's first bit, whose line was prefetched. False: the key is not in it, or the meta is not there. */
+bool shl_sst_ahead_filter(const struct shl_sst *t, const struct shl_sst_ahead *a);
+/* 2: the rest of the filters, then the index. False: as before. */
+bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a);
+/* 3: sets block_index. False: that block is not in the cache. */
+bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a);
+/* 4: the entry. */
+void shl_sst_ahead_entry(struct shl_sst *t, const struct shl_sst_ahead *a);
 
 /* Fetches, checks and decodes one block; gives a reference in *out. keep: put it into the cache. One fetch even if several tasks ask. Reads
  * once more on a checksum error. Not inside an epoch. */

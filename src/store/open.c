@@ -479,7 +479,7 @@ static shale_code open_s3_raw(const char *url, const struct shl_store_config *co
                               struct shl_store **out_store, shale_error *err)
 {
     struct shl_s3_url u = {0};
-    struct shl_store *bucket;
+    struct shl_store *bucket = NULL;
     shale_code rc;
     SHL_TRY(shl_s3_url_parse(url, &u, err));
     SHL_TRY(open_s3(&u, config, &bucket, err));

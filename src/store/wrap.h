@@ -21,6 +21,15 @@ SHL_MUST shale_code shl_wrap_init(struct shl_wrap *w, struct shl_store *inner,
                                   const struct shl_store_ops *ops, shale_error *err);
 void shl_wrap_deinit(struct shl_wrap *w);
 
+/* Passes a request on that the front has checked for the wrapper: at three layers those checks were a third of a cached file's read. */
+static inline shale_code shl_wrap_get_ranges(struct shl_store *s, const char *key,
+                                             const struct shl_get_range *ranges, size_t count,
+                                             shale_error *err)
+{
+    struct shl_store *inner = shl_wrap_inner(s);
+    return inner->ops->get_ranges(inner, key, ranges, count, err);
+}
+
 /* First member of a wrapper's upload. A wrapper must have its own, because an upload belongs to the store that made it. */
 struct shl_wrap_upload {
     struct shl_upload base;

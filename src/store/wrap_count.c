@@ -78,8 +78,10 @@ static shale_code count_end(struct shl_store *s, struct shl_call *call, shale_co
     env_fetch_add(&k->total_ns, ns);
     env_fetch_add(&k->buckets[bucket_of(ns)], 1);
     raise_max(&k->max_ns, ns);
-    env_fetch_add(&c->bytes_up, call->bytes_up);
-    env_fetch_add(&c->bytes_down, call->bytes_down);
+    if (call->bytes_up > 0)
+        env_fetch_add(&c->bytes_up, call->bytes_up);
+    if (call->bytes_down > 0)
+        env_fetch_add(&c->bytes_down, call->bytes_down);
     return code;
 }
 

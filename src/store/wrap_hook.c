@@ -67,7 +67,7 @@ static shale_code hook_get_ranges(struct shl_store *s, const char *key,
     shale_code rc = begin(s, &call, err);
     if (rc != SHALE_OK)
         return rc;
-    rc = shl_store_get_ranges(shl_wrap_inner(s), key, ranges, count, err);
+    rc = shl_wrap_get_ranges(s, key, ranges, count, err);
     for (size_t i = 0; rc == SHALE_OK && i < count; i++)
         call.bytes_down += ranges[i].len;
     return end(s, &call, rc, err);

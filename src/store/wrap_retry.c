@@ -141,7 +141,7 @@ static shale_code retry_get_ranges(struct shl_store *s, const char *key,
                                    const struct shl_get_range *ranges, size_t count,
                                    shale_error *err)
 {
-    RETRY(s, shl_store_get_ranges(shl_wrap_inner(s), key, ranges, count, err));
+    RETRY(s, shl_wrap_get_ranges(s, key, ranges, count, err));
 }
 
 static shale_code retry_head(struct shl_store *s, const char *key, struct shl_object *out,

@@ -405,6 +405,36 @@ static void test_rows_go_through_unchanged(void **state)
     assert_int_equal(shale_db_close(db, &err), SHALE_OK);
 }
 
+static void test_many_keys_at_once(void **state)
+{
+    (void)state;
+    shale_error err;
+    shale_db *db = open_memory(NULL);
+    assert_int_equal(shale_db_put(db, SHALE_STR("a"), SHALE_STR("one"), NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_put(db, SHALE_STR("c"), SHALE_STR(""), NULL, &err), SHALE_OK);
+    const shale_slice keys[] = {SHALE_STR("c"), SHALE_STR("b"), SHALE_STR("a"), SHALE_STR("a")};
+    shale_pinned out[4] = {{{0}, 0, 0, 0, false, 0, NULL}};
+    shale_code codes[4];
+    assert_int_equal(shale_db_get_many(out, codes, db, keys, 4, NULL, &err), SHALE_OK);
+    assert_int_equal(codes[0], SHALE_OK);
+    assert_int_equal(out[0].value.len, 0);
+    assert_int_equal(codes[1], SHALE_NOT_FOUND);
+    for (int i = 2; i < 4; i++) {
+        assert_int_equal(codes[i], SHALE_OK);
+        assert_int_equal(out[i].value.len, 3);
+        assert_memory_equal(out[i].value.data, "one", 3);
+        assert_int_equal(out[i].seq, 1);
+    }
+    for (int i = 0; i < 4; i++)
+        shale_pinned_release(&out[i]);
+    assert_int_equal(shale_db_get_many(NULL, NULL, db, NULL, 0, NULL, &err), SHALE_OK);
+    assert_int_equal(shale_db_get_many(NULL, codes, db, keys, 4, NULL, &err), SHALE_INVALID);
+    const shale_slice bad[] = {SHALE_STR("a"), SHALE_STR("")};
+    assert_int_equal(shale_db_get_many(out, codes, db, bad, 2, NULL, &err), SHALE_INVALID);
+    assert_null(out[0].owner);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+}
+
 static void test_scans_and_seeks(void **state)
 {
     (void)state;
@@ -620,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_near_databases_are_suggested),
         cmocka_unit_test(test_libraries_are_named),
         cmocka_unit_test(test_rows_go_through_unchanged),
+        cmocka_unit_test(test_many_keys_at_once),
         cmocka_unit_test(test_scans_and_seeks),
         cmocka_unit_test(test_merge_operators_of_the_user_and_built_in),
         cmocka_unit_test(test_a_reader_reads_and_does_not_write),

@@ -332,6 +332,43 @@ static void check_get(struct scene *s, struct shl_lsm *db, unsigned key)
     shl_lsm_pinned_release(&got);
 }
 
+/* Every key that there is, at once. */
+struct all_keys {
+    const struct found *model;
+    bool found[KEYS];
+};
+
+static struct shl_slice all_key(void *ctx, size_t i)
+{
+    (void)ctx;
+    return shl_slice_str(key_of((unsigned)i));
+}
+
+static void all_found(void *ctx, size_t i, const struct shl_lsm_pinned *take_value)
+{
+    struct all_keys *a = ctx;
+    struct shl_lsm_pinned got = *take_value;
+    const struct found *f = &a->model[i];
+    SHL_ASSERT(f->present && !a->found[i]);
+    SHL_ASSERT(got.seq == f->seq && shl_slice_eq(got.value, shl_slice_of(f->value, f->len)));
+    a->found[i] = true;
+    shl_lsm_pinned_release(&got);
+}
+
+static void check_get_many(struct scene *s, struct shl_lsm *db)
+{
+    static struct found model[KEYS];
+    struct all_keys all = {.model = model};
+    struct shl_lsm_keys keys = {.ctx = &all, .count = KEYS, .key = all_key, .found = all_found};
+    shale_error err = {0};
+    model_at(&s->history, last_seq(&s->history), model);
+    call_begins(s);
+    shale_code rc = shl_lsm_get_many(db, &keys, &(struct shl_lsm_read){0}, &err);
+    if (judge(s, db, rc, &err, "get of all keys"))
+        for (unsigned k = 0; k < KEYS; k++)
+            SHL_ASSERT(all.found[k] == model[k].present);
+}
+
 /* Compares all rows with the model at `limit`. */
 static shale_code compare_scan(struct shl_lsm *db, const struct history *h, uint64_t limit,
                                bool reverse, shale_error *err)
@@ -567,6 +604,7 @@ static void use_database(struct scene *s, struct shl_lsm *db, const struct shl_l
     (void)judge(s, db, rc, &err, "settle");
     check_get(s, db, 2);
     check_get(s, db, 9);
+    check_get_many(s, db);
     check_scan(s, db, false);
     read_beside(s, db, open, false);
     read_beside(s, db, open, true);

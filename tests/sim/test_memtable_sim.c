@@ -64,7 +64,7 @@ static struct holder *holder_new(void)
     shale_error err;
     struct holder *h = env_calloc(1, sizeof *h);
     SHL_ASSERT(h != NULL);
-    SHL_ASSERT(shl_memtable_new(&h->table, &err) == SHALE_OK);
+    SHL_ASSERT(shl_memtable_new(NULL, &h->table, &err) == SHALE_OK);
     return h;
 }
 
@@ -249,7 +249,7 @@ static shale_code use_memtable(shale_error *err)
     shale_code rc;
     struct shl_memtable *t = NULL;
     uint64_t rows = 0;
-    SHL_TRY(shl_memtable_new(&t, err));
+    SHL_TRY(shl_memtable_new(NULL, &t, err));
     for (uint64_t batch = 1; batch <= 2000; batch *= 3) {
         size_t before = shl_memtable_arena_bytes(t);
         rc = shl_memtable_reserve(t, batch, batch * (KEY_BYTES + 3000), err);

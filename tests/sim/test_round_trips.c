@@ -194,6 +194,40 @@ static void get(struct world *w, uint64_t n)
     shl_lsm_pinned_release(&p);
 }
 
+#define MANY 8
+
+struct many {
+    uint64_t n[MANY];
+    unsigned found;
+};
+
+static struct shl_slice many_key(void *ctx, size_t i)
+{
+    static char keys[MANY][24]; /* the call keeps slices of all */
+    const struct many *m = ctx;
+    return key_of(m->n[i], keys[i]);
+}
+
+static void many_found(void *ctx, size_t i, const struct shl_lsm_pinned *take_value)
+{
+    struct many *m = ctx;
+    struct shl_lsm_pinned p = *take_value;
+    CHECK(p.value.len == 100 && p.value.data[0] == 'a' + m->n[i] % 26);
+    m->found++;
+    shl_lsm_pinned_release(&p);
+}
+
+/* MANY keys at once, `step` apart. */
+static void get_many(struct world *w, uint64_t n, uint64_t step)
+{
+    struct many m = {.found = 0};
+    struct shl_lsm_keys keys = {.ctx = &m, .count = MANY, .key = many_key, .found = many_found};
+    for (uint64_t i = 0; i < MANY; i++)
+        m.n[i] = n + i * step;
+    must(shl_lsm_get_many(w->db, &keys, &(struct shl_lsm_read){0}, &err), "get many");
+    CHECK(m.found == MANY);
+}
+
 /* So many rows from key n on. */
 static void scan(struct world *w, uint64_t n, uint64_t rows)
 {
@@ -394,6 +428,12 @@ static void measure_reading(void *arg)
     start(w);
     get(w, 1000 * LEVELS);
     stop(w, "get: block cached");
+    start(w);
+    get_many(w, 200 * LEVELS, 40 * LEVELS);
+    stop(w, "get of 8 keys at once: index and filter cached");
+    start(w);
+    get_many(w, 200 * LEVELS, 40 * LEVELS);
+    stop(w, "get of 8 keys at once: blocks cached");
     for (uint64_t i = 0; i < ROWS; i += 7) { /* whatever its place in a block */
         start(w);
         get(w, i);
@@ -706,6 +746,8 @@ static void test_reading(void **state)
     expect_trips("get: SSTs never seen (4 L0, 3 runs)", 2);
     expect_trips("get: index and filter cached", 1);
     expect_trips("get: block cached", 0);
+    expect_trips("get of 8 keys at once: index and filter cached", 2);
+    expect_trips("get of 8 keys at once: blocks cached", 0);
     expect_trips("scan of 10 rows: SSTs never seen (4 L0, 3 runs)", 2);
     expect_trips("scan of 10 rows: index cached", 1);
 }

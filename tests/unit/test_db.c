@@ -1663,6 +1663,50 @@ static void check_gets(struct bench *b, const struct model *m, unsigned round)
     }
 }
 
+#define MANY_MAX (MODEL_KEYS + 20)
+
+struct many {
+    const struct model *m;
+    unsigned keys[MANY_MAX];
+    unsigned found[MANY_MAX]; /* how often */
+    struct shl_lsm_pinned pins[MANY_MAX];
+};
+
+static struct shl_slice many_key(void *ctx, size_t i)
+{
+    const struct many *q = ctx;
+    return shl_slice_str(q->m->key[q->keys[i]]);
+}
+
+static void many_found(void *ctx, size_t i, const struct shl_lsm_pinned *take_value)
+{
+    struct many *q = ctx;
+    q->found[i]++;
+    q->pins[i] = *take_value;
+}
+
+/* Random keys, some of them twice, at once: what single gets would say, which outlives a flush. */
+static void check_many(struct bench *b, const struct model *m, unsigned round)
+{
+    static struct many q;
+    q = (struct many){.m = m};
+    struct shl_lsm_keys keys = {
+        .ctx = &q, .count = below(MANY_MAX + 1), .key = many_key, .found = many_found};
+    for (size_t i = 0; i < keys.count; i++)
+        q.keys[i] = (unsigned)below(MODEL_KEYS);
+    OK(shl_lsm_get_many(b->db, &keys, &(struct shl_lsm_read){.no_cache_fill = below(4) == 0},
+                        &err));
+    if (below(4) == 0)
+        OK(shl_lsm_flush(b->db, true, &err));
+    for (size_t i = 0; i < keys.count; i++) {
+        unsigned k = q.keys[i];
+        CHECK(q.found[i] == (m->live[k] ? 1 : 0), "round %u: %s", round, m->key[k]);
+        CHECK(!m->live[k] || shl_slice_eq(q.pins[i].value, shl_slice_str(m->value[k])),
+              "round %u: %s is not %s", round, m->key[k], m->value[k]);
+        shl_lsm_pinned_release(&q.pins[i]);
+    }
+}
+
 static void random_run(uint64_t seed)
 {
     struct bench b;
@@ -1701,9 +1745,30 @@ static void random_run(uint64_t seed)
             break;
         }
         check_gets(&b, &m, round);
+        check_many(&b, &m, round);
         for (unsigned i = 0; i < 4; i++)
             random_scan(&b, &m, round);
     }
+    bench_end(&b);
+}
+
+/* One key of a call is wrong: nothing is answered. */
+static void test_keys_of_one_call_are_checked_together(void **state)
+{
+    struct bench b;
+    static struct model m;
+    static struct many q;
+    (void)state;
+    bench_init(&b);
+    bench_open(&b);
+    snprintf(m.key[1], sizeof m.key[1], "a");
+    put(&b, "a", "1");
+    q = (struct many){.m = &m, .keys = {1, 0}}; /* key 0 is empty */
+    struct shl_lsm_keys keys = {.ctx = &q, .count = 2, .key = many_key, .found = many_found};
+    FAILS(shl_lsm_get_many(b.db, &keys, &(struct shl_lsm_read){0}, &err), SHALE_INVALID);
+    assert_int_equal(q.found[0], 0);
+    keys.count = 0;
+    OK(shl_lsm_get_many(b.db, &keys, &(struct shl_lsm_read){0}, &err));
     bench_end(&b);
 }
 
@@ -1727,6 +1792,7 @@ int main(void)
         cmocka_unit_test(test_a_fenced_handle_says_so_in_every_call_and_closes),
         cmocka_unit_test(test_the_manifest_tells_an_idle_writer_that_it_is_fenced),
         cmocka_unit_test(test_every_level_shows_its_newest_row),
+        cmocka_unit_test(test_keys_of_one_call_are_checked_together),
         cmocka_unit_test(test_get_into_gives_the_true_length),
         cmocka_unit_test(test_bounds_of_scans),
         cmocka_unit_test(test_prefixes_and_odd_keys),

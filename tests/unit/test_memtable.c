@@ -231,7 +231,7 @@ static struct shl_memtable *memtable_new(void)
 {
     struct shl_memtable *t = NULL;
     shale_error err;
-    assert_int_equal(shl_memtable_new(&t, &err), SHALE_OK);
+    assert_int_equal(shl_memtable_new(NULL, &t, &err), SHALE_OK);
     return t;
 }
 

@@ -128,8 +128,8 @@ static const uint8_t *read_v1(const uint8_t *p, const uint8_t *end, struct shl_b
     return p + value_len;
 }
 
-shale_code shl_block_entry_read(const struct shl_block_tail *t, uint32_t at, uint32_t end,
-                                struct shl_block_entry *out, shale_error *err)
+shale_code shl_block_entry_read_any(const struct shl_block_tail *t, uint32_t at, uint32_t end,
+                                    struct shl_block_entry *out, shale_error *err)
 {
     if (end > t->entries_end || at >= end)
         return cut_short(at, end < t->entries_end ? end : t->entries_end, err);

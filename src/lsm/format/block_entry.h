@@ -41,9 +41,57 @@ static inline uint32_t shl_block_tail_end(const struct shl_block_tail *t, uint32
     return index + 1 < t->count ? shl_block_tail_offset(t, index + 1) : t->entries_end;
 }
 
+/* Reads any entry; see shl_block_entry_read. */
+SHL_MUST shale_code shl_block_entry_read_any(const struct shl_block_tail *t, uint32_t at,
+                                             uint32_t end, struct shl_block_entry *out,
+                                             shale_error *err);
+
+/* Reads a v2 entry of the usual kind: shared and suffix below 128 bytes, the value below 16 KiB, at most a creation time. False: it is
+ * another kind, or does not fit before `end`. Inline, because a search or a scan does little else: 25 instructions instead of 80. */
+static inline bool shl_block_entry_read_usual(const uint8_t *raw, uint32_t at, uint32_t end,
+                                              struct shl_block_entry *out)
+{
+    const uint8_t *p = raw + at;
+    size_t left = end - at;
+    if (left < 4 || ((p[0] | p[1]) & 0x80) != 0)
+        return false;
+    size_t head = 3;
+    size_t suffix_len = p[1];
+    size_t value_len = p[2];
+    if ((value_len & 0x80) != 0) {
+        if ((p[3] & 0x80) != 0)
+            return false;
+        value_len = (value_len & 0x7f) | (size_t)p[3] << 7;
+        head = 4;
+    }
+    size_t body = head + suffix_len + value_len;
+    if (left < body + 9)
+        return false;
+    uint8_t flags = p[body + 8];
+    size_t size = body + 9 + (flags == SHL_ROW_HAS_CREATE ? 8 : 0);
+    if ((flags & ~(unsigned)SHL_ROW_HAS_CREATE) != 0 || left < size)
+        return false;
+    out->shared = p[0];
+    out->next = at + (uint32_t)size;
+    out->suffix = shl_slice_of(p + head, suffix_len);
+    out->value = shl_slice_of(p + head + suffix_len, value_len);
+    out->seq = shl_load_u64be(p + body);
+    out->expire_ts = 0;
+    out->create_ts = flags == SHL_ROW_HAS_CREATE ? (int64_t)shl_load_u64be(p + body + 9) : 0;
+    out->flags = flags;
+    return true;
+}
+
 /* Reads the entry at `at`, which must end at or before `end` <= entries_end. */
-SHL_MUST shale_code shl_block_entry_read(const struct shl_block_tail *t, uint32_t at, uint32_t end,
-                                         struct shl_block_entry *out, shale_error *err);
+SHL_MUST static inline shale_code shl_block_entry_read(const struct shl_block_tail *t, uint32_t at,
+                                                       uint32_t end, struct shl_block_entry *out,
+                                                       shale_error *err)
+{
+    if (t->version == 2 && at < end && end <= t->entries_end &&
+        shl_block_entry_read_usual(t->raw, at, end, out))
+        return SHALE_OK;
+    return shl_block_entry_read_any(t, at, end, out, err);
+}
 /* The entry at array position `index`: v2 a restart point (shared must be 0); v1 an entry that must fill its place. */
 SHL_MUST shale_code shl_block_entry_at(const struct shl_block_tail *t, uint32_t index,
                                        struct shl_block_entry *out, shale_error *err);

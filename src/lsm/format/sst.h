@@ -89,6 +89,19 @@ struct shl_sst_index_entry {
 struct shl_sst_index {
     SHL_ARRAY(struct shl_sst_index_entry) blocks;
 };
+/* The index as stored, checked; one entry at a time. Pointers into `raw`. */
+struct shl_sst_index_view {
+    const uint8_t *raw;
+    size_t at;       /* of the vector of entries */
+    uint32_t count;  /* blocks */
+    uint64_t data_end;
+};
+/* Checks as decode does, which makes an array of it. */
+SHL_MUST shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool check_keys,
+                                       struct shl_sst_index_view *out, shale_error *err);
+/* Entry i < count; encoded_len is its length with crc, also where it is not stored. */
+struct shl_sst_index_entry shl_sst_index_at(const struct shl_sst_index_view *v, uint32_t i);
+
 /* Slices point into `raw`. Checks: offsets strictly ascending, every block within [0, data_end) and at least
  * SHL_CRC_BYTES + 1 long, keys ascending (memcmp) where check_keys. */
 SHL_MUST shale_code shl_sst_index_decode(struct shl_slice raw, uint64_t data_end, bool check_keys,
@@ -148,6 +161,10 @@ struct shl_bloom {
 SHL_MUST shale_code shl_filter_decode(struct shl_slice raw, enum shl_filter_format format,
                                       const struct shl_filter_policy *policy, struct shl_bloom *out, shale_error *err);
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash);
+/* Starts loading the lines of all bits but the first. */
+void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash);
+/* Only the first bit of it. */
+bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 /* First byte that a probe of `hash` will touch, for prefetching; NULL if none. */
 const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash);
 /* SipHash-1-3, zero key. */

@@ -98,6 +98,24 @@ const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash)
     return b->bits + reduce((uint32_t)hash, b->nbits, b->reciprocal) / 8;
 }
 
+void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash)
+{
+    if (!b->present || b->nbits == 0)
+        return;
+    struct probe p = first_probe(hash, b->nbits, b->reciprocal);
+    for (uint32_t i = 1; i < b->probes; i++) {
+        next_probe(&p, i - 1, b->nbits);
+        __builtin_prefetch(b->bits + p.h / 8);
+    }
+}
+
+bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash)
+{
+    if (!b->present)
+        return true;
+    return b->nbits > 0 && bit_is_set(b->bits, reduce((uint32_t)hash, b->nbits, b->reciprocal));
+}
+
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash)
 {
     if (!b->present)

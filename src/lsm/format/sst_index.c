@@ -24,53 +24,89 @@ static const struct shl_fb_field index_fields[] = {
 };
 static const struct shl_fb_schema index_schema = SHL_FB_SCHEMA("SsTableIndex", index_fields);
 
-/* Block i against the one after it (or data_end), and its key against the one before. */
-static shale_code check_block(const struct shl_sst_index *index, size_t i, uint64_t data_end,
-                              bool check_keys, shale_error *err)
+static struct shl_sst_index_entry read_entry(struct shl_fb_vector metas, uint32_t i)
 {
-    const struct shl_sst_index_entry *b = &index->blocks.items[i];
-    uint64_t end = i + 1 < index->blocks.count ? b[1].offset : data_end;
+    struct shl_fb_table meta = shl_fb_vector_table(metas, i);
+    return (struct shl_sst_index_entry){.offset = shl_fb_u64(meta, META_OFFSET),
+                                        .encoded_len = shl_fb_u32(meta, META_ENCODED_LEN),
+                                        .first_key = shl_fb_bytes(meta, META_FIRST_KEY)};
+}
+
+static struct shl_fb_vector vector_of(const struct shl_sst_index_view *v)
+{
+    return (struct shl_fb_vector){.buf = v->raw, .at = v->at, .count = v->count};
+}
+
+/* Block i, which ends where the next one begins (or at data_end). */
+static shale_code check_block(const struct shl_sst_index_entry *b, uint64_t end, uint32_t i,
+                              shale_error *err)
+{
     if (b->offset >= end)
         return shl_fail(err, SHALE_CORRUPTION,
-                        "sst index: block %zu at %" PRIu64 ", next at %" PRIu64, i, b->offset, end);
+                        "sst index: block %" PRIu32 " at %" PRIu64 ", next at %" PRIu64, i,
+                        b->offset, end);
     uint64_t len = b->encoded_len != 0 ? b->encoded_len : end - b->offset;
     if (len <= SHL_CRC_BYTES || len > end - b->offset)
         return shl_fail(err, SHALE_CORRUPTION,
-                        "sst index: block %zu of %" PRIu64 " bytes in room for %" PRIu64, i, len,
-                        end - b->offset);
-    if (check_keys && i > 0 && shl_slice_cmp(b[-1].first_key, b->first_key) > 0)
-        return shl_fail(err, SHALE_CORRUPTION,
-                        "sst index: key of block %zu is below that of block %zu", i, i - 1);
+                        "sst index: block %" PRIu32 " of %" PRIu64 " bytes in room for %" PRIu64, i,
+                        len, end - b->offset);
     return SHALE_OK;
+}
+
+shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool check_keys,
+                              struct shl_sst_index_view *out, shale_error *err)
+{
+    shale_code rc;
+    struct shl_fb_table root;
+    struct shl_fb_vector metas;
+    struct shl_sst_index_entry b = {.offset = 0};
+    SHL_TRY(shl_fb_verify(raw, &index_schema, &root, err));
+    metas = shl_fb_vector(root, INDEX_BLOCK_META);
+    if (metas.count > 0)
+        b = read_entry(metas, 0);
+    for (uint32_t i = 0; i < metas.count; i++) {
+        struct shl_sst_index_entry next = {.offset = data_end};
+        if (i + 1 < metas.count)
+            next = read_entry(metas, i + 1);
+        SHL_TRY(check_block(&b, next.offset, i, err));
+        if (check_keys && i + 1 < metas.count && shl_slice_cmp(b.first_key, next.first_key) > 0)
+            SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
+                             "sst index: key of block %" PRIu32 " is below that of block %" PRIu32,
+                             i + 1, i));
+        b = next;
+    }
+    *out = (struct shl_sst_index_view){
+        .raw = raw.data, .at = metas.at, .count = metas.count, .data_end = data_end};
+out:
+    return rc;
+}
+
+struct shl_sst_index_entry shl_sst_index_at(const struct shl_sst_index_view *v, uint32_t i)
+{
+    SHL_ASSERT(i < v->count);
+    struct shl_fb_vector metas = vector_of(v);
+    struct shl_sst_index_entry b = read_entry(metas, i);
+    if (b.encoded_len == 0) {
+        uint64_t end = i + 1 < v->count ? read_entry(metas, i + 1).offset : v->data_end;
+        b.encoded_len = end - b.offset > UINT32_MAX ? UINT32_MAX : (uint32_t)(end - b.offset);
+    }
+    return b;
 }
 
 shale_code shl_sst_index_decode(struct shl_slice raw, uint64_t data_end, bool check_keys,
                                 struct shl_sst_index *out, shale_error *err)
 {
-    shale_code rc;
     struct shl_sst_index index = {.blocks = {0}};
-    struct shl_fb_vector metas;
-    struct shl_fb_table root;
-    SHL_TRY(shl_fb_verify(raw, &index_schema, &root, err));
-    metas = shl_fb_vector(root, INDEX_BLOCK_META);
-    if (metas.count > 0 && !shl_array_reserve(&index.blocks, metas.count)) {
-        rc = shl_nomem(err);
-        goto out;
-    }
-    for (uint32_t i = 0; i < metas.count; i++) {
-        struct shl_fb_table meta = shl_fb_vector_table(metas, i);
-        shl_array_add(&index.blocks, ((struct shl_sst_index_entry){
-                                         .offset = shl_fb_u64(meta, META_OFFSET),
-                                         .encoded_len = shl_fb_u32(meta, META_ENCODED_LEN),
-                                         .first_key = shl_fb_bytes(meta, META_FIRST_KEY)}));
-    }
-    for (size_t i = 0; i < index.blocks.count; i++)
-        SHL_TRY(check_block(&index, i, data_end, check_keys, err));
+    struct shl_sst_index_view v;
+    shale_code rc = shl_sst_index_open(raw, data_end, check_keys, &v, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (v.count > 0 && !shl_array_reserve(&index.blocks, v.count))
+        return shl_nomem(err);
+    for (uint32_t i = 0; i < v.count; i++)
+        shl_array_add(&index.blocks, read_entry(vector_of(&v), i));
     *out = index;
-    index = (struct shl_sst_index){.blocks = {0}};
-out:
-    shl_sst_index_deinit(&index);
-    return rc;
+    return SHALE_OK;
 }
 
 void shl_sst_index_deinit(struct shl_sst_index *index)
