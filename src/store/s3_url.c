@@ -87,6 +87,8 @@ static shale_code parse_amazon(const char *url, struct shl_slice labels, struct 
     }
     if (at == labels.len)
         return bad(url, "the host is none of S3", err);
+    if (at == 1)
+        return bad(url, "the bucket is missing before the host", err);
     *has_bucket = at > 0;
     if (at > 0)
         SHL_TRY(dup(&u->bucket, shl_slice_of(text, at - 1), err));

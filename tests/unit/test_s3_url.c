@@ -92,6 +92,7 @@ static void test_bad_urls_say_what_is_wrong(void **state)
         {"https://ec2.eu-west-1.amazonaws.com/b", "none of S3"},
         {"https://b.s3-eu-west-1.amazonaws.com/p", "none of S3"},
         {"https://s3.eu-west-1.amazonaws.com//p", "the bucket is missing"},
+        {"https://.s3.eu-west-1.amazonaws.com/p", "the bucket is missing"},
         {R2 "/b/p?x", "%3F"},
         {"https://b.s3.eu-west-1.amazonaws.com/p?versionId=1", "%3F"},
     };
