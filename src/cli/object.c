@@ -50,11 +50,14 @@ static int hex_value(char c)
 /* The rule of URLs: %XX is decoded once, a '%' without two hex digits stays. False: out of memory. */
 static bool decode(const char *text, struct shl_buf *out)
 {
+    shale_error ignored; /* out of memory is all that it can say */
     for (const char *p = text; *p != '\0'; p++) {
         int high = *p == '%' ? hex_value(p[1]) : -1;
         int low = high >= 0 ? hex_value(p[2]) : -1;
-        char byte = low >= 0 ? (char)(high << 4 | low) : *p;
-        if (shl_buf_append(out, &byte, 1, NULL) != SHALE_OK)
+        char byte = *p;
+        if (low >= 0)
+            byte = (char)(high << 4 | low);
+        if (shl_buf_append(out, &byte, 1, &ignored) != SHALE_OK)
             return false;
         p += low >= 0 ? 2 : 0;
     }
