@@ -88,7 +88,7 @@ struct window {
 /* One request for a window, with what its headers point to. */
 struct fetch {
     struct window *w;
-    struct s3_request r;
+    struct s3_request *r; /* whoever made the fetch has it */
     char range[64];
     struct shl_http_piece
         *rest; /* owned: pieces without what came already; NULL: the window's own */
@@ -96,7 +96,8 @@ struct fetch {
 
 static void fetch_deinit(struct fetch *f)
 {
-    shl_s3_request_deinit(&f->r);
+    if (f->r != NULL)
+        shl_s3_request_deinit(f->r);
     env_free(f->rest);
     f->rest = NULL;
 }
@@ -118,22 +119,26 @@ static shale_code rest_of(struct fetch *f, shale_error *err)
             (struct shl_http_piece){.dst = w->pieces[i].dst == NULL ? NULL : w->pieces[i].dst + cut,
                                     .len = w->pieces[i].len - (size_t)cut};
     }
-    f->r.pieces = f->rest;
-    f->r.piece_count = w->piece_count - from;
+    f->r->pieces = f->rest;
+    f->r->piece_count = w->piece_count - from;
     return SHALE_OK;
 }
 
-static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *key, struct window *w,
-                             const char *if_none_match, shale_error *err)
+/* `r` is zeroed. */
+static shale_code fetch_init(struct fetch *f, struct s3_request *r, struct s3_store *s,
+                             const char *key, struct window *w, const char *if_none_match,
+                             shale_error *err)
 {
-    *f = (struct fetch){.w = w,
-                        .r = {.method = SHL_HTTP_GET,
-                              .action = "s3:GetObject",
-                              .key = key,
-                              .pieces = w->pieces,
-                              .piece_count = w->piece_count,
-                              .text = w->piece_count > 0 ? NULL : w->text,
-                              .text_max = w->suffix ? w->end : 0}};
+    f->w = w;
+    f->r = r;
+    f->rest = NULL;
+    r->method = SHL_HTTP_GET;
+    r->action = "s3:GetObject";
+    r->key = key;
+    r->pieces = w->pieces;
+    r->piece_count = w->piece_count;
+    r->text = w->piece_count > 0 ? NULL : w->text;
+    r->text_max = w->suffix ? w->end : 0;
     uint64_t first = w->first + w->done;
     if (w->suffix)
         (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);
@@ -142,12 +147,12 @@ static shale_code fetch_init(struct fetch *f, struct s3_store *s, const char *ke
     else
         (void)snprintf(f->range, sizeof f->range, "bytes=%" PRIu64 "-%" PRIu64, first, w->end - 1);
     if (!w->whole || w->done > 0)
-        shl_s3_header(&f->r, "range", f->range);
+        shl_s3_header(f->r, "range", f->range);
     if (w->done > 0)
-        shl_s3_header(&f->r, "if-match", w->object.etag);
+        shl_s3_header(f->r, "if-match", w->object.etag);
     else if (if_none_match != NULL)
-        shl_s3_header(&f->r, "if-none-match", if_none_match);
-    shl_s3_customer_key(s, &f->r);
+        shl_s3_header(f->r, "if-none-match", if_none_match);
+    shl_s3_customer_key(s, f->r);
     return w->done > 0 && w->piece_count > 0 ? rest_of(f, err) : SHALE_OK;
 }
 
@@ -158,29 +163,29 @@ static shale_code check_answer(const struct fetch *f, const struct shl_object *o
     struct s3_range got;
     uint64_t first = w->first + w->done;
     if (w->whole && w->done == 0)
-        return f->r.status == 200
+        return f->r->status == 200
                    ? SHALE_OK
                    : shl_fail(err, SHALE_UNAVAILABLE,
-                              "get \"%s\": status %d without a range being asked for", f->r.key,
-                              f->r.status);
+                              "get \"%s\": status %d without a range being asked for", f->r->key,
+                              f->r->status);
     if (w->suffix && o->size == 0)
         return SHALE_OK; /* whatever the server calls that */
-    if (f->r.status == 200 && first >= o->size &&
+    if (f->r->status == 200 && first >= o->size &&
         !w->suffix) /* MinIO sends the whole object instead of 416 */
         return shl_fail(err, SHALE_INVALID_RANGE,
                         "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
-                        first, f->r.key, o->size);
-    if (f->r.status != 206 || !shl_s3_parse_range(f->r.wanted[S3_RANGE].value, &got))
+                        first, f->r->key, o->size);
+    if (f->r->status != 206 || !shl_s3_parse_range(f->r->wanted[S3_RANGE].value, &got))
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": a range was asked for, and status %d came with Content-Range "
                         "\"%.60s\"",
-                        f->r.key, f->r.status, f->r.wanted[S3_RANGE].value);
+                        f->r->key, f->r->status, f->r->wanted[S3_RANGE].value);
     if (w->suffix)
         first = o->size - shl_min_u64(o->size, w->end);
     if (got.first != first)
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "get \"%s\": bytes from %" PRIu64 " were asked for, from %" PRIu64 " came",
-                        f->r.key, first, got.first);
+                        f->r->key, first, got.first);
     return SHALE_OK;
 }
 
@@ -193,7 +198,7 @@ static bool is_same(const struct shl_object *a, const struct shl_object *b)
 static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error *err)
 {
     struct window *w = f->w;
-    struct s3_request *r = &f->r;
+    struct s3_request *r = f->r;
     struct shl_object o;
     bool broke_off = (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT) &&
                      (r->status == 200 || r->status == 206);
@@ -251,18 +256,19 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
 static shale_code fetch_one(struct s3_store *s, const char *key, struct window *w,
                             const char *if_none_match, shale_error *err)
 {
-    struct fetch f = {0};
     shale_code rc;
-    for (unsigned tries = 0;; tries++) {
-        rc = fetch_init(&f, s, key, w, if_none_match, err);
-        if (rc != SHALE_OK)
-            break;
-        shl_s3_run(s, &f.r, 1);
-        if (!settle(&f, tries, &rc, err))
-            break;
+    bool more = true;
+    for (unsigned tries = 0; more; tries++) {
+        struct s3_request r = {0};
+        struct fetch f;
+        more = false;
+        rc = fetch_init(&f, &r, s, key, w, if_none_match, err);
+        if (rc == SHALE_OK) {
+            shl_s3_run(s, &r, 1);
+            more = settle(&f, tries, &rc, err);
+        }
         fetch_deinit(&f);
     }
-    fetch_deinit(&f);
     return rc;
 }
 
@@ -328,16 +334,11 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
     struct s3_request *r = env_calloc(count, sizeof *r);
     shale_code rc = f == NULL || r == NULL ? shl_nomem(err) : SHALE_OK;
     for (size_t i = 0; i < count && rc == SHALE_OK; i++) {
-        rc = fetch_init(&f[i], s, key, &windows[i], NULL, err);
-        r[i] = f[i].r;
-        for (size_t h = 0; h < r[i].header_count; h++)
-            if (strcmp(r[i].headers[h].name, "range") == 0)
-                r[i].headers[h].value = f[i].range;
+        rc = fetch_init(&f[i], &r[i], s, key, &windows[i], NULL, err);
     }
     if (rc == SHALE_OK) {
         shl_s3_run(s, r, count);
         for (size_t i = 0; i < count; i++) {
-            f[i].r = r[i];
             shale_error why;
             shale_code one;
             if (settle(&f[i], 0, &one, &why))

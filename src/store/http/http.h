@@ -42,7 +42,7 @@ enum shl_http_method { SHL_HTTP_GET, SHL_HTTP_HEAD, SHL_HTTP_PUT, SHL_HTTP_POST,
 const char *shl_http_method_name(enum shl_http_method m);
 
 /* A header of the answer that the caller wants to see. */
-#define SHL_HTTP_VALUE_BYTES 256
+#define SHL_HTTP_VALUE_BYTES 128
 struct shl_http_wanted {
     const char *name;                 /* lower case, borrowed */
     char value[SHL_HTTP_VALUE_BYTES]; /* "" if there was none; the last one of several; longer ones are cut */
