@@ -2,7 +2,7 @@
  *
  * Threads: every function may be called from any thread at once, except that shale_db_close must be the last call on its handle, and an
  * iterator, batch or pinned value belongs to one thread at a time. A call on a fenced or failed handle returns a code, never crashes.
- * `err` may be NULL everywhere. A database is one folder of objects; its URL is memory:, file:///abs/dir or a path.
+ * `err` may be NULL everywhere. A database is one folder of objects; its URL is s3://bucket/path, file:///abs/dir, a path or memory:.
  *
  * After fork() only the parent may go on with a handle: its threads are not in the child, where a call would wait for ever. Open in the child instead. */
 #ifndef SHALE_DB_H
