@@ -226,11 +226,6 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         *rc = wrong_bytes ? r->code : described;
         return false;
     }
-    if (w->known && strcmp(o.etag, w->object.etag) != 0) { /* by a server that knows no if-match */
-        *err = w->why;
-        *rc = w->failed;
-        return false;
-    }
     if (!w->known) {
         w->object = o;
         w->known = true;
@@ -333,9 +328,8 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
     struct fetch *f = env_calloc(count, sizeof *f);
     struct s3_request *r = env_calloc(count, sizeof *r);
     shale_code rc = f == NULL || r == NULL ? shl_nomem(err) : SHALE_OK;
-    for (size_t i = 0; i < count && rc == SHALE_OK; i++) {
+    for (size_t i = 0; i < count && rc == SHALE_OK; i++)
         rc = fetch_init(&f[i], &r[i], s, key, &windows[i], NULL, err);
-    }
     if (rc == SHALE_OK) {
         shl_s3_run(s, r, count);
         for (size_t i = 0; i < count; i++) {
