@@ -95,11 +95,12 @@ struct shl_sst_index_view {
     size_t at;       /* of the vector of entries */
     uint32_t count;  /* blocks */
     uint64_t data_end;
+    uint64_t key_bytes; /* of all first keys but that of block 0 */
 };
 /* Checks as decode does, which makes an array of it. */
 SHL_MUST shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool check_keys,
                                        struct shl_sst_index_view *out, shale_error *err);
-/* Entry i < count; encoded_len is its length with crc, also where it is not stored. */
+/* Entry i < count, as stored. */
 struct shl_sst_index_entry shl_sst_index_at(const struct shl_sst_index_view *v, uint32_t i);
 
 /* Slices point into `raw`. Checks: offsets strictly ascending, every block within [0, data_end) and at least
