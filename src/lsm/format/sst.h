@@ -162,8 +162,14 @@ struct shl_bloom {
 SHL_MUST shale_code shl_filter_decode(struct shl_slice raw, enum shl_filter_format format,
                                       const struct shl_filter_policy *policy, struct shl_bloom *out, shale_error *err);
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash);
-/* Starts loading the lines of all bits but the first. */
-void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash);
+/* may_contain in two halves: notes the bits and starts loading their lines, if the first one is set; else false. */
+#define SHL_BLOOM_BITS_MAX 16
+struct shl_bloom_bits {
+    uint64_t at[SHL_BLOOM_BITS_MAX];
+    uint32_t count; /* 0: ask shl_bloom_may_contain */
+};
+bool shl_bloom_begin(const struct shl_bloom *b, uint64_t hash, struct shl_bloom_bits *out);
+bool shl_bloom_end(const struct shl_bloom *b, uint64_t hash, const struct shl_bloom_bits *bits);
 /* Only the first bit of it. */
 bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 /* First byte that a probe of `hash` will touch, for prefetching; NULL if none. */
