@@ -442,6 +442,7 @@ static shale_code open_output(struct job *j, shale_error *err)
                                       .policy_count = 1,
                                       .min_filter_keys = db->settings.min_filter_keys,
                                       .type = SHL_SST_COMPACTED,
+                                      .pool = db->pieces,
                                       .part_bytes = PART_BYTES};
     j->output_id = next_ulid(j->db);
     char *key = shl_name_sst(&db->paths, j->output_id);

@@ -41,6 +41,7 @@ static shale_code open_writer(struct build *b, shale_error *err)
                                       .policy_count = 1,
                                       .min_filter_keys = db->settings.min_filter_keys,
                                       .type = SHL_SST_COMPACTED,
+                                      .pool = db->pieces,
                                       .part_bytes = PART_BYTES};
     b->id = output_id(b);
     char *key = shl_name_sst(&db->paths, b->id);

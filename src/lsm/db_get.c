@@ -157,9 +157,10 @@ static void for_each_sst(const struct lookup *l, const struct shl_levels *levels
     for (size_t i = 0; i < t->run_count; i++) {
         const struct shl_level_run *run = &levels->runs[t->run_first + i];
         /* One key's versions can go on in the next SST. */
-        for (size_t k = shl_level_run_find(levels, run, l->key); k < run->count; k++) {
+        size_t first = shl_level_run_find(levels, run, l->key);
+        for (size_t k = first; k < run->count; k++) {
             const struct shl_level_sst *s = &levels->ssts[run->first + k];
-            if (!shl_key_range_contains(&s->range, l->key))
+            if (k > first && !shl_key_range_contains(&s->range, l->key))
                 break;
             if (!f(arg, s->sst))
                 return;
@@ -550,13 +551,18 @@ shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
 
 /* Keys whose cache misses are waited for side by side: 8 misses take little longer than one, and more than about 10 the CPU does not track. */
 #define GROUP_KEYS 8
+/* SSTs of one key that are kept in mind; where there are more, those are searched as by a single get. */
+#define CANDIDATES_MAX 12
 
 /* One key of a group. */
 struct member {
     struct lookup l;
     struct shl_sst_ahead ahead;
-    struct shl_sst *sst; /* the first that may hold the key; NULL: none */
-    bool is_ready;       /* ahead.block_index is that of sst, and its block in the cache */
+    struct shl_sst *candidates[CANDIDATES_MAX]; /* whose range has the key, in order */
+    size_t candidate_count;
+    bool has_more; /* SSTs than are noted */
+    size_t next;   /* the first candidate that may hold the key; candidate_count: none */
+    bool is_ready; /* ahead.block_index is that of `next`, and its block in the cache */
 };
 
 struct group {
@@ -589,57 +595,70 @@ static void group_leave(struct group *g, struct shl_lsm *db, bool is_last)
         g->token = shl_epoch_enter(db->epoch);
 }
 
-static bool visit_filter(void *arg, struct shl_sst *t)
+static bool visit_candidate(void *arg, struct shl_sst *t)
 {
-    const struct member *m = arg;
-    (void)shl_sst_ahead_filter(t, &m->ahead);
+    struct member *m = arg;
+    m->has_more = m->candidate_count == CANDIDATES_MAX;
+    if (m->has_more)
+        return false;
+    m->candidates[m->candidate_count++] = t;
+    shl_sst_prefetch_filter(t, m->l.hash);
     return true;
 }
 
-/* Ends at the first SST that the filters let through, or whose meta is not there. */
-static bool visit_index(void *arg, struct shl_sst *t)
-{
-    struct member *m = arg;
-    m->is_ready = shl_sst_ahead_index(t, &m->ahead);
-    if (m->is_ready || !shl_sst_has_meta(t))
-        m->sst = t;
-    return m->sst == NULL;
-}
-
-static void visit_ssts(struct member *m, visit_sst f)
+static void find_candidates(struct member *m)
 {
     const struct shl_levels *levels = m->l.version->levels;
     const struct shl_level_tree *tree = shl_levels_tree(levels, m->l.key);
-    if (!m->l.done && tree != NULL)
-        for_each_sst(&m->l, levels, tree, f, m);
+    m->l.hash = shl_filter_hash(m->l.key);
+    m->ahead.key = m->l.key;
+    m->ahead.hash = m->l.hash;
+    if (tree != NULL)
+        for_each_sst(&m->l, levels, tree, visit_candidate, m);
+}
+
+/* To the first candidate from `next` on that the first bit of its filter lets through, or whose meta is not there. */
+static void ask_first_bits(struct member *m)
+{
+    if (m->l.done)
+        m->next = m->candidate_count;
+    while (m->next < m->candidate_count && shl_sst_has_meta(m->candidates[m->next]) &&
+           !shl_sst_ahead_filter(m->candidates[m->next], &m->ahead))
+        m->next++;
+}
+
+/* To the first that all filters let through. */
+static void ask_index(struct member *m)
+{
+    while (m->next < m->candidate_count) {
+        m->is_ready = shl_sst_ahead_index(m->candidates[m->next], &m->ahead);
+        if (m->is_ready || !shl_sst_has_meta(m->candidates[m->next]))
+            break;
+        m->next++;
+        m->ahead.bits.count = 0; /* those of another SST */
+        ask_first_bits(m);
+    }
 }
 
 /* Every stage for all keys before the next one: what it reads was asked for a stage ago. Inside the epoch. */
 static shale_code group_stages(struct group *g, shale_error *err)
 {
     shale_code rc = SHALE_OK;
-    for (size_t i = 0; i < g->count; i++) {
-        struct member *m = &g->members[i];
-        const struct shl_levels *levels = g->version->levels;
-        const struct shl_level_tree *tree = shl_levels_tree(levels, m->l.key);
-        m->l.hash = shl_filter_hash(m->l.key);
-        m->ahead = (struct shl_sst_ahead){.key = m->l.key, .hash = m->l.hash};
-        if (tree != NULL)
-            prefetch_filters(&m->l, levels, tree);
-    }
+    for (size_t i = 0; i < g->count; i++)
+        find_candidates(&g->members[i]);
     for (size_t i = 0; i < g->count && rc == SHALE_OK; i++)
         rc = search_memtables(&g->members[i].l, err);
     for (size_t i = 0; i < g->count; i++)
-        visit_ssts(&g->members[i], visit_filter);
+        ask_first_bits(&g->members[i]);
     for (size_t i = 0; i < g->count; i++)
-        visit_ssts(&g->members[i], visit_index);
+        ask_index(&g->members[i]);
     for (size_t i = 0; i < g->count; i++) {
         struct member *m = &g->members[i];
-        m->is_ready = m->is_ready && shl_sst_ahead_block(m->sst, &m->ahead);
+        m->is_ready = m->is_ready && shl_sst_ahead_block(m->candidates[m->next], &m->ahead);
     }
     for (size_t i = 0; i < g->count; i++)
         if (g->members[i].is_ready)
-            shl_sst_ahead_entry(g->members[i].sst, &g->members[i].ahead);
+            shl_sst_ahead_entry(g->members[i].candidates[g->members[i].next], &g->members[i].ahead);
     return rc;
 }
 
@@ -649,9 +668,9 @@ static void group_fetch(struct group *g, struct shl_lsm *db)
     size_t jobs = 0;
     for (size_t i = 0; db->fanout != NULL && i < g->count; i++) {
         struct member *m = &g->members[i];
-        if (m->sst == NULL || m->is_ready)
+        if (m->next == m->candidate_count || m->is_ready)
             continue;
-        m->l.ahead = gather(&m->l, m->sst);
+        m->l.ahead = gather(&m->l, m->candidates[m->next]);
         jobs += m->l.ahead == NULL ? 0 : m->l.ahead->count;
     }
     if (jobs == 0)
@@ -666,26 +685,19 @@ static void group_fetch(struct group *g, struct shl_lsm *db)
     g->token = shl_epoch_enter(db->epoch);
 }
 
-struct resumed {
-    struct member *m;
-    bool reached;
-    shale_code rc;
-    shale_error *err;
-};
-
-/* The SSTs before the member's do not hold the key. */
-static bool visit_search(void *arg, struct shl_sst *t)
+/* The candidates that are left; those before do not hold the key. */
+static shale_code search_candidates(struct member *m, shale_error *err)
 {
-    struct resumed *r = arg;
-    struct member *m = r->m;
-    uint32_t start = NO_START;
-    if (!r->reached && t != m->sst)
-        return true;
-    if (!r->reached && m->is_ready)
-        start = m->ahead.block_index;
-    r->reached = true;
-    r->rc = search_sst(&m->l, t, start, r->err);
-    return r->rc == SHALE_OK && !m->l.done;
+    struct lookup *l = &m->l;
+    shale_code rc = SHALE_OK;
+    if (m->has_more) /* as a single get does it all */
+        return l->done ? SHALE_OK
+                       : search_tree(l, l->version->levels,
+                                     shl_levels_tree(l->version->levels, l->key), err);
+    for (size_t i = m->next; i < m->candidate_count && !l->done && rc == SHALE_OK; i++)
+        rc = search_sst(l, m->candidates[i],
+                        i == m->next && m->is_ready ? m->ahead.block_index : NO_START, err);
+    return rc;
 }
 
 /* Inside the epoch before and after; it may have been left meanwhile. */
@@ -693,13 +705,9 @@ static shale_code group_finish_one(struct group *g, struct member *m, struct shl
                                    shale_error *err)
 {
     struct lookup *l = &m->l;
-    struct resumed r = {.m = m, .rc = SHALE_OK, .err = err};
     l->token = g->token;
     l->held = g->held;
-    if (!l->done && m->sst != NULL)
-        for_each_sst(l, l->version->levels, shl_levels_tree(l->version->levels, l->key),
-                     visit_search, &r);
-    shale_code rc = r.rc;
+    shale_code rc = search_candidates(m, err);
     if (rc == SHALE_OK && l->merging) {
         rc = pin_merged(l, out, err);
         begin(l);
@@ -728,13 +736,18 @@ static void group_fill(struct group *g, struct shl_lsm *db, const struct shl_lsm
                        size_t first, bool cache_fill)
 {
     g->count = shl_min_size(keys->count - first, GROUP_KEYS);
-    for (size_t i = 0; i < g->count; i++)
-        g->members[i] = (struct member){.l = {.db = db,
-                                              .key = keys->key(keys->ctx, first + i),
-                                              .max_seq = g->max_seq,
-                                              .version = g->version,
-                                              .cache_fill = cache_fill,
-                                              .create_ts = INT64_MIN}};
+    for (size_t i = 0; i < g->count; i++) {
+        struct member *m = &g->members[i];
+        m->l = (struct lookup){.db = db,
+                               .key = keys->key(keys->ctx, first + i),
+                               .max_seq = g->max_seq,
+                               .version = g->version,
+                               .cache_fill = cache_fill,
+                               .create_ts = INT64_MIN};
+        m->ahead.bits.count = 0;
+        m->candidate_count = m->next = 0;
+        m->has_more = m->is_ready = false;
+    }
 }
 
 /* Inside the epoch before and after. */
@@ -766,8 +779,9 @@ static shale_code check_keys(const struct shl_lsm_keys *keys, shale_error *err)
 shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
                             const struct shl_lsm_read *how, shale_error *err)
 {
-    struct group g = {.held = false};
+    struct group g; /* members are set when they are used */
     shale_code rc = shl_lsm_check(db, err);
+    g.held = false;
     if (rc == SHALE_OK)
         rc = check_keys(keys, err);
     if (rc != SHALE_OK)

@@ -10,6 +10,7 @@
 #include "lsm/levels.h"
 #include "lsm/manifest_store.h"
 #include "lsm/memtable_arena.h"
+#include "lsm/piece_pool.h"
 #include "lsm/wal_fetch.h"
 
 /* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
@@ -73,6 +74,7 @@ struct shl_lsm {
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
     struct shl_mem_pool *arenas; /* owned; NULL: readers */
+    struct shl_piece_pool *pieces; /* owned; NULL: readers */
     bool near;                   /* the store answers in microseconds */
     struct shl_sst_context context;
     struct shl_level_source level_source;

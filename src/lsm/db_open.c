@@ -5,6 +5,8 @@
 #include "base/num.h"
 #include <inttypes.h>
 
+#define PIECES_KEPT_BYTES ((size_t)12 << 20) /* a WAL object and a part on their way */
+
 /* ---------------------------------------------------------------- the empty handle */
 
 static void init_sync(struct shl_lsm *db)
@@ -45,6 +47,7 @@ static void destroy(struct shl_lsm *db)
         shl_version_unref(v);
     shl_memtable_unref(db->spare);
     shl_mem_pool_close(db->arenas);
+    shl_piece_pool_free(db->pieces);
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
@@ -107,8 +110,10 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     atomic_init(&db->closed, SHALE_OK);
     SHL_TRY(start_fanout(db, err));
     SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
-    if (writer)
+    if (writer) {
         SHL_TRY(shl_mem_pool_new(shl_lsm_arena_limit(&db->settings), &db->arenas, err));
+        SHL_TRY(shl_piece_pool_new(PIECES_KEPT_BYTES, &db->pieces, err));
+    }
     SHL_TRY(shl_epoch_new(&db->epoch, err));
     SHL_TRY(shl_cache_new(db->settings.block_cache_bytes, db->epoch, &db->cache, err));
     db->context =

@@ -290,6 +290,8 @@ static void tidy(struct shl_lsm *db)
     (void)shl_epoch_collect(db->epoch);
     if (db->arenas != NULL)
         shl_mem_pool_trim(db->arenas);
+    if (db->pieces != NULL)
+        shl_piece_pool_trim(db->pieces);
 }
 
 void shl_poll_task(void *arg)

@@ -80,6 +80,7 @@ static shale_code encode(struct shl_lsm *db, const struct shl_log_chunk *chunks,
     struct shl_sst_write_options o = {.block_bytes = WAL_BLOCK_BYTES,
                                       .compression = db->settings.compression,
                                       .transformer = db->has_transformer ? &db->transformer : NULL,
+                                      .pool = db->pieces,
                                       .type = SHL_SST_WAL};
     struct shl_sst_info info;
     uint64_t bytes;

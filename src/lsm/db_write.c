@@ -14,11 +14,13 @@
 #define ARENA_BYTES_MIN ((uint64_t)128 << 10)
 #define TRACKER_STEP_S  60
 
-/* Where the store is near, an uploader that has a core keeps up with any writer, and waiting for one that has none costs a writer little: so two full tables
- * are all that is held in memory, however busy the machine is. On a far one a burst is taken up to max_unflushed_bytes. */
-#define NEAR_FROZEN_MAX 2
+/* Where the store is near, an uploader that has a core keeps up with any writer, and waiting for one that has none costs a writer little: so
+ * memtables take no more than this share of two full ones, however busy the machine is. On a far store a burst is taken up to
+ * max_unflushed_bytes. */
+#define NEAR_ARENAS_NUM 4
+#define NEAR_ARENAS_DEN 5
 /* Likewise what waits for the WAL, which is in memory twice while it is written. */
-#define NEAR_WAL_BYTES ((uint64_t)8 << 20)
+#define NEAR_WAL_BYTES ((uint64_t)4 << 20)
 
 /* ---------------------------------------------------------------- commit log */
 
@@ -158,9 +160,15 @@ static size_t unflushed_locked(const struct shl_lsm *db, const struct shl_memtab
 }
 
 /* Only where somebody works on it: while L0 is full, max_unflushed_bytes is the limit. */
-static bool too_many_frozen_locked(const struct shl_lsm *db)
+static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtable *active)
 {
-    return db->near && db->frozen_count >= NEAR_FROZEN_MAX && shl_lsm_l0_moves_locked(db);
+    if (!db->near || db->frozen_head == NULL)
+        return false;
+    size_t limit = 2 * shl_lsm_arena_limit(&db->settings) / NEAR_ARENAS_DEN * NEAR_ARENAS_NUM;
+    size_t used = shl_memtable_arena_bytes(active);
+    for (const struct shl_frozen *f = db->frozen_head; f != NULL; f = f->next)
+        used += shl_memtable_arena_bytes(f->table);
+    return used >= limit && shl_lsm_l0_moves_locked(db);
 }
 
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */
@@ -182,7 +190,7 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
             env_cond_signal(&db->wal_cond);
             if (db->frozen_count == 0)
                 shl_ignore(shl_lsm_freeze_locked(db, &ignored));
-        } else if (!too_many_frozen_locked(db)) {
+        } else if (!arenas_full_locked(db, active)) {
             return SHALE_OK;
         }
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);

@@ -5,6 +5,7 @@
 #include "base/codec/endian.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 #define TOP_STRIDE (SHL_SST_GROUP * SHL_SST_TOP)
 
@@ -215,12 +216,19 @@ static shale_code fill_blocks(struct shl_sst_meta *m, const struct shl_sst_index
                               shale_error *err)
 {
     size_t end = 0;
+    struct shl_sst_index_entry next = {.offset = 0};
+    if (index->count > 0)
+        next = shl_sst_index_at(index, 0);
     for (uint32_t i = 0; i < index->count; i++) {
-        struct shl_sst_index_entry b = shl_sst_index_at(index, i);
+        struct shl_sst_index_entry b = next;
         uint64_t head = 0;
-        if (b.encoded_len > UINT32_MAX / 2)
-            return shl_fail(err, SHALE_CORRUPTION, "index: block %lu has %lu bytes or more",
-                            (unsigned long)i, (unsigned long)b.encoded_len);
+        next = (struct shl_sst_index_entry){.offset = index->data_end};
+        if (i + 1 < index->count)
+            next = shl_sst_index_at(index, i + 1);
+        uint64_t len = b.encoded_len != 0 ? b.encoded_len : next.offset - b.offset;
+        if (len > UINT32_MAX / 2)
+            return shl_fail(err, SHALE_CORRUPTION, "index: block %" PRIu32 " has %" PRIu64 " bytes",
+                            i, len);
         if (i > 0) {
             struct shl_slice rest =
                 shl_slice_of(b.first_key.data + m->prefix.len, b.first_key.len - m->prefix.len);
@@ -232,7 +240,7 @@ static shale_code fill_blocks(struct shl_sst_meta *m, const struct shl_sst_index
         set_head(m, i, head);
         m->separator_ends[i] = (uint32_t)end;
         m->offsets[i] = b.offset;
-        m->lens[i] = b.encoded_len;
+        m->lens[i] = (uint32_t)len;
     }
     for (size_t i = m->block_count; i < shl_align_up(m->block_count, SHL_SST_GROUP); i++)
         set_head(m, i, UINT64_MAX);
@@ -265,8 +273,8 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
     struct shl_slice prefix = common_prefix(index);
     size_t separator_bytes = 0;
     uint8_t *base;
-    for (uint32_t i = 1; i < index->count; i++)
-        separator_bytes += shl_sst_index_at(index, i).first_key.len - prefix.len;
+    if (index->count > 1) /* each begins with the prefix */
+        separator_bytes = (size_t)index->key_bytes - (index->count - 1) * prefix.len;
     if (separator_bytes > UINT32_MAX ||
         !lay_out(&l, index->count, cx->policy_count, prefix.len, separator_bytes))
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "index: %zu bytes of separators", separator_bytes));

@@ -156,21 +156,28 @@ bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state
 
 /* ---------------------------------------------------------------- several keys */
 
-bool shl_sst_ahead_filter(const struct shl_sst *t, const struct shl_sst_ahead *a)
+/* The usual case: one filter, of whole keys. */
+static bool has_one_filter(const struct shl_sst *t)
+{
+    return t->cx.policy_count == 1 && t->cx.policies[0].whole_key;
+}
+
+bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
     const struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    if (m == NULL || m->block_count == 0 || !first_bit_passes(t, m, a->hash))
+    if (m == NULL || m->block_count == 0)
         return false;
-    if (t->cx.policy_count > 0 && t->cx.policies[0].whole_key)
-        shl_bloom_prefetch(&m->blooms[0], a->hash);
-    return true;
+    return !has_one_filter(t) || shl_bloom_begin(&m->blooms[0], a->hash, &a->bits);
 }
 
 bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
     const struct shl_sst_meta *m = env_load_acquire(&t->meta);
     struct shl_sst_seek s;
-    if (m == NULL || m->block_count == 0 || !filters_pass(t, m, a->key, a->hash))
+    if (m == NULL || m->block_count == 0)
+        return false;
+    if (has_one_filter(t) ? !shl_bloom_end(&m->blooms[0], a->hash, &a->bits)
+                          : !filters_pass(t, m, a->key, a->hash))
         return false;
     shl_sst_meta_seek_begin(m, a->key, &s);
     a->index_head = s.head;

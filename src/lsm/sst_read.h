@@ -98,14 +98,15 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 struct shl_sst_ahead {
     struct shl_slice key; /* in */
     uint64_t hash;        /* in */
-    uint64_t index_head;  /* of the stages */
+    struct shl_bloom_bits bits; /* of the stages */
+    uint64_t index_head;
     size_t index_top;
     int index_side;
     uint32_t block_index;
 };
 /* 1: the filter's first bit, whose line was prefetched. False: the key is not in it, or the meta is not there. */
-bool shl_sst_ahead_filter(const struct shl_sst *t, const struct shl_sst_ahead *a);
-/* 2: the rest of the filters, then the index. False: as before. */
+bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a);
+/* 2, of the SST that stage 1 was asked for last: the rest of the filters, then the index. False: as before. */
 bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a);
 /* 3: sets block_index. False: that block is not in the cache. */
 bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a);

@@ -11,7 +11,7 @@
 #include "base/num.h"
 #include "lsm/format/block.h"
 
-#define PIECE_BYTES         ((size_t)64 << 10)
+#define PIECE_BYTES         SHL_PIECE_BYTES
 #define PIECE_RECYCLE_BYTES (2 * PIECE_BYTES) /* larger ones held a large row: not kept */
 #define SST_VERSION         2
 #define WAL_KEY_BYTES       8
@@ -33,6 +33,7 @@ struct shl_sst_writer {
     SHL_ARRAY(struct shl_buf) pieces;  /* owned: bytes not handed on yet, in order */
     SHL_ARRAY(struct shl_buf) spares;  /* owned: empty pieces */
     SHL_ARRAY(struct shl_slice) views; /* owned: the pieces as a store takes them */
+    size_t block_at;                   /* where the open block begins in the last piece */
     size_t head_bytes;                 /* of the first piece, handed on already */
     uint64_t kept_bytes;               /* in pieces, without head_bytes */
     uint64_t total_bytes;              /* of the object so far */
@@ -112,9 +113,9 @@ void shl_sst_writer_free(struct shl_sst_writer *w)
     if (w->upload != NULL)
         shl_store_upload_abort(w->store, w->upload);
     for (size_t i = 0; i < w->pieces.count; i++)
-        shl_buf_free(&w->pieces.items[i]);
+        shl_piece_pool_give(w->options.pool, &w->pieces.items[i]);
     for (size_t i = 0; i < w->spares.count; i++)
-        shl_buf_free(&w->spares.items[i]);
+        shl_piece_pool_give(w->options.pool, &w->spares.items[i]);
     shl_array_free(&w->pieces);
     shl_array_free(&w->spares);
     shl_array_free(&w->views);
@@ -152,9 +153,8 @@ static shale_code piece_with_room(struct shl_sst_writer *w, size_t need, struct 
     if (last == NULL || need > last->cap - last->len) {
         if (!shl_array_reserve(&w->pieces, 1))
             return shl_nomem(err);
-        struct shl_buf fresh = {0};
-        if (w->spares.count > 0)
-            fresh = w->spares.items[--w->spares.count];
+        struct shl_buf fresh = w->spares.count > 0 ? w->spares.items[--w->spares.count]
+                                                   : shl_piece_pool_take(w->options.pool);
         shale_code rc = shl_buf_reserve(&fresh, shl_max_size(need, PIECE_BYTES), err);
         if (rc != SHALE_OK) {
             shl_buf_free(&fresh);
@@ -262,14 +262,20 @@ static shale_code keep_cut_key(struct shl_sst_writer *w, shale_error *err)
     return shl_buf_set(&w->cut_key, shl_buf_view(&w->block.last_key), err);
 }
 
-/* The usual case, without compression and transformer: the block goes straight into its piece. */
+/* The usual case: no compression, no transformer. Blocks are then built where they are kept: one copy of a row. */
+static bool is_plain(const struct shl_sst_writer *w)
+{
+    return w->codec.compression == SHL_COMPRESSION_NONE && w->codec.transformer == NULL;
+}
+
+/* The block that stands in the last piece gets its end, and its crc. */
 static shale_code cut_plain_block(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc;
-    struct shl_buf *piece;
+    struct shl_buf *piece = &w->pieces.items[w->pieces.count - 1];
     uint8_t *end;
     size_t raw_bytes = shl_block_builder_bytes(&w->block);
-    SHL_TRY(piece_with_room(w, raw_bytes + SHL_CRC_BYTES, &piece, err));
+    SHL_TRY(shl_buf_reserve(piece, w->block_at + raw_bytes + SHL_CRC_BYTES - piece->len, err));
     SHL_TRY(keep_cut_key(w, err));
     SHL_TRY(shl_block_builder_finish(&w->block, piece, err));
     end = piece->data + piece->len;
@@ -280,11 +286,25 @@ out:
     return rc;
 }
 
+/* Finds the next block its place, with room for all of it unless one row is more than a block. */
+static shale_code place_block(struct shl_sst_writer *w, shale_error *err)
+{
+    struct shl_buf *piece;
+    if (!is_plain(w))
+        return SHALE_OK;
+    shale_code rc = piece_with_room(w, w->options.block_bytes + SHL_CRC_BYTES, &piece, err);
+    if (rc != SHALE_OK)
+        return rc;
+    w->block_at = piece->len;
+    shl_block_builder_into(&w->block, piece);
+    return SHALE_OK;
+}
+
 /* Encodes the block that is in the builder, or still waits in w->raw after a failure. */
 static shale_code cut_block(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc;
-    if (w->codec.compression == SHL_COMPRESSION_NONE && w->codec.transformer == NULL) {
+    if (is_plain(w)) {
         SHL_TRY(cut_plain_block(w, err));
     } else {
         if (w->raw.len == 0) {
@@ -323,6 +343,7 @@ static shale_code begin_block(struct shl_sst_writer *w, const struct shl_row *ro
     if (w->rows == 0)
         SHL_TRY(shl_buf_set(&w->first_entry, is_wal(w) ? key : row->key, err));
     SHL_TRY(shl_buf_reserve(&w->index_keys, key.len, err));
+    SHL_TRY(place_block(w, err));
     SHL_TRY(shl_block_builder_add(&w->block, row, err));
     SHL_TRY(shl_buf_append(&w->index_keys, key.data, key.len, err));
     shl_array_add(&w->index.blocks,

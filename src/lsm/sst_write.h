@@ -3,6 +3,7 @@
 #define SHL_LSM_SST_WRITE_H
 
 #include "lsm/format/sst.h"
+#include "lsm/piece_pool.h"
 #include "store/store.h"
 
 struct shl_sst_write_options {
@@ -13,6 +14,7 @@ struct shl_sst_write_options {
     size_t policy_count;
     uint32_t min_filter_keys;      /* fewer rows: no filter */
     enum shl_sst_type type;        /* WAL: index keys and first_entry are BE seqs, no filter, no stats, no last_entry */
+    struct shl_piece_pool *pool;   /* borrowed until free; NULL: none */
     size_t part_bytes;             /* multipart from here on and with parts of this size; 0: one PUT whatever the size */
 };
 

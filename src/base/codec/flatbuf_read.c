@@ -23,6 +23,7 @@ struct verifier {
 };
 
 static shale_code verify_table(struct verifier *v, const struct shl_fb_schema *schema, size_t at);
+static shale_code verify_tables(struct verifier *v, const struct shl_fb_schema *schema, size_t at);
 
 static shale_code bad(struct verifier *v, const char *what, size_t at)
 {
@@ -100,23 +101,6 @@ static shale_code verify_string(struct verifier *v, size_t at)
     if (!utf8_valid(v->buf + at + 4, count))
         return bad(v, "string is not UTF-8", at);
     return SHALE_OK;
-}
-
-static shale_code verify_tables(struct verifier *v, const struct shl_fb_schema *schema, size_t at)
-{
-    const char *table_name = v->table_name;
-    const char *field_name = v->field_name;
-    uint32_t count = 0;
-    shale_code rc = verify_vector(v, at, 4, &count);
-    for (uint32_t i = 0; rc == SHALE_OK && i < count; i++) {
-        size_t target = 0;
-        v->table_name = table_name;
-        v->field_name = field_name;
-        rc = follow(v, at + 4 + 4 * (size_t)i, &target);
-        if (rc == SHALE_OK)
-            rc = verify_table(v, schema, target);
-    }
-    return rc;
 }
 
 static size_t inline_bytes(enum shl_fb_type type)
@@ -231,6 +215,91 @@ static shale_code verify_vtable(struct verifier *v, size_t at)
     if (vtable_bytes < 4 || vtable_bytes % 2 != 0 || !in_buffer(v, vtable, vtable_bytes))
         return bad(v, "bad vtable length, table", at);
     return SHALE_OK;
+}
+
+/* Many small tables of one schema, as an index has them, share one vtable: it is checked and read once. */
+#define FLAT_FIELDS_MAX 4
+
+struct flat {
+    size_t vtable; /* SIZE_MAX: none yet */
+    uint16_t offset[FLAT_FIELDS_MAX];
+};
+
+/* Numbers and byte vectors only. */
+static bool is_flat(const struct shl_fb_schema *schema)
+{
+    for (size_t slot = 0; slot < schema->field_count; slot++)
+        if (schema->fields[slot].type > SHL_FB_BYTES)
+            return false;
+    return schema->field_count <= FLAT_FIELDS_MAX;
+}
+
+static shale_code read_vtable(struct verifier *v, const struct shl_fb_schema *schema, size_t at,
+                              struct flat *f)
+{
+    size_t vtable = at - (size_t)(int32_t)shl_load_u32le(v->buf + at);
+    if (vtable == f->vtable)
+        return SHALE_OK;
+    shale_code rc = verify_vtable(v, at);
+    if (rc != SHALE_OK)
+        return rc;
+    f->vtable = vtable;
+    for (size_t slot = 0; slot < schema->field_count; slot++) {
+        size_t pos = 4 + 2 * slot;
+        f->offset[slot] =
+            pos < shl_load_u16le(v->buf + vtable) ? shl_load_u16le(v->buf + vtable + pos) : 0;
+    }
+    return SHALE_OK;
+}
+
+/* verify_table for a flat schema: the same checks, in the same order. */
+static shale_code verify_flat_table(struct verifier *v, const struct shl_fb_schema *schema,
+                                    size_t at, struct flat *f)
+{
+    v->table_name = schema->name;
+    v->field_name = "";
+    if (v->depth == SHL_FB_DEPTH_MAX)
+        return bad(v, "tables nested too deep", at);
+    if (v->tables_left == 0)
+        return bad(v, "too many tables", at);
+    v->tables_left--;
+    shale_code rc = read_vtable(v, schema, at, f);
+    for (size_t slot = 0; rc == SHALE_OK && slot < schema->field_count; slot++) {
+        const struct shl_fb_field *field = &schema->fields[slot];
+        v->field_name = field->name;
+        if (f->offset[slot] == 0) {
+            if (field->required)
+                return bad(v, "required field is missing, table", at);
+            continue;
+        }
+        size_t pos = at + f->offset[slot];
+        size_t size = inline_bytes(field->type);
+        if ((pos & (size - 1)) != 0 || !in_buffer(v, pos, size))
+            return bad(v, "field misaligned or past the end", pos);
+        if (field->type == SHL_FB_BYTES)
+            rc = verify_target(v, field, 0, pos);
+    }
+    return rc;
+}
+
+static shale_code verify_tables(struct verifier *v, const struct shl_fb_schema *schema, size_t at)
+{
+    const char *table_name = v->table_name;
+    const char *field_name = v->field_name;
+    struct flat flat = {.vtable = SIZE_MAX};
+    bool all_flat = is_flat(schema);
+    uint32_t count = 0;
+    shale_code rc = verify_vector(v, at, 4, &count);
+    for (uint32_t i = 0; rc == SHALE_OK && i < count; i++) {
+        size_t target = 0;
+        v->table_name = table_name;
+        v->field_name = field_name;
+        rc = follow(v, at + 4 + 4 * (size_t)i, &target);
+        if (rc == SHALE_OK)
+            rc = all_flat ? verify_flat_table(v, schema, target, &flat)
+                          : verify_table(v, schema, target);
+    }
+    return rc;
 }
 
 static shale_code verify_table(struct verifier *v, const struct shl_fb_schema *schema, size_t at)

@@ -12,7 +12,9 @@
 
 /* ---- build, version 2 */
 struct shl_block_builder {
-    struct shl_buf bytes;        /* owned: entries so far */
+    struct shl_buf bytes;        /* owned: entries so far, unless they go elsewhere: */
+    struct shl_buf *into;        /* borrowed; NULL: nowhere else */
+    size_t start;                /* of the entries in *into */
     SHL_ARRAY(uint16_t) restarts;
     size_t entry_count;          /* in this block */
     size_t capacity;             /* bytes of a full block */
@@ -21,6 +23,9 @@ struct shl_block_builder {
 
 SHL_MUST shale_code shl_block_builder_init(struct shl_block_builder *b, size_t capacity, shale_error *err);
 void shl_block_builder_deinit(struct shl_block_builder *b);
+/* This block is built behind what *out holds, which nobody else touches until finish, given the same buffer, which then copies nothing. The
+ * builder is empty. */
+void shl_block_builder_into(struct shl_block_builder *b, struct shl_buf *out);
 static inline bool shl_block_builder_empty(const struct shl_block_builder *b)
 {
     return b->entry_count == 0;
@@ -34,7 +39,7 @@ SHL_MUST shale_code shl_block_builder_try_add(struct shl_block_builder *b, const
                                               shale_error *err);
 /* Size of the raw block if it were finished now. */
 size_t shl_block_builder_bytes(const struct shl_block_builder *b);
-/* Appends the finished raw block to `out` and empties the builder. At least one entry. */
+/* Appends the finished raw block to `out`, or finishes it there, and empties the builder. At least one entry. */
 SHL_MUST shale_code shl_block_builder_finish(struct shl_block_builder *b, struct shl_buf *out, shale_error *err);
 
 /* ---- walk: every byte is checked, raw may be hostile. {0} may be deinit'ed.

@@ -14,7 +14,6 @@
 #define BLOCK_CAPACITY_MAX  65536 /* restart offsets are u16 */
 #define BLOCK_TAIL_BYTES    2     /* the count */
 #define BLOCK_RESTART_BYTES 2
-#define ROW_TAIL_MAX        25 /* seq, flags, both timestamps */
 
 shale_code shl_block_builder_init(struct shl_block_builder *b, size_t capacity, shale_error *err)
 {
@@ -32,9 +31,26 @@ void shl_block_builder_deinit(struct shl_block_builder *b)
     *b = (struct shl_block_builder){0};
 }
 
+void shl_block_builder_into(struct shl_block_builder *b, struct shl_buf *out)
+{
+    SHL_ASSERT(shl_block_builder_empty(b));
+    b->into = out;
+    b->start = out->len;
+}
+
+static struct shl_buf *target(struct shl_block_builder *b)
+{
+    return b->into != NULL ? b->into : &b->bytes;
+}
+
+static size_t entries_bytes(const struct shl_block_builder *b)
+{
+    return b->into != NULL ? b->into->len - b->start : b->bytes.len;
+}
+
 size_t shl_block_builder_bytes(const struct shl_block_builder *b)
 {
-    return b->bytes.len + b->restarts.count * BLOCK_RESTART_BYTES + BLOCK_TAIL_BYTES;
+    return entries_bytes(b) + b->restarts.count * BLOCK_RESTART_BYTES + BLOCK_TAIL_BYTES;
 }
 
 static bool is_restart(const struct shl_block_builder *b)
@@ -47,14 +63,18 @@ static size_t shared_with_last(const struct shl_block_builder *b, const struct s
     return is_restart(b) ? 0 : shl_common_prefix(shl_buf_view(&b->last_key), row->key);
 }
 
-static bool fits(const struct shl_block_builder *b, const struct shl_row *row, size_t shared)
+static size_t entry_bytes(const struct shl_row *row, size_t shared)
 {
-    if (shl_block_builder_empty(b))
-        return true;
     size_t unshared = row->key.len - shared;
     size_t entry = shl_row_encoded_bytes(row) - shared; /* counts the lengths as for the full key */
     entry += shl_varint32_len((uint32_t)shared) - 1;
-    entry -= shl_varint32_len((uint32_t)row->key.len) - shl_varint32_len((uint32_t)unshared);
+    return entry - shl_varint32_len((uint32_t)row->key.len) + shl_varint32_len((uint32_t)unshared);
+}
+
+static bool fits(const struct shl_block_builder *b, size_t entry)
+{
+    if (shl_block_builder_empty(b))
+        return true;
     if (is_restart(b))
         entry += BLOCK_RESTART_BYTES;
     return shl_block_builder_bytes(b) + entry <= b->capacity;
@@ -62,7 +82,7 @@ static bool fits(const struct shl_block_builder *b, const struct shl_row *row, s
 
 bool shl_block_builder_fits(const struct shl_block_builder *b, const struct shl_row *row)
 {
-    return fits(b, row, shared_with_last(b, row));
+    return fits(b, entry_bytes(row, shared_with_last(b, row)));
 }
 
 /* Writes the entry at `p`, where there is room for it; returns the byte after it. */
@@ -92,8 +112,9 @@ static uint8_t *put_entry(uint8_t *p, const struct shl_row *row, size_t shared)
     return p;
 }
 
+/* bytes: of the entry; not the worst case, for the block's room may end here */
 static shale_code add(struct shl_block_builder *b, const struct shl_row *row, size_t shared,
-                      shale_error *err)
+                      size_t bytes, shale_error *err)
 {
     SHL_ASSERT(row->key.len <= UINT32_MAX);
     SHL_ASSERT(row->value.len <= UINT32_MAX);
@@ -101,8 +122,9 @@ static shale_code add(struct shl_block_builder *b, const struct shl_row *row, si
         SHL_ASSERT(row->value.len == 0);
     bool restart = is_restart(b);
     size_t unshared = row->key.len - shared;
-    size_t worst = 3 * SHL_VARINT32_MAX + unshared + row->value.len + ROW_TAIL_MAX;
-    shale_code rc = shl_buf_reserve(&b->bytes, worst, err);
+    size_t before = entries_bytes(b);
+    struct shl_buf *out = target(b);
+    shale_code rc = shl_buf_reserve(out, bytes, err);
     if (rc == SHALE_OK && row->key.len > b->last_key.len)
         rc = shl_buf_reserve(&b->last_key, row->key.len - b->last_key.len, err);
     if (rc == SHALE_OK && restart && !shl_array_reserve(&b->restarts, 1))
@@ -111,12 +133,13 @@ static shale_code add(struct shl_block_builder *b, const struct shl_row *row, si
         return rc;
 
     if (restart) {
-        SHL_ASSERT(b->bytes.len <= UINT16_MAX);
-        shl_array_add(&b->restarts, (uint16_t)b->bytes.len);
+        SHL_ASSERT(before <= UINT16_MAX);
+        shl_array_add(&b->restarts, (uint16_t)before);
     }
-    uint8_t *end = put_entry(b->bytes.data + b->bytes.len, row, shared);
-    b->bytes.len = (size_t)(end - b->bytes.data);
-    SHL_ASSERT(b->bytes.len <= b->bytes.cap);
+    const uint8_t *end = put_entry(out->data + out->len, row, shared);
+    out->len += bytes;
+    SHL_ASSERT(end == out->data + out->len);
+    SHL_ASSERT(out->len <= out->cap);
     if (unshared > 0)
         memcpy(b->last_key.data + shared, row->key.data + shared, unshared);
     b->last_key.len = row->key.len;
@@ -127,17 +150,19 @@ static shale_code add(struct shl_block_builder *b, const struct shl_row *row, si
 shale_code shl_block_builder_add(struct shl_block_builder *b, const struct shl_row *row,
                                  shale_error *err)
 {
-    return add(b, row, shared_with_last(b, row), err);
+    size_t shared = shared_with_last(b, row);
+    return add(b, row, shared, entry_bytes(row, shared), err);
 }
 
 shale_code shl_block_builder_try_add(struct shl_block_builder *b, const struct shl_row *row,
                                      bool *added, shale_error *err)
 {
     size_t shared = shared_with_last(b, row);
-    *added = fits(b, row, shared);
+    size_t bytes = entry_bytes(row, shared);
+    *added = fits(b, bytes);
     if (!*added)
         return SHALE_OK;
-    shale_code rc = add(b, row, shared, err);
+    shale_code rc = add(b, row, shared, bytes, err);
     *added = rc == SHALE_OK;
     return rc;
 }
@@ -147,18 +172,24 @@ shale_code shl_block_builder_finish(struct shl_block_builder *b, struct shl_buf 
 {
     SHL_ASSERT(b->entry_count > 0);
     SHL_ASSERT(b->restarts.count <= UINT16_MAX);
-    shale_code rc = shl_buf_reserve(out, shl_block_builder_bytes(b), err);
+    SHL_ASSERT(b->into == NULL || b->into == out);
+    size_t bytes = shl_block_builder_bytes(b);
+    size_t entries = entries_bytes(b);
+    size_t start = b->into != NULL ? b->start : out->len;
+    shale_code rc = shl_buf_reserve(out, start + bytes - out->len, err);
     if (rc != SHALE_OK)
         return rc;
-    uint8_t *p = out->data + out->len;
-    memcpy(p, b->bytes.data, b->bytes.len);
-    p += b->bytes.len;
+    uint8_t *p = out->data + start;
+    if (b->into == NULL)
+        memcpy(p, b->bytes.data, entries);
+    p += entries;
     for (size_t i = 0; i < b->restarts.count; i++, p += BLOCK_RESTART_BYTES)
         shl_store_u16be(p, b->restarts.items[i]);
     shl_store_u16be(p, (uint16_t)b->restarts.count);
-    out->len += shl_block_builder_bytes(b);
+    out->len = start + bytes;
 
     b->bytes.len = 0;
+    b->into = NULL;
     b->restarts.count = 0;
     b->entry_count = 0;
     b->last_key.len = 0;

@@ -95,11 +95,12 @@ struct shl_sst_index_view {
     size_t at;       /* of the vector of entries */
     uint32_t count;  /* blocks */
     uint64_t data_end;
+    uint64_t key_bytes; /* of all first keys but that of block 0 */
 };
 /* Checks as decode does, which makes an array of it. */
 SHL_MUST shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool check_keys,
                                        struct shl_sst_index_view *out, shale_error *err);
-/* Entry i < count; encoded_len is its length with crc, also where it is not stored. */
+/* Entry i < count, as stored. */
 struct shl_sst_index_entry shl_sst_index_at(const struct shl_sst_index_view *v, uint32_t i);
 
 /* Slices point into `raw`. Checks: offsets strictly ascending, every block within [0, data_end) and at least
@@ -161,8 +162,14 @@ struct shl_bloom {
 SHL_MUST shale_code shl_filter_decode(struct shl_slice raw, enum shl_filter_format format,
                                       const struct shl_filter_policy *policy, struct shl_bloom *out, shale_error *err);
 bool shl_bloom_may_contain(const struct shl_bloom *b, uint64_t hash);
-/* Starts loading the lines of all bits but the first. */
-void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash);
+/* may_contain in two halves: notes the bits and starts loading their lines, if the first one is set; else false. */
+#define SHL_BLOOM_BITS_MAX 16
+struct shl_bloom_bits {
+    uint64_t at[SHL_BLOOM_BITS_MAX];
+    uint32_t count; /* 0: ask shl_bloom_may_contain */
+};
+bool shl_bloom_begin(const struct shl_bloom *b, uint64_t hash, struct shl_bloom_bits *out);
+bool shl_bloom_end(const struct shl_bloom *b, uint64_t hash, const struct shl_bloom_bits *bits);
 /* Only the first bit of it. */
 bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 /* First byte that a probe of `hash` will touch, for prefetching; NULL if none. */

@@ -98,15 +98,30 @@ const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash)
     return b->bits + reduce((uint32_t)hash, b->nbits, b->reciprocal) / 8;
 }
 
-void shl_bloom_prefetch(const struct shl_bloom *b, uint64_t hash)
+bool shl_bloom_begin(const struct shl_bloom *b, uint64_t hash, struct shl_bloom_bits *out)
 {
-    if (!b->present || b->nbits == 0)
-        return;
+    out->count = 0;
+    if (!b->present || b->nbits == 0 || b->probes > SHL_BLOOM_BITS_MAX)
+        return shl_bloom_first_bit(b, hash);
     struct probe p = first_probe(hash, b->nbits, b->reciprocal);
+    if (!bit_is_set(b->bits, p.h))
+        return false;
     for (uint32_t i = 1; i < b->probes; i++) {
         next_probe(&p, i - 1, b->nbits);
+        out->at[out->count++] = p.h;
         __builtin_prefetch(b->bits + p.h / 8);
     }
+    return true;
+}
+
+bool shl_bloom_end(const struct shl_bloom *b, uint64_t hash, const struct shl_bloom_bits *bits)
+{
+    if (bits->count == 0)
+        return shl_bloom_may_contain(b, hash);
+    for (uint32_t i = 0; i < bits->count; i++)
+        if (!bit_is_set(b->bits, bits->at[i]))
+            return false;
+    return true;
 }
 
 bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash)

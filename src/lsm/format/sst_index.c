@@ -60,6 +60,7 @@ shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool chec
     struct shl_fb_table root;
     struct shl_fb_vector metas;
     struct shl_sst_index_entry b = {.offset = 0};
+    uint64_t key_bytes = 0;
     SHL_TRY(shl_fb_verify(raw, &index_schema, &root, err));
     metas = shl_fb_vector(root, INDEX_BLOCK_META);
     if (metas.count > 0)
@@ -73,10 +74,14 @@ shale_code shl_sst_index_open(struct shl_slice raw, uint64_t data_end, bool chec
             SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
                              "sst index: key of block %" PRIu32 " is below that of block %" PRIu32,
                              i + 1, i));
+        key_bytes += next.first_key.len;
         b = next;
     }
-    *out = (struct shl_sst_index_view){
-        .raw = raw.data, .at = metas.at, .count = metas.count, .data_end = data_end};
+    *out = (struct shl_sst_index_view){.raw = raw.data,
+                                       .at = metas.at,
+                                       .count = metas.count,
+                                       .data_end = data_end,
+                                       .key_bytes = key_bytes};
 out:
     return rc;
 }
@@ -84,13 +89,7 @@ out:
 struct shl_sst_index_entry shl_sst_index_at(const struct shl_sst_index_view *v, uint32_t i)
 {
     SHL_ASSERT(i < v->count);
-    struct shl_fb_vector metas = vector_of(v);
-    struct shl_sst_index_entry b = read_entry(metas, i);
-    if (b.encoded_len == 0) {
-        uint64_t end = i + 1 < v->count ? read_entry(metas, i + 1).offset : v->data_end;
-        b.encoded_len = end - b.offset > UINT32_MAX ? UINT32_MAX : (uint32_t)(end - b.offset);
-    }
-    return b;
+    return read_entry(vector_of(v), i);
 }
 
 shale_code shl_sst_index_decode(struct shl_slice raw, uint64_t data_end, bool check_keys,
@@ -104,7 +103,7 @@ shale_code shl_sst_index_decode(struct shl_slice raw, uint64_t data_end, bool ch
     if (v.count > 0 && !shl_array_reserve(&index.blocks, v.count))
         return shl_nomem(err);
     for (uint32_t i = 0; i < v.count; i++)
-        shl_array_add(&index.blocks, read_entry(vector_of(&v), i));
+        shl_array_add(&index.blocks, shl_sst_index_at(&v, i));
     *out = index;
     return SHALE_OK;
 }
