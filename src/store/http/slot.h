@@ -1,0 +1,51 @@
+/* A libcurl easy handle and the exchange that it carries. Only the I/O thread of loop.h touches one. */
+#ifndef SHL_STORE_HTTP_SLOT_H
+#define SHL_STORE_HTTP_SLOT_H
+
+#include "store/http/http.h"
+#include "store/http/loop.h"
+#include <curl/curl.h>
+
+#define SHL_SLOT_HEADERS_MAX 40
+
+/* Reused: the connection pool is the multi handle's. */
+struct shl_slot {
+    struct shl_slot *next; /* of the loop's free or active list */
+    struct shl_slot *prev; /* active */
+    const struct shl_http_options *options;
+    const uint64_t *now_ns; /* the loop's time of this round */
+    CURL *easy;             /* its CURLOPT_PRIVATE is the slot */
+    struct shl_transfer *t;
+    struct curl_slist headers[SHL_SLOT_HEADERS_MAX]; /* point to the caller's lines */
+    size_t part, part_offset;                        /* of the body that is sent */
+    size_t piece, piece_offset;                      /* of the pieces that are filled */
+    uint64_t text_before;                            /* length of call->text at the start */
+    uint64_t sent, expected;
+    uint64_t progress_ns; /* when bytes moved last */
+    uint64_t deadline_ns;
+    bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
+    bool answering; /* a status line came */
+    bool
+        head_over; /* and the empty line behind the headers: what looks like one later is none (trailers) */
+    char reason[CURL_ERROR_SIZE];
+};
+
+/* NULL: no memory. Both pointers must outlive the slot. */
+struct shl_slot *shl_slot_new(const struct shl_http_options *options, const uint64_t *now_ns);
+
+/* NULL does nothing. Carries nothing. */
+void shl_slot_free(struct shl_slot *s);
+
+/* Makes the handle ready to be added to a multi handle. False: no memory. */
+bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t);
+
+/* libcurl is through with it: what the call is told. */
+void shl_slot_end(struct shl_slot *s, CURLcode e);
+
+/* True if a time limit has passed; the call has its error. */
+bool shl_slot_is_overdue(struct shl_slot *s);
+
+/* Notes in the call whether anything left for the server, also on connections that died. Call it before the handle is used again. */
+void shl_slot_note_sent(const struct shl_slot *s);
+
+#endif
