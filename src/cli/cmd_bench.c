@@ -1,4 +1,4 @@
-/* bench: the ten workloads that every peer runs, measured in the same way (per-operation clock reads included).
+/* bench: the eleven workloads that every peer runs, measured in the same way (per-operation clock reads included).
  *
  * Data: key of record i = i in 16 decimal digits; value = value_size bytes of a pool of 1 MiB, from 131*i mod (1 MiB - value_size). */
 #include "base/env/env.h"
@@ -16,6 +16,7 @@
 #define KEY_BYTES   16
 #define CLIENTS_MAX 64
 #define SHORT_ROWS  10
+#define MANY        8
 
 struct bench {
     struct cli *c;
@@ -276,6 +277,42 @@ static shale_code run_short_scans(struct bench *b, shale_db *db, uint64_t *ops, 
     return SHALE_OK;
 }
 
+/* Eight keys a call; an operation is a key. */
+static shale_code get_many(struct bench *b, shale_db *db, uint64_t *state, shale_error *err)
+{
+    uint8_t bytes[MANY][KEY_BYTES];
+    shale_slice keys[MANY];
+    shale_pinned values[MANY];
+    shale_code codes[MANY];
+    memset(values, 0, sizeof values);
+    for (size_t i = 0; i < MANY; i++) {
+        key_of(bytes[i], splitmix(state) % b->n);
+        keys[i] = shale_bytes(bytes[i], KEY_BYTES);
+    }
+    shale_code rc = shale_db_get_many(values, codes, db, keys, MANY, NULL, err);
+    uint64_t found = 0;
+    for (size_t i = 0; i < MANY && rc == SHALE_OK; i++)
+        found += codes[i] == SHALE_OK && values[i].value.len == b->value_size;
+    for (size_t i = 0; i < MANY; i++)
+        shale_pinned_release(&values[i]);
+    return rc == SHALE_OK && found != MANY ? wrong_rows(err, found, MANY) : rc;
+}
+
+static shale_code run_many(struct bench *b, shale_db *db, uint64_t *ops, shale_error *err)
+{
+    uint64_t state = 7;
+    uint64_t calls = reads_of(b, "multiget") * b->clients / MANY;
+    for (uint64_t i = 0; i < calls; i++) {
+        uint64_t start = env_now_mono_ns();
+        shale_code rc = get_many(b, db, &state, err);
+        if (rc != SHALE_OK)
+            return rc;
+        b->nanos[b->nanos_count++] = since(start) / MANY;
+    }
+    *ops = calls * MANY;
+    return SHALE_OK;
+}
+
 static shale_code run_work(struct bench *b, shale_db *db, const char *w, uint64_t *ops,
                            shale_error *err)
 {
@@ -283,6 +320,8 @@ static shale_code run_work(struct bench *b, shale_db *db, const char *w, uint64_
         return run_puts(b, db, w, ops, err);
     if (strncmp(w, "read", 4) == 0)
         return run_reads(b, db, w, ops, err);
+    if (strcmp(w, "multiget") == 0)
+        return run_many(b, db, ops, err);
     if (strcmp(w, "scan") == 0)
         return run_scan(b, db, ops, err);
     if (strcmp(w, "shortscan") == 0)
@@ -304,7 +343,7 @@ static int by_value(const void *a, const void *b)
 
 static uint64_t operations_max(const struct bench *b, const char *w)
 {
-    if (strncmp(w, "read", 4) == 0)
+    if (strncmp(w, "read", 4) == 0 || strcmp(w, "multiget") == 0)
         return reads_of(b, w) * b->clients;
     return strcmp(w, "filldurable") == 0 ? b->durable_ops
            : strcmp(w, "shortscan") == 0 ? b->scans
@@ -362,7 +401,8 @@ static int measure(struct bench *b, const char *w, struct figures *f)
     shale_db_status_get(db, &status);
     if (status.writer_epoch == 1)
         cli_note_name(c, b->url);
-    if (strcmp(w, "readhot") == 0 && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
+    bool warm = strcmp(w, "readhot") == 0 || strcmp(w, "multiget") == 0;
+    if (warm && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
         return cli_close_writer(c, db, cli_fail(c, b->url));
     shale_db_store_counts(db, &before);
     uint64_t cpu_ns = env_process_cpu_ns();
@@ -411,9 +451,9 @@ static void print_figures(struct bench *b, const char *w, const struct figures *
     (void)out_finish(o); /* a line as soon as it is known */
 }
 
-static const char *const workloads[] = {"fillseq",   "fillrandom",  "settle", "readcold",
-                                        "readhot",   "readmissing", "scan",   "shortscan",
-                                        "overwrite", "filldurable"};
+static const char *const workloads[] = {"fillseq",   "fillrandom", "settle",      "readcold",
+                                        "readhot",   "multiget",   "readmissing", "scan",
+                                        "shortscan", "overwrite",  "filldurable"};
 
 static const char *workload_at(const void *ctx, size_t i)
 {

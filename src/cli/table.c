@@ -48,8 +48,8 @@ static const struct cli_option options[OPT_IDS] = {
                        "everything below URL: a folder, a database, what is in a bucket", NULL,
                        WHAT},
     [OPT_WORKLOAD] = {"workload", 0, CLI_TEXT, false, "W[,W..]",
-                      "fillseq fillrandom settle readcold readhot readmissing scan shortscan "
-                      "overwrite filldurable",
+                      "fillseq fillrandom settle readcold readhot multiget readmissing scan "
+                      "shortscan overwrite filldurable",
                       NULL, WHAT},
     [OPT_NUM] = {"num", 0, CLI_NUMBER, false, "N", "records [1000000]", NULL, WHAT},
     [OPT_VALUE_SIZE] = {"value-size", 0, CLI_SIZE, false, "SIZE", "bytes of a value [100]", NULL,

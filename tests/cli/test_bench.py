@@ -8,7 +8,7 @@ from common import Case, FAST
 
 class Bench(Case):
     def test_every_workload_gives_its_line(self):
-        works = "fillseq,fillrandom,settle,readcold,readhot,readmissing,scan,shortscan,overwrite,settle,filldurable"
+        works = "fillseq,fillrandom,settle,readcold,readhot,multiget,readmissing,scan,shortscan,overwrite,settle,filldurable"
         p = self.run_shale("bench", self.db, "--workload", works, "--num", "2000", "--reads", "1000", "--scans", "20", "--clients", "2",
                            "--durable-ops", "5", "--json", *FAST)
         lines = [json.loads(x) for x in p.stdout.splitlines()]
@@ -17,7 +17,7 @@ class Bench(Case):
             self.assertLessEqual({"w", "n", "vlen", "threads", "ops", "s", "ops_s", "cpu_s", "cpu_per_mop", "p50us", "p99us", "rss_mb", "puts",
                                   "put_mb", "gets", "get_mb"}, set(line))
         ops = {x["w"]: x["ops"] for x in lines}
-        self.assertEqual((ops["fillseq"], ops["readhot"], ops["scan"], ops["shortscan"], ops["filldurable"]), (2000, 1000, 2000, 20, 5))
+        self.assertEqual((ops["fillseq"], ops["readhot"], ops["multiget"], ops["scan"], ops["shortscan"], ops["filldurable"]), (2000, 1000, 1000, 2000, 20, 5))
         rows = self.dump()
         self.assertEqual(len(rows), 2000)
         self.assertEqual(rows[7][0], b"0000000000000007")
