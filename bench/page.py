@@ -351,6 +351,26 @@ def requests(x, pictures):
     return lines + table(["", "", "PUTs", "MB up", "GETs", "MB down"], rows) + amplification(x, part)
 
 
+def floor(x):
+    """The bytes of a value in the machine itself, and what of a put they are."""
+    if "floor" not in x.order:
+        return []
+    each = {row: x.spread("floor", row, "machine", lambda r: r["cpu_s"] / r["ops"] * 1e6) for row in x.order["floor"]}
+    lines = ["## The floor", "", "What the machine takes to move 1 KiB, with no database there (`bench/floor.c`, the smallest of five rounds in each repetition), in us of CPU. "
+             "Every byte of a value is written to files at least twice, into the log and into a table, and once more in each compaction.", ""]
+    lines += table(["", "us for 1 KiB"], [[row, spread_text(s)] for row, s in each.items()])
+    put, (n, vlen) = x.spread("folder B", "fillrandom + settle", "shale", cpu_us), size_of(x, "folder B")
+    up = [x.figures("folder B", row, "shale", of("put_mb")) for row in SUMS["fillrandom + settle"]]
+    amounts = [(up[0][k] + up[1][k]) * 1e6 / n / 1024 for k in up[0] if k in up[1]] if n else []
+    new, copy = each.get("write to a new file"), each.get("memcpy into a buffer in cache")
+    if put and amounts and new and copy:
+        written = statistics.median(amounts)
+        least = written * new[0] + 3 * copy[0]
+        lines += ["A put of 1 KiB, compaction included, writes %s KiB and copies the value three times in memory (into the memtable, into the log's block, into the table's block): %s us of the %s us that it costs "
+                  "are these copies and the kernel's." % (number(written), number(least), number(put[0])), ""]
+    return lines
+
+
 def scale(x, pictures):
     sizes = [s for s in plan.SCALE_ROWS if plan.scale_part(s) in x.order]
     if not sizes:
@@ -427,7 +447,7 @@ def make(path, top):
         lines += place(x, part, title, pictures)
         if part == "latency":
             lines += round_trips(x, pictures)
-    lines += requests(x, pictures) + scale(x, pictures) + big(x) + commands(x)
+    lines += requests(x, pictures) + floor(x) + scale(x, pictures) + big(x) + commands(x)
     files = {os.path.join("img", n): text for n, text in pictures.items()}
     files["benchmarks.md"] = "\n".join(lines) + "\n"
     return files, readme_block(x)

@@ -78,7 +78,7 @@ def scale_part(rows):
 
 # name, steps, repetitions at most, whole peers one after the other (their databases are too large to lie side by side)
 def parts():
-    found = [("folder A", folder("A"), None, False), ("folder B", folder("B"), None, False), ("memory A", memory("A"), None, False),
+    found = [("floor", [], None, False), ("folder A", folder("A"), None, False), ("folder B", folder("B"), None, False), ("memory A", memory("A"), None, False),
              ("memory B", memory("B"), None, False), ("latency", latency(), None, False), ("requests", requests(), None, False)]
     for rows in SCALE_ROWS:
         found.append((scale_part(rows), sized(scale_part(rows), rows, 200_000), 1 if rows > 1_000_000 else None, True))
