@@ -9,7 +9,6 @@ import plan
 from chart import number, times
 
 NAMES = {"shale": "Shale", "slatedb": "SlateDB", "leveldb": "LevelDB", "rocksdb": "RocksDB"}
-SUMS = {"fillrandom + settle": ("fillrandom", "settle"), "overwrite + settle": ("overwrite", "settle after overwrite")}
 PLACES = [("folder A", "On a folder, values of 100 B"), ("folder B", "On a folder, values of 1 KiB"), ("memory A", "In memory, values of 100 B"),
           ("memory B", "In memory, values of 1 KiB"), ("latency", "On a store that takes 15 ms for each request")]
 IDEAL_TRIPS = {"readcold": 1, "shortscan": 1, "filldurable": 1}
@@ -38,20 +37,10 @@ class Results:
         return ("%s %s" % (NAMES[peer], self.doc["versions"].get(peer, ""))).strip()
 
     def rows(self, part):
-        """With the sums behind their second term."""
-        found = []
-        for row in self.order.get(part, []):
-            found.append(row)
-            found += [name for name, (_, last) in SUMS.items() if last == row]
-        return found
+        return self.order.get(part, [])
 
     def figures(self, part, row, peer, what):
-        """{repetition: figure}; those of a sum are added."""
-        if row in SUMS and what is cpu_us:
-            a, b = (self.figures(part, r, peer, cpu_us) for r in SUMS[row])
-            return {k: a[k] + b[k] for k in a if k in b}
-        if row in SUMS:
-            return {}
+        """{repetition: figure}."""
         found = {k: what(r) for k, r in self.runs.get((part, row, peer), {}).items()}
         return {k: v for k, v in found.items() if v is not None}
 
@@ -72,17 +61,13 @@ class Results:
 
 # ---- figures of a run
 
-def is_settle(r):
-    return r["row"].startswith("settle")
-
-
 def cpu_us(r):
-    """Per operation; what settles the rows is divided by them."""
-    return r["cpu_s"] / (r["n"] if is_settle(r) else r["ops"]) * 1e6
+    return r["cpu_s"] / r["ops"] * 1e6
 
 
 def rate(r):
-    return None if is_settle(r) else r["ops"] / r["s"]
+    """Not of what settles: SlateDB is watched for eight quiet seconds then."""
+    return None if "settle" in r["row"] else r["ops"] / r["s"]
 
 
 def of(field):
@@ -94,7 +79,7 @@ def latency_us(field):
 
 
 def per_op(field):
-    return lambda r: r[field] / (1 if is_settle(r) else r["ops"]) if field in r else None
+    return lambda r: r[field] / r["ops"] if field in r else None
 
 
 # ---- words
@@ -184,8 +169,7 @@ def method():
             "Peers run as they are after opening, with a Bloom filter of 10 bits a key and no compression: SlateDB with its defaults (a scan of everything reads 1 MiB ahead with four "
             "tasks, which is better than its default), LevelDB and RocksDB with a write buffer of 64 MiB and a cache of 640 MiB. Nobody syncs files, as SlateDB's folder store does not, except in the row that says so. "
             "LevelDB and RocksDB are references for what a local engine costs; they cannot work on a bucket. SlateDB has no call for several keys: multiget there is eight gets at once; with LevelDB it is eight "
-            "gets one after the other. What settles a database is divided by its rows, so that it can be added to a put; where nothing is left to do it is next to nothing. SlateDB's contains eight quiet seconds, as it has no call that "
-            "says when it is done.", ""]
+            "gets one after the other. Where a row says settle, the clock runs on until everything is flushed and compacted; with the others that is left for later, by everyone.", ""]
 
 
 def geometric(values):
@@ -193,9 +177,7 @@ def geometric(values):
 
 
 def measured_rows(x, part):
-    """Those that count once: sums count, their terms do not."""
-    terms = {t for pair in SUMS.values() for t in pair if t.startswith("settle")}
-    return [r for r in x.rows(part) if r not in terms and not r.startswith("filldurable")]
+    return [r for r in x.rows(part) if not r.startswith("filldurable")]
 
 
 def summary(x):
@@ -266,11 +248,10 @@ def amplification(x, part):
     n, vlen = size_of(x, part)
     said = []
     for peer in x.peers:
-        up = [x.figures(part, row, peer, of("put_mb")) for row in SUMS["fillrandom + settle"]]
-        found = [(up[0][k] + up[1][k]) * 1e6 / (n * (vlen + 16)) for k in up[0] if k in up[1]]
+        found = x.spread(part, "fillrandom + settle", peer, of("put_mb"))
         if found:
-            said.append("%s %s" % (NAMES[peer], number(statistics.median(found))))
-    return ["Bytes written for a byte that was put, fillrandom and settle: %s." % ", ".join(said), ""] if said else []
+            said.append("%s %s" % (NAMES[peer], number(found[0] * 1e6 / (n * (vlen + 16)))))
+    return ["Bytes written for a byte that was put, in fillrandom + settle: %s." % ", ".join(said), ""] if said else []
 
 
 def place(x, part, name, pictures):
@@ -290,7 +271,7 @@ def place(x, part, name, pictures):
         for peer in who:
             line.append("failed" if x.failed(part, row, peer) else spread_text(x.spread(part, row, peer, cpu_us)))
             if peer != "shale":
-                line.append("" if row.startswith("settle") else ratio_text(x.ratio(part, row, peer, cpu_us)))
+                line.append(ratio_text(x.ratio(part, row, peer, cpu_us)))
         rows.append(line)
     lines += table([""] + [w for p in who for w in ([x.title(p)] if p == "shale" else [x.title(p), ""])], rows)
     lines += ["<details><summary>Rate, latency, memory and requests of each row</summary>", ""]
@@ -360,11 +341,10 @@ def floor(x):
              "Every byte of a value is written to files at least twice, into the log and into a table, and once more in each compaction.", ""]
     lines += table(["", "us for 1 KiB"], [[row, spread_text(s)] for row, s in each.items()])
     put, (n, vlen) = x.spread("folder B", "fillrandom + settle", "shale", cpu_us), size_of(x, "folder B")
-    up = [x.figures("folder B", row, "shale", of("put_mb")) for row in SUMS["fillrandom + settle"]]
-    amounts = [(up[0][k] + up[1][k]) * 1e6 / n / 1024 for k in up[0] if k in up[1]] if n else []
+    up = x.spread("folder B", "fillrandom + settle", "shale", of("put_mb"))
     new, copy = each.get("write to a new file"), each.get("memcpy into a buffer in cache")
-    if put and amounts and new and copy:
-        written = statistics.median(amounts)
+    if put and up and new and copy:
+        written = up[0] * 1e6 / n / 1024
         least = written * new[0] + 3 * copy[0]
         lines += ["A put of 1 KiB, compaction included, writes %s KiB and copies the value three times in memory (into the memtable, into the log's block, into the table's block): %s us of the %s us that it costs "
                   "are these copies and the kernel's." % (number(written), number(least), number(put[0])), ""]

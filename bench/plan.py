@@ -9,6 +9,7 @@ SCALE_ROWS = (10_000, 100_000, 1_000_000, 10_000_000)
 BIG_ROWS = 20_000_000
 SMALL_CACHE_MIB = 64
 LATENCY_MS = 15
+FILLED, OVERWRITTEN = ("fillrandom + settle", "fillrandom+settle"), ("overwrite + settle", "overwrite+settle")  # as rows
 
 # part    where the rows are shown        row     its name in tables        works  (row, workload) in the order they run; row None: not shown
 # store   folder, memory or latency       peers   who takes part            fresh  begins with an empty database
@@ -29,10 +30,10 @@ def folder(name):
     def one(row, work=None, **more):
         return step(part, "folder", [(row, work or row)], size, **more)
     return [
-        one("fillseq", fresh=True), one("fillrandom", fresh=True), one("settle"),
+        one("fillseq", fresh=True), one("fillrandom", fresh=True), one("fillrandom + settle", "fillrandom+settle", fresh=True),
         one("readcold", reads=20_000), one("readhot", reads=200_000), one("readhot x4", "readhot", reads=200_000, clients=4),
         one("multiget", reads=200_000), one("readmissing", reads=100_000), one("scan"), one("shortscan"),
-        one("overwrite"), one("settle after overwrite", "settle"),
+        one("overwrite + settle", "overwrite+settle"), one("overwrite"),
         one("filldurable", peers=ON_A_STORE),
         one("filldurable, 100 ms timer", "filldurable", peers=ON_A_STORE, more=("--set", "wal_flush=interval")),
         one("filldurable, synced", "filldurable", peers=("shale", "leveldb", "rocksdb"), durops=200, more=("--store-option", "local_fsync=on")),
@@ -40,24 +41,24 @@ def folder(name):
 
 
 def memory(name):
-    works = ["fillrandom", "settle", "readhot", "readmissing", "scan", "shortscan", "overwrite", ("settle after overwrite", "settle"), "multiget"]
+    works = [FILLED, "readhot", "readmissing", "scan", "shortscan", OVERWRITTEN, "overwrite", "multiget"]
     size, part = SIZES[name], "memory " + name
-    return [step(part, "memory", ["fillseq"], size, peers=ON_A_STORE, fresh=True),
+    return [step(part, "memory", ["fillseq"], size, peers=ON_A_STORE, fresh=True), step(part, "memory", ["fillrandom"], size, peers=ON_A_STORE, fresh=True),
             step(part, "memory", works, size, peers=ON_A_STORE, fresh=True, reads=200_000)]
 
 
 def latency():
-    works = ["fillrandom", "settle", "readcold", "shortscan", "scan", "filldurable"]
+    works = [FILLED, "readcold", "shortscan", "scan", "filldurable"]
     size = (200_000, 100)
     return [
         step("latency", "latency", works, size, peers=ON_A_STORE, fresh=True, reads=2_000, scans=300),
-        step("latency", "latency", [(None, "fillrandom"), (None, "settle"), ("readcold x64", "readcold")], size, peers=ON_A_STORE, fresh=True, reads=20_000, clients=64),
+        step("latency", "latency", [(None, "fillrandom+settle"), ("readcold x64", "readcold")], size, peers=ON_A_STORE, fresh=True, reads=20_000, clients=64),
     ]
 
 
 def requests():
     """The same timer for both; what a request costs does not matter here, that it is a store far away does."""
-    works = ["fillrandom", "settle", "readcold", "shortscan", "scan", "overwrite", ("settle after overwrite", "settle"), "filldurable"]
+    works = [FILLED, "readcold", "shortscan", "scan", OVERWRITTEN, "filldurable"]
     return [step("requests", "latency", works, (200_000, 100), peers=ON_A_STORE, fresh=True, reads=2_000, scans=300, more=("--set", "wal_flush=interval"))]
 
 
@@ -65,7 +66,7 @@ def sized(part, rows, reads):
     size, small = (rows, 100), SMALL_CACHE_MIB
     one = {"cache_mib": small}
     return [
-        step(part, "folder", ["fillrandom"], size, fresh=True, **one), step(part, "folder", ["settle"], size, **one),
+        step(part, "folder", [FILLED], size, fresh=True, **one),
         step(part, "folder", ["readcold"], size, reads=20_000, **one), step(part, "folder", ["readhot"], size, reads=reads, **one),
         step(part, "folder", ["scan"], size, **one),
         step(part, "folder", [("readhot x64", "readhot")], size, reads=reads, clients=64, **one),

@@ -440,7 +440,8 @@ static const struct cli_command commands[] = {
                    "a slow bucket in memory"}},
      .notes =
          "Writes to DB: where rows lie that no bench wrote, fills and overwrite need --yes. Each "
-         "workload opens the database anew, in the order given.",
+         "workload opens the database anew, in the order given. W+settle: the clock runs on until "
+         "nothing is left to flush or compact.",
      .exits =
          "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
          "p99us rss_mb puts put_mb gets get_mb.",

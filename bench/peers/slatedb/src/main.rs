@@ -226,7 +226,9 @@ impl Run {
         }
     }
 
-    async fn measure(&self, work: &str) -> Outcome<()> {
+    /// WORK+settle: the clock runs on until everything is compacted.
+    async fn measure(&self, named: &str) -> Outcome<()> {
+        let work = named.strip_suffix("+settle").unwrap_or(named);
         let db = self.open().await?;
         if work == "readhot" || work == "multiget" {
             self.scan(&db, true).await?;
@@ -234,6 +236,9 @@ impl Run {
         let before = self.store.tally.read();
         let (cpu, start) = (usage().cpu_s, Instant::now());
         let mut done = self.work(&db, work).await?;
+        if work != named {
+            self.settle(&db).await?;
+        }
         let (seconds, cpu) = (start.elapsed().as_secs_f64(), usage().cpu_s - cpu);
         let after = self.store.tally.read();
         db.close().await?;
@@ -243,7 +248,7 @@ impl Run {
             "{{\"peer\":\"slatedb-0.18.0\",\"w\":\"{}\",\"store\":\"{}\",\"n\":{},\"vlen\":{},\"threads\":{},\"ops\":{},\"s\":{:.6},\"ops_s\":{:.0},\
              \"cpu_s\":{:.6},\"cpu_per_mop\":{:.4},\"p50us\":{:.3},\"p99us\":{:.3},\"rss_mb\":{:.1},\"puts\":{},\"put_mb\":{:.1},\"gets\":{},\
              \"get_mb\":{:.1}}}",
-            work,
+            named,
             self.store_name,
             self.records.count,
             self.records.value_len,
