@@ -8,7 +8,8 @@ COLOURS = {"shale": ("#1d4ed8", "#7aa7ff"), "slatedb": ("#c2570c", "#f5a35c"), "
            "GET": ("#1d4ed8", "#7aa7ff"), "PUT": ("#c2570c", "#f5a35c")}
 STYLE = """<style>
 svg { background: #ffffff } text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 } .t { font-weight: 600; font-size: 15px }
-.d { fill: #59636e; font-size: 12px } .g { stroke: #d1d9e0; stroke-width: 1 } .w { stroke: #1f2328; stroke-width: 1.2 } .i { stroke: #1f2328; stroke-width: 2; stroke-dasharray: 3 2 }
+.d { fill: #59636e; font-size: 12px } .g { stroke: #d1d9e0; stroke-width: 1 } .w { stroke: #1f2328; stroke-width: 1.2 }
+.i { stroke: #1f2328; stroke-width: 2; stroke-dasharray: 3 2 }
 %s
 @media (prefers-color-scheme: dark) { svg { background: #0d1117 } text { fill: #e6edf3 } .d { fill: #9aa4af } .g { stroke: #30363d } .w, .i { stroke: #e6edf3 }
 %s }
@@ -44,7 +45,8 @@ class Drawing:
         self.text(12, 24, title, "t")
 
     def text(self, x, y, text, kind="", anchor="start"):
-        self.parts.append('<text x="%.1f" y="%.1f"%s%s>%s</text>' % (x, y, ' class="%s"' % kind if kind else "", "" if anchor == "start" else ' text-anchor="%s"' % anchor, escape(text)))
+        more = (' class="%s"' % kind if kind else "") + ("" if anchor == "start" else ' text-anchor="%s"' % anchor)
+        self.parts.append('<text x="%.1f" y="%.1f"%s>%s</text>' % (x, y, more, escape(text)))
 
     def line(self, x1, y1, x2, y2, kind):
         self.parts.append('<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>' % (x1, y1, x2, y2, kind))

@@ -167,13 +167,9 @@ def method():
             "more is better for Shale, below 1x a peer is cheaper. In brackets: smallest and largest of the repetitions. The rows are described in "
             "[bench/README.md](../../bench/README.md): the same keys, values and orders for everyone.", "",
             "Peers run as they are after opening, with a Bloom filter of 10 bits a key and no compression: SlateDB with its defaults (a scan of everything reads 1 MiB ahead with four "
-            "tasks, which is better than its default), LevelDB and RocksDB with a write buffer of 64 MiB and a cache of 640 MiB. Nobody syncs files, as SlateDB's folder store does not, except in the row that says so. "
-            "LevelDB and RocksDB are references for what a local engine costs; they cannot work on a bucket. SlateDB has no call for several keys: multiget there is eight gets at once; with LevelDB it is eight "
-            "gets one after the other. Where a row says settle, the clock runs on until everything is flushed and compacted; with the others that is left for later, by everyone.", ""]
-
-
-def geometric(values):
-    return statistics.geometric_mean(values)
+            "tasks, which is better than its default), LevelDB and RocksDB with a write buffer of 64 MiB and a cache of 640 MiB. Nobody syncs files, as SlateDB's "
+            "folder store does not, except in the row that says so. LevelDB and RocksDB are references for what a local engine costs; they cannot work on a bucket. "
+            "SlateDB has no call for several keys: multiget there is eight gets at once; with LevelDB it is eight gets one after the other. Where a row says settle, the clock runs on until everything is flushed and compacted; with the others that is left for later, by everyone.", ""]
 
 
 def measured_rows(x, part):
@@ -192,7 +188,8 @@ def summary(x):
                 line.append("-")
                 continue
             least, most = min(ratios, key=ratios.get), max(ratios, key=ratios.get)
-            line.append("**%s** over %d rows; %s %s to %s %s" % (times(geometric(list(ratios.values()))), len(ratios), least, times(ratios[least]), most, times(ratios[most])))
+            middle = times(statistics.geometric_mean(list(ratios.values())))
+            line.append("**%s** over %d rows; %s %s to %s %s" % (middle, len(ratios), least, times(ratios[least]), most, times(ratios[most])))
         if any(cell != "-" for cell in line[1:]):
             rows.append(line)
     if rows:
@@ -261,10 +258,11 @@ def place(x, part, name, pictures):
     who = [p for p in x.peers if any((part, row, p) in x.runs or x.failed(part, row, p) for row in x.order[part])]
     names = [(p, x.title(p)) for p in who]
     lines = ["## " + name, "", "%s records of %s." % (thousands(n), bytes_text(vlen)), ""]
-    slug = part.replace(" ", "-").lower()
-    pictures["bench-cpu-%s.svg" % slug] = chart.bars("CPU per operation: " + name[0].lower() + name[1:], "Bars for each workload and peer; the multiple of Shale's figure is written behind a peer's bar. Lower is better.",
-                                                   "us of CPU, lower is better", cpu_groups(x, part), names)
-    lines += ["![CPU per operation, %s; the table below has the same figures](img/bench-cpu-%s.svg)" % (name[0].lower() + name[1:], slug), "", "CPU in us per operation:", ""]
+    slug, where = part.replace(" ", "-").lower(), name[0].lower() + name[1:]
+    pictures["bench-cpu-%s.svg" % slug] = chart.bars(
+        "CPU per operation: " + where, "Bars for each workload and peer; the multiple of Shale's figure is written behind a peer's bar. Lower is better.",
+        "us of CPU, lower is better", cpu_groups(x, part), names)
+    lines += ["![CPU per operation, %s; the table below has the same figures](img/bench-cpu-%s.svg)" % (where, slug), "", "CPU in us per operation:", ""]
     rows = []
     for row in x.rows(part):
         line = [row]
@@ -282,10 +280,12 @@ def place(x, part, name, pictures):
                 got = [spread_text(x.spread(part, row, peer, w), False) for w in (rate, latency_us("p50us"), latency_us("p99us"), of("rss_mb"))]
                 rows.append([row, NAMES[peer], *got, *traffic(x, part, row, peer, False)])
     lines += table(["", "", "a second", "p50 us", "p99 us", "peak MiB", "PUTs", "MB up", "GETs", "MB down"], rows)
-    lines += ["Medians. For LevelDB and RocksDB MB up is what the kernel wrote for the process.%s</details>" % ("" if part.startswith("folder") else " The peak of memory is that of the process so far, with the store in it."), ""]
+    peak = "" if part.startswith("folder") else " The peak of memory is that of the process so far, with the store in it."
+    lines += ["Medians. For LevelDB and RocksDB MB up is what the kernel wrote for the process.%s</details>" % peak, ""]
     lines += amplification(x, part)
     if part.startswith("folder"):
-        pictures["bench-memory-%s.svg" % slug] = chart.bars("Peak memory: " + name[0].lower() + name[1:], "Peak resident size of the process that ran the workload. Lower is better.", "MiB, lower is better", memory_groups(x, part), names)
+        pictures["bench-memory-%s.svg" % slug] = chart.bars("Peak memory: " + where, "Peak resident size of the process that ran the workload. Lower is better.",
+                                                            "MiB, lower is better", memory_groups(x, part), names)
         lines += ["![Peak memory of each workload](img/bench-memory-%s.svg)" % slug, ""]
     return lines
 
@@ -302,8 +302,10 @@ def round_trips(x, pictures):
             groups.append((row, found))
     if not groups:
         return []
-    pictures["bench-trips.svg"] = chart.bars("Round trips of an operation, median", "Median latency of an operation divided by the 15 ms of a request; the dashed line is the least that is possible.",
-                                             "times 15 ms, lower is better; dashed: ideal", groups, [(p, x.title(p)) for p in x.peers if any(p in f for _, f in groups)], log=False, ideals=IDEAL_TRIPS)
+    names = [(p, x.title(p)) for p in x.peers if any(p in f for _, f in groups)]
+    pictures["bench-trips.svg"] = chart.bars(
+        "Round trips of an operation, median", "Median latency of an operation divided by the 15 ms of a request; the dashed line is the least that is possible.",
+        "times 15 ms, lower is better; dashed: ideal", groups, names, log=False, ideals=IDEAL_TRIPS)
     return ["How many round trips an operation waits for: its median latency, divided by the latency of a request. SlateDB's filldurable is its timer of 100 ms; Shale's default "
             "starts the request at once ([how it works](how-it-works.md)).", "", "![Round trips of an operation](img/bench-trips.svg)", ""]
 
@@ -313,7 +315,8 @@ def requests(x, pictures):
     if part not in x.order:
         return []
     n, vlen = size_of(x, part)
-    lines = ["## Requests at equal settings", "", "%s records of %s on the slow store; both flush the log by the same timer of 100 ms (`wal_flush=interval`). A bucket bills requests." % (thousands(n), bytes_text(vlen)), ""]
+    lines = ["## Requests at equal settings", "", "%s records of %s on the slow store; both flush the log by the same timer of 100 ms (`wal_flush=interval`). "
+             "A bucket bills requests." % (thousands(n), bytes_text(vlen)), ""]
     rows, groups = [], []
     for row in x.order[part]:
         bars = []
@@ -327,7 +330,8 @@ def requests(x, pictures):
         if bars:
             groups.append((row, bars))
     if groups:
-        pictures["bench-requests.svg"] = chart.stacked("Requests per operation at equal settings", "PUTs and GETs of one operation. Lower is better.", "requests per operation, lower is better", groups, ["PUT", "GET"])
+        pictures["bench-requests.svg"] = chart.stacked("Requests per operation at equal settings", "PUTs and GETs of one operation. Lower is better.",
+                                                       "requests per operation, lower is better", groups, ["PUT", "GET"])
         lines += ["![Requests per operation](img/bench-requests.svg)", ""]
     return lines + table(["", "", "PUTs", "MB up", "GETs", "MB down"], rows) + amplification(x, part)
 
@@ -346,8 +350,8 @@ def floor(x):
     if put and up and new and copy:
         written = up[0] * 1e6 / n / 1024
         least = written * new[0] + 3 * copy[0]
-        lines += ["A put of 1 KiB, compaction included, writes %s KiB and copies the value three times in memory (into the memtable, into the log's block, into the table's block): %s us of the %s us that it costs "
-                  "are these copies and the kernel's." % (number(written), number(least), number(put[0])), ""]
+        lines += ["A put of 1 KiB, compaction included, writes %s KiB and copies the value three times in memory (into the memtable, into the log's block, into "
+                  "the table's block): %s us of the %s us that it costs are these copies and the kernel's." % (number(written), number(least), number(put[0])), ""]
     return lines
 
 
@@ -356,7 +360,8 @@ def scale(x, pictures):
     if not sizes:
         return []
     lines = ["## How cost grows with size", "", "CPU in us per operation, values of 100 B on a folder, a cache of %d MiB." % plan.SMALL_CACHE_MIB, ""]
-    for row, words in (("fillrandom + settle", "a put with its compaction"), ("readcold", "a get with an empty cache"), ("readhot", "a get after a scan"), ("scan", "a row of a scan")):
+    for row, words in (("fillrandom + settle", "a put with its compaction"), ("readcold", "a get with an empty cache"), ("readhot", "a get after a scan"),
+                       ("scan", "a row of a scan")):
         series, rows = {}, []
         for size in sizes:
             part = plan.scale_part(size)
@@ -370,7 +375,8 @@ def scale(x, pictures):
         if not series:
             continue
         name = "bench-scale-%s.svg" % row.replace(" + ", "-")
-        pictures[name] = chart.lines("CPU of %s" % words, "How the cost of an operation grows with the rows of the database. Lower is better.", "rows", "us of CPU", series, [(p, x.title(p)) for p in x.peers])
+        pictures[name] = chart.lines("CPU of %s" % words, "How the cost of an operation grows with the rows of the database. Lower is better.",
+                                     "rows", "us of CPU", series, [(p, x.title(p)) for p in x.peers])
         lines += ["### %s: %s" % (row, words), "", "![CPU of %s by the number of rows](img/%s)" % (words, name), ""] + table(["rows"] + [x.title(p) for p in x.peers], rows)
     return lines
 
@@ -385,14 +391,17 @@ def big(x):
             if x.failed("big", row, peer):
                 rows.append([row, NAMES[peer], "failed", "", "", "", ""])
             elif ("big", row, peer) in x.runs:
-                rows.append([row, NAMES[peer], *[spread_text(x.spread("big", row, peer, w), False) for w in (cpu_us, rate, latency_us("p50us"), latency_us("p99us"), of("rss_mb"))]])
-    return ["## More data than cache", "", "%s records of %s on a folder (%s MB), a cache of %d MiB, measured once; readhot x64 has 64 clients." % (thousands(n), bytes_text(vlen), thousands(n * (vlen + 16) / 1e6), plan.SMALL_CACHE_MIB), ""] + \
+                figures = (cpu_us, rate, latency_us("p50us"), latency_us("p99us"), of("rss_mb"))
+                rows.append([row, NAMES[peer], *[spread_text(x.spread("big", row, peer, w), False) for w in figures]])
+    what = "%s records of %s on a folder (%s MB)" % (thousands(n), bytes_text(vlen), thousands(n * (vlen + 16) / 1e6))
+    return ["## More data than cache", "", "%s, a cache of %d MiB, measured once; readhot x64 has 64 clients." % (what, plan.SMALL_CACHE_MIB), ""] + \
         table(["", "", "CPU us", "a second", "p50 us", "p99 us", "peak MiB"], rows)
 
 
 def commands(x):
     found = x.doc["commands"]
-    lines = ["## The commands", "", "What each row ran, DIR being an empty folder; rows of one process share a line. Sources of the benchers: [bench/peers](../../bench/peers).", "", "```"]
+    lines = ["## The commands", "", "What each row ran, DIR being a folder of the peer's own; rows of one process share a line. Sources of the benchers: "
+             "[bench/peers](../../bench/peers).", "", "```"]
     seen = []
     for words in found.values():
         if words not in seen:
@@ -403,13 +412,14 @@ def commands(x):
 def readme_block(x):
     """Three figures."""
     rows = []
-    for name, part, row, what, unit in (("a cached get", "folder A", "readhot", cpu_us, "us of CPU"), ("a put, with its compaction", "folder A", "fillrandom + settle", cpu_us, "us of CPU"),
+    for name, part, row, what, unit in (("a cached get", "folder A", "readhot", cpu_us, "us of CPU"),
+                                        ("a put, with its compaction", "folder A", "fillrandom + settle", cpu_us, "us of CPU"),
                                         ("peak memory while writing", "folder A", "fillrandom", of("rss_mb"), "MiB")):
         ours = x.spread(part, row, "shale", what)
         rows.append([name] + ["%s %s" % (spread_text(s, False), unit) if s else "-" for s in [ours] + [x.spread(part, row, p, what) for p in x.peers[1:]]])
     n, vlen = size_of(x, "folder A")
-    note = "%s records of %s on a folder; medians of %s, %s. `bench/run --build && bench/run` repeats it; all of them: [benchmarks](docs/explanation/benchmarks.md)." % (
-        thousands(n), bytes_text(vlen), repetitions(x.doc), x.doc["date"])
+    note = "%s records of %s on a folder; medians of %s, %s. `bench/run --build && bench/run` repeats it; all of them: " \
+        "[benchmarks](docs/explanation/benchmarks.md)." % (thousands(n), bytes_text(vlen), repetitions(x.doc), x.doc["date"])
     trial = ["", "**A trial run with %g times the records.**" % x.doc["scale"]] if x.doc["scale"] != 1 else []
     return "\n".join([README_BEGIN] + table([""] + [x.title(p) for p in x.peers], rows)[:-1] + ["", note] + trial + [README_END])
 

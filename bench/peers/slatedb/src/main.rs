@@ -203,7 +203,7 @@ impl Run {
     /// Until nothing is compacted any more, which no call tells: until hardly anything was written for some seconds.
     async fn settle(&self, db: &Db) -> Outcome<Done> {
         db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable }).await?;
-        let limit = Instant::now() + Duration::from_secs(self.number("settle_s", 60));
+        let limit = Instant::now() + Duration::from_secs(self.number("settle_s", 600));
         let (mut quiet, mut before) = (0, self.store.tally.read().put_bytes);
         while quiet < QUIET_SECONDS && Instant::now() < limit {
             tokio::time::sleep(Duration::from_secs(1)).await;
