@@ -34,9 +34,10 @@ def folder(name):
         one("readcold", reads=20_000), one("readhot", reads=200_000), one("readhot x4", "readhot", reads=200_000, clients=4),
         one("multiget", reads=200_000), one("readmissing", reads=100_000), one("scan"), one("shortscan"),
         one("overwrite + settle", "overwrite+settle"), one("overwrite"),
-        one("filldurable", peers=ON_A_STORE),
-        one("filldurable, 100 ms timer", "filldurable", peers=ON_A_STORE, more=("--set", "wal_flush=interval")),
-        one("filldurable, synced", "filldurable", peers=("shale", "leveldb", "rocksdb"), durops=200, more=("--store-option", "local_fsync=on")),
+        one("filldurable", peers=ON_A_STORE, fresh=True),
+        one("filldurable, 100 ms timer", "filldurable", peers=ON_A_STORE, fresh=True, more=("--set", "wal_flush=interval")),
+        one("filldurable, synced", "filldurable", peers=("shale", "leveldb", "rocksdb"), fresh=True, durops=200,
+            more=("--store-option", "local_fsync=on")),
     ]
 
 
