@@ -1,4 +1,4 @@
-/* bench: the ten workloads that every peer runs, measured in the same way (per-operation clock reads included).
+/* bench: the eleven workloads that every peer runs, measured in the same way (per-operation clock reads included).
  *
  * Data: key of record i = i in 16 decimal digits; value = value_size bytes of a pool of 1 MiB, from 131*i mod (1 MiB - value_size). */
 #include "base/env/env.h"
@@ -16,6 +16,8 @@
 #define KEY_BYTES   16
 #define CLIENTS_MAX 64
 #define SHORT_ROWS  10
+#define MANY        8
+#define SETTLES     "+settle"
 
 struct bench {
     struct cli *c;
@@ -276,6 +278,42 @@ static shale_code run_short_scans(struct bench *b, shale_db *db, uint64_t *ops, 
     return SHALE_OK;
 }
 
+/* Eight keys a call; an operation is a key. */
+static shale_code get_many(struct bench *b, shale_db *db, uint64_t *state, shale_error *err)
+{
+    uint8_t bytes[MANY][KEY_BYTES];
+    shale_slice keys[MANY];
+    shale_pinned values[MANY];
+    shale_code codes[MANY];
+    memset(values, 0, sizeof values);
+    for (size_t i = 0; i < MANY; i++) {
+        key_of(bytes[i], splitmix(state) % b->n);
+        keys[i] = shale_bytes(bytes[i], KEY_BYTES);
+    }
+    shale_code rc = shale_db_get_many(values, codes, db, keys, MANY, NULL, err);
+    uint64_t found = 0;
+    for (size_t i = 0; i < MANY && rc == SHALE_OK; i++)
+        found += codes[i] == SHALE_OK && values[i].value.len == b->value_size;
+    for (size_t i = 0; i < MANY; i++)
+        shale_pinned_release(&values[i]);
+    return rc == SHALE_OK && found != MANY ? wrong_rows(err, found, MANY) : rc;
+}
+
+static shale_code run_many(struct bench *b, shale_db *db, uint64_t *ops, shale_error *err)
+{
+    uint64_t state = 7;
+    uint64_t calls = reads_of(b, "multiget") * b->clients / MANY;
+    for (uint64_t i = 0; i < calls; i++) {
+        uint64_t start = env_now_mono_ns();
+        shale_code rc = get_many(b, db, &state, err);
+        if (rc != SHALE_OK)
+            return rc;
+        b->nanos[b->nanos_count++] = since(start) / MANY;
+    }
+    *ops = calls * MANY;
+    return SHALE_OK;
+}
+
 static shale_code run_work(struct bench *b, shale_db *db, const char *w, uint64_t *ops,
                            shale_error *err)
 {
@@ -283,6 +321,8 @@ static shale_code run_work(struct bench *b, shale_db *db, const char *w, uint64_
         return run_puts(b, db, w, ops, err);
     if (strncmp(w, "read", 4) == 0)
         return run_reads(b, db, w, ops, err);
+    if (strcmp(w, "multiget") == 0)
+        return run_many(b, db, ops, err);
     if (strcmp(w, "scan") == 0)
         return run_scan(b, db, ops, err);
     if (strcmp(w, "shortscan") == 0)
@@ -304,7 +344,7 @@ static int by_value(const void *a, const void *b)
 
 static uint64_t operations_max(const struct bench *b, const char *w)
 {
-    if (strncmp(w, "read", 4) == 0)
+    if (strncmp(w, "read", 4) == 0 || strcmp(w, "multiget") == 0)
         return reads_of(b, w) * b->clients;
     return strcmp(w, "filldurable") == 0 ? b->durable_ops
            : strcmp(w, "shortscan") == 0 ? b->scans
@@ -345,8 +385,8 @@ static void subtract(shale_store_counts *now, const shale_store_counts *before)
     now->bytes_down -= before->bytes_down;
 }
 
-/* Opens, measures one workload, closes. */
-static int measure(struct bench *b, const char *w, struct figures *f)
+/* Opens, measures one workload, closes. With `settles` the clock runs on until nothing is left to do: what closing would do is counted too. */
+static int measure(struct bench *b, const char *w, bool settles, struct figures *f)
 {
     struct cli *c = b->c;
     shale_db *db = NULL;
@@ -362,12 +402,15 @@ static int measure(struct bench *b, const char *w, struct figures *f)
     shale_db_status_get(db, &status);
     if (status.writer_epoch == 1)
         cli_note_name(c, b->url);
-    if (strcmp(w, "readhot") == 0 && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
+    bool warm = strcmp(w, "readhot") == 0 || strcmp(w, "multiget") == 0;
+    if (warm && scan_all(db, true, &warmed, &c->err) != SHALE_OK)
         return cli_close_writer(c, db, cli_fail(c, b->url));
     shale_db_store_counts(db, &before);
     uint64_t cpu_ns = env_process_cpu_ns();
     uint64_t start_ns = env_now_mono_ns();
     shale_code rc = run_work(b, db, w, &f->ops, &c->err);
+    if (rc == SHALE_OK && settles)
+        rc = shale_db_settle(db, &c->err);
     f->seconds = (double)(env_now_mono_ns() - start_ns) / 1e9;
     f->cpu_seconds = (double)(env_process_cpu_ns() - cpu_ns) / 1e9;
     shale_db_store_counts(db, &f->counts);
@@ -378,8 +421,9 @@ static int measure(struct bench *b, const char *w, struct figures *f)
     return code != CLI_YES ? code : os_stop_code();
 }
 
-static void print_figures(struct bench *b, const char *w, const struct figures *f)
+static void print_figures(struct bench *b, const char *w, bool settles, const struct figures *f)
 {
+    const char *more = settles ? SETTLES : "";
     struct out *o = b->c->out;
     double ops = (double)(f->ops > 0 ? f->ops : 1);
     double seconds = f->seconds > 0 ? f->seconds : 1e-9;
@@ -388,11 +432,11 @@ static void print_figures(struct bench *b, const char *w, const struct figures *
     char down[SHL_UNITS_TEXT];
     if (cli_has(&b->c->args, OPT_JSON)) {
         out_printf(o,
-                   "{\"peer\":\"shale-%s\",\"w\":\"%s\",\"n\":%" PRIu64
+                   "{\"peer\":\"shale-%s\",\"w\":\"%s%s\",\"n\":%" PRIu64
                    ",\"vlen\":%zu,\"threads\":%" PRIu64 ",\"ops\":%" PRIu64
                    ",\"s\":%.6f,\"ops_s\":%.0f,\"cpu_s\":%.6f,\"cpu_per_mop\":%.4f,\"p50us\":%.3f,"
                    "\"p99us\":%.3f,\"rss_mb\":%.1f",
-                   shale_version(), w, b->n, b->value_size, f->threads, f->ops, f->seconds,
+                   shale_version(), w, more, b->n, b->value_size, f->threads, f->ops, f->seconds,
                    ops / seconds, f->cpu_seconds, f->cpu_seconds / ops * 1e6, f->p50_us, f->p99_us,
                    (double)f->rss_bytes / 1048576.0);
         out_printf(o,
@@ -401,9 +445,10 @@ static void print_figures(struct bench *b, const char *w, const struct figures *
                    (double)f->counts.bytes_down / 1e6);
     } else {
         out_printf(o,
-                   "%-12s %9.0f ops/s  %8.3f s  cpu %7.3f us/op  p50 %8.2f us  p99 %9.2f us  rss "
+                   "%s%-*s %9.0f ops/s  %8.3f s  cpu %7.3f us/op  p50 %8.2f us  p99 %9.2f us  rss "
                    "%s  %" PRIu64 " PUT %s  %" PRIu64 " GET %s\n",
-                   w, ops / seconds, f->seconds, f->cpu_seconds / ops * 1e6, f->p50_us, f->p99_us,
+                   w, (int)(strlen(w) < 12 ? 12 - strlen(w) : 0), more, ops / seconds, f->seconds,
+                   f->cpu_seconds / ops * 1e6, f->p50_us, f->p99_us,
                    shl_format_size(f->rss_bytes, size), f->counts.put,
                    shl_format_size(f->counts.bytes_up, up), f->counts.get,
                    shl_format_size(f->counts.bytes_down, down));
@@ -411,9 +456,9 @@ static void print_figures(struct bench *b, const char *w, const struct figures *
     (void)out_finish(o); /* a line as soon as it is known */
 }
 
-static const char *const workloads[] = {"fillseq",   "fillrandom",  "settle", "readcold",
-                                        "readhot",   "readmissing", "scan",   "shortscan",
-                                        "overwrite", "filldurable"};
+static const char *const workloads[] = {"fillseq",   "fillrandom", "settle",      "readcold",
+                                        "readhot",   "multiget",   "readmissing", "scan",
+                                        "shortscan", "overwrite",  "filldurable"};
 
 static const char *workload_at(const void *ctx, size_t i)
 {
@@ -437,20 +482,27 @@ static const char *known_workload(const struct cli *c, const char *name, size_t 
     return NULL;
 }
 
+static bool ends_in_settle(const char *name, size_t len)
+{
+    size_t tail = strlen(SETTLES);
+    return len > tail && memcmp(name + len - tail, SETTLES, tail) == 0;
+}
+
 /* All names are checked before the first runs. */
 static int run_list(struct bench *b, const char *list, bool dry)
 {
     int code = CLI_YES;
     for (const char *at = list; code == CLI_YES;) {
         size_t len = strcspn(at, ",");
-        const char *w = known_workload(b->c, at, len);
+        bool settles = ends_in_settle(at, len);
+        const char *w = known_workload(b->c, at, settles ? len - strlen(SETTLES) : len);
         struct figures f;
         if (w == NULL)
             return CLI_USAGE;
         if (!dry)
-            code = measure(b, w, &f);
+            code = measure(b, w, settles, &f);
         if (!dry && code == CLI_YES)
-            print_figures(b, w, &f);
+            print_figures(b, w, settles, &f);
         if (at[len] == '\0')
             break;
         at += len + 1;
@@ -468,10 +520,9 @@ static bool writes(const char *w, size_t len)
 static bool list_writes(const char *list)
 {
     for (const char *at = list;; at++) {
-        size_t len = strcspn(at, ",");
-        if (writes(at, len))
+        if (writes(at, strcspn(at, ",+")))
             return true;
-        at += len;
+        at += strcspn(at, ",");
         if (*at == '\0')
             return false;
     }

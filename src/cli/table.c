@@ -48,8 +48,8 @@ static const struct cli_option options[OPT_IDS] = {
                        "everything below URL: a folder, a database, what is in a bucket", NULL,
                        WHAT},
     [OPT_WORKLOAD] = {"workload", 0, CLI_TEXT, false, "W[,W..]",
-                      "fillseq fillrandom settle readcold readhot readmissing scan shortscan "
-                      "overwrite filldurable",
+                      "fillseq fillrandom settle readcold readhot multiget readmissing scan "
+                      "shortscan overwrite filldurable",
                       NULL, WHAT},
     [OPT_NUM] = {"num", 0, CLI_NUMBER, false, "N", "records [1000000]", NULL, WHAT},
     [OPT_VALUE_SIZE] = {"value-size", 0, CLI_SIZE, false, "SIZE", "bytes of a value [100]", NULL,
@@ -440,7 +440,8 @@ static const struct cli_command commands[] = {
                    "a slow bucket in memory"}},
      .notes =
          "Writes to DB: where rows lie that no bench wrote, fills and overwrite need --yes. Each "
-         "workload opens the database anew, in the order given.",
+         "workload opens the database anew, in the order given. W+settle: the clock runs on until "
+         "nothing is left to flush or compact.",
      .exits =
          "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
          "p99us rss_mb puts put_mb gets get_mb.",

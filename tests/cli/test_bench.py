@@ -8,7 +8,7 @@ from common import Case, FAST
 
 class Bench(Case):
     def test_every_workload_gives_its_line(self):
-        works = "fillseq,fillrandom,settle,readcold,readhot,readmissing,scan,shortscan,overwrite,settle,filldurable"
+        works = "fillseq,fillrandom,settle,readcold,readhot,multiget,readmissing,scan,shortscan,overwrite+settle,settle,filldurable"
         p = self.run_shale("bench", self.db, "--workload", works, "--num", "2000", "--reads", "1000", "--scans", "20", "--clients", "2",
                            "--durable-ops", "5", "--json", *FAST)
         lines = [json.loads(x) for x in p.stdout.splitlines()]
@@ -17,7 +17,7 @@ class Bench(Case):
             self.assertLessEqual({"w", "n", "vlen", "threads", "ops", "s", "ops_s", "cpu_s", "cpu_per_mop", "p50us", "p99us", "rss_mb", "puts",
                                   "put_mb", "gets", "get_mb"}, set(line))
         ops = {x["w"]: x["ops"] for x in lines}
-        self.assertEqual((ops["fillseq"], ops["readhot"], ops["scan"], ops["shortscan"], ops["filldurable"]), (2000, 1000, 2000, 20, 5))
+        self.assertEqual((ops["fillseq"], ops["readhot"], ops["multiget"], ops["scan"], ops["shortscan"], ops["filldurable"]), (2000, 1000, 1000, 2000, 20, 5))
         rows = self.dump()
         self.assertEqual(len(rows), 2000)
         self.assertEqual(rows[7][0], b"0000000000000007")
@@ -42,12 +42,12 @@ class Bench(Case):
 
     def test_rows_of_somebody_else_are_left_alone(self):
         self.load([(b"0000000000000003", b"mine")])
-        for work in ("fillseq", "settle,fillrandom", "overwrite", "filldurable"):
+        for work in ("fillseq", "settle,fillrandom", "overwrite", "overwrite+settle", "filldurable"):
             p = self.run_shale("bench", self.db, "--workload", work, "--num", "20", *FAST, want=2)
             self.assertIn(b"--yes", p.stderr)
         self.assertEqual(self.dump(), [(b"0000000000000003", b"mine")])
         self.run_shale("bench", self.db, "--workload", "fillseq", "--num", "20", "--yes", *FAST)
-        for work in ("overwrite,settle", "fillrandom", "overwrite", "fillseq"):  # what a bench made needs no word
+        for work in ("overwrite,settle", "overwrite+settle", "fillrandom", "overwrite", "fillseq"):  # what a bench made needs no word
             self.run_shale("bench", self.db, "--workload", work, "--num", "20", "--value-size", "30", *FAST)
 
 

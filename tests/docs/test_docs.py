@@ -8,6 +8,7 @@ a server of tests/servers with an empty account of its own: MinIO, if its progra
 
 Environment: SHALE = the program; SHALE_BUILD = a build folder that can be installed (else pages that compile C are left out).
 `test_docs.py --update PAGE...` writes what came out into the pages instead."""
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "servers"))
 import servers  # noqa: E402
@@ -223,6 +225,47 @@ class Lists(unittest.TestCase):
                 continue
             if not inside.startswith("..") and inside != "README.md":
                 self.assertIn(inside, listed)
+
+
+class Benchmarks(unittest.TestCase):
+    """Nothing is timed here: figures and prose are those of the result file, and the bench runs."""
+
+    def setUp(self):
+        self.tmp = tempfile.mkdtemp(prefix="shale-docs-")
+        self.addCleanup(shutil.rmtree, self.tmp, True)
+
+    def bench(self, *words):
+        p = subprocess.run([sys.executable, os.path.join(TOP, "bench", "run"), *words], cwd=self.tmp, capture_output=True, text=True, timeout=120)
+        self.assertEqual(p.returncode, 0, p.stdout + p.stderr)
+
+    def read(self, path):
+        with open(path, encoding="utf-8") as f:
+            return f.read()
+
+    def test_page_pictures_and_readme_are_made_of_the_result_file(self):
+        docs, readme = os.path.join(TOP, "docs", "explanation"), os.path.join(self.tmp, "README.md")
+        name = re.match(r"<!-- made by bench/run --page (\S+):", self.read(os.path.join(docs, "benchmarks.md"))).group(1)
+        shutil.copy(os.path.join(TOP, "README.md"), readme)
+        self.bench("--page", os.path.join(TOP, name), "--docs", self.tmp, "--readme", readme)
+        again = "run: bench/run --page " + name
+        self.assertEqual(self.read(readme), self.read(os.path.join(TOP, "README.md")), again)
+        self.assertEqual(self.read(os.path.join(self.tmp, "benchmarks.md")), self.read(os.path.join(docs, "benchmarks.md")), again)
+        made = sorted(os.listdir(os.path.join(self.tmp, "img")))
+        self.assertEqual(made, sorted(n for n in os.listdir(os.path.join(docs, "img")) if n.startswith("bench-")), again)
+        for picture in made:
+            self.assertEqual(self.read(os.path.join(self.tmp, "img", picture)), self.read(os.path.join(docs, "img", picture)), again)
+            ElementTree.parse(os.path.join(self.tmp, "img", picture))
+
+    def test_a_quick_run_measures_every_row_and_makes_a_page(self):
+        result, docs = os.path.join(self.tmp, "r.json"), os.path.join(self.tmp, "docs")
+        self.bench("--quick", "--shale", SHALE, "--work", self.tmp, "--out", result)
+        runs = json.loads(self.read(result))["runs"]
+        self.assertEqual([r for r in runs if "failed" in r], [])
+        self.assertLessEqual({("folder A", "fillrandom"), ("folder A", "multiget"), ("memory A", "overwrite"), ("latency", "readcold x64")},
+                             {(r["part"], r["row"]) for r in runs})
+        self.assertNotIn(self.tmp, self.read(result))
+        self.bench("--page", result, "--docs", docs, "--readme", os.path.join(self.tmp, "none.md"))
+        self.assertIn("| fillrandom + settle |", self.read(os.path.join(docs, "benchmarks.md")))
 
 
 if __name__ == "__main__":
