@@ -57,6 +57,47 @@ void *__wrap_env_alloc_aligned(size_t align, size_t size)
     return __real_env_alloc_aligned(align, size);
 }
 
+/* ---- locks and copies: counted in a program of their own, for counting costs instructions */
+
+static _Thread_local uint64_t locks; /* of the thread of the loops: tasks lock as they please */
+static _Atomic uint64_t copied;      /* bytes, in copies of at least COPY_MIN: rows and blocks */
+
+#ifdef COUNT_COPIES
+#define COPY_MIN 64
+
+struct env_mutex;
+void __real_env_mutex_lock(struct env_mutex *mu);
+void *__real_memcpy(void *dst, const void *src, size_t n);
+void *__real_memmove(void *dst, const void *src, size_t n);
+void __wrap_env_mutex_lock(struct env_mutex *mu);
+void *__wrap_memcpy(void *dst, const void *src, size_t n);
+void *__wrap_memmove(void *dst, const void *src, size_t n);
+
+void __wrap_env_mutex_lock(struct env_mutex *mu)
+{
+    locks++;
+    __real_env_mutex_lock(mu);
+}
+
+static void note_copy(size_t n)
+{
+    if (n >= COPY_MIN)
+        atomic_fetch_add(&copied, n);
+}
+
+void *__wrap_memcpy(void *dst, const void *src, size_t n)
+{
+    note_copy(n);
+    return __real_memcpy(dst, src, n);
+}
+
+void *__wrap_memmove(void *dst, const void *src, size_t n)
+{
+    note_copy(n);
+    return __real_memmove(dst, src, n);
+}
+#endif
+
 /* ---- a database */
 
 static shale_db *db;
@@ -225,7 +266,7 @@ LOOP budget_short_scan(void)
 
 /* ---- the report */
 
-static uint64_t allocations_before;
+static uint64_t allocations_before, locks_before, copied_before;
 static shale_store_counts requests_before;
 
 static void begin(void)
@@ -233,16 +274,21 @@ static void begin(void)
     requests_before = (shale_store_counts){.struct_size = sizeof requests_before};
     shale_db_store_counts(db, &requests_before);
     allocations_before = atomic_load(&allocations);
+    locks_before = locks;
+    copied_before = atomic_load(&copied);
 }
 
 static void end(const char *name, uint64_t ops)
 {
     uint64_t allocated = atomic_load(&allocations) - allocations_before;
+    uint64_t locked = locks - locks_before, moved = atomic_load(&copied) - copied_before;
     shale_store_counts c = {.struct_size = sizeof c};
     shale_db_store_counts(db, &c);
     printf("{\"name\":\"%s\",\"ops\":%" PRIu64 ",\"allocations\":%" PRIu64 ",\"puts\":%" PRIu64
-           ",\"gets\":%" PRIu64 "}\n",
-           name, ops, allocated, c.put - requests_before.put, c.get - requests_before.get);
+           ",\"gets\":%" PRIu64 ",\"locks\":%" PRIu64 ",\"copied_bytes\":%" PRIu64
+           ",\"stored_bytes\":%" PRIu64 "}\n",
+           name, ops, allocated, c.put - requests_before.put, c.get - requests_before.get, locked,
+           moved, c.bytes_up - requests_before.bytes_up);
 }
 
 #define MEASURE(name, call)                                                                        \
@@ -264,7 +310,12 @@ static void fill(void)
     MEASURE("put", budget_put(0, quarter));
     MEASURE("get_memtable", budget_get_memtable(quarter));
     flush(SHALE_FLUSH_MEMTABLE);
-    for (uint64_t i = 1; i < 4; i++) {
+    begin();
+    (void)budget_put(quarter, 2 * quarter);
+    flush(SHALE_FLUSH_WAL);
+    end("put_and_wal", quarter);
+    flush(SHALE_FLUSH_MEMTABLE);
+    for (uint64_t i = 2; i < 4; i++) {
         (void)budget_put(i * quarter, (i + 1) * quarter);
         flush(SHALE_FLUSH_MEMTABLE);
     }
