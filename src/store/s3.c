@@ -563,7 +563,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     shale_code rc;
     SHL_ASSERT(base->ops == &s3_ops);
     rc = shl_s3_run_one(s, &r, err);
-    if (rc == SHALE_PERMISSION_DENIED)
+    if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NO_BUCKET)
         ask_why(base, &rc, err);
     SHL_TRY(rc);
     if (shl_time_parse_http(shl_slice_str(r.wanted[S3_DATE].value), &server_ns))

@@ -519,13 +519,10 @@ static const char *expired_text(struct s3_store *s, char *out, size_t cap)
 static shale_code fail_rights(struct s3_store *s, struct s3_request *r, const struct told *t,
                               const char *says)
 {
-    static const char *const unknown[] = {"InvalidAccessKeyId",
-                                          "SignatureDoesNotMatch",
-                                          "InvalidToken",
-                                          "TokenRefreshRequired",
-                                          "RequestTimeTooSkewed",
-                                          "AuthFailure",
-                                          NULL};
+    static const char *const unknown[] = {"InvalidAccessKeyId",   "SignatureDoesNotMatch",
+                                          "InvalidToken",         "TokenRefreshRequired",
+                                          "RequestTimeTooSkewed", "AuthFailure",
+                                          "XAdminUserNotFound",   NULL};
     char where[256], who[200], ago[SHL_UNITS_TEXT + 8];
     (void)identity_text(s, who, sizeof who);
     if (strcmp(t->code, "ExpiredToken") == 0)
@@ -587,12 +584,19 @@ static shale_code fail_bucket(const struct s3_store *s, struct s3_request *r, co
                     below ? "\": is it wanted?" : "");
 }
 
-static shale_code fail_404(struct s3_store *s, struct s3_request *r, const struct told *t,
-                           const char *says)
+static shale_code fail_404(struct s3_store *s, struct s3_request *r, const struct s3_place *place,
+                           const struct told *t, const char *says)
 {
     char where[256];
     if (strcmp(t->code, "NoSuchBucket") == 0)
         return fail_bucket(s, r, says);
+    if (strcmp(t->code, "XAdminUserNotFound") == 0) /* the Versity gateway's, of any request */
+        return fail_rights(s, r, t, says);
+    if (r->key == NULL && r->method != SHL_HTTP_HEAD && t->code[0] == '\0')
+        return shl_fail(
+            &r->err, SHALE_INVALID,
+            "no S3 at %s: 404 without the words that S3 has for it: is the endpoint right?",
+            place->host);
     if (header_of(r, "if-match") != NULL && r->method == SHL_HTTP_PUT)
         return shl_fail(&r->err, SHALE_PRECONDITION, "\"%s\" in %s is gone", r->key, s->base.name);
     if (r->key == NULL)
@@ -650,7 +654,7 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     case 403:
         return fail_rights(s, r, t, says);
     case 404:
-        return fail_404(s, r, t, says);
+        return fail_404(s, r, place, t, says);
     case 409:
         return fail_409(s, r, t, says);
     case 412:
