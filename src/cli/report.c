@@ -496,9 +496,10 @@ static void add_endpoint(struct text *t, const char *text)
 
 static const char *database(const struct cli *c, const char *fallback)
 {
-    return c->args.positional_count > 0 ? c->args.positional[0]
-           : c->session != NULL         ? c->session->url
-                                        : fallback;
+    return c->about != NULL               ? c->about
+           : c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL           ? c->session->url
+                                          : fallback;
 }
 
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
@@ -614,8 +615,19 @@ static bool is_mistake(struct cli *c)
     return mistake && cli_requests(c) == 0;
 }
 
+/* Of several URLs the one that failed; NULL: the first, or none. */
+static const char *about(const struct cli *c, const char *where)
+{
+    bool objects = c->args.command != NULL && strncmp(c->args.command->name, "store ", 6) == 0;
+    for (size_t i = 1; objects && where != NULL && i < c->args.positional_count; i++)
+        if (strcmp(c->args.positional[i], where) == 0)
+            return where;
+    return NULL;
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
+    c->about = about(c, where);
     const char *db = database(c, "");
     char text[1200];
     int stop = gave_up(c);
