@@ -127,8 +127,8 @@ class Server:
         found = found[:int(query.get("max-keys", 1000))]
         when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return 200, {}, ("<ListBucketResult><IsTruncated>false</IsTruncated>%s%s</ListBucketResult>" % (
-            "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><Size>%d</Size></Contents>" % (
-                escape(k), when, len(objects[k]["body"])) for k in found),
+            "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>%s</ETag><Size>%d</Size></Contents>" % (
+                escape(k), when, escape(objects[k]["etag"]), len(objects[k]["body"])) for k in found),
             "".join("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>" % escape(f) for f in sorted(folders)))).encode()
 
     def serve(self, method, bucket, key, query, headers, body):
