@@ -312,6 +312,7 @@ static int make_durable(struct load *l, int code)
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
         last = fail_later(l);
     bool whole = last == CLI_YES;
+    stop = os_stop_code(); /* it may have come while the last rows were on their way */
     if (whole && l->c->watch != NULL)
         l->c->watch->unsaved = false;
     if (whole && late && cli_out_of_time(l->c))

@@ -27,10 +27,11 @@ WRITING = ("PUT", "POST", "DELETE")
 class Small:
     """bucket.Server with the face of a server of tests/servers."""
 
-    name, bucket = "bucket.py", "acme"
+    name, bucket = "bucket.py", "shale-test-small"
 
     def __init__(self):
         self.server = bucket.Server()
+        self.server.buckets[self.bucket] = {}
 
     def env(self):
         return {"AWS_ENDPOINT": self.server.url, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "testtest",

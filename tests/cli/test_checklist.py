@@ -68,6 +68,9 @@ class Checklist(Case):
     def run_sample(self, name, args, *more, want=0, data=None, **env):
         return self.run_shale(*self.words(name, args), *more, data=SAMPLES[name].data if data is None else data, want=want, env=env)
 
+    def bucket_env(self, server):
+        return {"AWS_ENDPOINT": server.url, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+
     def untouched(self, *args, want=2, **env):
         before = tree(self.dir)
         p = self.run_shale(*args, want=want, env=env)
@@ -79,6 +82,8 @@ class Checklist(Case):
 
     # 4, 19: help opens nothing, with a broken config too
     def test_help_opens_nothing(self):
+        server = bucket.Server()
+        self.addCleanup(server.close)
         for name in ("SlateDb.toml", "SlateDb.json"):
             with open(os.path.join(self.dir, name), "w") as f:
                 f.write("this is [ no {settings file")
@@ -88,8 +93,10 @@ class Checklist(Case):
                 p = self.untouched(*where, want=0, SHALE_FLUSH_INTERVAL="nonsense", XDG_CONFIG_HOME=self.dir)
                 self.assertTrue(p.stdout.startswith(b"shale %s - " % c["name"].encode()))
                 self.assertEqual(p.stderr, b"")
+            self.untouched(*c["name"].split(), "s3://acme/x", "a", "-h", want=0, **self.bucket_env(server))
             p = self.run_shale(*c["name"].split(), "--", "-h", want=None)
             self.assertFalse(p.stdout.startswith(b"shale %s - " % c["name"].encode()))  # behind -- it is data
+        self.assertEqual(server.requests, [])
 
     # 1, 2: the help shows what there is, the commonest use first
     def test_help_names_usage_examples_options_and_exit(self):

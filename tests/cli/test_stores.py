@@ -130,8 +130,12 @@ class StoreCase(Case):
         return self.wanted[key]
 
     def lines(self, all_of_them):
-        """(command, words, stdin) of the samples that ask the place."""
+        """(command, effect, words, stdin) of the samples that ask the place."""
         for name, c, sample in self.commands():
+            if c["effect"] == "local" and not all_of_them:
+                continue
+            if name == "store mb" and self.server.name == "ministack":
+                continue  # it makes a bucket twice without a word, as us-east-1 does
             data = samples.NO_DATA.get(name, sample.data)
             found = [(sample.good, sample.data), *((x, data) for x in sample.says_no())]
             found += [(x, sample.data) for x in (*sample.more, *sample.fails())] if all_of_them else []
@@ -157,9 +161,12 @@ class StoreCase(Case):
     def read_only(self, user):
         place = self.bucket()
         _, before = stores.keys_of(place, self.client)
-        for name, effect, args, data in self.lines(True):
-            if effect != "writes":
-                self.assertEqual(self.run_at(place, name, args, data), self.want(name, args, data), (name, args))
+        def one(line):
+            name, _, args, data = line
+            return line, self.want(name, args, data), self.run_at(place, name, args, data)
+        with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+            for line, want, got in pool.map(one, [x for x in self.lines(True) if x[1] != "writes"]):
+                self.assertEqual(got, want, line)
         for name, _, sample in self.commands(effect="writes"):
             p = self.run_shale(*place.line(name, sample.good), data=sample.data, want=None)
             if name.endswith("doctor"):
@@ -234,8 +241,9 @@ class Stores(StoreCase):
     # ---- 14
     def test_requests_are_those_of_the_help(self):
         front = self.front()
+        shared = self.bucket()
         for name, c, sample in self.commands():
-            place = self.bucket()
+            place = self.bucket() if c["effect"] == "writes" and "doctor" not in name else shared
             front.asked()
             self.run_shale(*place.line(name, sample.good), data=sample.data)
             n = front.asked()
