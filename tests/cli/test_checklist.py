@@ -234,6 +234,53 @@ class Checklist(Case):
             p = self.untouched(*self.words(command, ["DB", "", *(["v"] if command == "put" else [])]))
             self.assertIn(b"key is empty", p.stderr)
 
+    def odd_database(self):
+        """One whose every key and value is odd, partly in a WAL object alone."""
+        rows = sorted((k, bytes(reversed(k))) for k in (*ODD_KEYS, b"\x1b[2J\x1b]0;x\x07", "\u202e\u2028\u0085".encode(), b"\xc2\x9b31m"))
+        shutil.rmtree(self.db)
+        self.load(rows)
+        self.object = os.path.join(self.db, "manifest", sorted(os.listdir(os.path.join(self.db, "manifest")))[-1])
+        self.sst = os.listdir(os.path.join(self.db, "compacted"))[0][:-4]
+        return rows
+
+    def odd_lines(self, rows):
+        """Every way to look at them: the samples of the reading commands with odd keys instead of their own."""
+        for c, sample in self.each(effect="reads"):
+            for args in (sample.good, *sample.more):
+                if "0001" in args and c["name"] != "shell":
+                    for key, _ in rows:
+                        yield c["name"], [*["DB" if a == "DB" else key.hex() if a == "0001" else a for a in args], "--hex"]
+                elif c["name"] != "shell" and "30303031" not in args and not sample.raw:
+                    yield c["name"], [a for a in args if a != "00"]
+
+    def test_odd_keys_in_every_output(self):
+        rows = self.odd_database()
+        for name, args in self.odd_lines(rows):
+            if "--format" not in args:
+                for line in self.run_sample(name, args, "--json").stdout.decode().strip("\n").split("\n"):  # UTF-8, whatever the keys are
+                    json.loads(line or "{}")
+            text = self.run_sample(name, args).stdout
+            self.assertNotRegex(text, rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]" if "--format" not in args else rb"$^", (name, args))
+        self.assertEqual(self.dump(), rows)
+        copy = os.path.join(self.dir, "copy of db")
+        self.run_shale("load", copy, "-", "--hex", *FAST, data=self.run_shale("dump", self.db, "--hex").stdout)
+        self.assertEqual(self.dump(db=copy), rows)
+        self.run_shale("del", copy, *(k.hex() for k, _ in rows), "--hex", *FAST)
+        self.assertEqual(self.dump(db=copy), [])
+
+    def test_no_key_commands_the_terminal(self):
+        rows = self.odd_database()
+        self.env.update(NO_COLOR="1", PAGER="cat")
+        for name, args in self.odd_lines([x for x in rows if x[0][:1] in (b"\x1b", b"\xc2", b"\xe2")]):
+            code, out = self.on_terminal(*self.words(name, args))
+            self.assertEqual(code, 0, out[-300:])
+            if "--format" not in args and "--hex" not in args:
+                self.assertNotRegex(out, rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2\x9b|\xe2\x80\xae", (name, args))
+        for key in (b"\x1b[2J", b"\xc2\x9b31m"):  # in messages, too
+            for command in ("get", "explain"):
+                _, out = self.on_terminal(command, self.db, key + b"none")
+                self.assertNotRegex(out, rb"\x1b|\xc2\x9b", command)
+
     def test_a_key_and_a_value_of_a_mebibyte(self):
         key, value = os.urandom(1 << 20), os.urandom(1 << 20)
         self.load([(key, value), (b"\x00empty", b"")])
@@ -245,18 +292,20 @@ class Checklist(Case):
     # 8: terminals
     def test_narrow_wide_and_plain_terminals(self):
         for c, sample in self.each():
-            if c["name"] == "shell":
-                continue  # waits for keys: test_shell
             self.env["PAGER"] = "cat"
+            typed = b".quit\n" if c["name"] == "shell" else b""  # the rest of it: test_shell
             for columns in (40, 200):
-                code, out = self.on_terminal(*self.words(c["name"], sample.good), columns=columns)
+                code, out = self.on_terminal(*self.words(c["name"], sample.good), columns=columns, typed=typed)
                 self.assertEqual(code, 0, out[-300:])
                 if c["name"] == "scan":
                     self.assertLessEqual(max(map(len, out.decode().split("\r\n"))), columns)
             for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"LANG": "C", "LC_ALL": "C", "NO_COLOR": "1"}):
-                code, out = self.on_terminal(*self.words(c["name"], sample.good), **env)
+                code, out = self.on_terminal(*self.words(c["name"], sample.good), typed=typed, **env)
                 self.assertEqual(code, 0, out[-300:])
-                self.assertNotIn(b"\x1b", out, env)
+                if not typed or env.get("TERM") == "dumb":  # an editor of lines moves the cursor
+                    self.assertNotIn(b"\x1b", out, env)
+                if "LANG" in env and not sample.raw:
+                    self.assertTrue(out.isascii(), out)
                 _, out = self.on_terminal(*c["name"].split(), "--nonsense", **env)
                 self.assertNotIn(b"\x1b", out, env)
 

@@ -61,6 +61,15 @@ class Store(S3Case):
         self.assertIn("answered AccessDenied (request 4TW9ABCDEF)", lines[0])
         self.assertTrue(self.tries(lines)[0].startswith("shale store doctor s3://acme"))
 
+    def test_what_a_server_says_commands_no_terminal(self):
+        self.serve(lambda m, b, k, q, h: bucket.error(400, "InvalidRequest", message="no\u009b31m\u202e") if q.get("list-type") or k else None)
+        for args in (["get", "s3://acme/orders", "k"], ["store", "ls", "s3://acme"], ["store", "doctor", "s3://acme"], ["stat", "s3://acme/x", "-v"]):
+            p = self.run_shale(*args, want=None)
+            self.assertIn(b"31m", p.stdout + p.stderr, args)
+            self.assertNotRegex(p.stdout + p.stderr, rb"\xc2\x9b|\xe2\x80\xae")
+            p = self.run_shale(*args, "--json", want=None)
+            self.assertNotRegex(p.stdout + p.stderr, rb"\xc2\x9b|\xe2\x80\xae")
+
     def test_region_is_corrected_or_told(self):
         def elsewhere(m, b, k, q, h):
             return bucket.error(301, "PermanentRedirect", Region="eu-west-1") if "/us-east-1/" in h.get("authorization", "") else None

@@ -300,6 +300,33 @@ class Stores(StoreCase):
         self.assertEqual(stores.keys_of(place, self.client)[1], before)
 
 
+class Canaries(StoreCase):
+    """Secrets are in no output and no trace of any command, on a store that works, fails and forbids."""
+
+    KEY, TOKEN = "CANARYwJalrXUtnFEMIK7MDENGbPxRfiCYKEY", "CANARYtokenFwoGZXIvYXdzEJr0000000000"
+
+    @classmethod
+    def start(cls, stack):
+        return stores.start(stack, "none")  # the small one: it checks no signatures
+
+    def test_every_command(self):
+        place = self.bucket()
+        self.env.update(AWS_SECRET_ACCESS_KEY=self.KEY, AWS_SESSION_TOKEN=self.TOKEN)
+
+        def one(line):
+            name, _, args, data = line
+            trace = os.path.join(self.dir, "trace %d" % id(line))
+            p = self.run_shale(*place.line(name, args), "-vv", "--trace", trace, "--timeout", "30s", data=data, want=None)
+            with open(trace, "rb") as f:
+                return line, p.stdout + p.stderr + f.read()
+        for how in ({}, {"rates": ROUGH}, {"forbid": ("GET", *stores.WRITING)}):
+            self.front(**how)
+            with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+                for line, said in pool.map(one, list(self.lines(True))):
+                    self.assertNotIn(self.KEY.encode(), said, line)
+                    self.assertNotIn(self.TOKEN.encode(), said, line)
+
+
 class RealKeys(StoreCase):
     """Keys of a server that knows users and policies."""
 

@@ -259,7 +259,7 @@ static size_t emit_escaped(struct shl_json_writer *w, struct shl_slice s)
             return 1;
         }
     }
-    if (code_point < 0x20 || code_point == 0x7f) {
+    if (shl_utf8_misleads(code_point)) {
         char text[8];
         int len = snprintf(text, sizeof text, "\\u%04" PRIx32, code_point);
         emit(w, text, (size_t)len);
