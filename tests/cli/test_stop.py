@@ -15,6 +15,7 @@ from common import SHALE
 from test_errors import S3Case
 
 ROWS = b"".join(b'{"key":"%04d","value":"v"}\n' % i for i in range(1500))
+TAKEN_S = 0.5  # until all of them are taken
 
 
 class Silent(S3Case):
@@ -74,7 +75,7 @@ class Silent(S3Case):
                 if end_of_input:  # then the last flush is what hangs
                     p.stdin.close()
                 self.assertTrue(self.hung.wait(20))
-                time.sleep(0.2)
+                time.sleep(TAKEN_S)
                 p.send_signal(sig)
                 self.assertEqual(self.hears(p, 3), "stopping: 1,500 rows not yet durable; Ctrl-C again drops them\n")
                 self.assertIsNone(p.poll())
@@ -88,6 +89,7 @@ class Silent(S3Case):
         p = self.loading()
         p.stdin.close()
         self.assertTrue(self.hung.wait(20))
+        time.sleep(TAKEN_S)
         p.send_signal(signal.SIGINT)
         self.assertIn("stopping: 1,500 rows not yet durable", self.hears(p, 3))
         self.deaf.clear()
