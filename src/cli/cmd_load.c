@@ -220,12 +220,12 @@ static void tell_when_stopped(void *arg)
     struct load *l = arg;
     uint64_t seen_ns = 0;
     env_mutex_lock(&l->mu);
-    while (!l->over && !l->told) {
+    while (!l->over) {
         uint64_t now = env_now_mono_ns();
         seen_ns = seen_ns == 0 && os_stop_code() != 0 ? now : seen_ns;
         if (seen_ns != 0)
             note_stopping(l, now - seen_ns);
-        (void)env_cond_wait_until(&l->ended, &l->mu, now + STOP_LOOK_NS);
+        (void)env_cond_wait_until(&l->ended, &l->mu, l->told ? UINT64_MAX : now + STOP_LOOK_NS);
     }
     env_mutex_unlock(&l->mu);
 }
