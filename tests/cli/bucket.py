@@ -161,6 +161,8 @@ class Server:
         if method == "POST" and "uploads" in query:
             self.uploads[key] = {}
             return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
+        if "uploadId" in query and key not in self.uploads:  # done or given up already
+            return error(404, "NoSuchUpload")
         if method == "PUT" and "partNumber" in query:
             self.uploads[key][int(query["partNumber"])] = body
             return 200, {"etag": '"p%s"' % query["partNumber"]}, b""
