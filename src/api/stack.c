@@ -132,6 +132,10 @@ static shale_code make_bucket_retried(const char *url, const struct shl_store_co
     for (unsigned tries = 1;; tries++) {
         shale_code rc = shl_store_make_bucket(url, config, err);
         bool may_pass = rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT;
+        /* The try before may have made it, though its answer was lost. */
+        if (rc == SHALE_ALREADY_EXISTS && tries > 1 &&
+            strstr(err->text, "BucketAlreadyOwnedByYou") != NULL)
+            return SHALE_OK;
         if (!may_pass || tries == BUCKET_TRIES || tries > max_retries)
             return rc;
         for (uint64_t left = delay_ns; left > 0; left -= shl_min_u64(left, BUCKET_LOOK_NS)) {

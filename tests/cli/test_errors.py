@@ -53,6 +53,18 @@ class Store(S3Case):
         self.assertIn("fresh", out)
         self.assertIn("acme", out)
 
+    def test_a_bucket_whose_answer_was_lost_is_made(self):
+        lost = []
+        def answer(m, b, k, q, h):
+            if m == "PUT" and not k and not lost:
+                lost.append(b)
+                return bucket.LOSE
+            return None
+        self.serve(answer)
+        self.run_shale("store", "mb", "s3://fresh")
+        self.assertEqual(lost, ["fresh"])
+        self.run_shale("store", "mb", "s3://fresh", want=1)
+
     def test_access_denied_names_action_resource_and_identity(self):
         self.serve(lambda m, b, k, q, h: bucket.error(403, "AccessDenied") if m == "PUT" else None)
         lines = self.fails("put", "s3://acme/orders", "k", "v")

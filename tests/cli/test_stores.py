@@ -143,7 +143,7 @@ class StoreCase(Case):
                 if not {"DEAD", "LIAR"} & set(args):
                     yield name, c["effect"], args, stdin
 
-    def same_as_a_folder(self, all_of_them=False):
+    def same_as_a_folder(self, all_of_them=False, but=()):
         shared = self.bucket()
 
         def one(line):
@@ -151,7 +151,7 @@ class StoreCase(Case):
             place = self.bucket() if effect == "writes" else shared
             return line, self.want(name, args, data), self.run_at(place, name, args, data)
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-            for line, want, got in pool.map(one, self.lines(all_of_them)):
+            for line, want, got in pool.map(one, [x for x in self.lines(all_of_them) if (x[0], *x[2]) not in but]):
                 self.assertEqual(got, want, line)
 
     # ---- 15, read-only keys
@@ -183,6 +183,8 @@ class StoreCase(Case):
 
 class Stores(StoreCase):
     # ---- 15
+    OPEN = [("store mb", "OLD")]  # after a try whose answer was lost nobody can tell who made our bucket
+
     def test_a_server(self):
         self.same_as_a_folder(all_of_them=True)
 
@@ -192,12 +194,12 @@ class Stores(StoreCase):
 
     def test_a_store_that_fails_now_and_then(self):
         front = self.front(rates=FAILING)
-        self.same_as_a_folder()
+        self.same_as_a_folder(but=self.OPEN)
         self.assertGreater(sum(front.counts.values()), 10, front.summary())
 
     def test_a_store_that_fails_often(self):
         front = self.front(rates=ROUGH, seed="2")
-        self.same_as_a_folder()
+        self.same_as_a_folder(but=self.OPEN)
         self.assertGreater(sum(front.counts.values()), 50, front.summary())
 
     def test_memory(self):
