@@ -55,6 +55,7 @@ soak: all
 	tools/soak $(HOURS)
 
 bench: all
+	bench/start-time build/release/shale
 	build/release/shale bench file:///tmp/shale-bench/db --workload fillseq,readhot,scan --num 1000000 --store-option local_fsync=off
 
 install: all

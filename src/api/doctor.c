@@ -42,7 +42,10 @@ static bool on_finding(void *ctx, const struct shl_finding *f)
 }
 
 #ifndef SHL_SIM
-#define EXPIRY_WARN_MS (15 * 60 * INT64_C(1000))
+#define EXPIRY_WARN_MS    (15 * 60 * INT64_C(1000))
+#define FACTS_TRIES       5
+#define FACTS_DELAY_FIRST (50 * ENV_NS_PER_MS)
+#define FACTS_PATIENCE    (2 * ENV_NS_PER_SEC)
 
 static void say(struct doctor_visit *v, enum shl_health health, const char *what,
                 const char *measured, const char *fix, uint64_t ns)
@@ -84,12 +87,28 @@ static void say_server(struct doctor_visit *v, const struct shl_s3_facts *facts,
         safe || here ? "" : "others on the way can read and change what is sent: use https", ns);
 }
 
+/* The first request; it is no call of a store, so the retry wrapper does not see it. A store that fails now and then is not ill; one that is
+ * waited for long is told at once. */
+static shale_code ask_facts(struct shl_store *bucket, struct shl_s3_facts *facts, shale_error *err)
+{
+    uint64_t start_ns = env_now_mono_ns();
+    uint64_t delay_ns = FACTS_DELAY_FIRST;
+    for (unsigned tries = 1;; tries++) {
+        shale_code rc = shl_store_s3_facts(bucket, facts, err);
+        if (rc != SHALE_UNAVAILABLE || tries == FACTS_TRIES ||
+            env_now_mono_ns() - start_ns > FACTS_PATIENCE)
+            return rc;
+        env_sleep_ns(delay_ns);
+        delay_ns *= 2;
+    }
+}
+
 /* Who asks whom. A bucket that may not be looked at as a whole may still be written. */
 static shale_code look_at_bucket(struct shl_store *bucket, struct doctor_visit *v, shale_error *err)
 {
     struct shl_s3_facts facts = {0};
     uint64_t start_ns = env_now_mono_ns();
-    shale_code rc = shl_store_s3_facts(bucket, &facts, err);
+    shale_code rc = ask_facts(bucket, &facts, err);
     if (rc == SHALE_PERMISSION_DENIED) {
         say(v, SHL_HEALTH_WARN, "bucket", err->text, "allow s3:ListBucket", 0);
         return SHALE_OK;

@@ -121,18 +121,28 @@ out:
 
 #define BUCKET_TRIES       6
 #define BUCKET_DELAY_FIRST (100 * ENV_NS_PER_MS)
+#define BUCKET_LOOK_NS     (50 * ENV_NS_PER_MS)
 
 /* A server that has just been started answers 503 for a moment. Making a bucket is no call of a store, so the retry wrapper does not see it. */
 static shale_code make_bucket_retried(const char *url, const struct shl_store_config *config,
-                                      struct shl_api_hooks *hooks, shale_error *err)
+                                      uint32_t max_retries, struct shl_api_hooks *hooks,
+                                      shale_error *err)
 {
     uint64_t delay_ns = BUCKET_DELAY_FIRST;
     for (unsigned tries = 1;; tries++) {
         shale_code rc = shl_store_make_bucket(url, config, err);
         bool may_pass = rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT;
-        if (!may_pass || tries == BUCKET_TRIES || shl_api_hooks_cancelled(hooks))
+        /* The try before may have made it, though its answer was lost. */
+        if (rc == SHALE_ALREADY_EXISTS && tries > 1 &&
+            strstr(err->text, "BucketAlreadyOwnedByYou") != NULL)
+            return SHALE_OK;
+        if (!may_pass || tries == BUCKET_TRIES || tries > max_retries)
             return rc;
-        env_sleep_ns(delay_ns);
+        for (uint64_t left = delay_ns; left > 0; left -= shl_min_u64(left, BUCKET_LOOK_NS)) {
+            if (shl_api_hooks_cancelled(hooks))
+                return rc;
+            env_sleep_ns(shl_min_u64(left, BUCKET_LOOK_NS));
+        }
         delay_ns *= 2;
     }
 }
@@ -148,7 +158,8 @@ shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_er
     config.options = options.items;
     config.option_count = options.count;
     config.log = shl_api_hooks_log(&hooks);
-    SHL_TRY(make_bucket_retried(url, &config, &hooks, err));
+    SHL_TRY(
+        make_bucket_retried(url, &config, o->settings.lsm.object_store_max_retries, &hooks, err));
 out:
     env_free(options.items);
     return rc;

@@ -26,7 +26,8 @@ struct cli_watch {
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
     size_t secret_count;
     char deadline_text[300];
-    char stop_text[80];  /* what Ctrl-C says while no request has got through */
+    char stop_text[80];  /* what Ctrl-C says while no request has got through, */
+    char halfway_text[120]; /* and from then on; "": nothing */
     bool got_through;    /* [mu] */
     char **hidden; /* owned: words of the command line that `ps` shall not show */
     size_t hidden_count;
@@ -45,6 +46,7 @@ struct cli {
     bool shows_settings; /* a broken settings file is told in `broken` and passed over */
     char broken[512];    /* "" if none was */
     bool told;     /* `err` stands on stdout already: only what to do about it is left to say */
+    const char *about; /* borrowed: what the last failure was about, if not the first argument */
     char facts[200]; /* what a failure leaves behind, told with it; "": nothing to say */
     uint64_t rows; /* printed or written by the command */
     /* A line of a shell: */

@@ -25,9 +25,11 @@ struct doctor {
 static void text_line(struct out *o, const shale_finding *f)
 {
     static const char *const levels[] = {"ok", "warn", "FAIL"};
-    out_printf(o, "%-4s  %-17s  %s", levels[f->health], f->what, f->measured);
+    char shown[1000]; /* a server's words, too */
+    out_printf(o, "%-4s  %-17s  %s", levels[f->health], f->what,
+               out_shown(shown, sizeof shown, f->measured));
     if (f->fix[0] != '\0')
-        out_printf(o, "  -> %s", f->fix);
+        out_printf(o, "  -> %s", out_shown(shown, sizeof shown, f->fix));
     if (f->ms >= 0.05)
         out_printf(o, "  %.*f ms", f->ms < 10 ? 1 : 0, f->ms);
     out_char(o, '\n');

@@ -63,7 +63,7 @@ static struct shl_slice text_member(const json_t *object, const char *name)
 static json_t *parse(struct cli *c, char *text, int *code)
 {
     json_t *value = NULL;
-    shale_code rc = shl_json_parse(shl_slice_str(text), &value, &c->err);
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
     shale_text_free(text);
     if (rc != SHALE_OK)
         *code = cli_fail(c, NULL);

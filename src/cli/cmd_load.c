@@ -15,14 +15,17 @@
 #define BATCH_BYTES ((size_t)1 << 20)
 #define MARKS       512
 #define READ_BYTES  ((size_t)1 << 20)
+/* How soon a signal to stop is seen; and when the wait for a store is worth a word though no row waits. */
+#define STOP_LOOK_NS (50 * ENV_NS_PER_MS)
+#define STOP_WAIT_NS (ENV_NS_PER_SEC / 2)
 
 struct load {
     struct cli *c;
-    shale_db *db;
+    shale_db *db;       /* [mu] for the teller; NULL before the open and from the close on */
     shale_batch *batch; /* owned */
-    size_t batch_rows;
+    _Atomic size_t batch_rows;
     size_t batch_bytes;
-    uint64_t rows;    /* written */
+    uint64_t rows;    /* [mu] written */
     uint64_t deletes; /* of them */
     uint64_t bytes;   /* read */
     uint64_t line;    /* number of the line being parsed, from 1 */
@@ -30,15 +33,21 @@ struct load {
     bool bad_line;    /* `line` is no row; c->err says why */
     shale_error
         failed; /* the first failure of the library or the line, told at the end: with what is durable then */
-    /* Which rows are durable: up to `seq` of a mark its `rows` are. Older marks than the ring has are durable long since. */
+    /* [mu] Which rows are durable: up to `seq` of a mark its `rows` are. Older marks than the ring has are durable long since. */
     struct {
         uint64_t seq, rows;
     } marks[MARKS];
-    size_t mark_count;
+    size_t mark_count; /* [mu] */
     struct cli_price price;
     const char *name; /* of the input, for messages */
     struct json_row_parser parser;
     struct cli_progress progress;
+    /* Says that the load is stopping, whatever it waits for just then. */
+    struct env_task *teller; /* owned; NULL: none */
+    struct env_mutex mu;
+    struct env_cond ended; /* [mu] with `over` */
+    bool over;             /* [mu] */
+    bool told;             /* [mu] that it is stopping */
 };
 
 static shale_slice slice_out(struct shl_slice s)
@@ -57,7 +66,8 @@ static int write_batch(struct load *l)
 {
     shale_write_options how;
     shale_write_result written = {0};
-    if (l->batch_rows == 0)
+    size_t count = env_load_relaxed(&l->batch_rows);
+    if (count == 0)
         return CLI_YES;
     shale_write_options_init(&how, sizeof how);
     how.await_durable = false; /* one flush at the end makes all of it durable */
@@ -68,13 +78,16 @@ static int write_batch(struct load *l)
         l->broken = true;
         return fail_later(l);
     }
-    l->rows += l->batch_rows;
+    env_mutex_lock(&l->mu);
+    l->rows += count;
     l->marks[l->mark_count % MARKS].seq = written.seq;
     l->marks[l->mark_count++ % MARKS].rows = l->rows;
-    l->batch_rows = 0;
+    env_store_relaxed(&l->batch_rows, 0);
+    if (os_stop_code() == 0) /* nothing is drawn over what the teller said */
+        cli_progress_tick(&l->progress, l->rows, l->bytes);
+    env_mutex_unlock(&l->mu);
     l->batch_bytes = 0;
     shale_batch_clear(l->batch);
-    cli_progress_tick(&l->progress, l->rows, l->bytes);
     return CLI_YES;
 }
 
@@ -99,9 +112,10 @@ static int take_line(struct load *l, struct shl_slice line)
     } else {
         shale_batch_put(l->batch, slice_out(row.key), slice_out(row.value));
     }
-    l->batch_rows++;
+    size_t count = env_load_relaxed(&l->batch_rows) + 1;
+    env_store_relaxed(&l->batch_rows, count);
     l->batch_bytes += row.key.len + row.value.len;
-    return l->batch_rows >= BATCH_ROWS || l->batch_bytes >= BATCH_BYTES ? write_batch(l) : CLI_YES;
+    return count >= BATCH_ROWS || l->batch_bytes >= BATCH_BYTES ? write_batch(l) : CLI_YES;
 }
 
 /* Takes every whole line of `buf` and moves the rest to its front. */
@@ -168,26 +182,98 @@ static void tell(struct load *l, uint64_t start_ns)
              cli_price_text(&l->price, cli_price_requests(&l->price, &n), "", price));
 }
 
+/* REQUIRES: mu */
 static uint64_t rows_not_durable(const struct load *l)
 {
     shale_db_status status = {.struct_size = sizeof status};
     uint64_t durable = 0;
+    if (l->db == NULL)
+        return 0;
     shale_db_status_get(l->db, &status);
     for (size_t i = 0; i < l->mark_count && i < MARKS; i++)
         if (l->marks[i].seq <= status.durable_seq)
             durable = shl_max_u64(durable, l->marks[i].rows);
-    return l->rows + l->batch_rows - durable;
+    return l->rows + env_load_relaxed(&l->batch_rows) - durable;
 }
 
-static void note_stopping(struct load *l)
+/* ---- a signal to stop is answered at once */
+
+/* REQUIRES: mu. Once, and not before `waited_ns` are over if no row waits. */
+static void note_stopping(struct load *l, uint64_t waited_ns)
 {
     char rows[OUT_UNIT_BYTES];
     uint64_t open = rows_not_durable(l);
     cli_progress_end(&l->progress);
+    if (l->told || (open == 0 && waited_ns < STOP_WAIT_NS))
+        return;
+    l->told = true;
     if (open > 0)
         cli_note(l->c, "stopping: %s row%s not yet durable; Ctrl-C again drops %s",
                  out_count(rows, open), open == 1 ? "" : "s", open == 1 ? "it" : "them");
+    else
+        cli_note(l->c, "stopping: the store has not answered yet, and no row waits for it; "
+                       "Ctrl-C again leaves now");
 }
+
+static void tell_when_stopped(void *arg)
+{
+    struct load *l = arg;
+    uint64_t seen_ns = 0;
+    env_mutex_lock(&l->mu);
+    while (!l->over) {
+        uint64_t now = env_now_mono_ns();
+        seen_ns = seen_ns == 0 && os_stop_code() != 0 ? now : seen_ns;
+        if (seen_ns != 0)
+            note_stopping(l, now - seen_ns);
+        (void)env_cond_wait_until(&l->ended, &l->mu, l->told ? UINT64_MAX : now + STOP_LOOK_NS);
+    }
+    env_mutex_unlock(&l->mu);
+}
+
+static void teller_start(struct load *l)
+{
+    env_mutex_init(&l->mu);
+    env_cond_init(&l->ended);
+    if (env_task_spawn(&l->teller, "load stop", tell_when_stopped, l) != SHALE_OK)
+        l->teller = NULL; /* then Ctrl-C is answered a little later */
+}
+
+static void teller_end(struct load *l)
+{
+    env_mutex_lock(&l->mu);
+    l->over = true;
+    env_cond_signal(&l->ended);
+    env_mutex_unlock(&l->mu);
+    if (l->teller != NULL)
+        env_task_join(l->teller);
+    env_cond_deinit(&l->ended);
+    env_mutex_deinit(&l->mu);
+}
+
+static void set_db(struct load *l, shale_db *db)
+{
+    env_mutex_lock(&l->mu);
+    l->db = db;
+    l->progress.db = db;
+    env_mutex_unlock(&l->mu);
+}
+
+static void end_progress(struct load *l)
+{
+    env_mutex_lock(&l->mu);
+    cli_progress_end(&l->progress);
+    env_mutex_unlock(&l->mu);
+}
+
+static uint64_t rows_durable(struct load *l)
+{
+    env_mutex_lock(&l->mu);
+    uint64_t rows = l->rows + env_load_relaxed(&l->batch_rows) - rows_not_durable(l);
+    env_mutex_unlock(&l->mu);
+    return rows;
+}
+
+/* ---- the end */
 
 /* Why the load ended, and how far it got. whole: all that was taken is durable. */
 static int tell_end(struct load *l, bool whole, int code)
@@ -195,8 +281,8 @@ static int tell_end(struct load *l, bool whole, int code)
     char rows[OUT_UNIT_BYTES];
     char where[300];
     struct cli *c = l->c;
-    uint64_t durable = whole ? l->rows : l->rows + l->batch_rows - rows_not_durable(l);
-    cli_progress_end(&l->progress);
+    uint64_t durable = whole ? l->rows : rows_durable(l);
+    end_progress(l);
     (void)snprintf(c->facts, sizeof c->facts, "%s%s row%s%s %s durable.", whole ? "" : "At least ",
                    out_count(rows, durable), durable == 1 ? "" : "s",
                    l->bad_line ? " before it" : "", durable == 1 ? "is" : "are");
@@ -216,14 +302,17 @@ static int make_durable(struct load *l, int code)
     bool late = os_timed_out();
     int last = CLI_FAILED;
     if (!l->broken) {
+        env_mutex_lock(&l->mu);
         if (stop != 0 || late)
-            note_stopping(l);
+            note_stopping(l, 0);
+        env_mutex_unlock(&l->mu);
         last = write_batch(l);
     }
     if (last == CLI_YES && l->rows > 0 &&
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
         last = fail_later(l);
     bool whole = last == CLI_YES;
+    stop = os_stop_code(); /* it may have come while the last rows were on their way */
     if (whole && l->c->watch != NULL)
         l->c->watch->unsaved = false;
     if (whole && late && cli_out_of_time(l->c))
@@ -249,6 +338,7 @@ int cmd_load(struct cli *c)
     struct load l = {
         .c = c, .name = is_stdin ? "stdin" : path, .parser = {.hex = cli_has(&c->args, OPT_HEX)}};
     struct env_stat st = {0};
+    shale_db *db = NULL;
     int fd = CLI_STDIN;
     uint64_t start_ns = env_now_mono_ns();
     int code = CLI_FAILED;
@@ -261,33 +351,36 @@ int cmd_load(struct cli *c)
     if (failed != 0)
         return cli_usage(c, "shale load --help", "%s cannot be read: %s", path, strerror(failed));
     if (!is_stdin && env_stat(path, &st) == 0 && st.is_dir) {
-        code = cli_usage(c, "shale load --help", "%s is a folder, not a file of rows", path);
-        goto out;
+        os_close(fd);
+        return cli_usage(c, "shale load --help", "%s is a folder, not a file of rows", path);
     }
     if (is_stdin && os_is_terminal(CLI_STDIN))
         cli_note(c, "reading rows from the terminal; Ctrl-D ends");
     os_signals(OS_STOP_SAFELY);
+    cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
+    teller_start(&l);
     l.batch = shale_batch_new();
     if (l.batch == NULL) {
         code = cli_trouble(c, "out of memory");
         goto out;
     }
-    code = cli_open_writer(c, &l.db);
+    code = cli_open_writer(c, &db);
     if (code != CLI_YES)
         goto out;
-    cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
-    l.progress.db = l.db;
+    set_db(&l, db);
     if (c->options != NULL && cli_price_for(c, c->args.positional[0], &l.price))
         l.progress.price = &l.price;
     code = make_durable(&l, read_rows(&l, fd));
     if (code == CLI_YES)
         code = settle(&l);
-    cli_progress_end(&l.progress);
+    end_progress(&l);
     c->rows = l.rows;
     if (code == CLI_YES)
         tell(&l, start_ns);
 out:
-    code = cli_close_writer(c, l.db, code);
+    set_db(&l, NULL);
+    code = cli_close_writer(c, db, code);
+    teller_end(&l);
     shale_batch_free(l.batch);
     json_row_deinit(&l.parser);
     if (!is_stdin)

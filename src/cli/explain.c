@@ -102,7 +102,7 @@ static void screen(struct out *o, const json_t *all)
 static int print(struct cli *c, char *json)
 {
     json_t *all = NULL;
-    shale_code rc = shl_json_parse(shl_slice_str(json), &all, &c->err);
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(json), &all, &c->err);
     int code = CLI_YES;
     if (rc == SHALE_OK) {
         const char *found = text(all, "answer");

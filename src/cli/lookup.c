@@ -55,7 +55,7 @@ static void find_checkpoints(struct lookup *l)
     struct shl_slice name;
     if (shale_admin_manifest(&text, l->url, l->options, 0, NULL) != SHALE_OK)
         return;
-    if (shl_json_parse(shl_slice_str(text), &manifest, &err) == SHALE_OK) {
+    if (shl_json_parse_unsigned(shl_slice_str(text), &manifest, &err) == SHALE_OK) {
         json_array_foreach(json_object_get(manifest, "checkpoints"), i, checkpoint)
         {
             if (shl_json_get_str(checkpoint, "name", &name) ||

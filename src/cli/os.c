@@ -19,9 +19,9 @@ extern char **environ;
 
 /* A signal handler can reach nothing else: the only mutable globals of the program. A byte in the pipe wakes os_read, so that
  * no signal is lost between the look at stop_code and the wait for input. */
-static volatile sig_atomic_t stop_code;
+static _Atomic int stop_code;
 static int wake_pipe[2] = {-1, -1};
-static volatile sig_atomic_t timed_out;
+static _Atomic int timed_out;
 static const char *deadline_message;
 static int deadline_code;
 #define DEADLINE_GRACE_S 2

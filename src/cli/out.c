@@ -120,9 +120,9 @@ void out_base64(struct out *o, struct shl_slice s)
     }
 }
 
-static const char *json_escape(uint8_t c, char text[8])
+static const char *json_escape(uint32_t point, char text[16])
 {
-    switch (c) {
+    switch (point) {
     case '"':
         return "\\\"";
     case '\\':
@@ -134,26 +134,38 @@ static const char *json_escape(uint8_t c, char text[8])
     case '\t':
         return "\\t";
     default:
-        memcpy(text, "\\u00", 4);
-        text[4] = hex_digits[c >> 4];
-        text[5] = hex_digits[c & 15];
-        text[6] = '\0';
+        (void)snprintf(text, 16, "\\u%04" PRIx32, point);
         return text;
     }
 }
 
+/* Bytes of the character at the front of `s` if it has to be escaped, else 0. */
+static size_t needs_escape(struct shl_slice s, uint32_t *point)
+{
+    uint8_t c = s.data[0];
+    *point = c;
+    if (c < 0x80)
+        return c < 0x20 || c == '"' || c == '\\' || c == 0x7f;
+    if (c != 0xc2 && c != 0xd8 && c != 0xe2) /* what all that mislead begin with */
+        return 0;
+    size_t n = shl_utf8_char(s, point);
+    return shl_utf8_misleads(*point) ? n : 0;
+}
+
 void out_json_string(struct out *o, struct shl_slice s)
 {
-    char escape[8];
+    char escape[16];
+    uint32_t point;
     size_t clean = 0; /* start of the bytes not yet written that need no escape */
     out_char(o, '"');
     for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.data[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        size_t n = needs_escape(shl_slice_of(s.data + i, s.len - i), &point);
+        if (n == 0)
             continue;
         out_bytes(o, s.data + clean, i - clean);
-        out_text(o, json_escape(c, escape));
-        clean = i + 1;
+        out_text(o, json_escape(point, escape));
+        clean = i + n;
+        i += n - 1;
     }
     if (s.len > clean)
         out_bytes(o, s.data + clean, s.len - clean);
@@ -174,6 +186,29 @@ void out_json_member(struct out *o, const char *name, struct shl_slice s)
     out_char(o, '"');
 }
 
+const char *out_shown(char *dst, size_t cap, const char *text)
+{
+    size_t at = 0;
+    for (size_t left = strlen(text); left > 0;) {
+        uint32_t point = 0;
+        size_t n = shl_utf8_char(shl_slice_of(text, left), &point);
+        bool hidden = n == 0 || (shl_utf8_misleads(point) && *text != '\n' && *text != '\t');
+        size_t used = hidden ? 1 : n;
+        size_t room = hidden ? 4 : n;
+        if (at + room >= cap)
+            break;
+        if (hidden)
+            (void)snprintf(dst + at, cap - at, "\\x%02x", (unsigned)(uint8_t)*text);
+        else
+            memcpy(dst + at, text, n);
+        at += room;
+        text += used;
+        left -= used;
+    }
+    dst[at] = '\0';
+    return dst;
+}
+
 /* Escape of one byte of text output, or its own sequence of `n` bytes. */
 static size_t text_piece(struct shl_slice s, char piece[8], size_t *used)
 {
@@ -186,8 +221,7 @@ static size_t text_piece(struct shl_slice s, char piece[8], size_t *used)
         piece[1] = c == '\t' ? 't' : c == '\n' ? 'n' : c == '\r' ? 'r' : '\\';
         return 2;
     }
-    bool control = point < 0x20 || (point >= 0x7f && point < 0xa0);
-    if (n == 0 || control) {
+    if (n == 0 || shl_utf8_misleads(point)) {
         memcpy(piece, "\\x", 2);
         piece[2] = hex_digits[c >> 4];
         piece[3] = hex_digits[c & 15];

@@ -41,6 +41,9 @@ void out_json_string(struct out *o, struct shl_slice s);
 void out_json_member(struct out *o, const char *name, struct shl_slice s);
 /* One line: \t \n \r \\ and \xNN for what cannot be printed. width > 0: at most so many columns, cut with "...". */
 void out_escaped(struct out *o, struct shl_slice s, size_t width);
+/* A line for people, which may hold what somebody else wrote (keys, names, a server's words): what a terminal would act on and what is not
+ * UTF-8 as \xNN; tabs and line ends stay. `dst` is cut to fit. Returns dst. */
+const char *out_shown(char *dst, size_t cap, const char *text);
 /* A field after RFC 4180. */
 void out_csv(struct out *o, struct shl_slice s);
 

@@ -301,6 +301,7 @@ static void say_json(const struct report *r)
 static void say_try(const struct cli *c, const char *way_out)
 {
     char line[1024];
+    char shown[1400];
     size_t n = before_tab(way_out);
     bool has_remark = way_out[n] == '\t';
     const char *remark = has_remark ? way_out + n + 1 : "";
@@ -310,7 +311,7 @@ static void say_try(const struct cli *c, const char *way_out)
     }
     (void)snprintf(line, sizeof line, "  try: %.*s%s%s%s\n", (int)n, way_out,
                    has_remark ? "          (" : "", remark, has_remark ? ")" : "");
-    say(line);
+    say(out_shown(shown, sizeof shown, line));
 }
 
 /* The requests that failed on the way, with -v. */
@@ -323,14 +324,16 @@ static void say_causes(const struct cli *c)
     size_t count = shl_min_size(w->cause_count, CLI_CAUSES);
     for (size_t i = 0; i < count; i++) {
         const char *cause = w->causes[(w->cause_count - count + i) % CLI_CAUSES];
-        (void)snprintf(line, sizeof line, "  cause: %s\n", cause);
+        char shown[300];
+        (void)snprintf(line, sizeof line, "  cause: %s\n", out_shown(shown, sizeof shown, cause));
         say(line);
     }
 }
 
 static void say_text(const struct cli *c, const struct report *r)
 {
-    char line[2048];
+    char line[2500];
+    char shown[2200];
     const char *command = c->args.command != NULL ? c->args.command->name : "";
     bool colour = cli_colour(c, CLI_STDERR);
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
@@ -340,10 +343,11 @@ static void say_text(const struct cli *c, const struct report *r)
     /* Errors never share a line with what stdout wrote. */
     (void)snprintf(line, sizeof line, "%s%s%s%s%s%s%s\n", colour ? "\033[31m" : "",
                    c->source != NULL ? c->source : "", c->source != NULL ? ": " : "", name,
-                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "", r->text);
+                   name[0] != '\0' ? ": " : "", colour ? "\033[0m" : "",
+                   out_shown(shown, sizeof shown, r->text));
     say(line);
     if (r->facts != NULL) {
-        (void)snprintf(line, sizeof line, "  %s\n", r->facts);
+        (void)snprintf(line, sizeof line, "  %s\n", out_shown(shown, sizeof shown, r->facts));
         say(line);
     }
 }
@@ -496,9 +500,10 @@ static void add_endpoint(struct text *t, const char *text)
 
 static const char *database(const struct cli *c, const char *fallback)
 {
-    return c->args.positional_count > 0 ? c->args.positional[0]
-           : c->session != NULL         ? c->session->url
-                                        : fallback;
+    return c->about != NULL               ? c->about
+           : c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL           ? c->session->url
+                                          : fallback;
 }
 
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
@@ -614,8 +619,19 @@ static bool is_mistake(struct cli *c)
     return mistake && cli_requests(c) == 0;
 }
 
+/* Of several URLs the one that failed; NULL: the first, or none. */
+static const char *about(const struct cli *c, const char *where)
+{
+    bool objects = c->args.command != NULL && strncmp(c->args.command->name, "store ", 6) == 0;
+    for (size_t i = 1; objects && where != NULL && i < c->args.positional_count; i++)
+        if (strcmp(c->args.positional[i], where) == 0)
+            return where;
+    return NULL;
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
+    c->about = about(c, where);
     const char *db = database(c, "");
     char text[1200];
     int stop = gave_up(c);
@@ -693,15 +709,16 @@ int cli_trouble(const struct cli *c, const char *format, ...)
 void cli_note(const struct cli *c, const char *format, ...)
 {
     char text[700];
+    char line[1000];
     if (cli_has(&c->args, OPT_QUIET) || wants_json(c))
         return;
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(text, sizeof text - 1, format, args);
+    (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    size_t len = shl_min_size(n > 0 ? (size_t)n : 0, sizeof text - 2);
-    text[len] = '\n'; /* one write: notes of several tasks do not mix */
-    (void)os_write(CLI_STDERR, text, len + 1);
+    size_t len = strlen(out_shown(line, sizeof line - 1, text));
+    line[len] = '\n'; /* one write: notes of several tasks do not mix */
+    (void)os_write(CLI_STDERR, line, len + 1);
 }
 
 int cli_finish(struct cli *c, int code)

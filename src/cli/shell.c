@@ -506,7 +506,12 @@ static int run(struct shell *s)
         return cli_trouble(s->c, "out of memory");
     first.args.command = s->c->args.command;
     first.args.in_shell = false;
+    if (cli_has(&s->c->args, OPT_TIMEOUT)) { /* the open has one, too, as each line */
+        first.args.value[OPT_TIMEOUT] = s->c->args.value[OPT_TIMEOUT];
+        first.args.number[OPT_TIMEOUT] = s->c->args.number[OPT_TIMEOUT];
+    }
     code = session_reader(&first, &db); /* a wrong name shows at once */
+    os_deadline_forget();
     if (code != CLI_YES)
         return code;
     if (!os_is_terminal(CLI_STDIN))
@@ -521,7 +526,6 @@ int cmd_shell(struct cli *c)
     struct cli last;
     int code = CLI_FAILED;
     os_signals(OS_STOP_SAFELY);
-    os_deadline_forget(); /* --timeout is for each line */
     lookup_init(&s.session.lookup);
     s.opener.out = c->out;
     s.opener.watch = c->watch;

@@ -166,7 +166,7 @@ static const struct cli_command commands[] = {
                   {"shale get s3://acme-prod/orders 1001", "from a bucket"},
                   {"shale get ./pkgs zlib --json", "with sequence number and times"}},
      .exits =
-         "0 found, 1 no such key. Cost: a LIST and a few GETs to open, 1 or 2 GETs for a block.",
+         "0 found, 1 no such key. Cost: 2 LISTs and a few GETs to open, 1 or 2 GETs for a block.",
      .run = cmd_get},
     {.name = "del",
      .group = CLI_GROUP_ROWS,
@@ -202,9 +202,8 @@ static const struct cli_command commands[] = {
                   {"shale scan ./pkgs --json | jq .key", "a line of JSON a row"},
                   {"shale scan s3://acme-prod/orders --limit 10", "of a bucket"},
                   {"shale scan ./pkgs --count", "how many rows, how many bytes"}},
-     .exits = "0 also when no row matches (with --exists: 1). Cost: a GET per read-ahead window "
-              "plus one "
-              "per SSTable opened.",
+     .exits = "0 also when no row matches (with --exists: 1). Cost: 2 LISTs and a few GETs to "
+              "open, a GET per read-ahead window plus one per SSTable opened.",
      .run = cmd_scan},
     {.name = "load",
      .group = CLI_GROUP_ROWS,
@@ -248,7 +247,8 @@ static const struct cli_command commands[] = {
                   {"shale dump s3://acme-prod/orders > orders.jsonl", "of a bucket"},
                   {"shale dump ./pkgs --hex | zstd > pkgs.zst", "with sequence numbers and times"},
                   {"shale dump ./pkgs --checkpoint nightly", "as it was"}},
-     .exits = "0 done, 3 also for damage (the rows before it were printed).",
+     .exits = "0 done, 3 also for damage (the rows before it were printed). Cost: that of a scan "
+              "of all rows.",
      .run = cmd_dump},
     {.name = "stat",
      .group = CLI_GROUP_INSIDE,
@@ -262,8 +262,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits =
-         "0 done. Cost: 3 LISTs, 1 GET of the manifest, 1 or 2 GETs per SSTable for its stats.",
+     .exits = "0 done. Cost: 3 LISTs, 2 GETs (the manifest, and whether there is a newer one), 1 "
+              "or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
      .group = CLI_GROUP_INSIDE,
@@ -277,7 +277,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale manifest ./pkgs", "the newest"},
                   {"shale manifest ./pkgs --id 3", "an older one"},
                   {"shale manifest ./pkgs | jq .checkpoints", "one part of it"}},
-     .exits = "0 done. Cost: 1 LIST, 1 GET.",
+     .exits = "0 done. Cost: 1 LIST, 2 GETs (the second asks for a newer one); with --id 1 GET.",
      .run = cmd_manifest},
     {.name = "sst",
      .group = CLI_GROUP_INSIDE,
@@ -291,7 +291,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale sst ./pkgs", "all SSTables of the newest manifest"},
                   {"shale sst ./pkgs 01J79B0000000000000000C0Q2", "its parts and blocks"},
                   {"shale sst ./pkgs 01J79B0000000000000000C0Q2 --rows", "its rows too"}},
-     .exits = "0 done. Cost: 1 GET of the whole object.",
+     .exits = "0 done. Cost: 1 LIST, 2 GETs; with ULID 1 GET of the whole object more.",
      .run = cmd_sst},
     {.name = "wal",
      .group = CLI_GROUP_INSIDE,
@@ -304,7 +304,7 @@ static const struct cli_command commands[] = {
      .options = OPENS,
      .examples = {{"shale wal ./pkgs", "the objects that are not in SSTables yet"},
                   {"shale wal ./pkgs 17", "the rows of one"}},
-     .exits = "0 done. Cost: 1 LIST, 1 GET of the manifest, 1 GET per object looked into.",
+     .exits = "0 done. Cost: 2 LISTs, 2 GETs; with ID 1 GET of that object and no more.",
      .run = cmd_wal},
     {.name = "explain",
      .group = CLI_GROUP_INSIDE,
@@ -344,7 +344,7 @@ static const struct cli_command commands[] = {
      .args = {"URL"},
      .examples = {{"shale store cat ./pkgs/manifest/00000000000000000001.manifest | xxd",
                    "raw bytes"}},
-     .exits = "0 done, 1 no such object.",
+     .exits = "0 done, 1 no such object. Cost: 1 GET.",
      .run = cmd_store_cat},
     {.name = "store cp",
      .group = CLI_GROUP_BUCKET,
@@ -358,7 +358,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale store cp ./pkgs/wal/00000000000000000001.sst ./saved.sst",
                    "from one bucket to another"}},
      .notes = "An object at TO is replaced.",
-     .exits = "0 done, 1 no such object.",
+     .exits = "0 done, 1 no such object. Cost: 1 GET and 1 PUT.",
      .run = cmd_store_cp},
     {.name = "store rm",
      .group = CLI_GROUP_BUCKET,
@@ -388,7 +388,7 @@ static const struct cli_command commands[] = {
      .args_max = 1,
      .args = {"URL"},
      .examples = {{"shale store stat ./pkgs/manifest/00000000000000000001.manifest", "one object"}},
-     .exits = "0 found, 1 no such object.",
+     .exits = "0 found, 1 no such object. Cost: 1 HEAD.",
      .run = cmd_store_stat},
     {.name = "store mb",
      .group = CLI_GROUP_BUCKET,
@@ -443,8 +443,8 @@ static const struct cli_command commands[] = {
          "workload opens the database anew, in the order given. W+settle: the clock runs on until "
          "nothing is left to flush or compact.",
      .exits =
-         "0 done. A line a workload; --json: w n vlen threads ops s ops_s cpu_s cpu_per_mop p50us "
-         "p99us rss_mb puts put_mb gets get_mb.",
+         "0 done. Cost: what the columns puts and gets say. A line a workload; --json: w n vlen "
+         "threads ops s ops_s cpu_s cpu_per_mop p50us p99us rss_mb puts put_mb gets get_mb.",
      .run = cmd_bench},
     {.name = "shell",
      .group = CLI_GROUP_PROGRAM,
@@ -466,9 +466,8 @@ static const struct cli_command commands[] = {
               "typed: \\n \\t \\xNN, a backslash before a blank, or quotes. Ctrl-C stops a "
               "command, Ctrl-D leaves.",
      .exits = "0 left, else that of the command that failed (commands from a file or pipe). Cost: "
-              "a LIST and "
-              "a few GETs to open, one LIST or two before a command to see what is new; .timer on "
-              "shows it.",
+              "2 LISTs and a few GETs to open, one LIST or two before a command to see what is "
+              "new; .timer on shows it.",
      .run = cmd_shell},
     {.name = "completion",
      .group = CLI_GROUP_PROGRAM,

@@ -112,7 +112,7 @@ static void count_request(struct cli_watch *w, const char *line)
     w->requests++;
     if (strstr(line, " failed=") == NULL)
         w->got_through = true;
-    os_stop_text(w->got_through ? NULL : w->stop_text);
+    os_stop_text(w->got_through ? w->halfway_text : w->stop_text);
     if (has_failed(line))
         (void)snprintf(w->causes[w->cause_count++ % CLI_CAUSES], sizeof w->causes[0], "%.250s",
                        line + strlen("request "));
@@ -285,6 +285,11 @@ bool cli_watch_begin(struct cli *c)
         (void)snprintf(w->stop_text, sizeof w->stop_text, "shale %s: stopped%s\n",
                        c->args.command->name,
                        c->args.command->effect == CLI_WRITES ? ": nothing was written" : "");
+    if (!cli_has(&c->args, OPT_JSON) && c->args.command->effect == CLI_WRITES)
+        (void)snprintf(
+            w->halfway_text, sizeof w->halfway_text,
+            "shale %s: stopped halfway: what it was about to write may or may not be there\n",
+            c->args.command->name);
     if (cli_has(&c->args, OPT_TIMEOUT))
         cli_watch_clock(c);
     return true;

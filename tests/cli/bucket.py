@@ -8,6 +8,7 @@ import email.utils
 import hashlib
 import http.server
 import re
+import sys
 import threading
 import time
 import urllib.parse
@@ -24,6 +25,8 @@ def error(status, code, message="no", **more):
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one piece: else each answer waits 40 ms for an acknowledgement
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -59,6 +62,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = handle_one
 
 
+class Http(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):  # a program that was killed is no error here
+            super().handle_error(request, client_address)
+
+
 class Server:
     def __init__(self, answer=None, ignore=()):
         self.answer, self.ignore = answer, ignore
@@ -66,8 +78,7 @@ class Server:
         self.buckets = {"acme": {}}
         self.uploads = {}
         self.requests = []
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
+        self.http = Http(("127.0.0.1", 0), Handler)
         self.http.bucket_server = self
         self.url = "http://127.0.0.1:%d" % self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
@@ -127,8 +138,8 @@ class Server:
         found = found[:int(query.get("max-keys", 1000))]
         when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return 200, {}, ("<ListBucketResult><IsTruncated>false</IsTruncated>%s%s</ListBucketResult>" % (
-            "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><Size>%d</Size></Contents>" % (
-                escape(k), when, len(objects[k]["body"])) for k in found),
+            "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>%s</ETag><Size>%d</Size></Contents>" % (
+                escape(k), when, escape(objects[k]["etag"]), len(objects[k]["body"])) for k in found),
             "".join("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>" % escape(f) for f in sorted(folders)))).encode()
 
     def serve(self, method, bucket, key, query, headers, body):
@@ -150,6 +161,8 @@ class Server:
         if method == "POST" and "uploads" in query:
             self.uploads[key] = {}
             return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
+        if "uploadId" in query and key not in self.uploads:  # done or given up already
+            return error(404, "NoSuchUpload")
         if method == "PUT" and "partNumber" in query:
             self.uploads[key][int(query["partNumber"])] = body
             return 200, {"etag": '"p%s"' % query["partNumber"]}, b""

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 """What is promised of every command, held against every command of the program's own table.
 
-Goal: a new command keeps the promises from its first day. Method: `shale __doc list` says what there is; SAMPLES below says how to run
-each one. A command without a sample fails. In the samples DB is a database with rows, OBJECT an object of it, SST the name of an SSTable,
-NONE a folder that is not there, BROKEN a database with a damaged manifest, and T the temporary folder."""
+Goal: a new command keeps the promises from its first day. Method: `shale __doc list` says what there is, samples.py how to run each one. A command
+without a sample fails. Here on a folder; on other stores in test_stores.py."""
 import json
 import os
 import shutil
@@ -11,48 +10,14 @@ import signal
 import subprocess
 import unittest
 
+import bucket
+import samples
 from common import Case, FAST, ODD_KEYS, SHALE, table, tree
+from samples import Never, SAMPLES
 
 SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYEXAMPLEKEY"
 
 
-class Sample:
-    """good: succeeds; no: exit 1; failed: exit 3; more: fine too. raw: what it prints is no JSON, whatever is asked."""
-
-    def __init__(self, good, no=None, failed=None, more=(), data=b"", raw=False):
-        self.good, self.no, self.failed, self.more, self.data, self.raw = good, no, failed, more, data, raw
-
-
-SAMPLES = {
-    "put": Sample(["DB", "new", "value"], failed=["BROKEN", "k", "v"]),
-    "get": Sample(["DB", "0001"], no=["DB", "none"], failed=["NONE", "k"], more=(["DB", "30303031", "--hex"],)),
-    "del": Sample(["DB", "0299", "none"], failed=["NONE", "k"]),
-    "scan": Sample(["DB"], no=["DB", "--exists", "zz"], failed=["NONE"],
-                   more=(["DB", "00", "--count"], ["DB", "--format", "csv"], ["DB", "--reverse", "-L", "3"])),
-    "load": Sample(["DB", "T/rows.jsonl"], failed=["BROKEN", "T/rows.jsonl"]),
-    "dump": Sample(["DB"], failed=["NONE"], more=(["DB", "--hex"],)),
-    "stat": Sample(["DB"], failed=["NONE"]),
-    "manifest": Sample(["DB"], failed=["NONE"], more=(["DB", "--id", "1"],)),
-    "sst": Sample(["DB"], failed=["NONE"], more=(["DB", "SST"], ["DB", "SST", "--rows"])),
-    "wal": Sample(["DB"], failed=["NONE"], more=(["DB", "1"],)),
-    "explain": Sample(["DB", "0001"], no=["DB", "none"], failed=["NONE", "k"]),
-    "store ls": Sample(["DB"]),
-    "store cat": Sample(["OBJECT"], no=["DB/none"], raw=True),
-    "store cp": Sample(["OBJECT", "T/copy"], no=["DB/none", "T/copy"]),
-    "store rm": Sample(["-y", "T/spare"]),
-    "store stat": Sample(["OBJECT"], no=["DB/none"]),
-    "store mb": Sample(["T/newfolder"], no=["T"], failed=["s3://bucket-of-nobody"]),
-    "store doctor": Sample(["DB"]),
-    "config show": Sample([], more=(["DB"], ["s3://bucket/db", "--changed"])),
-    "config path": Sample([]),
-    "doctor": Sample(["DB"], failed=["s3://bucket", "--endpoint", "http://127.0.0.1:1"], more=([],)),
-    "bench": Sample(["T/bench", "--workload", "fillseq,readhot", "--num", "200", "--reads", "50"],
-                    failed=["BROKEN", "--workload", "fillseq", "--num", "100"]),
-    "shell": Sample(["DB"], no=["DB"], failed=["NONE"], data=b"get 0001\nstat\n"),
-    "completion": Sample(["bash"], raw=True, more=(["zsh"], ["fish"])),
-    "help": Sample(["scan"], raw=True, more=([], ["urls"])),
-    "version": Sample([]),
-}
 WRONG = {"help": ["nonsense"], "completion": ["tcsh"]}  # words that are no options and still wrong
 
 
@@ -76,6 +41,9 @@ class Checklist(Case):
             f.write("x")
         for name in ("newfolder", "bench"):
             shutil.rmtree(os.path.join(self.dir, name), True)
+        os.makedirs(os.path.join(self.dir, "heap"), exist_ok=True)
+        with open(os.path.join(self.dir, "heap", "one"), "w") as f:
+            f.write("x")
 
     def each(self, **only):
         for c in table()["commands"]:
@@ -84,17 +52,24 @@ class Checklist(Case):
 
     def words(self, name, args):
         self.set_up_again()
-        places = {"DB": self.db, "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"),
-                  "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir}
-        out = []
-        for a in args:
-            head, slash, tail = a.partition("/")
-            out.append(places[head] + slash + tail if head in places else a)
-        takes = {o["name"] for c in table()["commands"] if c["name"] == name for o in c["options"]}
-        return [*name.split(), *out, *(FAST if "store-option" in takes else [])]
+        places = {"DB": self.db, "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
+                  "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
+        if "LIAR" in args:
+            places["LIAR"] = ["s3://acme/x", "--endpoint", self.liar()]
+        fast = FAST if "store-option" in samples.takes(table(), name) and not {"DEAD", "LIAR"} & set(args) else []
+        return [*samples.words(name, args, places), *fast]
 
-    def run_sample(self, name, args, *more, want=0, **env):
-        return self.run_shale(*self.words(name, args), *more, data=SAMPLES[name].data, want=want, env=env)
+    def liar(self):
+        """A store that breaks a promise."""
+        server = bucket.Server(ignore=("if-none-match",))
+        self.addCleanup(server.close)
+        return server.url
+
+    def run_sample(self, name, args, *more, want=0, data=None, **env):
+        return self.run_shale(*self.words(name, args), *more, data=SAMPLES[name].data if data is None else data, want=want, env=env)
+
+    def bucket_env(self, server):
+        return {"AWS_ENDPOINT": server.url, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
     def untouched(self, *args, want=2, **env):
         before = tree(self.dir)
@@ -107,6 +82,8 @@ class Checklist(Case):
 
     # 4, 19: help opens nothing, with a broken config too
     def test_help_opens_nothing(self):
+        server = bucket.Server()
+        self.addCleanup(server.close)
         for name in ("SlateDb.toml", "SlateDb.json"):
             with open(os.path.join(self.dir, name), "w") as f:
                 f.write("this is [ no {settings file")
@@ -116,8 +93,10 @@ class Checklist(Case):
                 p = self.untouched(*where, want=0, SHALE_FLUSH_INTERVAL="nonsense", XDG_CONFIG_HOME=self.dir)
                 self.assertTrue(p.stdout.startswith(b"shale %s - " % c["name"].encode()))
                 self.assertEqual(p.stderr, b"")
+            self.untouched(*c["name"].split(), "s3://acme/x", "a", "-h", want=0, **self.bucket_env(server))
             p = self.run_shale(*c["name"].split(), "--", "-h", want=None)
             self.assertFalse(p.stdout.startswith(b"shale %s - " % c["name"].encode()))  # behind -- it is data
+        self.assertEqual(server.requests, [])
 
     # 1, 2: the help shows what there is, the commonest use first
     def test_help_names_usage_examples_options_and_exit(self):
@@ -182,8 +161,8 @@ class Checklist(Case):
     def test_ways_out_name_commands_that_exist(self):
         names = {c["name"].split()[0] for c in table()["commands"]}
         for c, sample in self.each():
-            for line, want in ([self.words(c["name"], ["x"] * 9), 2], [self.words(c["name"], sample.failed or []) if sample.failed else None, 3]):
-                if line is None or (want == 2 and c["args_max"] is None):
+            for line, want in [(self.words(c["name"], ["x"] * 9), 2), *((self.words(c["name"], f), 3) for f in sample.fails())]:
+                if want == 2 and c["args_max"] is None:
                     continue
                 for text in self.run_shale(*line, want=want).stderr.decode().splitlines():
                     if text.startswith("  try: shale "):
@@ -229,7 +208,7 @@ class Checklist(Case):
 
     def test_errors_are_json_too(self):
         for c, sample in self.each():
-            lines = [(self.words(c["name"], sample.failed), 3)] if sample.failed else []
+            lines = [(self.words(c["name"], f), 3) for f in sample.fails()]
             lines.append(([*c["name"].split(), "--nonsense"], 2))
             for line, want in lines:
                 p = self.run_shale(*line, "-j", want=want)
@@ -255,6 +234,53 @@ class Checklist(Case):
             p = self.untouched(*self.words(command, ["DB", "", *(["v"] if command == "put" else [])]))
             self.assertIn(b"key is empty", p.stderr)
 
+    def odd_database(self):
+        """One whose every key and value is odd, partly in a WAL object alone."""
+        rows = sorted((k, bytes(reversed(k))) for k in (*ODD_KEYS, b"\x1b[2J\x1b]0;x\x07", "\u202e\u2028\u0085".encode(), b"\xc2\x9b31m"))
+        shutil.rmtree(self.db)
+        self.load(rows)
+        self.object = os.path.join(self.db, "manifest", sorted(os.listdir(os.path.join(self.db, "manifest")))[-1])
+        self.sst = os.listdir(os.path.join(self.db, "compacted"))[0][:-4]
+        return rows
+
+    def odd_lines(self, rows):
+        """Every way to look at them: the samples of the reading commands with odd keys instead of their own."""
+        for c, sample in self.each(effect="reads"):
+            for args in (sample.good, *sample.more):
+                if "0001" in args and c["name"] != "shell":
+                    for key, _ in rows:
+                        yield c["name"], [*["DB" if a == "DB" else key.hex() if a == "0001" else a for a in args], "--hex"]
+                elif c["name"] != "shell" and "30303031" not in args and not sample.raw:
+                    yield c["name"], [a for a in args if a != "00"]
+
+    def test_odd_keys_in_every_output(self):
+        rows = self.odd_database()
+        for name, args in self.odd_lines(rows):
+            if "--format" not in args:
+                for line in self.run_sample(name, args, "--json").stdout.decode().strip("\n").split("\n"):  # UTF-8, whatever the keys are
+                    json.loads(line or "{}")
+            text = self.run_sample(name, args).stdout
+            self.assertNotRegex(text, rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]" if "--format" not in args else rb"$^", (name, args))
+        self.assertEqual(self.dump(), rows)
+        copy = os.path.join(self.dir, "copy of db")
+        self.run_shale("load", copy, "-", "--hex", *FAST, data=self.run_shale("dump", self.db, "--hex").stdout)
+        self.assertEqual(self.dump(db=copy), rows)
+        self.run_shale("del", copy, *(k.hex() for k, _ in rows), "--hex", *FAST)
+        self.assertEqual(self.dump(db=copy), [])
+
+    def test_no_key_commands_the_terminal(self):
+        rows = self.odd_database()
+        self.env.update(NO_COLOR="1", PAGER="cat")
+        for name, args in self.odd_lines([x for x in rows if x[0][:1] in (b"\x1b", b"\xc2", b"\xe2")]):
+            code, out = self.on_terminal(*self.words(name, args))
+            self.assertEqual(code, 0, out[-300:])
+            if "--format" not in args and "--hex" not in args:
+                self.assertNotRegex(out, rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2\x9b|\xe2\x80\xae", (name, args))
+        for key in (b"\x1b[2J", b"\xc2\x9b31m"):  # in messages, too
+            for command in ("get", "explain"):
+                _, out = self.on_terminal(command, self.db, key + b"none")
+                self.assertNotRegex(out, rb"\x1b|\xc2\x9b", command)
+
     def test_a_key_and_a_value_of_a_mebibyte(self):
         key, value = os.urandom(1 << 20), os.urandom(1 << 20)
         self.load([(key, value), (b"\x00empty", b"")])
@@ -266,18 +292,20 @@ class Checklist(Case):
     # 8: terminals
     def test_narrow_wide_and_plain_terminals(self):
         for c, sample in self.each():
-            if c["name"] == "shell":
-                continue  # waits for keys: test_shell
             self.env["PAGER"] = "cat"
+            typed = b".quit\n" if c["name"] == "shell" else b""  # the rest of it: test_shell
             for columns in (40, 200):
-                code, out = self.on_terminal(*self.words(c["name"], sample.good), columns=columns)
+                code, out = self.on_terminal(*self.words(c["name"], sample.good), columns=columns, typed=typed)
                 self.assertEqual(code, 0, out[-300:])
                 if c["name"] == "scan":
                     self.assertLessEqual(max(map(len, out.decode().split("\r\n"))), columns)
             for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}, {"LANG": "C", "LC_ALL": "C", "NO_COLOR": "1"}):
-                code, out = self.on_terminal(*self.words(c["name"], sample.good), **env)
+                code, out = self.on_terminal(*self.words(c["name"], sample.good), typed=typed, **env)
                 self.assertEqual(code, 0, out[-300:])
-                self.assertNotIn(b"\x1b", out, env)
+                if not typed or env.get("TERM") == "dumb":  # an editor of lines moves the cursor
+                    self.assertNotIn(b"\x1b", out, env)
+                if "LANG" in env and not sample.raw:
+                    self.assertTrue(out.isascii(), out)
                 _, out = self.on_terminal(*c["name"].split(), "--nonsense", **env)
                 self.assertNotIn(b"\x1b", out, env)
 
@@ -312,32 +340,66 @@ class Checklist(Case):
     def test_secrets_are_in_no_output(self):
         keys = {"AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE", "AWS_SESSION_TOKEN": SECRET}
         for c, sample in self.each():
-            for args, want in ((sample.good, 0), (sample.failed, 3)):
-                if args is not None:
-                    p = self.run_sample(c["name"], args, "-v", want=want, **keys)
-                    self.assertNotIn(SECRET.encode(), p.stdout + p.stderr)
+            for args, want in ((sample.good, 0), *((f, 3) for f in sample.fails())):
+                p = self.run_sample(c["name"], args, "-v", want=want, **keys)
+                self.assertNotIn(SECRET.encode(), p.stdout + p.stderr)
 
-    # 17: exit codes
+    # 17: exit codes; 2 is that of the wrong lines above
     def test_exit_codes(self):
+        keys = {"AWS_ACCESS_KEY_ID": "AKIATEST", "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_ALLOW_HTTP": "true"}
         for c, sample in self.each():
-            self.run_sample(c["name"], sample.good)
-            for args in sample.more:
+            for args in (sample.good, *sample.more):
                 self.run_sample(c["name"], args)
-            if c["name"] == "shell":
-                self.run_shale("shell", self.db, data=b"get none\n", want=1)
-            elif sample.no is not None:
-                p = self.run_sample(c["name"], sample.no, want=1)
+            for args in sample.says_no():
+                p = self.run_sample(c["name"], args, want=1, data=samples.NO_DATA.get(c["name"]), **keys)
                 if c["effect"] == "reads":
                     self.assertEqual(p.stderr, b"")  # an answer: silent in a pipe
-            if sample.failed is not None:
-                p = self.run_sample(c["name"], sample.failed, want=3)
-                if c["name"] == "doctor":  # what fails is a line of its report
+            for args in sample.fails():
+                p = self.run_sample(c["name"], args, want=3, **keys)
+                if c["name"].endswith("doctor"):  # what fails is a line of its report
                     self.assertIn(b"FAIL", p.stdout)
                     self.assertIn(b"  try: ", p.stderr)
                     continue
                 self.assertTrue(p.stderr.startswith(b"shale %s: " % c["name"].encode()), p.stderr)
-            # Raw objects in a folder: there is no failure that root would meet and that is not a wrong URL.
-            self.assertTrue(sample.failed is not None or c["effect"] == "local" or c["name"].startswith("store "))
+
+    def test_each_exit_code_has_a_sample_or_a_reason(self):
+        for c, sample in self.each():
+            for it in (sample.no, sample.failed):
+                self.assertTrue(it, c["name"])
+                self.assertTrue(not isinstance(it, Never) or len(it) > 10, c["name"])
+            self.assertTrue(sample.failed is not samples.NO_ROOM or c["effect"] == "local", c["name"])
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "no /dev/full")
+    def test_a_full_disk_under_stdout_is_exit_3(self):
+        for c, sample in self.each():
+            if c["effect"] == "writes" and c["name"] not in ("doctor", "store doctor", "bench"):
+                continue  # they print nothing
+            with open("/dev/full", "wb") as full:
+                p = subprocess.run([SHALE, *self.words(c["name"], sample.good), "-j"], input=sample.data, stdout=full, stderr=subprocess.PIPE,
+                                   env=self.env, cwd=self.dir, timeout=60)
+            self.assertEqual(p.returncode, 3, c["name"])
+            self.assertIn(b"No space left on device", p.stderr)
+
+    # 11: twice is the same, or says why not
+    def test_writing_twice(self):
+        for c, sample in self.each(effect="writes"):
+            args = sample.good
+            line = self.words(c["name"], args)
+            first = self.run_shale(*line, want=0)
+            again = self.run_shale(*line, want=None)  # without a set_up_again
+            if c["name"] == "store rm":
+                self.assertEqual((again.returncode, b"no such object" in again.stderr), (1, True))
+            elif c["name"] == "store mb":
+                self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
+            elif c["name"] == "bench" or c["name"].endswith("doctor"):  # what they measure differs
+                self.assertEqual(again.returncode, 0)
+            else:
+                self.assertEqual((again.returncode, again.stdout), (0, first.stdout), c["name"])
+        rows = self.dump()
+        self.run_sample("put", SAMPLES["put"].good)
+        self.run_sample("del", SAMPLES["del"].good)
+        self.run_sample("load", SAMPLES["load"].good)
+        self.assertEqual(self.dump(), rows)
 
 
 if __name__ == "__main__":

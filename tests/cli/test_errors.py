@@ -53,6 +53,18 @@ class Store(S3Case):
         self.assertIn("fresh", out)
         self.assertIn("acme", out)
 
+    def test_a_bucket_whose_answer_was_lost_is_made(self):
+        lost = []
+        def answer(m, b, k, q, h):
+            if m == "PUT" and not k and not lost:
+                lost.append(b)
+                return bucket.LOSE
+            return None
+        self.serve(answer)
+        self.run_shale("store", "mb", "s3://fresh")
+        self.assertEqual(lost, ["fresh"])
+        self.run_shale("store", "mb", "s3://fresh", want=1)
+
     def test_access_denied_names_action_resource_and_identity(self):
         self.serve(lambda m, b, k, q, h: bucket.error(403, "AccessDenied") if m == "PUT" else None)
         lines = self.fails("put", "s3://acme/orders", "k", "v")
@@ -60,6 +72,15 @@ class Store(S3Case):
         self.assertIn("for AKIATEST (environment AWS_ACCESS_KEY_ID)", lines[0])
         self.assertIn("answered AccessDenied (request 4TW9ABCDEF)", lines[0])
         self.assertTrue(self.tries(lines)[0].startswith("shale store doctor s3://acme"))
+
+    def test_what_a_server_says_commands_no_terminal(self):
+        self.serve(lambda m, b, k, q, h: bucket.error(400, "InvalidRequest", message="no\u009b31m\u202e") if q.get("list-type") or k else None)
+        for args in (["get", "s3://acme/orders", "k"], ["store", "ls", "s3://acme"], ["store", "doctor", "s3://acme"], ["stat", "s3://acme/x", "-v"]):
+            p = self.run_shale(*args, want=None)
+            self.assertIn(b"31m", p.stdout + p.stderr, args)
+            self.assertNotRegex(p.stdout + p.stderr, rb"\xc2\x9b|\xe2\x80\xae")
+            p = self.run_shale(*args, "--json", want=None)
+            self.assertNotRegex(p.stdout + p.stderr, rb"\xc2\x9b|\xe2\x80\xae")
 
     def test_region_is_corrected_or_told(self):
         def elsewhere(m, b, k, q, h):

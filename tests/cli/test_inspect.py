@@ -6,7 +6,7 @@ import os
 import shutil
 import unittest
 
-from common import Case, FIXTURES, tree
+from common import Case, FAST, FIXTURES, tree
 
 
 class Errors(Case):
@@ -132,6 +132,59 @@ class Store(Case):
         self.assertFalse(os.path.exists(copy))
         self.run_shale("store", "cat", copy, want=1)
         self.run_shale("store", "stat", copy, want=1)
+
+
+class StrayObjects(Case):
+    """Objects whose numbers no database has come to, or that no number of 64 bits names: a hand, a tool, an attack."""
+
+    MOST = 2**64 - 1
+
+    def stray(self, name, body=b""):
+        path = os.path.join(self.db, name)
+        with open(path, "wb") as f:
+            f.write(body)
+        self.addCleanup(lambda: os.path.exists(path) and os.unlink(path))
+        return path
+
+    def setUp(self):
+        super().setUp()
+        self.load([(b"a", b"1"), (b"b", b"2")])
+
+    def test_a_wal_object_with_a_number_from_2_to_the_63_on(self):
+        for n in (2**63 - 1, 2**63, self.MOST):
+            path = self.stray("wal/%020d.sst" % n)
+            stat = json.loads(self.run_shale("stat", self.db, "--json").stdout)
+            self.assertEqual(stat["wal_last_id"], n)
+            self.assertIn(b"..%d (" % n, self.run_shale("stat", self.db).stdout)
+            self.assertEqual(json.loads(self.run_shale("wal", self.db, "--json").stdout)["objects"][-1]["id"], n)
+            self.assertEqual(self.run_shale("wal", self.db).stdout.split()[0], b"%d" % n)
+            self.run_shale("wal", self.db, str(n))
+            self.assertEqual(self.run_shale("get", self.db, "a").stdout, b"1")
+            self.assertEqual(json.loads(self.run_shale("shell", self.db, data=b"stat --json\n").stdout)["wal_last_id"], n)
+            os.unlink(path)
+
+    def test_names_that_are_no_numbers_of_64_bits_are_passed_over(self):
+        want = {c: self.run_shale(c, self.db, "--json").stdout for c in ("manifest", "sst", "wal")}
+        for name in ("wal/%d.sst" % (self.MOST + 1), "manifest/99999999999999999999.manifest", "wal/x.sst", "manifest/-1.manifest",
+                     "compacted/none.sst", "wal/00000000000000000009.txt"):
+            self.stray(name)
+        for command, text in want.items():
+            self.assertEqual(self.run_shale(command, self.db, "--json").stdout, text)
+        self.run_shale("stat", self.db)
+        self.run_shale("put", self.db, "c", "3", *FAST)
+        self.assertEqual([k for k, _ in self.dump()], [b"a", b"b", b"c"])
+
+    def test_a_manifest_above_which_there_is_no_number(self):
+        newest = sorted(os.listdir(os.path.join(self.db, "manifest")))[-1]
+        with open(os.path.join(self.db, "manifest", newest), "rb") as f:
+            self.stray("manifest/%d.manifest" % self.MOST, f.read())
+        self.assertEqual(json.loads(self.run_shale("stat", self.db, "--json").stdout)["manifest_id"], self.MOST)
+        self.assertIn(b"manifest 18,446,744,073,709,551,615 ", self.run_shale("stat", self.db).stdout)
+        self.assertEqual(self.run_shale("get", self.db, "a").stdout, b"1")
+        before = tree(self.db)
+        p = self.run_shale("put", self.db, "c", "3", *FAST, want=3)
+        self.assertIn(b"there is no id above it", p.stderr)
+        self.assertEqual(tree(self.db), before)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,17 @@ static void write_and_read(struct shl_slice bytes)
     shl_buf_free(&text);
 }
 
+/* What parses reads the same with unsigned numbers allowed. */
+static void parse_unsigned(struct shl_slice text, const json_t *same)
+{
+    json_t *root = NULL;
+    shale_error err;
+    shale_code rc = shl_json_parse_unsigned(text, &root, &err);
+    SHL_ASSERT(rc == SHALE_OK || rc == SHALE_INVALID);
+    SHL_ASSERT(same == NULL || (rc == SHALE_OK && json_equal(root, same)));
+    json_decref(root);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct shl_slice text = shl_slice_of(data, size);
@@ -45,6 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     shale_error err;
     shale_code rc = shl_json_parse(text, &root, &err);
     SHL_ASSERT(rc == SHALE_OK || rc == SHALE_INVALID);
+    parse_unsigned(text, root);
     json_decref(root);
     size_t settings = 0;
     rc = shl_settings_read(SHL_SETTINGS_JSON, text, count, &settings, &err);

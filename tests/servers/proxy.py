@@ -246,6 +246,8 @@ class Exchange:
 
 
 class Proxy:
+    exchange = Exchange
+
     def __init__(self, upstream, seed, rates):
         at = urllib.parse.urlsplit(upstream)
         if at.scheme != "http":
@@ -287,7 +289,7 @@ class Proxy:
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request = head + await read_body(reader, headers, "content-length" not in headers and "transfer-encoding" not in headers)
         # Each forwarded request has a connection of its own: what a fault leaves half done does not meet the next one.
-        exchange = Exchange(self, writer, request, line.startswith("HEAD "), rnd, at)
+        exchange = self.exchange(self, writer, request, line.startswith("HEAD "), rnd, at)
         await (getattr(exchange, fault)() if fault is not None else exchange.pass_on())
         if headers.get("connection", "").lower() == "close":
             raise Gone

@@ -109,18 +109,25 @@ class Bucket:
 
     def list(self, prefix):
         """[(key, size)] of all keys that begin with the prefix, sorted."""
+        return [(key, size) for key, size, _ in self.listed(prefix)]
+
+    def listed(self, prefix):
+        """[(key, size, etag)], sorted."""
         found, token = [], None
         while True:
             query = {"list-type": "2", "prefix": prefix, **({"continuation-token": token} if token else {})}
             root = ElementTree.fromstring(self.ask("GET", query=query)[2])
             space = root.tag[:root.tag.index("}") + 1] if "}" in root.tag else ""
-            found += [(c.findtext(space + "Key"), int(c.findtext(space + "Size"))) for c in root.iter(space + "Contents")]
+            found += [(c.findtext(space + "Key"), int(c.findtext(space + "Size")), c.findtext(space + "ETag")) for c in root.iter(space + "Contents")]
             token = root.findtext(space + "NextContinuationToken")
             if not token:
                 return sorted(found)
 
     def get(self, key):
         return self.ask("GET", key)[2]
+
+    def put(self, key, body):
+        self.ask("PUT", key, body=body)
 
     def delete(self, key):
         self.ask("DELETE", key, fine=(200, 204, 404))

@@ -95,6 +95,38 @@ static void test_members_by_type(void **state)
     json_decref(o);
 }
 
+static void test_unsigned_integers_are_read(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"a\":18446744073709551615,\"b\":9223372036854775807,\"c\":[9223372036854775808],"
+        "\"s\":\"18446744073709551615, \\\"18446744073709551615\",\"f\":18446744073709551615.5,"
+        "\"18446744073709551615\":-1}";
+    json_t *o;
+    json_t *again;
+    shale_error err;
+    struct shl_slice s;
+    uint64_t u;
+    assert_int_equal(shl_json_parse_unsigned(shl_slice_str(text), &o, &err), SHALE_OK);
+    assert_true(shl_json_get_u64(o, "a", &u) && u == UINT64_MAX);
+    assert_true(shl_json_get_u64(o, "b", &u) && u == INT64_MAX);
+    assert_string_equal(json_string_value(json_array_get(json_object_get(o, "c"), 0)),
+                        "9223372036854775808");
+    assert_true(shl_json_get_str(o, "s", &s));
+    assert_true(shl_slice_eq(s, shl_slice_str("18446744073709551615, \"18446744073709551615")));
+    assert_false(shl_json_get_u64(o, "s", &u));
+    assert_true(json_real_value(json_object_get(o, "f")) > 1.8e19);
+    assert_int_equal(json_integer_value(json_object_get(o, "18446744073709551615")), -1);
+    json_decref(o);
+    for (size_t n = 0; n < sizeof text - 1;
+         n++) /* cut short anywhere: refused, nothing read behind */
+        assert_int_equal(shl_json_parse_unsigned(shl_slice_of(text, n), &again, &err),
+                         SHALE_INVALID);
+    assert_int_equal(
+        shl_json_parse_unsigned(shl_slice_str("{\"a\":18446744073709551616}"), &o, &err),
+        SHALE_INVALID);
+}
+
 static void write_all(struct shl_json_writer *w)
 {
     shl_json_object(w);
@@ -169,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_what_is_refused),
         cmocka_unit_test(test_depth_limit_is_exact_and_blind_to_strings),
         cmocka_unit_test(test_members_by_type),
+        cmocka_unit_test(test_unsigned_integers_are_read),
         cmocka_unit_test(test_writer_bytes),
         cmocka_unit_test(test_every_byte_survives_as_a_string),
     };

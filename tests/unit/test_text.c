@@ -137,6 +137,19 @@ static void test_utf8_borders(void **state)
     }
 }
 
+static void test_what_misleads(void **state)
+{
+    (void)state;
+    static const uint32_t does[] = {0,      0x1b,   0x1f,   0x7f,   0x80,   0x9b,   0x9f,  0x61c,
+                                    0x200e, 0x200f, 0x2028, 0x202a, 0x202e, 0x2066, 0x2069};
+    static const uint32_t does_not[] = {' ',    'a',    0x7e,   0xa0,   0x61b,  0x61d,  0x200d,
+                                        0x2010, 0x2027, 0x202f, 0x2065, 0x206a, 0x1f600};
+    for (size_t i = 0; i < SHL_COUNT_OF(does); i++)
+        assert_true(shl_utf8_misleads(does[i]));
+    for (size_t i = 0; i < SHL_COUNT_OF(does_not); i++)
+        assert_false(shl_utf8_misleads(does_not[i]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +157,7 @@ int main(void)
         cmocka_unit_test(test_all_bytes_come_back_at_every_length),
         cmocka_unit_test(test_bad_texts_are_refused_and_append_nothing),
         cmocka_unit_test(test_utf8_borders),
+        cmocka_unit_test(test_what_misleads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/codec/text.h"
 #include "base/env/env.h"
+#include "base/num.h"
 #include "base/str.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -75,6 +76,47 @@ shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
                     why.text);
 }
 
+/* Bytes of the string or number that begins at text[i]; 1 for anything else. */
+static size_t token_len(struct shl_slice text, size_t i)
+{
+    size_t end = i + 1;
+    if (text.data[i] == '"') {
+        while (end < text.len && text.data[end] != '"')
+            end += text.data[end] == '\\' ? 2 : 1;
+        return shl_min_size(end + 1, text.len) - i;
+    }
+    if (strchr("-0123456789", text.data[i]) == NULL || text.data[i] == '\0')
+        return 1;
+    while (end < text.len && text.data[end] != '\0' &&
+           strchr("+-.0123456789eE", text.data[end]) != NULL)
+        end++;
+    return end - i;
+}
+
+static bool is_wide(struct shl_slice digits, uint64_t *out)
+{
+    return shl_parse_u64(digits, out) && *out > INT64_MAX;
+}
+
+shale_code shl_json_parse_unsigned(struct shl_slice text, json_t **out, shale_error *err)
+{
+    struct shl_buf quoted = {0};
+    uint64_t ignored;
+    shale_code rc;
+    for (size_t i = 0; i < text.len;) {
+        struct shl_slice token = shl_slice_of(text.data + i, token_len(text, i));
+        bool wide = is_wide(token, &ignored);
+        SHL_TRY(shl_buf_append(&quoted, "\"", wide, err));
+        SHL_TRY(shl_buf_append(&quoted, token.data, token.len, err));
+        SHL_TRY(shl_buf_append(&quoted, "\"", wide, err));
+        i += token.len;
+    }
+    rc = shl_json_parse(shl_buf_view(&quoted), out, err);
+out:
+    shl_buf_free(&quoted);
+    return rc;
+}
+
 bool shl_json_get_str(const json_t *object, const char *key, struct shl_slice *out)
 {
     const json_t *v = json_object_get(object, key);
@@ -96,6 +138,9 @@ bool shl_json_get_i64(const json_t *object, const char *key, int64_t *out)
 bool shl_json_get_u64(const json_t *object, const char *key, uint64_t *out)
 {
     int64_t v;
+    struct shl_slice digits;
+    if (shl_json_get_str(object, key, &digits))
+        return is_wide(digits, out);
     if (!shl_json_get_i64(object, key, &v) || v < 0)
         return false;
     *out = (uint64_t)v;
@@ -214,7 +259,7 @@ static size_t emit_escaped(struct shl_json_writer *w, struct shl_slice s)
             return 1;
         }
     }
-    if (code_point < 0x20 || code_point == 0x7f) {
+    if (shl_utf8_misleads(code_point)) {
         char text[8];
         int len = snprintf(text, sizeof text, "\\u%04" PRIx32, code_point);
         emit(w, text, (size_t)len);

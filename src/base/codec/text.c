@@ -205,6 +205,15 @@ size_t shl_utf8_char(struct shl_slice s, uint32_t *out_code_point)
     return len;
 }
 
+bool shl_utf8_misleads(uint32_t c)
+{
+    bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+    bool separates = c == 0x2028 || c == 0x2029;
+    bool turns = c == 0x61c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) ||
+                 (c >= 0x2066 && c <= 0x2069);
+    return control || separates || turns;
+}
+
 bool shl_utf8_valid(struct shl_slice s)
 {
     for (size_t i = 0; i < s.len;) {

@@ -19,6 +19,8 @@ SHL_MUST shale_code shl_percent_decode(struct shl_slice text, struct shl_buf *ou
 
 /* Length of the valid UTF-8 character at the front of s (1 to 4), 0 if there is none. No surrogates, no overlong forms. */
 size_t shl_utf8_char(struct shl_slice s, uint32_t *out_code_point);
+/* True for characters that do not show what they are: terminals act on them, lines end with them, or what follows is turned around. */
+bool shl_utf8_misleads(uint32_t code_point);
 bool shl_utf8_valid(struct shl_slice s);
 
 /* For one line on a terminal or in a file: \t \n \r \\ and \xNN for control characters and bytes that are not UTF-8. */

@@ -1,0 +1,96 @@
+"""How to run each command: what the tests of the promises (test_checklist.py, test_stores.py) share.
+
+`shale __doc list` says what commands there are; SAMPLES says how to run each one. In the samples DB is a database with rows, OBJECT an object of
+it, SST the name of an SSTable, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
+bucket or folder that may be made, OLD one that is there, DEAD the options for a store that nobody answers for, and T the temporary folder.
+The places are folders in one test and prefixes of a bucket in another."""
+
+
+class Never(str):
+    """An exit code that a command does not have, and why."""
+
+
+class Sample:
+    """good: succeeds; no: exit 1; failed: exit 3 (a list of words, or a Never); more: fine too. raw: what it prints is no JSON, whatever is asked.
+    cost: what its help says of its requests, and whether counts of them ({"PUT": .., "LIST": ..}) keep that; None: it makes none."""
+
+    def __init__(self, good, no, failed, more=(), data=b"", raw=False, cost=None):
+        self.good, self.no, self.failed, self.more, self.data, self.raw, self.cost = good, no, failed, more, data, raw, cost
+
+    def fails(self):
+        return [] if isinstance(self.failed, Never) else [self.failed]
+
+    def says_no(self):
+        return [] if isinstance(self.no, Never) else [self.no]
+
+
+DONE_OR_FAILED = Never("it is done, or it fails")
+READS_ALL = Never("what is there is shown: nothing is asked that could be answered by no")
+NO_ROOM = Never("it asks no store; what may fail is its stdout: see test_a_full_disk")
+
+
+LATE = 2  # a machine that is busy for a second looks for a newer manifest meanwhile
+
+
+def total(n):
+    return sum(n.values())
+
+
+SAMPLES = {
+    "put": Sample(["DB", "new", "value"], DONE_OR_FAILED, ["BROKEN", "k", "v"],
+                  cost=("14 requests, 6 of them PUTs", lambda n: 14 <= total(n) <= 14 + LATE and n["PUT"] == 6)),
+    "get": Sample(["DB", "0001"], ["DB", "none"], ["NONE", "k"], more=(["DB", "30303031", "--hex"],),
+                  cost=("2 LISTs and a few GETs to open, 1 or 2 GETs", lambda n: n["LIST"] == 2 and n["GET"] <= 8 and total(n) == n["LIST"] + n["GET"])),
+    "del": Sample(["DB", "0299", "none"], DONE_OR_FAILED, ["NONE", "k"],
+                  cost=("18 requests, 6 of them PUTs", lambda n: 18 <= total(n) <= 18 + LATE and n["PUT"] == 6)),
+    "scan": Sample(["DB"], ["DB", "--exists", "zz"], ["NONE"],
+                   more=(["DB", "00", "--count"], ["DB", "--format", "csv"], ["DB", "--reverse", "-L", "3"]),
+                   cost=("2 LISTs and a few GETs to open, a GET per read-ahead window plus one per SSTable", lambda n: n["GET"] <= 12 and total(n) == n["LIST"] + n["GET"])),
+    "load": Sample(["DB", "T/rows.jsonl"], DONE_OR_FAILED, ["BROKEN", "T/rows.jsonl"],
+                   cost=("that of a put, and 1 PUT per WAL object and SSTable", lambda n: n["PUT"] <= 8)),
+    "dump": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "--hex"],), cost=("that of a scan", lambda n: total(n) == n["LIST"] + n["GET"])),
+    "stat": Sample(["DB"], READS_ALL, ["NONE"],
+                   cost=("3 LISTs, 2 GETs (the manifest, and whether there is a newer one), 1 or 2 GETs per SSTable", lambda n: n["LIST"] == 3 and 4 <= n["GET"] <= 6 and total(n) <= 9)),
+    "manifest": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "--id", "1"],),
+                       cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
+    "sst": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "SST"], ["DB", "SST", "--rows"]), cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
+    "wal": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "1"],),
+                  cost=("2 LISTs, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (2, 2, 4))),
+    "explain": Sample(["DB", "0001"], ["DB", "none"], ["NONE", "k"], cost=("that of the get", lambda n: total(n) == n["LIST"] + n["GET"])),
+    "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
+                       cost=("1 LIST per 1,000", lambda n: (n["LIST"], total(n)) == (1, 1))),
+    "store cat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/db/o", "DEAD"], raw=True, cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
+    "store cp": Sample(["OBJECT", "U/copy"], ["DB/none", "U/copy"], ["OBJECT", "s3://bucket/copy", "DEAD"],
+                       cost=("1 GET and 1 PUT", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 1, 2))),
+    "store rm": Sample(["-y", "U/spare"], ["-y", "U/none"], ["-y", "s3://bucket/spare", "DEAD"], more=(["-y", "-r", "U/heap"],),
+                       cost=("1 HEAD and 1 DELETE", lambda n: n["HEAD"] == 1 and n["DELETE"] + n["POST"] == 1)),
+    "store stat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/o", "DEAD"], cost=("1 HEAD", lambda n: n["HEAD"] == total(n) == 1)),
+    "store mb": Sample(["NEW"], ["OLD"], ["s3://bucket-of-nobody", "DEAD"], cost=("1 PUT", lambda n: n["PUT"] == total(n) == 1)),
+    "store doctor": Sample(["DB"], ["LIAR"], ["s3://bucket", "DEAD"], cost=("some 200 requests", lambda n: 100 <= total(n) <= 300)),
+    "config show": Sample([], READS_ALL, NO_ROOM, more=(["DB"], ["s3://bucket/db", "--changed"])),
+    "config path": Sample([], READS_ALL, NO_ROOM),
+    "doctor": Sample(["DB"], ["LIAR"], ["s3://bucket", "DEAD"], more=([],), cost=("that of shale store doctor", lambda n: 100 <= total(n) <= 300)),
+    "bench": Sample(["U/bench", "--workload", "fillseq,readhot", "--num", "200", "--reads", "50"], DONE_OR_FAILED,
+                    ["BROKEN", "--workload", "fillseq", "--num", "100"], cost=("what the columns puts and gets say", lambda n: n["PUT"] > 6)),
+    "shell": Sample(["DB"], ["DB"], ["NONE"], data=b"get 0001\nstat\n", cost=("2 LISTs and a few GETs to open", lambda n: total(n) == n["LIST"] + n["GET"])),
+    "completion": Sample(["bash"], READS_ALL, NO_ROOM, raw=True, more=(["zsh"], ["fish"])),
+    "help": Sample(["scan"], READS_ALL, NO_ROOM, raw=True, more=([], ["urls"])),
+    "version": Sample([], READS_ALL, NO_ROOM),
+}
+NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
+DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]
+
+
+def takes(table, name):
+    """The options of a command."""
+    return {o["name"] for c in table["commands"] if c["name"] == name for o in c["options"]}
+
+
+def words(name, args, places):
+    """The command line: places in the samples' words become what they are here."""
+    out = name.split()
+    for a in args:
+        head, slash, tail = a.partition("/")
+        found = places.get(head, head)
+        out += found if isinstance(found, list) else [found + slash + tail]
+    return out

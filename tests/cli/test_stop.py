@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Ctrl-C and SIGTERM while something is written: what is said, when, and what is left.
+
+Goal: nobody has to guess. Method: a store that falls silent at a chosen request, and signals then."""
+import os
+import select
+import signal
+import subprocess
+import threading
+import time
+import unittest
+
+import bucket
+from common import SHALE
+from test_errors import S3Case
+
+ROWS = b"".join(b'{"key":"%04d","value":"v"}\n' % i for i in range(1500))
+TAKEN_S = 0.5  # until all of them are taken
+
+
+class Silent(S3Case):
+    """A server that does not answer PUTs of a kind, once it is told to."""
+
+    def setUp(self):
+        super().setUp()
+        self.hung, self.deaf, self.free = threading.Event(), threading.Event(), threading.Event()
+        self.kind = "/wal/"
+        self.server = self.serve(self.answer)
+        self.addCleanup(self.free.set)
+
+    def answer(self, method, _bucket, key, _query, _headers):
+        if method == "PUT" and self.kind in key and self.deaf.is_set():
+            self.hung.set()
+            self.server.mu.release()  # others are answered
+            try:
+                self.free.wait(60)
+            finally:
+                self.server.mu.acquire()
+            return bucket.DROP
+        return None
+
+    def begin(self, *args):
+        p = subprocess.Popen([SHALE, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.kill)
+        return p
+
+    def hears(self, p, limit_s=20):
+        """The next line of stderr, and that it came before the limit."""
+        self.assertTrue(select.select([p.stderr], [], [], limit_s)[0], "silence")
+        return p.stderr.readline().decode()
+
+    def loading(self, *more):
+        """A load whose rows are taken and cannot be made durable."""
+        p = self.begin("load", "s3://acme/orders", *more)
+        for _ in range(400):  # until it has opened, which writes a fence
+            if [r for r in list(self.server.requests) if r[0] == "PUT" and "/wal/" in r[2]]:
+                break
+            time.sleep(0.02)
+        time.sleep(0.2)
+        self.deaf.set()
+        p.stdin.write(ROWS)
+        p.stdin.flush()
+        return p
+
+    def test_load_says_at_once_what_is_open_and_leaves_at_the_second(self):
+        for end_of_input in (False, True):
+            for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+                self.deaf.clear()
+                self.hung.clear()
+                self.server.requests.clear()
+                p = self.loading()
+                if end_of_input:  # then the last flush is what hangs
+                    p.stdin.close()
+                self.assertTrue(self.hung.wait(20))
+                time.sleep(TAKEN_S)
+                p.send_signal(sig)
+                self.assertEqual(self.hears(p, 3), "stopping: 1,500 rows not yet durable; Ctrl-C again drops them\n")
+                self.assertIsNone(p.poll())
+                p.send_signal(sig)
+                self.assertEqual(p.wait(3), code)
+                self.assertEqual(p.stderr.read(), b"")
+                if not end_of_input:
+                    p.stdin.close()
+
+    def test_load_goes_on_if_the_store_comes_back(self):
+        p = self.loading()
+        p.stdin.close()
+        self.assertTrue(self.hung.wait(20))
+        time.sleep(TAKEN_S)
+        p.send_signal(signal.SIGINT)
+        self.assertIn("stopping: 1,500 rows not yet durable", self.hears(p, 3))
+        self.deaf.clear()
+        self.free.set()
+        self.assertEqual(p.wait(30), 130)
+        self.assertEqual(p.stderr.read(), b"stopped: 1,500 rows are durable.\n")
+        self.assertEqual(self.run_shale("scan", "s3://acme/orders", "--count").stdout, b"1500 rows, 7500 bytes\n")
+
+    def test_load_that_waits_for_no_row_says_so(self):
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        self.deaf.set()
+        p = self.begin("load", "s3://acme/orders")  # its fence hangs
+        self.assertTrue(self.hung.wait(20))
+        p.send_signal(signal.SIGINT)
+        self.assertIn("no row waits for it; Ctrl-C again leaves now", self.hears(p, 3))
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(3), 130)
+        p.stdin.close()
+
+    def test_load_says_nothing_with_quiet_or_json(self):
+        for more in (["-q"], ["--json"]):
+            self.deaf.clear()
+            self.hung.clear()
+            self.server.requests.clear()
+            p = self.loading(*more)
+            p.stdin.close()
+            self.assertTrue(self.hung.wait(20))
+            p.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            p.send_signal(signal.SIGINT)
+            self.assertEqual((p.wait(3), p.stderr.read()), (130, b""))
+
+    def test_others_that_write_say_that_it_is_open(self):
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        with open(os.path.join(self.dir, "file"), "w") as f:
+            f.write("x")
+        for kind, args in (("/wal/", ["put", "s3://acme/orders", "k", "w"]), ("/wal/", ["del", "s3://acme/orders", "k"]),
+                           ("copy", ["store", "cp", "s3://acme/orders/manifest/00000000000000000001.manifest", "s3://acme/copy"])):
+            self.deaf.set()
+            self.hung.clear()
+            self.kind = kind
+            p = self.begin(*args)
+            p.stdin.close()
+            self.assertTrue(self.hung.wait(20))
+            p.send_signal(signal.SIGINT)
+            self.assertEqual(p.wait(3), 130)
+            self.assertIn(b": stopped halfway: what it was about to write may or may not be there\n", p.stderr.read())
+
+
+if __name__ == "__main__":
+    unittest.main()
