@@ -20,7 +20,7 @@
 struct sst_source {
     struct shl_source base;
     struct shl_sst *sst;       /* owned reference */
-    struct shl_sst_meta *meta; /* borrowed from sst; NULL before the first seek */
+    struct shl_sst_meta *meta; /* owned reference; NULL before the first seek */
     struct shl_sst_scan how;
     struct shl_windows
         windows; /* owned; first_block and last_block: all that can hold rows of the range */
@@ -328,12 +328,12 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
 {
     if (s->meta != NULL)
         return SHALE_OK;
-    shale_code rc = shl_sst_load_meta(s->sst, err);
+    shale_code rc = shl_sst_hold_meta(s->sst, &s->meta, err);
     if (rc != SHALE_OK)
         return rc;
-    struct shl_sst_meta *m = env_load_acquire(&s->sst->meta);
+    const struct shl_sst_meta *m = s->meta;
     const struct shl_key_range *r = &s->how.range;
-    s->meta = s->windows.meta = m;
+    s->windows.meta = s->meta;
     if (m->block_count == 0)
         return SHALE_OK;
     s->windows.first_block = r->start.len == 0 ? 0 : shl_sst_meta_seek(m, r->start);
@@ -447,6 +447,7 @@ static void source_close(struct shl_source *base)
     shl_buf_free(&s->scratch);
     shl_buf_free(&s->decoded);
     shl_buf_free(&s->key);
+    shl_sst_release_meta(s->meta);
     shl_sst_unref(s->sst);
     env_free(s);
 }
