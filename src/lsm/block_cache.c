@@ -13,6 +13,7 @@
 #define GHOSTS_MAX       ((size_t)1 << 18) /* per shard: remembers 18 GiB of 4 KiB blocks in all */
 #define SLAB_LIMIT_MIN   ((uint64_t)16 << 20) /* smaller caches take plain memory */
 #define PROBATION_TENTHS 1
+#define RETIRED_SHARE    8 /* of the limit: blocks that were evicted and are in use */
 #define SPARED_MAX       256 /* blocks that the hand passes by in one go before it takes whatever comes */
 
 static_assert(offsetof(struct shl_block, retired) == LINE_BYTES, "a lookup reads one line");
@@ -34,7 +35,8 @@ struct shard {
     _Atomic uint64_t evicted;                /* [atomic] relaxed */
     bool
         has_ghosts; /* [mu] there ever was one: else the table, which is memory never touched, is not read */
-    uint64_t *ghosts; /* [mu] owned: hashes of blocks that left probation, each at its own place */
+    uint64_t *
+        ghosts; /* [mu] owned: hashes of blocks that left probation or were not admitted, each at its own place */
 };
 
 struct counter {
@@ -345,6 +347,28 @@ void shl_cache_unreserve(struct shl_cache *c, size_t bytes)
 struct shl_block *shl_cache_loading(struct shl_cache *c)
 {
     return &c->loading;
+}
+
+static bool holds_too_much(const struct shl_cache *c)
+{
+    return shl_block_pool_bytes(c->pool) > c->limit_bytes + c->limit_bytes / RETIRED_SHARE;
+}
+
+bool shl_cache_admits(struct shl_cache *c, uint64_t hash)
+{
+    if (holds_too_much(c)) {
+        (void)shl_epoch_collect(c->epoch);
+        if (holds_too_much(c))
+            return false;
+    }
+    struct shard *s = shard_of(c, hash);
+    env_mutex_lock(&s->mu);
+    uint64_t *place = ghost_place(c, s, hash);
+    bool seen = *place == hash;
+    *place = seen ? 0 : hash; /* it begins on probation */
+    s->has_ghosts = true;
+    env_mutex_unlock(&s->mu);
+    return seen;
 }
 
 bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot)

@@ -27,10 +27,11 @@ static_assert(sizeof(struct slab) <= 64, "a slab's head is one line");
 static_assert(SHL_BLOCK_SLOT_BYTES % 64 == 0, "slots keep the alignment");
 
 struct shl_block_pool {
-    _Atomic uint32_t refs; /* [atomic] pieces given out, and the owner */
-    bool slabs;            /* [const] */
-    struct env_mutex mu;   /* a leaf lock */
-    struct slab *room;     /* [mu] slabs with a free slot; at most one is wholly free */
+    _Atomic uint32_t refs;  /* [atomic] pieces given out, and the owner */
+    _Atomic uint64_t bytes; /* [atomic] relaxed: of these pieces */
+    bool slabs;             /* [const] */
+    struct env_mutex mu;    /* a leaf lock */
+    struct slab *room;      /* [mu] slabs with a free slot; at most one is wholly free */
 };
 
 shale_code shl_block_pool_new(bool slabs, struct shl_block_pool **out, shale_error *err)
@@ -39,6 +40,7 @@ shale_code shl_block_pool_new(bool slabs, struct shl_block_pool **out, shale_err
     if (p == NULL)
         return shl_nomem(err);
     atomic_init(&p->refs, 1);
+    atomic_init(&p->bytes, 0);
     p->slabs = slabs;
     env_mutex_init(&p->mu);
     *out = p;
@@ -158,14 +160,23 @@ void *shl_block_pool_alloc(struct shl_block_pool *p, size_t size)
     void *piece = p->slabs && is_slot_size(size)
                       ? slot_alloc(p)
                       : env_alloc_aligned(LINE_BYTES, shl_block_pool_round(size));
-    if (piece != NULL)
+    if (piece != NULL) {
         env_fetch_add(&p->refs, 1);
+        env_fetch_add(&p->bytes, shl_block_pool_round(size));
+    }
     return piece;
+}
+
+uint64_t shl_block_pool_bytes(const struct shl_block_pool *p)
+{
+    return env_load_relaxed(&p->bytes);
 }
 
 void shl_block_pool_free(struct shl_block_pool *p, void *piece, size_t size)
 {
     SHL_ASSERT(piece != NULL);
+    if (p != NULL)
+        (void)env_fetch_sub_acq_rel(&p->bytes, shl_block_pool_round(size));
     if (p == NULL || !p->slabs || !is_slot_size(size))
         env_free_aligned(piece);
     else

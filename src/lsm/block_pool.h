@@ -21,5 +21,7 @@ size_t shl_block_pool_round(size_t size);
 void *shl_block_pool_alloc(struct shl_block_pool *p, size_t size);
 /* `size` as it was given to alloc. */
 void shl_block_pool_free(struct shl_block_pool *p, void *piece, size_t size);
+/* Memory of the pieces that are out. */
+uint64_t shl_block_pool_bytes(const struct shl_block_pool *p);
 
 #endif

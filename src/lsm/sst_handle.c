@@ -488,6 +488,8 @@ shale_code shl_sst_load_block_of(struct shl_sst *t, struct shl_sst_meta *m, uint
     SHL_ASSERT(block_index < m->block_count);
     if (t->cx.cache == NULL)
         return read_block(t, m, block_index, out, err);
+    uint64_t hash = shl_sst_block_hash(t->seed, block_index);
+    bool ask = keep && (t->store->caps & SHL_STORE_NEAR) != 0;
     struct shl_block *_Atomic *slot = shl_sst_meta_slot(m, block_index);
     for (;;) {
         struct shl_block *b = shl_sst_cached_block(t, m, block_index);
@@ -496,11 +498,13 @@ shale_code shl_sst_load_block_of(struct shl_sst *t, struct shl_sst_meta *m, uint
             return SHALE_OK;
         }
         if (env_load_seq(slot) == t->loading)
-            shl_cache_wait(t->cx.cache, slot, shl_sst_block_hash(t->seed, block_index));
-        else if (!keep)
+            shl_cache_wait(t->cx.cache, slot, hash);
+        else if (!keep || (ask && !shl_cache_admits(t->cx.cache, hash)))
             return read_block(t, m, block_index, out, err);
         else if (shl_cache_begin(t->cx.cache, slot))
             return load_into_slot(t, m, block_index, out, err);
+        else
+            ask = false; /* another one was admitted meanwhile */
     }
 }
 
