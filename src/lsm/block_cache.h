@@ -42,8 +42,11 @@ struct shl_block {
 /* Memory for a block of `len` bytes (raw, or as stored with crc), with room for a side table; one reference. The caller writes the
  * bytes and sets raw_len. cache NULL: plain memory. NULL if out of memory or len above UINT32_MAX / 2. */
 struct shl_block *shl_block_new(struct shl_cache *c, size_t len, unsigned version);
-/* What a block of `len` bytes is charged. */
+/* The same with these bytes in it, which tell how large its side table can be at most. */
+struct shl_block *shl_block_copy(struct shl_cache *c, struct shl_slice raw, unsigned version);
+/* What a new block of `len` bytes, or a copy, is charged. */
 size_t shl_block_charge(size_t len);
+size_t shl_block_charge_copy(struct shl_slice raw, unsigned version);
 size_t shl_block_charge_of(const struct shl_block *b);
 static inline uint8_t *shl_block_bytes(struct shl_block *b)
 {

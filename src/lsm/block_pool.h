@@ -1,5 +1,6 @@
-/* Memory for cached blocks: 4,608-byte slots (a 4 KiB block, its header and its side table) cut from 2 MiB slabs, so that the
- * resident size is what the cache counts and huge pages are used; other sizes are plain allocations of whole cache lines.
+/* Memory for cached blocks: slots of up to 4,608 bytes (a 4 KiB block, its header and its side table) cut from 2 MiB slabs, so that the
+ * resident size is what the cache counts and huge pages are used. Rows of a kilobyte leave blocks a quarter empty: smaller slots, in slabs of their
+ * own, are for those. Other sizes are plain allocations of whole cache lines.
  * Any task. Lives until its owner has closed it and the last piece came back: pinned blocks may outlive their cache. */
 #ifndef SHL_LSM_BLOCK_POOL_H
 #define SHL_LSM_BLOCK_POOL_H

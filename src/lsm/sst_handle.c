@@ -516,17 +516,15 @@ void shl_sst_offer_block(struct shl_sst *t, struct shl_sst_meta *m, size_t block
         return;
     struct shl_block *_Atomic *slot = shl_sst_meta_slot(m, block_index);
     uint64_t hash = shl_sst_block_hash(t->seed, block_index);
-    size_t charge = shl_block_charge(raw.len);
+    size_t charge = shl_block_charge_copy(raw, t->version);
     if (env_load_seq(slot) != NULL || !shl_cache_reserve(c, hash, charge))
         return;
-    struct shl_block *b = shl_block_new(c, raw.len, t->version);
+    struct shl_block *b = shl_block_copy(c, raw, t->version);
     if (b == NULL || !shl_cache_begin(c, slot)) {
         shl_block_unref(b);
         shl_cache_unreserve(c, charge);
         return;
     }
-    if (raw.len > 0)
-        memcpy(shl_block_bytes(b), raw.data, raw.len);
     add_side_table(b);
     shl_cache_publish(c, slot, b, hash);
 }
