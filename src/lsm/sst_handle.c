@@ -336,7 +336,9 @@ void shl_sst_release_meta(struct shl_sst_meta *m)
     /* Who loads a block holds a reference: no slot is loading. */
     for (size_t i = 0; m->cache != NULL && i < m->block_count; i++)
         shl_cache_drop(m->cache, shl_sst_meta_slot(m, i), shl_sst_block_hash(m->seed, i));
-    shl_epoch_retire(m->epoch, &m->retired, free_retired_meta);
+    struct shl_epoch *epoch = m->epoch;
+    shl_epoch_retire(epoch, &m->retired, free_retired_meta);
+    (void)shl_epoch_collect(epoch); /* of megabytes none waits for 64 others */
 }
 
 /* ---------------------------------------------------------------- blocks */
