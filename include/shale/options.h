@@ -23,7 +23,7 @@ SHALE_API void shale_options_free(shale_options *options); /* NULL is fine */
  *   wal_url              URL of another store for wal/
  *   merge_operator       concat | sum-u64 | none
  *   segment_extractor    N (first bytes) | slash (up to the first '/') | none
- *   bloom_bits_per_key, bloom_prefix, bloom_whole_key, sst_block_size, block_cache_bytes, wal_flush = adaptive | interval
+ *   bloom_bits_per_key, bloom_prefix, bloom_whole_key, sst_block_size, block_cache_bytes, meta_cache_bytes, wal_flush = adaptive | interval
  *   transformer          xor:HH | none */
 SHALE_API SHALE_MUST shale_code shale_options_set(shale_options *options, const char *name, const char *value,
                                                   shale_error *err);

@@ -203,10 +203,14 @@ static shale_code no_handle(shale_error *err)
 static shale_code write_how(const shale_write_options *theirs, shale_write_options *how,
                             struct shl_ttl *ttl, shale_error *err)
 {
-    shale_write_options_init(how, sizeof *how);
-    shale_code rc = shl_api_take_struct(how, sizeof *how, theirs, "shale_write_options", err);
-    if (rc != SHALE_OK)
-        return rc;
+    if (theirs != NULL && theirs->struct_size == sizeof *how) {
+        *how = *theirs; /* of this version: the usual case */
+    } else {
+        shale_write_options_init(how, sizeof *how);
+        shale_code rc = shl_api_take_struct(how, sizeof *how, theirs, "shale_write_options", err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
     if ((unsigned)how->ttl_kind > SHALE_TTL_AT_MS)
         return shl_fail(err, SHALE_INVALID, "ttl_kind is %u, known 0..3", (unsigned)how->ttl_kind);
     *ttl = (struct shl_ttl){.kind = (enum shl_ttl_kind)how->ttl_kind, .ms = how->ttl_ms};

@@ -239,6 +239,8 @@ static const struct shl_opt opts[] = {
      .help = "block of an SSTable: 1, 2, 4 .. 64 KiB"},
     SIZE("block_cache_bytes", LSM(block_cache_bytes), "512MiB", 0,
          "memory for blocks; 0 = nothing is kept"),
+    SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,
+         "memory for indexes and filters; 0 = nothing is kept"),
     SIZE("scan_window_bytes", LSM(scan_window_bytes), "1MiB", 4096, "largest read-ahead of a scan"),
     WORD("wal_flush", LSM(wal_flush), wal_flushes, "adaptive",
          "adaptive: a waiting put starts a flush; interval: only flush_interval does, as in "

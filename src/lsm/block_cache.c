@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "lsm/format/block.h"
+#include "lsm/format/block_entry.h"
 
 #include <assert.h>
 #include <stdalign.h>
@@ -13,6 +15,9 @@
 #define GHOSTS_MAX       ((size_t)1 << 18) /* per shard: remembers 18 GiB of 4 KiB blocks in all */
 #define SLAB_LIMIT_MIN   ((uint64_t)16 << 20) /* smaller caches take plain memory */
 #define PROBATION_TENTHS 1
+#define SIDE_ENTRY_BYTES 6 /* of an entry in the side table */
+#define ENTRY_BYTES      58
+#define RETIRED_SHARE    8 /* of the limit: blocks that were evicted and are in use */
 #define SPARED_MAX       256 /* blocks that the hand passes by in one go before it takes whatever comes */
 
 static_assert(offsetof(struct shl_block, retired) == LINE_BYTES, "a lookup reads one line");
@@ -34,7 +39,8 @@ struct shard {
     _Atomic uint64_t evicted;                /* [atomic] relaxed */
     bool
         has_ghosts; /* [mu] there ever was one: else the table, which is memory never touched, is not read */
-    uint64_t *ghosts; /* [mu] owned: hashes of blocks that left probation, each at its own place */
+    uint64_t *
+        ghosts; /* [mu] owned: hashes of blocks that left probation or were not admitted, each at its own place */
 };
 
 struct counter {
@@ -57,27 +63,42 @@ struct shl_cache {
 
 /* ---------------------------------------------------------------- blocks */
 
-/* Bytes for the side table: all of a slot that a block of about 4 KiB leaves, which is 63 to 75 entries; in other blocks room for
- * entries of 58 bytes and more. */
-static size_t side_room(size_t len)
+/* Bytes for the side table, in blocks of up to 4 KiB all that the slot leaves: room for entries of 58 bytes and more, in a full block of 4 KiB 63 to 75,
+ * but for no more than there can be. */
+static size_t side_room(size_t len, size_t entries_max)
 {
-    size_t room = shl_align_up(len / 16 + len / 32 + len / 128, 8);
+    size_t entries = shl_min_size(1 + len / ENTRY_BYTES, entries_max);
+    size_t room = shl_align_up(entries * SIDE_ENTRY_BYTES, 8);
     size_t least = sizeof(struct shl_block) + len;
-    if (least <= SHL_BLOCK_SLOT_BYTES &&
-        shl_block_pool_round(shl_min_size(least + room, SHL_BLOCK_SLOT_BYTES)) ==
-            SHL_BLOCK_SLOT_BYTES)
-        return (SHL_BLOCK_SLOT_BYTES - least) & ~(size_t)7;
-    return room;
+    if (least > SHL_BLOCK_SLOT_BYTES)
+        return room;
+    size_t whole = shl_block_pool_round(shl_min_size(least + room, SHL_BLOCK_SLOT_BYTES));
+    return (whole - least) & ~(size_t)7;
 }
 
-static size_t block_memory(size_t len)
+static size_t block_memory(size_t len, size_t entries_max)
 {
-    return sizeof(struct shl_block) + side_room(len) + len;
+    return sizeof(struct shl_block) + side_room(len, entries_max) + len;
 }
 
 size_t shl_block_charge(size_t len)
 {
-    return shl_block_pool_round(block_memory(len));
+    return shl_block_pool_round(block_memory(len, SIZE_MAX));
+}
+
+/* By its restarts. Of blocks that are not in order, or have others than usual, it may be too few: then there is no side table. */
+static size_t entries_max(struct shl_slice raw, unsigned version)
+{
+    struct shl_block_tail t;
+    shale_error ignored;
+    if (version != 2 || shl_block_tail_read(raw, version, &t, &ignored) != SHALE_OK)
+        return SIZE_MAX;
+    return (size_t)t.count * SHL_BLOCK_RESTART_INTERVAL;
+}
+
+size_t shl_block_charge_copy(struct shl_slice raw, unsigned version)
+{
+    return shl_block_pool_round(block_memory(raw.len, entries_max(raw, version)));
 }
 
 size_t shl_block_charge_of(const struct shl_block *b)
@@ -85,22 +106,37 @@ size_t shl_block_charge_of(const struct shl_block *b)
     return shl_block_pool_round(b->memory_bytes);
 }
 
-struct shl_block *shl_block_new(struct shl_cache *c, size_t len, unsigned version)
+static struct shl_block *new_block(struct shl_cache *c, size_t len, size_t room, unsigned version)
 {
     SHL_ASSERT(version == 1 || version == 2);
     if (len > UINT32_MAX / 2)
         return NULL;
     struct shl_block_pool *pool = c == NULL ? NULL : c->pool;
-    struct shl_block *b = shl_block_pool_alloc(pool, block_memory(len));
+    size_t bytes = sizeof(struct shl_block) + room + len;
+    struct shl_block *b = shl_block_pool_alloc(pool, bytes);
     if (b == NULL)
         return NULL;
     *b = (struct shl_block){.raw_len = (uint32_t)len,
-                            .raw_offset = (uint32_t)(sizeof *b + side_room(len)),
+                            .raw_offset = (uint32_t)(sizeof *b + room),
                             .version = (uint8_t)version,
                             .pool = pool,
-                            .memory_bytes = block_memory(len)};
+                            .memory_bytes = bytes};
     atomic_init(&b->recent, 0);
     atomic_init(&b->refs, 1);
+    return b;
+}
+
+struct shl_block *shl_block_new(struct shl_cache *c, size_t len, unsigned version)
+{
+    return new_block(c, len, side_room(len, SIZE_MAX), version);
+}
+
+struct shl_block *shl_block_copy(struct shl_cache *c, struct shl_slice raw, unsigned version)
+{
+    size_t room = side_room(raw.len, entries_max(raw, version));
+    struct shl_block *b = new_block(c, raw.len, room, version);
+    if (b != NULL && raw.len > 0)
+        memcpy(shl_block_bytes(b), raw.data, raw.len);
     return b;
 }
 
@@ -345,6 +381,28 @@ void shl_cache_unreserve(struct shl_cache *c, size_t bytes)
 struct shl_block *shl_cache_loading(struct shl_cache *c)
 {
     return &c->loading;
+}
+
+static bool holds_too_much(const struct shl_cache *c)
+{
+    return shl_block_pool_bytes(c->pool) > c->limit_bytes + c->limit_bytes / RETIRED_SHARE;
+}
+
+bool shl_cache_admits(struct shl_cache *c, uint64_t hash)
+{
+    if (holds_too_much(c)) {
+        (void)shl_epoch_collect(c->epoch);
+        if (holds_too_much(c))
+            return false;
+    }
+    struct shard *s = shard_of(c, hash);
+    env_mutex_lock(&s->mu);
+    uint64_t *place = ghost_place(c, s, hash);
+    bool seen = *place == hash;
+    *place = seen ? 0 : hash; /* it begins on probation */
+    s->has_ghosts = true;
+    env_mutex_unlock(&s->mu);
+    return seen;
 }
 
 bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot)

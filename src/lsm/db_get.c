@@ -12,6 +12,7 @@ struct ahead {
     struct shl_fan_job job, next_job;
     const struct lookup *l;
     struct shl_sst *sst;              /* alive as long as the lookup's version */
+    struct shl_sst_meta *meta;        /* owned reference */
     struct shl_block *block, *next;   /* owned */
     uint32_t block_index, next_index; /* of those */
 };
@@ -30,8 +31,9 @@ struct lookup {
     bool held; /* version is counted */
     bool cache_fill;
     uint32_t token;
-    struct shl_block *loaded; /* owned: the last block that was fetched for this lookup */
-    struct ahead_set *ahead;  /* owned; NULL: nothing was fetched beside */
+    struct shl_block *loaded;  /* owned: the last block that was fetched for this lookup */
+    struct shl_sst_meta *meta; /* owned reference: of the SST in which something was fetched last */
+    struct ahead_set *ahead;   /* owned; NULL: nothing was fetched beside */
 
     bool done; /* row is the base: a value or tombstone */
     struct shl_row row;
@@ -70,6 +72,7 @@ static void drop_ahead(struct ahead_set *set)
     for (size_t i = 0; set != NULL && i < set->count; i++) {
         shl_block_unref(set->items[i].block);
         shl_block_unref(set->items[i].next);
+        shl_sst_release_meta(set->items[i].meta);
     }
     env_free(set);
 }
@@ -78,6 +81,7 @@ static void drop_ahead(struct ahead_set *set)
 static void end(struct lookup *l)
 {
     shl_block_unref(l->loaded);
+    shl_sst_release_meta(l->meta);
     if (__builtin_expect(l->ahead != NULL, 0))
         drop_ahead(l->ahead);
     shl_buf_free(&l->bytes);
@@ -172,7 +176,8 @@ static void run_next(struct shl_fan_job *job)
 {
     struct ahead *a = (void *)((char *)job - offsetof(struct ahead, next_job));
     shale_error ignored;
-    shl_ignore(shl_sst_load_block(a->sst, a->next_index, a->l->cache_fill, &a->next, &ignored));
+    shl_ignore(shl_sst_load_block_of(a->sst, a->meta, a->next_index, a->l->cache_fill, &a->next,
+                                     &ignored));
 }
 
 /* Index and filter if they are not there, then the block, if a request is needed for it. A failure is kept quiet: should the search come
@@ -183,8 +188,9 @@ static void run_ahead(struct shl_fan_job *job)
     const struct lookup *l = a->l;
     shale_error ignored;
     struct shl_probe_state p = {.key = l->key, .hash = l->hash, .max_seq = l->max_seq};
-    if (shl_sst_load_meta(a->sst, &ignored) != SHALE_OK)
+    if (shl_sst_hold_meta(a->sst, &a->meta, &ignored) != SHALE_OK)
         return;
+    p.meta = a->meta;
     uint32_t token = shl_epoch_enter(l->db->epoch);
     enum shl_probe found = shl_sst_probe(a->sst, &p, &ignored);
     shl_epoch_leave(l->db->epoch, token);
@@ -192,10 +198,11 @@ static void run_ahead(struct shl_fan_job *job)
         return;
     a->block_index = p.block_index;
     a->next_index = p.block_index + 1;
-    bool next_too = shl_sst_probe_goes_on(a->sst, &p);
+    bool next_too = shl_sst_probe_goes_on(&p);
     if (next_too)
         shl_fanout_start(l->db->fanout, &a->next_job);
-    shl_ignore(shl_sst_load_block(a->sst, a->block_index, l->cache_fill, &a->block, &ignored));
+    shl_ignore(
+        shl_sst_load_block_of(a->sst, a->meta, a->block_index, l->cache_fill, &a->block, &ignored));
     if (next_too)
         shl_fanout_wait(l->db->fanout, &a->next_job);
 }
@@ -263,11 +270,33 @@ static struct shl_block *take_ahead(struct lookup *l, const struct shl_sst *t, u
     return b;
 }
 
+/* The index and filter of t, which stay for the rest of the search in it: the cache may have no room for them. */
+static shale_code hold_meta(struct lookup *l, struct shl_sst *t, struct shl_probe_state *p,
+                            shale_error *err)
+{
+    struct shl_sst_meta *m = NULL;
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; l->ahead != NULL && m == NULL && i < l->ahead->count; i++) {
+        struct ahead *a = &l->ahead->items[i];
+        if (a->sst == t) {
+            m = a->meta;
+            a->meta = NULL;
+        }
+    }
+    if (m == NULL)
+        rc = shl_sst_hold_meta(t, &m, err);
+    if (rc != SHALE_OK)
+        return rc;
+    shl_sst_release_meta(l->meta);
+    l->meta = p->meta = m;
+    return SHALE_OK;
+}
+
 /* Fetches what a probe asked for, outside of the epoch. */
 static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need,
                         struct shl_probe_state *p, shale_error *err)
 {
-    shale_code rc;
+    shale_code rc = SHALE_OK;
     bool is_first = l->db->fanout != NULL && l->ahead == NULL;
     if (is_first)
         l->ahead = gather(l, t);
@@ -275,13 +304,12 @@ static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need
     if (is_first && l->ahead != NULL)
         shl_fanout_all(l->db->fanout, &l->ahead->items[0].job, sizeof l->ahead->items[0],
                        l->ahead->count);
-    if (need == SHL_PROBE_NEED_META) {
-        rc = shl_sst_load_meta(t, err);
-    } else {
+    if (p->meta == NULL)
+        rc = hold_meta(l, t, p, err);
+    if (rc == SHALE_OK && need == SHL_PROBE_NEED_BLOCK) {
         struct shl_block *block = take_ahead(l, t, p->block_index);
-        rc = SHALE_OK;
         if (block == NULL)
-            rc = shl_sst_load_block(t, p->block_index, l->cache_fill, &block, err);
+            rc = shl_sst_load_block_of(t, p->meta, p->block_index, l->cache_fill, &block, err);
         if (rc == SHALE_OK) {
             shl_block_unref(l->loaded);
             l->loaded = p->loaded = block;
@@ -622,8 +650,7 @@ static void ask_first_bits(struct member *m)
 {
     if (m->l.done)
         m->next = m->candidate_count;
-    while (m->next < m->candidate_count && shl_sst_has_meta(m->candidates[m->next]) &&
-           !shl_sst_ahead_filter(m->candidates[m->next], &m->ahead))
+    while (m->next < m->candidate_count && !shl_sst_ahead_filter(m->candidates[m->next], &m->ahead))
         m->next++;
 }
 
@@ -631,8 +658,9 @@ static void ask_first_bits(struct member *m)
 static void ask_index(struct member *m)
 {
     while (m->next < m->candidate_count) {
-        m->is_ready = shl_sst_ahead_index(m->candidates[m->next], &m->ahead);
-        if (m->is_ready || !shl_sst_has_meta(m->candidates[m->next]))
+        m->is_ready =
+            m->ahead.meta != NULL && shl_sst_ahead_index(m->candidates[m->next], &m->ahead);
+        if (m->is_ready || m->ahead.meta == NULL)
             break;
         m->next++;
         m->ahead.bits.count = 0; /* those of another SST */

@@ -73,6 +73,7 @@ struct shl_lsm {
     struct shl_db_paths paths;   /* owned */
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
+    struct shl_meta_cache *metas; /* owned */
     struct shl_mem_pool *arenas; /* owned; NULL: readers */
     struct shl_piece_pool *pieces; /* owned; NULL: readers */
     bool near;                   /* the store answers in microseconds */

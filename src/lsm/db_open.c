@@ -55,6 +55,7 @@ static void destroy(struct shl_lsm *db)
     if (db->epoch != NULL)
         (void)shl_epoch_collect(
             db->epoch); /* retired versions let go of their SSTs, which leave the cache */
+    shl_meta_cache_free(db->metas);
     shl_cache_free(db->cache);
     shl_epoch_free(db->epoch);
     shl_db_paths_deinit(&db->paths);
@@ -116,9 +117,11 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     }
     SHL_TRY(shl_epoch_new(&db->epoch, err));
     SHL_TRY(shl_cache_new(db->settings.block_cache_bytes, db->epoch, &db->cache, err));
+    SHL_TRY(shl_meta_cache_new(db->settings.meta_cache_bytes, &db->metas, err));
     db->context =
         (struct shl_sst_context){.epoch = db->epoch,
                                  .cache = db->cache,
+                                 .metas = db->metas,
                                  .transformer = db->has_transformer ? &db->transformer : NULL,
                                  .policies = &db->settings.filter,
                                  .policy_count = 1};

@@ -2,6 +2,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/assert.h"
+#include "base/codec/endian.h"
 #include "base/num.h"
 #include "lsm/source_chain.h"
 
@@ -23,12 +24,13 @@ struct shl_lsm_iter {
     struct shl_read_budget budget;
     struct bound from, to;
     bool reverse;
-    bool started;            /* the source was positioned */
-    bool advance;            /* the source still stands on the row that was returned */
-    bool has_key;            /* key is the last one that was decided */
-    bool returned;           /* some row was returned: a seek must not go behind it */
-    bool key_is_last;        /* ... and key is its key; else last is */
-    uint64_t rows_left;      /* UINT64_MAX: no limit */
+    bool started;       /* the source was positioned */
+    bool advance;       /* the source still stands on the row that was returned */
+    bool has_key;       /* key is the last one that was decided */
+    bool is_inside;     /* forward: some row was not below the range, so none of the next ones is */
+    bool returned;      /* some row was returned: a seek must not go behind it */
+    bool key_is_last;   /* ... and key is its key; else last is */
+    uint64_t rows_left; /* UINT64_MAX: no limit */
     struct shl_buf prefix;   /* owned: for filters; empty if the range is not a prefix */
     struct shl_buf key;      /* owned */
     struct shl_buf last;     /* owned */
@@ -119,7 +121,10 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
     it->budget.max_bytes = AHEAD_BYTES_MAX;
     size_t n = 0;
     shale_code rc = SHALE_OK;
-    struct shl_source **list = env_calloc(v->frozen_count + 2, sizeof(struct shl_source *));
+    struct shl_source *few[SHL_FEW_SOURCES];
+    struct shl_source **list = few;
+    if (v->frozen_count + 2 > SHL_FEW_SOURCES)
+        list = env_calloc(v->frozen_count + 2, sizeof(struct shl_source *));
     if (list == NULL)
         return shl_nomem(err);
     if (shl_memtable_rows(v->active) > 0) {
@@ -142,7 +147,8 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
     } else {
         rc = shl_merge_source_new(list, n, how->reverse, NULL, &it->source, err);
     }
-    env_free(list);
+    if (list != few)
+        env_free(list);
     return rc;
 }
 
@@ -270,9 +276,18 @@ static shale_code set_key(struct shl_lsm_iter *it, struct shl_slice key, shale_e
     return rc;
 }
 
-static bool same_key(const struct shl_lsm_iter *it, struct shl_slice key)
+/* Neighbours differ at the end. */
+static inline bool same_key(const struct shl_lsm_iter *it, struct shl_slice key)
 {
-    return it->has_key && shl_slice_eq(key, shl_buf_view(&it->key));
+    struct shl_slice last = shl_buf_view(&it->key);
+    if (!it->has_key || key.len != last.len)
+        return false;
+    if (key.len >= sizeof(uint64_t)) {
+        size_t at = key.len - sizeof(uint64_t);
+        if (shl_load_u64le(key.data + at) != shl_load_u64le(last.data + at))
+            return false;
+    }
+    return shl_slice_eq(key, last);
 }
 
 /* The source stands on the newest visible row of a key, a merge operand: folds it with what lies below. */
@@ -321,7 +336,9 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     }
     while (s->valid) {
         const struct shl_row *row = &s->row;
-        if (row->seq <= it->max_seq && !same_key(it, row->key) && !below_from(it, row->key)) {
+        if (row->seq <= it->max_seq && !same_key(it, row->key) &&
+            (it->is_inside || !below_from(it, row->key))) {
+            it->is_inside = true;
             if (above_to(it, row->key))
                 return SHALE_DONE;
             rc = set_key(it, row->key, err);

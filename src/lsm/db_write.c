@@ -19,6 +19,8 @@
  * max_unflushed_bytes. */
 #define NEAR_ARENAS_NUM 4
 #define NEAR_ARENAS_DEN 5
+/* While L0 is full and the compactor at work on it, a burst of so many full ones is taken. */
+#define NEAR_BURST_ARENAS 4
 /* Likewise what waits for the WAL, which is in memory twice while it is written. */
 #define NEAR_WAL_BYTES ((uint64_t)4 << 20)
 
@@ -159,7 +161,7 @@ static size_t unflushed_locked(const struct shl_lsm *db, const struct shl_memtab
     return shl_memtable_encoded_bytes(active) + db->frozen_bytes + db->unflushed_wal_bytes;
 }
 
-/* Only where somebody works on it: while L0 is full, max_unflushed_bytes is the limit. */
+/* Only where somebody works on it: while L0 is full and nobody of us compacts, max_unflushed_bytes is the limit. */
 static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtable *active)
 {
     if (!db->near || db->frozen_head == NULL)
@@ -168,7 +170,10 @@ static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtab
     size_t used = shl_memtable_arena_bytes(active);
     for (const struct shl_frozen *f = db->frozen_head; f != NULL; f = f->next)
         used += shl_memtable_arena_bytes(f->table);
-    return used >= limit && shl_lsm_l0_moves_locked(db);
+    if (used < limit)
+        return false;
+    return shl_lsm_l0_moves_locked(db) ||
+           (db->compacting && used >= NEAR_BURST_ARENAS * shl_lsm_arena_limit(&db->settings));
 }
 
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */

@@ -74,10 +74,10 @@ static void ask_memtable(struct explained *x, const struct shl_memtable *t, bool
 }
 
 /* Probes until a row or nothing is found; writes each block that had to be fetched. */
-static shale_code probe(struct explained *x, struct shl_sst *t, const char **answer,
-                        shale_error *err)
+static shale_code probe(struct explained *x, struct shl_sst *t, struct shl_sst_meta *m,
+                        const char **answer, shale_error *err)
 {
-    struct shl_probe_state p = {.key = x->key, .hash = x->hash, .max_seq = x->max_seq};
+    struct shl_probe_state p = {.key = x->key, .hash = x->hash, .max_seq = x->max_seq, .meta = m};
     shale_code rc = SHALE_OK;
     bool more = true;
     while (more && rc == SHALE_OK) {
@@ -99,13 +99,11 @@ static shale_code probe(struct explained *x, struct shl_sst *t, const char **ans
             more = false;
             break;
         case SHL_PROBE_CORRUPT:
+        case SHL_PROBE_NEED_META: /* never: the caller holds it */
             rc = err->code;
             break;
-        case SHL_PROBE_NEED_META:
-            rc = shl_sst_load_meta(t, err);
-            break;
         case SHL_PROBE_NEED_BLOCK:
-            rc = shl_sst_load_block(t, p.block_index, true, &block, err);
+            rc = shl_sst_load_block_of(t, m, p.block_index, true, &block, err);
             if (rc == SHALE_OK) {
                 shl_block_unref(p.loaded);
                 p.loaded = block;
@@ -126,6 +124,7 @@ static shale_code ask_sst(struct explained *x, const struct shl_level_sst *s, co
     bool in_range = shl_key_range_contains(&s->range, x->key);
     bool cached = shl_sst_has_meta(t);
     const char *answer = "no";
+    struct shl_sst_meta *m = NULL;
     shale_code rc = SHALE_OK;
     shl_json_object(x->w);
     if (run != NULL)
@@ -134,15 +133,15 @@ static shale_code ask_sst(struct explained *x, const struct shl_level_sst *s, co
     shl_inspect_ulid(x->w, shl_sst_describe(t)->id);
     member_bool(x->w, "in_range", in_range);
     if (in_range) {
-        if (!cached)
-            rc = shl_sst_load_meta(t, err);
+        rc = shl_sst_hold_meta(t, &m, err);
         bool pass = rc == SHALE_OK && shl_sst_may_contain(t, x->key, x->hash);
         member_bool(x->w, "filter_and_index_cached", cached);
         member_bool(x->w, "filter_passes", pass);
         shl_json_key(x->w, "blocks_fetched");
         shl_json_array(x->w);
         if (pass)
-            rc = probe(x, t, &answer, err);
+            rc = probe(x, t, m, &answer, err);
+        shl_sst_release_meta(m);
         shl_json_array_end(x->w);
         member_str(x->w, "answer", answer);
     }

@@ -649,6 +649,10 @@ void shl_mem_tree_init(struct shl_mem_tree *t, struct shl_mem_gate *gate,
 
 bool shl_mem_tree_room(const struct shl_mem_tree *t, size_t rows, size_t *out_bytes)
 {
+    if (rows == 1) { /* what the rest gives, without divisions */
+        *out_bytes = LEAF_ROOM + (shl_min_size(t->height, 2 * t->inner_count) + 1) * INNER_ROOM;
+        return true;
+    }
     /* A leaf that is there now can split at the first row it gets, and a half needs 32 more to split again. */
     size_t leaves = shl_min_size(rows, t->leaf_count + rows / (NODE_HALF - 1) + 1);
     /* The same for each level of inner nodes, whose halves have 31 separators at least; summed over the levels. */
@@ -656,12 +660,8 @@ bool shl_mem_tree_room(const struct shl_mem_tree *t, size_t rows, size_t *out_by
     for (size_t n = leaves; n >= NODE_HALF - 1; n /= NODE_HALF - 1)
         roots++;
     size_t splits = 2 * t->inner_count + leaves / (NODE_HALF / 2);
-    size_t per_level;
-    if (!shl_mul_size(leaves, t->height, &per_level))
-        per_level = SIZE_MAX;
-    if (rows > 1)
-        splits += roots * roots; /* levels that are to come */
-    size_t inners = (rows > 1 ? splits : shl_min_size(per_level, splits)) + roots;
+    splits += roots * roots; /* levels that are to come */
+    size_t inners = splits + roots;
     size_t leaf_bytes;
     size_t inner_bytes;
     return shl_mul_size(leaves, LEAF_ROOM, &leaf_bytes) &&

@@ -37,6 +37,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .filter = {.bits_per_key = 10, .whole_key = true},
         .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
         .block_cache_bytes = 512 * MIB,
+        .meta_cache_bytes = 128 * MIB,
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
     };

@@ -361,8 +361,10 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
 {
     size_t n = 0;
     shale_code rc = SHALE_OK;
-    struct shl_source **list =
-        env_calloc(tree->l0_count + tree->run_count + 1, sizeof(struct shl_source *));
+    struct shl_source *few[SHL_FEW_SOURCES];
+    struct shl_source **list = few;
+    if (tree->l0_count + tree->run_count + 1 > SHL_FEW_SOURCES)
+        list = env_calloc(tree->l0_count + tree->run_count + 1, sizeof(struct shl_source *));
     if (list == NULL)
         return shl_nomem(err);
     for (size_t i = 0; rc == SHALE_OK && i < tree->l0_count; i++) {
@@ -385,7 +387,8 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
     } else {
         rc = shl_merge_source_new(list, n, plan->reverse, plan->fanout, out, err);
     }
-    env_free(list);
+    if (list != few)
+        env_free(list);
     return rc;
 }
 

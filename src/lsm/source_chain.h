@@ -5,6 +5,9 @@
 #include "lsm/levels.h"
 #include "lsm/source.h"
 
+/* So many sources are collected on the stack before they are merged. */
+#define SHL_FEW_SOURCES 16
+
 /* How SSTs are read by a scan or compaction. */
 struct shl_read_plan {
     bool reverse;

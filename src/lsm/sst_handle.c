@@ -2,6 +2,7 @@
 #include "lsm/sst_internal.h"
 
 #include "base/assert.h"
+#include "lsm/meta_cache.h"
 #include "lsm/side_table.h"
 
 #include <inttypes.h>
@@ -52,7 +53,6 @@ struct shl_sst *shl_sst_ref(struct shl_sst *t)
 static void free_retired(struct shl_retired *r)
 {
     struct shl_sst *t = (void *)((char *)r - offsetof(struct shl_sst, retired));
-    shl_sst_meta_free(env_load_relaxed(&t->meta));
     shl_sst_desc_unref(t->desc);
     env_cond_deinit(&t->loaded);
     env_mutex_deinit(&t->mu);
@@ -68,9 +68,10 @@ void shl_sst_unref(struct shl_sst *t)
     SHL_ASSERT(before > 0);
     if (before > 1)
         return;
-    struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    for (size_t i = 0; m != NULL && t->cx.cache != NULL && i < m->block_count; i++)
-        shl_cache_drop(t->cx.cache, shl_sst_meta_slot(m, i), shl_sst_block_hash(t, i));
+    if (t->cx.metas != NULL)
+        shl_meta_cache_drop(t->cx.metas, &t->meta);
+    else
+        shl_sst_release_meta(env_exchange(&t->meta, NULL));
     shl_epoch_retire(t->cx.epoch, &t->retired, free_retired);
 }
 
@@ -89,10 +90,13 @@ bool shl_sst_has_meta(const struct shl_sst *t)
     return env_load_acquire(&t->meta) != NULL;
 }
 
-size_t shl_sst_block_count(const struct shl_sst *t)
+size_t shl_sst_block_count(struct shl_sst *t)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    return m == NULL ? 0 : m->block_count;
+    uint32_t token = shl_epoch_enter(t->cx.epoch);
+    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    size_t count = m == NULL ? 0 : m->block_count;
+    shl_epoch_leave(t->cx.epoch, token);
+    return count;
 }
 
 /* ---------------------------------------------------------------- fetching bytes */
@@ -255,19 +259,86 @@ static bool begin_meta(struct shl_sst *t)
     return mine;
 }
 
-shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
+/* What is published, with a reference; NULL: nothing. */
+static struct shl_sst_meta *ref_meta(struct shl_sst *t)
+{
+    uint32_t token = shl_epoch_enter(t->cx.epoch);
+    struct shl_sst_meta *m = env_load_seq(&t->meta);
+    uint32_t refs = m == NULL ? 0 : env_load_relaxed(&m->refs);
+    while (refs > 0 && !env_cas(&m->refs, &refs, refs + 1))
+        ;
+    if (refs == 0)
+        m = NULL; /* it has just left */
+    else
+        shl_sst_meta_note_use(m);
+    shl_epoch_leave(t->cx.epoch, token);
+    return m;
+}
+
+static void publish_meta(struct shl_sst *t, struct shl_sst_meta *m)
+{
+    if (t->cx.metas != NULL) {
+        shl_meta_cache_publish(t->cx.metas, m);
+        return;
+    }
+    (void)env_fetch_add(&m->refs, 1);
+    env_store_seq(&t->meta, m);
+}
+
+shale_code shl_sst_hold_meta(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
 {
     struct shl_sst_meta *m = NULL;
-    if (shl_sst_has_meta(t) || !begin_meta(t))
-        return SHALE_OK;
+    do {
+        *out = ref_meta(t);
+        if (*out != NULL)
+            return SHALE_OK;
+    } while (!begin_meta(t));
     shale_code rc = read_meta(t, &m, err);
+    if (rc == SHALE_OK) {
+        m->seed = t->seed;
+        m->cache = t->cx.cache;
+        m->epoch = t->cx.epoch;
+        m->home = &t->meta;
+        publish_meta(t, m);
+        *out = m;
+    }
     env_mutex_lock(&t->mu);
-    if (rc == SHALE_OK)
-        env_store_release(&t->meta, m);
     t->meta_loading = false;
     env_cond_broadcast(&t->loaded);
     env_mutex_unlock(&t->mu);
     return rc;
+}
+
+shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
+{
+    struct shl_sst_meta *m = NULL;
+    if (shl_sst_has_meta(t))
+        return SHALE_OK;
+    shale_code rc = shl_sst_hold_meta(t, &m, err);
+    if (rc == SHALE_OK)
+        shl_sst_release_meta(m);
+    return rc;
+}
+
+static void free_retired_meta(struct shl_retired *r)
+{
+    shl_sst_meta_free((void *)((char *)r - offsetof(struct shl_sst_meta, retired)));
+}
+
+void shl_sst_release_meta(struct shl_sst_meta *m)
+{
+    if (m == NULL)
+        return;
+    uint32_t before = env_fetch_sub_acq_rel(&m->refs, 1);
+    SHL_ASSERT(before > 0);
+    if (before > 1)
+        return;
+    /* Who loads a block holds a reference: no slot is loading. */
+    for (size_t i = 0; m->cache != NULL && i < m->block_count; i++)
+        shl_cache_drop(m->cache, shl_sst_meta_slot(m, i), shl_sst_block_hash(m->seed, i));
+    struct shl_epoch *epoch = m->epoch;
+    shl_epoch_retire(epoch, &m->retired, free_retired_meta);
+    (void)shl_epoch_collect(epoch); /* of megabytes none waits for 64 others */
 }
 
 /* ---------------------------------------------------------------- blocks */
@@ -379,7 +450,7 @@ static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size
 {
     struct shl_cache *c = t->cx.cache;
     struct shl_block *_Atomic *slot = shl_sst_meta_slot(m, i);
-    uint64_t hash = shl_sst_block_hash(t, i);
+    uint64_t hash = shl_sst_block_hash(t->seed, i);
     size_t reserved =
         shl_block_charge(m->lens[i]); /* before the fetch; compressed blocks need more in the end */
     bool keep = shl_cache_reserve(c, hash, reserved);
@@ -404,10 +475,23 @@ static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size
 shale_code shl_sst_load_block(struct shl_sst *t, uint32_t block_index, bool keep,
                               struct shl_block **out, shale_error *err)
 {
-    struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    SHL_ASSERT(m != NULL && block_index < m->block_count);
+    struct shl_sst_meta *m;
+    shale_code rc = shl_sst_hold_meta(t, &m, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = shl_sst_load_block_of(t, m, block_index, keep, out, err);
+    shl_sst_release_meta(m);
+    return rc;
+}
+
+shale_code shl_sst_load_block_of(struct shl_sst *t, struct shl_sst_meta *m, uint32_t block_index,
+                                 bool keep, struct shl_block **out, shale_error *err)
+{
+    SHL_ASSERT(block_index < m->block_count);
     if (t->cx.cache == NULL)
         return read_block(t, m, block_index, out, err);
+    uint64_t hash = shl_sst_block_hash(t->seed, block_index);
+    bool ask = keep && (t->store->caps & SHL_STORE_NEAR) != 0;
     struct shl_block *_Atomic *slot = shl_sst_meta_slot(m, block_index);
     for (;;) {
         struct shl_block *b = shl_sst_cached_block(t, m, block_index);
@@ -416,11 +500,13 @@ shale_code shl_sst_load_block(struct shl_sst *t, uint32_t block_index, bool keep
             return SHALE_OK;
         }
         if (env_load_seq(slot) == t->loading)
-            shl_cache_wait(t->cx.cache, slot, shl_sst_block_hash(t, block_index));
-        else if (!keep)
+            shl_cache_wait(t->cx.cache, slot, hash);
+        else if (!keep || (ask && !shl_cache_admits(t->cx.cache, hash)))
             return read_block(t, m, block_index, out, err);
         else if (shl_cache_begin(t->cx.cache, slot))
             return load_into_slot(t, m, block_index, out, err);
+        else
+            ask = false; /* another one was admitted meanwhile */
     }
 }
 
@@ -431,18 +517,16 @@ void shl_sst_offer_block(struct shl_sst *t, struct shl_sst_meta *m, size_t block
     if (c == NULL)
         return;
     struct shl_block *_Atomic *slot = shl_sst_meta_slot(m, block_index);
-    uint64_t hash = shl_sst_block_hash(t, block_index);
-    size_t charge = shl_block_charge(raw.len);
+    uint64_t hash = shl_sst_block_hash(t->seed, block_index);
+    size_t charge = shl_block_charge_copy(raw, t->version);
     if (env_load_seq(slot) != NULL || !shl_cache_reserve(c, hash, charge))
         return;
-    struct shl_block *b = shl_block_new(c, raw.len, t->version);
+    struct shl_block *b = shl_block_copy(c, raw, t->version);
     if (b == NULL || !shl_cache_begin(c, slot)) {
         shl_block_unref(b);
         shl_cache_unreserve(c, charge);
         return;
     }
-    if (raw.len > 0)
-        memcpy(shl_block_bytes(b), raw.data, raw.len);
     add_side_table(b);
     shl_cache_publish(c, slot, b, hash);
 }

@@ -22,6 +22,7 @@ struct shl_sst_group {
  * first key of block 0 is not needed (everything below block 1 is looked for in block 0). */
 struct shl_sst_meta {
     size_t block_count;
+    _Atomic uint8_t recent; /* [atomic] relaxed: 1 = used since the hand of the meta cache passed */
     struct shl_slice prefix; /* common to the separators of all blocks but 0 */
     struct shl_sst_group *groups;
     uint64_t *tops; /* head of every 16th block */
@@ -33,6 +34,18 @@ struct shl_sst_meta {
     uint8_t *separators;
     struct shl_bloom *blooms; /* one per policy, pointing into filter */
     struct shl_buf filter;    /* owned */
+    /* owners; all above is [const] */
+    _Atomic uint32_t
+        refs; /* [atomic] the one who has it published, and all who use it outside of an epoch */
+    size_t memory_bytes; /* [const] of all this */
+    uint64_t seed;       /* [const] of the SST's block hashes */
+    struct shl_cache
+        *cache; /* [const] borrowed; where the blocks of the slots are; NULL: nowhere */
+    struct shl_epoch *epoch; /* [const] borrowed */
+    _Atomic(struct shl_sst_meta *)
+        *home; /* [const] the handle's pointer; alive while this is published */
+    struct shl_sst_meta *newer, *older; /* [meta cache's mu] */
+    struct shl_retired retired;
 };
 
 /* Copies what it needs of the index. raw_filter empty: no filter; else it lies in *filter, which becomes the meta's on success: a megabyte per
@@ -42,7 +55,13 @@ SHL_MUST shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                      enum shl_filter_format format, struct shl_slice raw_filter,
                                      struct shl_buf *filter, struct shl_sst_meta **out,
                                      shale_error *err);
-void shl_sst_meta_free(struct shl_sst_meta *m); /* NULL is fine */
+void shl_sst_meta_free(struct shl_sst_meta *m); /* NULL is fine; nobody may know of it */
+
+static inline void shl_sst_meta_note_use(struct shl_sst_meta *m)
+{
+    if (env_load_relaxed(&m->recent) == 0)
+        env_store_relaxed(&m->recent, 1);
+}
 
 static inline struct shl_block *_Atomic *shl_sst_meta_slot(struct shl_sst_meta *m,
                                                            size_t block_index)
@@ -67,16 +86,17 @@ size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key
 int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struct shl_slice key);
 
 struct shl_sst {
-    _Atomic(struct shl_sst_meta *) meta; /* [atomic] NULL until loaded, then never changed */
-    struct shl_sst_context cx;           /* [const] */
-    struct shl_block *loading;           /* [const] mark of the cache; NULL without */
-    struct shl_blob_codec codec;         /* [const] */
-    unsigned version;                    /* [const] block format */
-    uint64_t seed;                       /* [const] of the block hashes */
-    struct shl_store *store;             /* [const] borrowed */
-    struct shl_sst_desc *desc;           /* [const] counted */
-    char *key;                           /* [const] owned */
-    _Atomic uint32_t refs;               /* [atomic] */
+    _Atomic(struct shl_sst_meta *)
+        meta;                    /* [atomic] NULL: not in memory; to be looked at inside an epoch */
+    struct shl_sst_context cx;   /* [const] */
+    struct shl_block *loading;   /* [const] mark of the cache; NULL without */
+    struct shl_blob_codec codec; /* [const] */
+    unsigned version;            /* [const] block format */
+    uint64_t seed;               /* [const] of the block hashes */
+    struct shl_store *store;     /* [const] borrowed */
+    struct shl_sst_desc *desc;   /* [const] counted */
+    char *key;                   /* [const] owned */
+    _Atomic uint32_t refs;       /* [atomic] */
     struct shl_retired retired;
     struct env_mutex mu;    /* a leaf lock */
     struct env_cond loaded; /* meta_loading turned false */
@@ -84,9 +104,9 @@ struct shl_sst {
 };
 
 /* Names the block among all of a cache: SST and number. */
-static inline uint64_t shl_sst_block_hash(const struct shl_sst *t, size_t block_index)
+static inline uint64_t shl_sst_block_hash(uint64_t seed, size_t block_index)
 {
-    uint64_t h = t->seed + (uint64_t)block_index * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t h = seed + (uint64_t)block_index * UINT64_C(0x9e3779b97f4a7c15);
     h ^= h >> 32;
     h *= UINT64_C(0xd6e8feb86659fd93);
     h ^= h >> 32;

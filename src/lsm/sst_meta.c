@@ -292,12 +292,15 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                .separator_ends = (void *)(base + l.ends),
                                .separators = base + l.separators,
                                .blooms = (void *)(base + l.blooms)};
+    atomic_init(&m->recent, 0);
+    atomic_init(&m->refs, 1);
     if (prefix.len > 0)
         memcpy(base + l.prefix, prefix.data, prefix.len);
     SHL_TRY(fill_blocks(m, index, err));
     SHL_TRY(fill_filters(m, cx, format, raw_filter, err));
     m->filter = *filter;
     *filter = (struct shl_buf){0};
+    m->memory_bytes = shl_align_up(l.total, 64) + m->filter.cap;
     *out = m;
     m = NULL;
 out:

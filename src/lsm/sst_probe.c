@@ -29,16 +29,19 @@ static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
     return true;
 }
 
-bool shl_sst_may_contain(const struct shl_sst *t, struct shl_slice key, uint64_t hash)
+bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    return m == NULL || filters_pass(t, m, key, hash);
+    uint32_t token = shl_epoch_enter(t->cx.epoch);
+    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    bool pass = m == NULL || filters_pass(t, m, key, hash);
+    shl_epoch_leave(t->cx.epoch, token);
+    return pass;
 }
 
-bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix)
+static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
+                                struct shl_slice prefix)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    for (size_t i = 0; m != NULL && i < t->cx.policy_count; i++) {
+    for (size_t i = 0; i < t->cx.policy_count; i++) {
         const struct shl_bloom *b = &m->blooms[i];
         size_t len;
         if (b->present && shl_extractor_prefix(&t->cx.policies[i].extractor, prefix, &len) &&
@@ -48,9 +51,18 @@ bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix
     return true;
 }
 
+bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix)
+{
+    uint32_t token = shl_epoch_enter(t->cx.epoch);
+    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    bool pass = m == NULL || filters_pass_prefix(t, m, prefix);
+    shl_epoch_leave(t->cx.epoch, token);
+    return pass;
+}
+
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    const struct shl_sst_meta *m = env_load_seq(&t->meta);
     if (m == NULL || t->cx.policy_count == 0 || !t->cx.policies[0].whole_key)
         return;
     const uint8_t *line = shl_bloom_first_line(&m->blooms[0], hash);
@@ -106,10 +118,11 @@ static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
 
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
 {
-    struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_meta *m = p->meta != NULL ? p->meta : env_load_seq(&t->meta);
     size_t i;
     if (m == NULL)
         return SHL_PROBE_NEED_META;
+    shl_sst_meta_note_use(m);
     if (p->loaded !=
         NULL) { /* filter and index were asked, and the blocks before it searched, before it was loaded */
         i = p->loaded_index;
@@ -147,9 +160,9 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
     }
 }
 
-bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p)
+bool shl_sst_probe_goes_on(const struct shl_probe_state *p)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    const struct shl_sst_meta *m = p->meta;
     size_t next = (size_t)p->block_index + 1;
     return next < m->block_count && shl_sst_meta_compare(m, next, p->key) == 0;
 }
@@ -164,18 +177,19 @@ static bool has_one_filter(const struct shl_sst *t)
 
 bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
-    if (m == NULL || m->block_count == 0)
+    struct shl_sst_meta *m = a->meta = env_load_seq(&t->meta);
+    if (m == NULL)
+        return true;
+    shl_sst_meta_note_use(m);
+    if (m->block_count == 0)
         return false;
     return !has_one_filter(t) || shl_bloom_begin(&m->blooms[0], a->hash, &a->bits);
 }
 
 bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
-    const struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    const struct shl_sst_meta *m = a->meta;
     struct shl_sst_seek s;
-    if (m == NULL || m->block_count == 0)
-        return false;
     if (has_one_filter(t) ? !shl_bloom_end(&m->blooms[0], a->hash, &a->bits)
                           : !filters_pass(t, m, a->key, a->hash))
         return false;
@@ -195,7 +209,7 @@ static struct shl_block *peek(const struct shl_sst *t, struct shl_sst_meta *m, s
 
 bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a)
 {
-    struct shl_sst_meta *m = env_load_acquire(&t->meta);
+    struct shl_sst_meta *m = a->meta;
     struct shl_sst_seek s = {
         .key = a->key, .head = a->index_head, .top = a->index_top, .side = a->index_side};
     a->block_index = (uint32_t)shl_sst_meta_seek_end(m, &s);
@@ -207,7 +221,7 @@ bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a)
 
 void shl_sst_ahead_entry(struct shl_sst *t, const struct shl_sst_ahead *a)
 {
-    const struct shl_block *b = peek(t, env_load_acquire(&t->meta), a->block_index);
+    const struct shl_block *b = peek(t, a->meta, a->block_index);
     if (b != NULL && b->has_side_table)
         shl_side_table_prefetch(b, a->key);
 }

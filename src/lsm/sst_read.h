@@ -1,9 +1,9 @@
 /* Reading SSTs: handles with their index and filter, the block cache, point probes, and a source over one SST.
  * Design and measurements: performance.md 2, 3, 5.
  *
- * A handle (struct shl_sst) is opened without I/O from what the manifest says; index and filter are fetched together at first use (one
- * request) and kept. Each data block has a slot in the handle: an atomic pointer to the cached block or NULL. Readers look
- * inside an epoch, without lock or count. A miss is fetched outside of the epoch, once even if several tasks miss it. */
+ * A handle (struct shl_sst) is opened without I/O from what the manifest says; index and filter, its meta, are fetched together at first
+ * use (one request) and kept while the meta cache has room. Each data block has a slot in the meta: an atomic pointer to the cached block or
+ * NULL. Readers look inside an epoch, without lock or count. A miss is fetched outside of the epoch, once even if several tasks miss it. */
 #ifndef SHL_LSM_SST_READ_H
 #define SHL_LSM_SST_READ_H
 
@@ -25,10 +25,19 @@ SHL_MUST shale_code shl_cache_new(uint64_t limit_bytes, struct shl_epoch *epoch,
 void shl_cache_free(struct shl_cache *c);
 void shl_cache_count(const struct shl_cache *c, struct shl_cache_counts *out);
 
+/* ---- indexes and filters, bounded by bytes (meta_cache.h) */
+struct shl_meta_cache;
+/* limit 0: nothing is kept longer than somebody uses it. */
+SHL_MUST shale_code shl_meta_cache_new(uint64_t limit_bytes, struct shl_meta_cache **out, shale_error *err);
+/* After all handles that use it. NULL is fine. */
+void shl_meta_cache_free(struct shl_meta_cache *c);
+uint64_t shl_meta_cache_bytes(struct shl_meta_cache *c); /* kept now */
+
 /* ---- what all SSTs of one database share [const] */
 struct shl_sst_context {
     struct shl_epoch *epoch;                /* borrowed */
     struct shl_cache *cache;                /* borrowed; NULL: nothing is cached */
+    struct shl_meta_cache *metas;           /* borrowed; NULL: an index stays as long as its handle */
     const struct shl_transformer *transformer; /* borrowed; NULL: none */
     const struct shl_filter_policy *policies; /* borrowed; which filters can be used */
     size_t policy_count;
@@ -54,19 +63,25 @@ const char *shl_sst_key(const struct shl_sst *t);
 /* Fetches and checks index and filter if they are not there yet; blocking; not inside an epoch. On a checksum or decode error it
  * reads once more before it fails with CORRUPTION naming the object. A missing object is CORRUPTION too ("is missing"). */
 SHL_MUST shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err);
-bool shl_sst_has_meta(const struct shl_sst *t);
-size_t shl_sst_block_count(const struct shl_sst *t); /* 0 before the meta is loaded */
+bool shl_sst_has_meta(const struct shl_sst *t); /* it may leave at once */
+size_t shl_sst_block_count(struct shl_sst *t);  /* 0 while the meta is not there */
+
+/* The same, and gives a reference: there may be no room to keep it. Not to be released after the handle, nor inside an epoch. With the last reference
+ * the blocks leave the cache. */
+struct shl_sst_meta;
+SHL_MUST shale_code shl_sst_hold_meta(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err);
+void shl_sst_release_meta(struct shl_sst_meta *m); /* NULL is fine */
 
 /* Point lookup, inside an epoch; no I/O. */
 enum shl_probe {
     SHL_PROBE_FOUND,     /* row is set: slices point into the block (or are the caller's key), block is where it lies */
     SHL_PROBE_MISSING,   /* no version with seq <= max_seq in this SST */
-    SHL_PROBE_NEED_META, /* call shl_sst_load_meta outside of the epoch, then probe again */
-    SHL_PROBE_NEED_BLOCK, /* call shl_sst_load_block(*block_index) outside of the epoch, then probe again */
+    SHL_PROBE_NEED_META, /* call shl_sst_hold_meta(&meta) outside of the epoch, then probe again */
+    SHL_PROBE_NEED_BLOCK, /* call shl_sst_load_block_of(meta, block_index) outside of the epoch, then probe again */
     SHL_PROBE_CORRUPT    /* err is set */
 };
-/* After NEED_BLOCK: struct shl_block *b; shl_sst_load_block(t, p.block_index, keep, &b, err); shl_block_unref(p.loaded);
- * p.loaded = b; p.loaded_index = p.block_index; */
+/* After NEED_BLOCK: struct shl_block *b; shl_sst_load_block_of(t, p.meta, p.block_index, keep, &b, err); shl_block_unref(p.loaded);
+ * p.loaded = b; p.loaded_index = p.block_index; with p.meta held before, if it is not yet. */
 struct shl_probe_state {
     struct shl_slice key;
     uint64_t hash;       /* shl_filter_hash(key) */
@@ -81,16 +96,18 @@ struct shl_probe_state {
      * handed in: the cache may not keep the block. */
     struct shl_block *loaded;
     uint32_t loaded_index;
+    /* What was held for this SST, and for the same reason; used instead of the handle's. NULL at first; owned by the caller. */
+    struct shl_sst_meta *meta;
 };
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err);
-/* After NEED_BLOCK: whether the key, if it is there at all, is most likely in the block after that one. */
-bool shl_sst_probe_goes_on(const struct shl_sst *t, const struct shl_probe_state *p);
+/* After NEED_BLOCK, with p->meta held: whether the key, if it is there at all, is most likely in the block after that one. */
+bool shl_sst_probe_goes_on(const struct shl_probe_state *p);
 /* Continues after FOUND with older versions (seq < row.seq) of the same key: set max_seq = row.seq - 1 and probe again. */
 
 /* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
-bool shl_sst_may_contain(const struct shl_sst *t, struct shl_slice key, uint64_t hash);
-bool shl_sst_may_contain_prefix(const struct shl_sst *t, struct shl_slice prefix);
-/* Starts loading the first filter line for this hash into the CPU cache. */
+bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash);
+bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix);
+/* Starts loading the first filter line for this hash into the CPU cache. Inside an epoch. */
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 
 /* A lookup of one key among several, in stages, so that the cache misses of all are waited for at once: each stage asks for the lines that the next
@@ -103,10 +120,11 @@ struct shl_sst_ahead {
     size_t index_top;
     int index_side;
     uint32_t block_index;
+    struct shl_sst_meta *meta; /* out: of the SST that stage 1 was asked for last, good inside this epoch; NULL: it is not there */
 };
-/* 1: the filter's first bit, whose line was prefetched. False: the key is not in it, or the meta is not there. */
+/* 1: the filter's first bit, whose line was prefetched. False: the key is not in it. True without the meta, too. */
 bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a);
-/* 2, of the SST that stage 1 was asked for last: the rest of the filters, then the index. False: as before. */
+/* 2, with the meta there: the rest of the filters, then the index. False: as before. */
 bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a);
 /* 3: sets block_index. False: that block is not in the cache. */
 bool shl_sst_ahead_block(struct shl_sst *t, struct shl_sst_ahead *a);
@@ -115,6 +133,9 @@ void shl_sst_ahead_entry(struct shl_sst *t, const struct shl_sst_ahead *a);
 
 /* Fetches, checks and decodes one block; gives a reference in *out. keep: put it into the cache. One fetch even if several tasks ask. Reads
  * once more on a checksum error. Not inside an epoch. */
+SHL_MUST shale_code shl_sst_load_block_of(struct shl_sst *t, struct shl_sst_meta *m, uint32_t block_index, bool keep,
+                                          struct shl_block **out, shale_error *err);
+/* The same for who holds no meta: fetches that too, if need be. */
 SHL_MUST shale_code shl_sst_load_block(struct shl_sst *t, uint32_t block_index, bool keep, struct shl_block **out,
                                        shale_error *err);
 

@@ -20,8 +20,9 @@
 struct sst_source {
     struct shl_source base;
     struct shl_sst *sst;       /* owned reference */
-    struct shl_sst_meta *meta; /* borrowed from sst; NULL before the first seek */
+    struct shl_sst_meta *meta; /* owned reference; NULL before the first seek */
     struct shl_sst_scan how;
+    bool begins_at_lower; /* first_block is where *how.lower is looked for */
     struct shl_windows
         windows; /* owned; first_block and last_block: all that can hold rows of the range */
 
@@ -328,25 +329,25 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
 {
     if (s->meta != NULL)
         return SHALE_OK;
-    shale_code rc = shl_sst_load_meta(s->sst, err);
+    shale_code rc = shl_sst_hold_meta(s->sst, &s->meta, err);
     if (rc != SHALE_OK)
         return rc;
-    struct shl_sst_meta *m = env_load_acquire(&s->sst->meta);
+    const struct shl_sst_meta *m = s->meta;
     const struct shl_key_range *r = &s->how.range;
-    s->meta = s->windows.meta = m;
+    s->windows.meta = s->meta;
     if (m->block_count == 0)
         return SHALE_OK;
-    s->windows.first_block = r->start.len == 0 ? 0 : shl_sst_meta_seek(m, r->start);
+    /* The narrower ones: a search costs more than to compare them. */
+    const struct shl_slice *upper = s->how.upper;
+    s->begins_at_lower = s->how.lower != NULL && shl_slice_cmp(*s->how.lower, r->start) >= 0;
+    struct shl_slice from = s->begins_at_lower ? *s->how.lower : r->start;
+    s->windows.first_block = from.len == 0 ? 0 : shl_sst_meta_seek(m, from);
     s->windows.last_block = m->block_count - 1;
-    if (!r->end_unbounded)
+    if (upper != NULL && (r->end_unbounded || shl_slice_cmp(*upper, r->end) < 0))
+        s->windows.last_block = shl_sst_meta_seek_last(m, *upper);
+    else if (!r->end_unbounded)
         s->windows.last_block =
             r->end_inclusive ? shl_sst_meta_seek_last(m, r->end) : shl_sst_meta_seek(m, r->end);
-    if (s->how.lower != NULL)
-        s->windows.first_block =
-            shl_max_size(s->windows.first_block, shl_sst_meta_seek(m, *s->how.lower));
-    if (s->how.upper != NULL)
-        s->windows.last_block =
-            shl_min_size(s->windows.last_block, shl_sst_meta_seek_last(m, *s->how.upper));
     return SHALE_OK;
 }
 
@@ -373,7 +374,10 @@ static shale_code walk_from_iter(struct sst_source *s, shale_error *err)
 static shale_code seek_forward(struct sst_source *s, const struct shl_slice *target,
                                shale_error *err)
 {
-    size_t i = target == NULL ? s->windows.first_block : shl_sst_meta_seek(s->meta, *target);
+    bool to_lower = target != NULL && s->begins_at_lower && target->data == s->how.lower->data &&
+                    target->len == s->how.lower->len;
+    size_t i =
+        target == NULL || to_lower ? s->windows.first_block : shl_sst_meta_seek(s->meta, *target);
     if (i > s->windows.last_block)
         return SHALE_OK;
     shale_code rc = enter_block(s, i, err);
@@ -447,6 +451,7 @@ static void source_close(struct shl_source *base)
     shl_buf_free(&s->scratch);
     shl_buf_free(&s->decoded);
     shl_buf_free(&s->key);
+    shl_sst_release_meta(s->meta);
     shl_sst_unref(s->sst);
     env_free(s);
 }

@@ -24,22 +24,26 @@ static const struct {
     const char *name;
     struct test_sst_kind sst;
     uint64_t limit;
+    uint64_t meta_limit;
 } kinds[] = {
-    {"plain", {.block_bytes = 1024, .version = 2, .policy = &whole_key}, 1 << 20},
-    {"small cache", {.block_bytes = 1024, .version = 2, .policy = &whole_key}, 6000},
-    {"slabs", {.block_bytes = 4096, .version = 2}, 16 << 20},
+    {"plain", {.block_bytes = 1024, .version = 2, .policy = &whole_key}, 1 << 20, 1 << 20},
+    {"small cache", {.block_bytes = 1024, .version = 2, .policy = &whole_key}, 6000, 1 << 20},
+    {"nothing kept", {.block_bytes = 1024, .version = 2, .policy = &whole_key}, 6000, 0},
+    {"slabs", {.block_bytes = 4096, .version = 2}, 16 << 20, 1 << 20},
     {"zstd xor",
      {.block_bytes = 2048,
       .version = 2,
       .compression = SHL_COMPRESSION_ZSTD,
       .transformer = &xor_transformer},
+     1 << 20,
      1 << 20},
-    {"v1", {.block_bytes = 1024, .version = 1}, 1 << 20},
+    {"v1", {.block_bytes = 1024, .version = 1}, 1 << 20, 1 << 20},
 };
 
 struct fixture {
     const char *name;
     uint64_t limit;
+    uint64_t meta_limit;
     struct test_rows rows;
     struct shl_buf file;
     struct shl_sst_desc *desc;
@@ -47,6 +51,7 @@ struct fixture {
     struct shl_buf value; /* with room: copying a value takes no memory */
     struct shl_sst_context cx;
     struct shl_cache *cache;
+    struct shl_meta_cache *metas;
     struct shl_sst *sst;
     struct shl_fanout *fanout;
     struct shl_read_budget budget;
@@ -57,7 +62,8 @@ static void fixture_init(struct fixture *fx, size_t k)
     uint64_t rand = SEED;
     shale_error err;
     struct test_rows_kind rows = {150, 8, NULL, "key", 80, 3};
-    *fx = (struct fixture){.name = kinds[k].name, .limit = kinds[k].limit};
+    *fx = (struct fixture){
+        .name = kinds[k].name, .limit = kinds[k].limit, .meta_limit = kinds[k].meta_limit};
     test_rows_make(&fx->rows, &rows, &rand);
     test_sst_make(&kinds[k].sst, &fx->rows, &fx->file, &fx->desc);
     test_store_init(&fx->store, shl_buf_view(&fx->file));
@@ -83,6 +89,9 @@ static shale_code open_all(struct fixture *fx, shale_error *err)
         rc = shl_cache_new(fx->limit, fx->cx.epoch, &fx->cache, err);
     fx->cx.cache = fx->cache;
     if (rc == SHALE_OK)
+        rc = shl_meta_cache_new(fx->meta_limit, &fx->metas, err);
+    fx->cx.metas = fx->metas;
+    if (rc == SHALE_OK)
         rc = shl_fanout_new(&fx->fanout, err);
     if (rc == SHALE_OK)
         rc = shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, err);
@@ -94,10 +103,12 @@ static void close_all(struct fixture *fx)
     shl_fanout_free(fx->fanout);
     fx->fanout = NULL;
     shl_sst_unref(fx->sst);
+    shl_meta_cache_free(fx->metas);
     shl_cache_free(fx->cache);
     shl_epoch_free(fx->cx.epoch);
     fx->sst = NULL;
     fx->cache = NULL;
+    fx->metas = NULL;
     fx->cx.epoch = NULL;
 }
 

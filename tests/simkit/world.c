@@ -576,4 +576,6 @@ void world_random_settings(struct shl_lsm_settings *s)
     s->block_cache_bytes = sim_chance(0.3) ? 0 : 64 * 1024;
     s->manifest_poll_interval_ns = (50 + sim_rand_below(2000)) * ENV_NS_PER_MS;
     s->compactor_poll_interval_ns = ENV_NS_PER_SEC;
+    /* none, a few, all of the indexes */
+    s->meta_cache_bytes = sim_chance(0.3) ? 0 : sim_chance(0.5) ? 2048 : 1024 * 1024;
 }

@@ -382,10 +382,13 @@ bool test_sst_get(struct shl_epoch *epoch, struct shl_sst *t, struct shl_slice k
         if (answer == SHL_PROBE_CORRUPT) {
             got = err->code;
         } else if (answer == SHL_PROBE_NEED_META) {
-            got = shl_sst_load_meta(t, err);
+            got = shl_sst_hold_meta(t, &p.meta, err);
         } else if (answer == SHL_PROBE_NEED_BLOCK) {
             struct shl_block *b = NULL;
-            got = shl_sst_load_block(t, p.block_index, keep, &b, err);
+            if (p.meta == NULL)
+                got = shl_sst_hold_meta(t, &p.meta, err);
+            if (got == SHALE_OK)
+                got = shl_sst_load_block_of(t, p.meta, p.block_index, keep, &b, err);
             shl_block_unref(p.loaded);
             p.loaded = b;
             p.loaded_index = p.block_index;
@@ -394,6 +397,7 @@ bool test_sst_get(struct shl_epoch *epoch, struct shl_sst *t, struct shl_slice k
         }
     }
     shl_block_unref(p.loaded);
+    shl_sst_release_meta(p.meta);
     if (rc != NULL)
         *rc = got;
     else

@@ -115,6 +115,46 @@ static void test_kept_blocks_are_not_fetched_again(void **state)
     fixture_deinit(&fx);
 }
 
+#define PIECES 3000
+
+/* Of all classes and none, in slabs: nobody's bytes are another one's, and all comes back. */
+static void test_pool_pieces_do_not_overlap(void **state)
+{
+    (void)state;
+    shale_error err;
+    struct shl_block_pool *pool;
+    uint64_t rand = SEED;
+    uint64_t bytes = 0;
+    static uint8_t *pieces[PIECES];
+    static size_t sizes[PIECES];
+    check(shl_block_pool_new(true, &pool, &err), &err);
+    for (size_t step = 0; step < 4 * PIECES; step++) {
+        rand = rand * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        size_t i = (rand >> 33) % PIECES;
+        if (pieces[i] == NULL) {
+            sizes[i] = 2900 + (rand >> 20) % 1900;
+            pieces[i] = shl_block_pool_alloc(pool, sizes[i]);
+            assert_non_null(pieces[i]);
+            assert_int_equal((uintptr_t)pieces[i] % 64, 0);
+            memset(pieces[i], (int)(i % 251), sizes[i]);
+            bytes += shl_block_pool_round(sizes[i]);
+            assert_in_range(shl_block_pool_round(sizes[i]), sizes[i], sizes[i] + 191);
+        } else {
+            for (size_t k = 0; k < sizes[i]; k += 61)
+                assert_int_equal(pieces[i][k], i % 251);
+            shl_block_pool_free(pool, pieces[i], sizes[i]);
+            bytes -= shl_block_pool_round(sizes[i]);
+            pieces[i] = NULL;
+        }
+        assert_int_equal(shl_block_pool_bytes(pool), bytes);
+    }
+    for (size_t i = 0; i < PIECES; i++)
+        if (pieces[i] != NULL)
+            shl_block_pool_free(pool, pieces[i], sizes[i]);
+    assert_int_equal(shl_block_pool_bytes(pool), 0);
+    shl_block_pool_close(pool);
+}
+
 static void test_limit_holds_at_every_step(void **state)
 {
     (void)state;
@@ -446,6 +486,7 @@ int main(void)
     printf("seed 0x%llx\n", (unsigned long long)SEED);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_blocks_are_not_fetched_again),
+        cmocka_unit_test(test_pool_pieces_do_not_overlap),
         cmocka_unit_test(test_limit_holds_at_every_step),
         cmocka_unit_test(test_pinned_blocks_outlive_eviction_handle_and_cache),
         cmocka_unit_test(test_a_reader_inside_the_epoch_keeps_an_evicted_block),

@@ -1722,6 +1722,7 @@ static void random_run(uint64_t seed)
     b.settings.wal_enabled = below(4) != 0;
     b.settings.filter.bits_per_key = below(3) == 0 ? 0 : 10;
     b.settings.block_cache_bytes = below(3) == 0 ? 0 : 1 << 16;
+    b.settings.meta_cache_bytes = below(3) == 0 ? 0 : below(2) == 0 ? 3000 : 1 << 20;
     bench_open(&b);
     model_init(&m);
     for (unsigned round = 0; round < 120; round++) {

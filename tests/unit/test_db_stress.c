@@ -171,6 +171,7 @@ static void run(bool wal)
     s.sst_block_size_bytes = 1024;
     s.min_filter_keys = 10;
     s.block_cache_bytes = 1024 * 1024;
+    s.meta_cache_bytes = 16 * 1024; /* a few SSTs' */
     s.wal_enabled = wal;
     s.flush_interval_ns = 5 * ENV_NS_PER_MS;
     s.manifest_poll_interval_ns = 20 * ENV_NS_PER_MS;

@@ -62,6 +62,7 @@ void sim_group_pop(sim_group previous);
 void sim_alloc_fault_arm(sim_group g, uint64_t n, bool sticky);
 uint64_t sim_alloc_fault_disarm(sim_group g); /* allocations seen since arming */
 uint64_t sim_alloc_live(sim_group g);         /* allocations not yet freed */
+uint64_t sim_alloc_live_bytes(sim_group g);   /* and their bytes, as asked for */
 void sim_alloc_live_print(sim_group g, unsigned max); /* sizes and allocation numbers of the living, to stderr */
 
 /* ---- crash points: the process dies at its n-th ENV_POINT (any name), counted from arming */

@@ -54,6 +54,7 @@ static void link_block(struct sim_block *b, sim_group group)
         g->blocks->prev = b;
     g->blocks = b;
     g->blocks_live++;
+    g->bytes_live += b->size;
 }
 
 static void unlink_block(struct sim_block *b)
@@ -67,6 +68,7 @@ static void unlink_block(struct sim_block *b)
         b->next->prev = b->prev;
     SHL_ASSERT(g->blocks_live > 0);
     g->blocks_live--;
+    g->bytes_live -= b->size;
 }
 
 static void *block_new(size_t size, sim_group group)
@@ -186,6 +188,11 @@ uint64_t sim_alloc_fault_disarm(sim_group g)
 uint64_t sim_alloc_live(sim_group g)
 {
     return sim_group_of(g)->blocks_live;
+}
+
+uint64_t sim_alloc_live_bytes(sim_group g)
+{
+    return sim_group_of(g)->bytes_live;
 }
 
 void sim_alloc_live_print(sim_group g, unsigned max)
