@@ -9,14 +9,14 @@ pkg_check_modules(yaml REQUIRED IMPORTED_TARGET yaml-0.1)
 pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(crypto REQUIRED IMPORTED_TARGET libcrypto>=3.0)
 pkg_check_modules(expat REQUIRED IMPORTED_TARGET expat)
-pkg_check_modules(curl REQUIRED IMPORTED_TARGET libcurl)
+pkg_check_modules(curl REQUIRED libcurl>=7.85) # its headers: the library is loaded when a bucket is first used
 find_path(SNAPPY_INCLUDE snappy-c.h REQUIRED)
 find_library(SNAPPY_LIBRARY snappy REQUIRED)
 find_package(Threads REQUIRED)
-target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE})
+target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE} ${curl_INCLUDE_DIRS})
 target_link_libraries(shale_libraries INTERFACE ZLIB::ZLIB PkgConfig::zstd PkgConfig::lz4 PkgConfig::jansson
-  PkgConfig::yaml PkgConfig::xxhash PkgConfig::crypto PkgConfig::expat PkgConfig::curl
-  ${SNAPPY_LIBRARY} Threads::Threads)
+  PkgConfig::yaml PkgConfig::xxhash PkgConfig::crypto PkgConfig::expat
+  ${SNAPPY_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
 
 # The line editor of `shale shell`: of the program only. Without it lines are read plainly.
 pkg_check_modules(libedit IMPORTED_TARGET libedit)

@@ -9,7 +9,6 @@
 #include "store/s3.h"
 #include "store/wrap_prefix.h"
 
-#include <curl/curl.h>
 #include <expat.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -167,10 +166,13 @@ out:
 void shale_libraries_each(void (*visit)(void *ctx, const char *name, const char *version),
                           void *ctx)
 {
-    char text[32];
+    char text[256];
+#ifndef SHL_SIM
+    shl_store_s3_library(text, sizeof text);
+    visit(ctx, "libcurl", text);
+#endif
     (void)snprintf(text, sizeof text, "%d.%d.%d", XML_MAJOR_VERSION, XML_MINOR_VERSION,
                    XML_MICRO_VERSION);
-    visit(ctx, "libcurl", curl_version());
     visit(ctx, "libcrypto", OpenSSL_version(OPENSSL_VERSION));
     visit(ctx, "expat", text);
     visit(ctx, "jansson", jansson_version_str());

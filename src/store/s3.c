@@ -587,6 +587,11 @@ out:
     return rc;
 }
 
+void shl_store_s3_library(char *out, size_t cap)
+{
+    shl_http_library(out, cap);
+}
+
 void shl_store_s3_host(struct shl_store *base, char *out, size_t cap)
 {
     struct s3_store *s = s3_of(base);

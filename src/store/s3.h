@@ -25,6 +25,8 @@ struct shl_s3_facts {
     bool verified;           /* the server's certificate is checked */
 };
 SHL_MUST shale_code shl_store_s3_facts(struct shl_store *s, struct shl_s3_facts *out, shale_error *err);
+/* What requests go through and its version, or why it cannot be loaded. Any thread. */
+void shl_store_s3_library(char *out, size_t cap);
 
 /* "s3.example:9000"; nothing is sent. */
 void shl_store_s3_host(struct shl_store *s, char *out, size_t cap);

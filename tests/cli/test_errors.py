@@ -34,6 +34,20 @@ class S3Case(Case):
         return [x[7:] for x in lines if x.startswith("  try: ")]
 
 
+class NoLibcurl(Case):
+    """A library that cannot be loaded: buckets say so, folders do not care."""
+
+    def test_buckets_say_so_and_folders_work(self):
+        with open(os.path.join(self.dir, "libcurl.so.4"), "w"):
+            pass
+        env = {"LD_LIBRARY_PATH": self.dir, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        self.run_shale("put", self.db, "k", "v", *FAST, env=env)
+        self.assertEqual(self.run_shale("get", self.db, "k", env=env).stdout, b"v")
+        p = self.run_shale("get", "s3://bucket/db", "k", want=3, env=env)
+        self.assertIn(b"buckets need libcurl: ", p.stderr)
+        self.assertIn(b"libcurl.so.4", p.stderr)
+
+
 class Store(S3Case):
     def test_no_bucket(self):
         self.serve()

@@ -33,7 +33,10 @@ struct shl_http_options {
 /* 5 s, 30 s, 20 s, 30 s, 512 connections, 256 kept for 90 s, https only. */
 void shl_http_options_init(struct shl_http_options *o);
 
-/* Texts are copied. The thread starts with the first request. Errors: INVALID, NOMEM, UNAVAILABLE. */
+/* "libcurl/7.88.1 OpenSSL/3.0.." of what requests go through, or why it cannot be loaded. Any thread. */
+void shl_http_library(char *out, size_t cap);
+
+/* Texts are copied. The thread starts with the first request. Errors: INVALID, NOMEM, UNAVAILABLE; NOT_SUPPORTED: no libcurl. */
 SHL_MUST shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err);
 struct shl_http *shl_http_ref(struct shl_http *h);
 void shl_http_unref(struct shl_http *h); /* NULL is fine; the last one, with no request under way, ends the thread */

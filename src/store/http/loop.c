@@ -7,7 +7,6 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "store/http/slot.h"
-#include <curl/curl.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdatomic.h>
@@ -40,12 +39,21 @@ struct shl_http {
     struct env_task *task;             /* [mu] NULL: not started */
     SHL_ARRAY(struct watched) watched; /* [thread] by descriptor */
     int epoll_fd, wake_fd;             /* [const] */
+    struct shl_curl curl;              /* [const] */
     CURLM *multi;                      /* [thread] */
     uint64_t now_ns;                   /* [thread] of this round: progress is noted with it */
     uint64_t timer_ns;                 /* [thread] when libcurl wants to be called */
     uint64_t sweep_ns;                 /* [thread] */
     struct shl_slot *active, *free_slots; /* [thread] */
 };
+
+void shl_http_library(char *out, size_t cap)
+{
+    struct shl_curl curl;
+    shale_error err = {0};
+    (void)snprintf(out, cap, "%s",
+                   shl_curl_load(&curl, &err) == SHALE_OK ? curl.version() : err.text);
+}
 
 const struct shl_http_options *shl_loop_options(const struct shl_http *h)
 {
@@ -128,10 +136,10 @@ static int on_close(void *arg, curl_socket_t fd)
 /* Its sockets are the loop's to know of. */
 static bool own_sockets(struct shl_http *h, CURL *easy)
 {
-    return curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, (void *)h) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
-           curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, (void *)h) == CURLE_OK;
+    return h->curl.easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, on_open) == CURLE_OK &&
+           h->curl.easy_setopt(easy, CURLOPT_OPENSOCKETDATA, (void *)h) == CURLE_OK &&
+           h->curl.easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, on_close) == CURLE_OK &&
+           h->curl.easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, (void *)h) == CURLE_OK;
 }
 
 static struct shl_slot *take_slot(struct shl_http *h)
@@ -141,7 +149,7 @@ static struct shl_slot *take_slot(struct shl_http *h)
         h->free_slots = s->next;
         return s;
     }
-    s = shl_slot_new(&h->options, &h->now_ns);
+    s = shl_slot_new(&h->curl, &h->options, &h->now_ns);
     if (s != NULL && own_sockets(h, s->easy))
         return s;
     shl_slot_free(s);
@@ -187,7 +195,7 @@ static void start_transfer(struct shl_http *h, struct shl_transfer *t)
         return;
     }
     activate(h, s);
-    if (shl_slot_begin(s, t) && curl_multi_add_handle(h->multi, s->easy) == CURLM_OK)
+    if (shl_slot_begin(s, t) && h->curl.multi_add_handle(h->multi, s->easy) == CURLM_OK)
         return;
     deactivate(h, s);
     t->call->code = shl_nomem(&t->call->err); /* a URL that libcurl refuses was checked before */
@@ -198,7 +206,7 @@ static void end_transfer(struct shl_http *h, struct shl_slot *s)
 {
     struct shl_transfer *t = s->t;
     shl_slot_note_sent(s);
-    (void)curl_multi_remove_handle(h->multi, s->easy);
+    (void)h->curl.multi_remove_handle(h->multi, s->easy);
     deactivate(h, s);
     s->t = NULL;
     finish_transfer(h, t);
@@ -208,12 +216,12 @@ static void collect(struct shl_http *h)
 {
     CURLMsg *m;
     int left;
-    while ((m = curl_multi_info_read(h->multi, &left)) != NULL) {
+    while ((m = h->curl.multi_info_read(h->multi, &left)) != NULL) {
         struct shl_slot *s = NULL;
         if (m->msg != CURLMSG_DONE)
             continue;
         CURLcode e = m->data.result;
-        (void)curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
+        (void)h->curl.easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &s);
         shl_slot_end(s, e);
         end_transfer(h, s);
     }
@@ -292,7 +300,7 @@ static void on_event(struct shl_http *h, const struct epoll_event *e)
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |
                ((e->events & (uint32_t)EPOLLOUT) != 0 ? CURL_CSELECT_OUT : 0) |
                ((e->events & (uint32_t)(EPOLLERR | EPOLLHUP)) != 0 ? CURL_CSELECT_ERR : 0);
-    (void)curl_multi_socket_action(h->multi, e->data.fd, mask, &running);
+    (void)h->curl.multi_socket_action(h->multi, e->data.fd, mask, &running);
 }
 
 /* libcurl tells a time only when it differs from the last one that it told. If it was called a moment too early for it, it would say nothing, and
@@ -302,8 +310,8 @@ static void on_timer_due(struct shl_http *h)
     int running;
     long left_ms = -1;
     h->timer_ns = NO_TIMER;
-    (void)curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    if (h->timer_ns == NO_TIMER && curl_multi_timeout(h->multi, &left_ms) == CURLM_OK &&
+    (void)h->curl.multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    if (h->timer_ns == NO_TIMER && h->curl.multi_timeout(h->multi, &left_ms) == CURLM_OK &&
         left_ms >= 0)
         h->timer_ns = env_now_mono_ns() + (uint64_t)shl_max_i64(left_ms, 1) * ENV_NS_PER_MS;
 }
@@ -422,7 +430,7 @@ static void destroy(struct shl_http *h)
         h->free_slots = next;
     }
     if (h->multi != NULL)
-        (void)curl_multi_cleanup(h->multi); /* closes what is kept */
+        (void)h->curl.multi_cleanup(h->multi); /* closes what is kept */
     shl_array_free(&h->watched);
     if (h->epoll_fd >= 0)
         (void)close(h->epoll_fd);
@@ -430,8 +438,9 @@ static void destroy(struct shl_http *h)
         (void)close(h->wake_fd);
     free_texts(&h->options);
     env_mutex_deinit(&h->mu);
+    void (*cleanup)(void) = h->curl.global_cleanup;
     env_free(h);
-    curl_global_cleanup();
+    cleanup();
 }
 
 static bool open_fds(struct shl_http *h)
@@ -446,36 +455,41 @@ static bool open_fds(struct shl_http *h)
 
 static bool open_multi(struct shl_http *h)
 {
-    h->multi = curl_multi_init();
+    h->multi = h->curl.multi_init();
     return h->multi != NULL &&
-           curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->options.idle_max) ==
+           h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+           h->curl.multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) == CURLM_OK &&
+           h->curl.multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
+           h->curl.multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) == CURLM_OK &&
+           h->curl.multi_setopt(h->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) ==
                CURLM_OK &&
-           curl_multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
-                             (long)h->options.connections_max) == CURLM_OK;
+           h->curl.multi_setopt(h->multi, CURLMOPT_MAXCONNECTS, (long)h->options.idle_max) ==
+               CURLM_OK &&
+           h->curl.multi_setopt(h->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                                (long)h->options.connections_max) == CURLM_OK;
 }
 
 shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err)
 {
     if (o->user_agent != NULL && strpbrk(o->user_agent, "\r\n") != NULL)
         return shl_fail(err, SHALE_INVALID, "user_agent has a line end in it");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+    struct shl_curl curl;
+    shale_code rc = shl_curl_load(&curl, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (curl.global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
         return shl_nomem(err);
     struct shl_http *h = env_calloc(1, sizeof *h);
     if (h == NULL) {
-        curl_global_cleanup();
+        curl.global_cleanup();
         return shl_nomem(err);
     }
+    h->curl = curl;
     atomic_init(&h->refs, 1);
     env_mutex_init(&h->mu);
     h->epoll_fd = h->wake_fd = -1;
     h->timer_ns = NO_TIMER;
     h->options = *o;
-    shale_code rc = SHALE_OK;
     if (!copy_texts(&h->options))
         rc = shl_nomem(err);
     else if (!open_fds(h))

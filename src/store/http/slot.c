@@ -57,7 +57,7 @@ static shale_code code_of(CURLcode e)
 static const char *connect_reason(const struct shl_slot *s, const char *why, char *out, size_t cap)
 {
     long e = 0;
-    if (curl_easy_getinfo(s->easy, CURLINFO_OS_ERRNO, &e) != CURLE_OK || e == 0 ||
+    if (s->curl->easy_getinfo(s->easy, CURLINFO_OS_ERRNO, &e) != CURLE_OK || e == 0 ||
         strerror_r((int)e, out, cap) != 0)
         return why;
     return out;
@@ -136,7 +136,7 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
 static void fail_curl(const struct shl_slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
-    const char *why = s->reason[0] != '\0' ? s->reason : curl_easy_strerror(e);
+    const char *why = s->reason[0] != '\0' ? s->reason : s->curl->easy_strerror(e);
     shale_code code = code_of(e);
     char reason[96];
     if (c->code != SHALE_OK)
@@ -232,7 +232,7 @@ static bool reserve_text(const struct shl_slot *s, struct shl_http_call *c, size
     curl_off_t total = -1;
     size_t want = len;
     if (c->received == 0 && is_success(c->status) &&
-        curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
+        s->curl->easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
         total > 0)
         want = shl_max_size(len, (size_t)(total < RESERVE_MAX ? total : RESERVE_MAX));
     if (shl_buf_reserve(c->text, want, &c->err) == SHALE_OK)
@@ -244,7 +244,7 @@ static bool reserve_text(const struct shl_slot *s, struct shl_http_call *c, size
 static bool has_length(const struct shl_slot *s)
 {
     curl_off_t total = -1;
-    return curl_easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
+    return s->curl->easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
            total >= 0;
 }
 
@@ -348,7 +348,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 #define SET(option, value)                                                                         \
     do {                                                                                           \
         if (ok)                                                                                    \
-            ok = curl_easy_setopt(s->easy, (option), (value)) == CURLE_OK;                         \
+            ok = s->curl->easy_setopt(s->easy, (option), (value)) == CURLE_OK;                     \
     } while (0)
 
 /* What is the same for every request. */
@@ -399,18 +399,20 @@ void shl_slot_free(struct shl_slot *s)
 {
     if (s == NULL)
         return;
-    curl_easy_cleanup(s->easy); /* accepts NULL */
+    s->curl->easy_cleanup(s->easy); /* accepts NULL */
     env_free(s);
 }
 
-struct shl_slot *shl_slot_new(const struct shl_http_options *options, const uint64_t *now_ns)
+struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options,
+                              const uint64_t *now_ns)
 {
     struct shl_slot *s = env_calloc(1, sizeof *s);
     if (s == NULL)
         return NULL;
+    s->curl = curl;
     s->options = options;
     s->now_ns = now_ns;
-    s->easy = curl_easy_init();
+    s->easy = s->curl->easy_init();
     if (s->easy != NULL && prepare(s))
         return s;
     shl_slot_free(s);
@@ -506,7 +508,7 @@ void shl_slot_end(struct shl_slot *s, CURLcode e)
 void shl_slot_note_sent(const struct shl_slot *s)
 {
     long request_bytes = 0;
-    (void)curl_easy_getinfo(s->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
     s->t->call->sent = request_bytes > 0 || s->ever_sent;
 }
 
@@ -517,7 +519,7 @@ static const char *what_is_overdue(struct shl_slot *s, uint64_t now)
     uint64_t quiet = now > s->progress_ns ? now - s->progress_ns : 0;
     bool waiting = !s->answering && s->sent == s->expected;
     curl_off_t connected = 0;
-    (void)curl_easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
     if (!s->answering && connected == 0) {
         /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
         s->progress_ns = now;

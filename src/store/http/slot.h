@@ -2,9 +2,9 @@
 #ifndef SHL_STORE_HTTP_SLOT_H
 #define SHL_STORE_HTTP_SLOT_H
 
+#include "store/http/curl_lib.h"
 #include "store/http/http.h"
 #include "store/http/loop.h"
-#include <curl/curl.h>
 
 #define SHL_SLOT_HEADERS_MAX 40
 
@@ -12,6 +12,7 @@
 struct shl_slot {
     struct shl_slot *next; /* of the loop's free or active list */
     struct shl_slot *prev; /* active */
+    const struct shl_curl *curl;
     const struct shl_http_options *options;
     const uint64_t *now_ns; /* the loop's time of this round */
     CURL *easy;             /* its CURLOPT_PRIVATE is the slot */
@@ -30,8 +31,8 @@ struct shl_slot {
     char reason[CURL_ERROR_SIZE];
 };
 
-/* NULL: no memory. Both pointers must outlive the slot. */
-struct shl_slot *shl_slot_new(const struct shl_http_options *options, const uint64_t *now_ns);
+/* NULL: no memory. What the pointers lead to must outlive the slot. */
+struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options, const uint64_t *now_ns);
 
 /* NULL does nothing. Carries nothing. */
 void shl_slot_free(struct shl_slot *s);
