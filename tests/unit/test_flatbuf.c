@@ -256,6 +256,27 @@ static void test_each_rule_is_checked(void **state)
     }
 }
 
+/* Of small tables in a vector one vtable is read for all: also the first must be looked at, wherever it says it is. */
+static void test_a_vtable_out_of_place_is_found_in_every_table_of_a_vector(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct shl_buf b = {0};
+        struct shl_fb_table root;
+        build_all(&b);
+        OK(shl_fb_verify(shl_buf_view(&b), &root_schema, &root, &err));
+        size_t at = shl_fb_vector_table(shl_fb_vector(root, ROOT_LEAVES), i).at;
+        const int64_t places[] = {-1, -2, -65536, (int64_t)b.len, (int64_t)b.len + 1};
+        for (size_t k = 0; k < SHL_COUNT_OF(places); k++) {
+            shl_store_u32le(b.data + at, (uint32_t)((int64_t)at - places[k]));
+            if (shl_fb_verify(shl_buf_view(&b), &root_schema, &root, &err) != SHALE_CORRUPTION ||
+                strstr(err.text, "vtable out of place") == NULL)
+                fail_msg("leaf %u, place %zu: %s", (unsigned)i, k, err.text);
+        }
+        shl_buf_free(&b);
+    }
+}
+
 static void test_unions_need_both_halves_and_a_known_type(void **state)
 {
     (void)state;
@@ -442,6 +463,7 @@ int main(void)
         cmocka_unit_test(test_equal_vtables_are_shared_even_after_the_table),
         cmocka_unit_test(test_builder_grows_past_any_size_it_started_with),
         cmocka_unit_test(test_each_rule_is_checked),
+        cmocka_unit_test(test_a_vtable_out_of_place_is_found_in_every_table_of_a_vector),
         cmocka_unit_test(test_unions_need_both_halves_and_a_known_type),
         cmocka_unit_test(test_utf8_borders),
         cmocka_unit_test(test_depth_is_limited),

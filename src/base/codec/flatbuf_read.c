@@ -221,7 +221,8 @@ static shale_code verify_vtable(struct verifier *v, size_t at)
 #define FLAT_FIELDS_MAX 4
 
 struct flat {
-    size_t vtable; /* SIZE_MAX: none yet */
+    bool known;    /* the vtable was checked, and its offsets are here */
+    size_t vtable; /* its position */
     uint16_t offset[FLAT_FIELDS_MAX];
 };
 
@@ -238,11 +239,12 @@ static shale_code read_vtable(struct verifier *v, const struct shl_fb_schema *sc
                               struct flat *f)
 {
     size_t vtable = at - (size_t)(int32_t)shl_load_u32le(v->buf + at);
-    if (vtable == f->vtable)
+    if (f->known && vtable == f->vtable)
         return SHALE_OK;
     shale_code rc = verify_vtable(v, at);
     if (rc != SHALE_OK)
         return rc;
+    f->known = true;
     f->vtable = vtable;
     for (size_t slot = 0; slot < schema->field_count; slot++) {
         size_t pos = 4 + 2 * slot;
@@ -286,7 +288,7 @@ static shale_code verify_tables(struct verifier *v, const struct shl_fb_schema *
 {
     const char *table_name = v->table_name;
     const char *field_name = v->field_name;
-    struct flat flat = {.vtable = SIZE_MAX};
+    struct flat flat = {.known = false};
     bool all_flat = is_flat(schema);
     uint32_t count = 0;
     shale_code rc = verify_vector(v, at, 4, &count);
