@@ -80,8 +80,8 @@ static shale_code on_list_element(void *ctx, const char *path, struct shl_slice 
     if (strcmp(path, "Contents/Key") == 0 || strcmp(path, "CommonPrefixes/Prefix") == 0)
         return set_text(&p->now.key, text, err);
     if (strcmp(path, "Contents/Size") == 0 && !shl_parse_u64(text, &p->now.size))
-        return shl_fail(err, SHALE_UNAVAILABLE, "a size \"%.*s\"", (int)shl_min_size(text.len, 30),
-                        (const char *)text.data);
+        return shl_fail(err, SHALE_NOT_SUPPORTED, "a list with the size \"%.*s\"",
+                        (int)shl_min_size(text.len, 30), (const char *)text.data);
     if (strcmp(path, "Contents/LastModified") == 0)
         (void)!shl_time_parse_rfc3339(text, &p->now.modified_ns);
     if (strcmp(path, "Contents") == 0 || strcmp(path, "CommonPrefixes") == 0)
@@ -160,6 +160,7 @@ shale_code shl_s3_page_read_buckets(struct shl_slice document, struct s3_page *o
 struct deleted {
     char key[200], code[64], message[120]; /* of the element being read */
     bool is_result;
+    size_t count;  /* of keys that it speaks of */
     shale_code rc; /* of the first error in it */
     shale_error err;
     const char *bucket;
@@ -192,7 +193,9 @@ static shale_code on_delete_element(void *ctx, const char *path, struct shl_slic
     (void)err;
     if (strcmp(path, "DeleteResult") == 0)
         d->is_result = true;
-    else if (strcmp(path, "DeleteResult/Error/Key") == 0)
+    else if (strcmp(path, "DeleteResult/Deleted") == 0 || strcmp(path, "DeleteResult/Error") == 0)
+        d->count++;
+    if (strcmp(path, "DeleteResult/Error/Key") == 0)
         copy_text(d->key, sizeof d->key, text);
     else if (strcmp(path, "DeleteResult/Error/Code") == 0)
         copy_text(d->code, sizeof d->code, text);
@@ -211,6 +214,8 @@ shale_code shl_s3_deleted_read(struct shl_slice document, const char *bucket, sh
         err->code = rc = SHALE_UNAVAILABLE;
     else if (rc == SHALE_OK && !d.is_result)
         rc = shl_fail(err, SHALE_UNAVAILABLE, "the answer is no result of deletes");
+    else if (rc == SHALE_OK && d.count == 0)
+        rc = shl_fail(err, SHALE_UNAVAILABLE, "the answer speaks of none of the deleted keys");
     else if (rc == SHALE_OK && d.rc != SHALE_OK) {
         *err = d.err;
         rc = d.rc;

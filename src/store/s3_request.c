@@ -415,8 +415,17 @@ static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct tol
     return true;
 }
 
-static const char *const stale_codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
-                                          "InvalidAccessKeyId", NULL};
+static const char *const stale_codes[] = {
+    "ExpiredToken",         "InvalidToken",       "InvalidTokenId", /* MinIO's */
+    "TokenRefreshRequired", "InvalidAccessKeyId", NULL};
+
+/* The answer to a HEAD has no body, and so no code. */
+static bool may_be_stale(const struct s3_request *r, const struct told *told)
+{
+    bool refused = r->status == 400 || r->status == 401 || r->status == 403;
+    return is_one_of(told->code, stale_codes) ||
+           (r->method == SHL_HTTP_HEAD && refused && told->code[0] == '\0');
+}
 
 /* Puts `take` in the place of the identity that was used, unless somebody else did that meanwhile. */
 static void replace_identity(struct s3_store *s, const struct s3_identity *used,
@@ -447,7 +456,7 @@ static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct 
     struct shl_aws_creds fresh = {0};
     bool changed = false;
     shale_error ignored;
-    if (used == NULL || !is_one_of(told->code, stale_codes) || (r->corrections & FIX_IDENTITY) != 0)
+    if (used == NULL || !may_be_stale(r, told) || (r->corrections & FIX_IDENTITY) != 0)
         return false;
     r->corrections |= FIX_IDENTITY;
     if (!is_identity(s, used))

@@ -303,9 +303,9 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
             return rc;
         unknown = unknown || (rc != SHALE_OK && is_outcome_unknown(err));
     } while (again(&a, rc, err));
-    if (rc != SHALE_OK && unknown && shl_retry_allowance(rc) > 0 && !is_outcome_unknown(err))
-        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
+    if (rc != SHALE_OK && !refused && unknown && !is_outcome_unknown(err))
+        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
         return settle(s, key, parts, count, &mine, out, err);
     return conclude(&a, rc, err);

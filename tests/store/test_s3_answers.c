@@ -170,6 +170,30 @@ static void test_expired_credentials_are_read_again(void **state)
     assert_int_equal(unsetenv("AWS_SHARED_CREDENTIALS_FILE"), 0);
 }
 
+/* A HEAD is answered without a body: what is wrong with the credentials is told by the status alone. MinIO has a code of its own. */
+static void test_credentials_are_read_again_whatever_the_words(void **state)
+{
+    (void)state;
+    static const char *const bare[] = {"400 Bad Request", "401 Unauthorized", "403 Forbidden"};
+    for (size_t i = 0; i <= SHL_COUNT_OF(bare); i++) {
+        bool is_head = i < SHL_COUNT_OF(bare);
+        struct http_answer script[] = {
+            is_head ? (struct http_answer){.status = bare[i]}
+                    : s3_error_of("403 Forbidden", "InvalidTokenId"),
+            {.headers = ETAG "content-length: 12345\r\nx-amz-meta-slatedbputid: " PUT_ID "\r\n"
+                             "last-modified: Wed, 21 Oct 2015 07:28:00 GMT\r\n"}};
+        if (!is_head)
+            script[1] = (struct http_answer){.headers = ETAG};
+        write_profile("AKOLD", "old secret", "old token");
+        struct s3_scene c = s3_scene_new(script, 2, from_profile);
+        write_profile("AKNEW", "new secret", "new token");
+        expect_code(SHALE_OK, is_head ? s3_head(c.bare) : s3_put_plain(c.bare));
+        s3_check_signature(http_server_request(c.server, 1), "new secret", S3_REGION);
+        s3_scene_free(&c);
+    }
+    assert_int_equal(unsetenv("AWS_SHARED_CREDENTIALS_FILE"), 0);
+}
+
 static void test_credentials_that_stay_expired_are_an_error(void **state)
 {
     (void)state;
@@ -536,6 +560,23 @@ static void test_a_lost_answer_to_a_conditional_put_is_settled_by_its_id(void **
     }
 }
 
+/* What comes after a lost answer says nothing of what became of the put before it. */
+static void test_after_a_lost_answer_a_refusal_leaves_the_outcome_open(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"400 Bad Request", "403 Forbidden", "404 Not Found",
+                                           "501 Not Implemented"};
+    for (size_t i = 0; i < SHL_COUNT_OF(statuses); i++) {
+        struct http_answer script[] = {{.flags = HTTP_LOST},
+                                       {.status = statuses[i], .flags = HTTP_REPEAT}};
+        struct s3_scene c = S3_SCENE(script);
+        print_message("  %s\n", statuses[i]);
+        assert_int_not_equal(s3_put_plain(c.store), SHALE_OK);
+        s3_expect_says("outcome unknown: ");
+        s3_scene_free(&c);
+    }
+}
+
 /* libcurl takes a connection that ends within the headers for a whole answer. */
 static void test_an_answer_that_ends_in_its_headers_is_none(void **state)
 {
@@ -713,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_a_skewed_clock_follows_the_server),
         cmocka_unit_test(test_a_clock_that_stays_skewed_is_an_error),
         cmocka_unit_test(test_expired_credentials_are_read_again),
+        cmocka_unit_test(test_credentials_are_read_again_whatever_the_words),
         cmocka_unit_test(test_credentials_that_stay_expired_are_an_error),
         cmocka_unit_test(test_all_that_are_under_way_go_on_with_new_credentials),
         cmocka_unit_test(test_statuses_become_codes),
@@ -720,6 +762,7 @@ int main(void)
         cmocka_unit_test(test_the_retry_wrapper_waits_as_long_as_it_was_asked),
         cmocka_unit_test(test_odd_retry_after_is_passed_over_or_bounded),
         cmocka_unit_test(test_a_lost_answer_to_a_conditional_put_is_settled_by_its_id),
+        cmocka_unit_test(test_after_a_lost_answer_a_refusal_leaves_the_outcome_open),
         cmocka_unit_test(test_an_answer_that_ends_in_its_headers_is_none),
         cmocka_unit_test(test_a_copy_without_its_verdict_is_tried_again),
         cmocka_unit_test(test_a_conflict_is_tried_again),

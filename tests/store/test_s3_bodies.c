@@ -565,7 +565,8 @@ static void test_lists_are_whole_or_an_error(void **state)
         {"folders' markers are passed over",
          LIST(ITEM("a/") ITEM("a/b") ITEM("/x") ITEM("a//b") ITEM("a/../b") ITEM("") ITEM("z")),
          SHALE_OK, "a/b z"},
-        {"keys with controls are passed over", LIST(ITEM("a&#10;b") ITEM("c")), SHALE_OK, "c"},
+        {"keys with controls are passed over", LIST(ITEM("a&#10;b") ITEM("a&#x1;b") ITEM("c")),
+         SHALE_OK, "c"},
         {"an item without a key", LIST("<Contents><Size>5</Size></Contents>" ITEM("b")), SHALE_OK,
          "b"},
         {"unknown elements",
@@ -583,10 +584,10 @@ static void test_lists_are_whole_or_an_error(void **state)
         {"no UTF-8", LIST(ITEM("a\xff")), SHALE_UNAVAILABLE, NULL},
         {"NUL", LIST(ITEM("a&#0;")), SHALE_UNAVAILABLE, NULL},
         {"a size that is no number", LIST("<Contents><Key>a</Key><Size>many</Size></Contents>"),
-         SHALE_UNAVAILABLE, NULL},
+         SHALE_NOT_SUPPORTED, NULL},
         {"a size beyond 2^64",
          LIST("<Contents><Key>a</Key><Size>99999999999999999999</Size></Contents>"),
-         SHALE_UNAVAILABLE, NULL},
+         SHALE_NOT_SUPPORTED, NULL},
         {"entities of its own",
          "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b "
          "\"&a;&a;&a;\">]><ListBucketResult>&b;</ListBucketResult>",
@@ -738,6 +739,8 @@ static void test_deletes_are_done_or_an_error(void **state)
          SHALE_PERMISSION_DENIED, "x y"},
         {"empty answer", "", SHALE_UNAVAILABLE, NULL},
         {"another document", "<html></html>", SHALE_UNAVAILABLE, NULL},
+        {"not a word of the keys", "<DeleteResult></DeleteResult>", SHALE_UNAVAILABLE,
+         "none of the deleted"},
         {"cut", "<DeleteResult><Deleted>", SHALE_UNAVAILABLE, NULL},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {

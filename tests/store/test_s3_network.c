@@ -140,14 +140,17 @@ static void answer_slowly(void *ctx, const struct http_request *q, size_t n, str
 static void test_waiting_for_a_connection_is_no_stall(void **state)
 {
     (void)state;
-    static const char *const options[] = {
+    static const char *const stalls[] = {
         "connections_max", "1", "read_timeout", "1s", "first_byte_timeout", "1s", NULL};
-    for (int kind = 0; kind < 2; kind++) {
-        struct s3_scene c = s3_scene_of(http_server_new(answer_slowly, NULL, NULL, NULL), options);
+    static const char *const whole[] = {"connections_max", "1",   "timeout", "2s",
+                                        "connect_timeout", "20s", NULL};
+    for (int kind = 0; kind < 4; kind++) {
+        struct s3_scene c = s3_scene_of(http_server_new(answer_slowly, NULL, NULL, NULL),
+                                        kind < 2 ? stalls : whole);
         struct waiter all[8];
         for (size_t i = 0; i < SHL_COUNT_OF(all); i++)
             all[i] = (struct waiter){.s = c.bare};
-        run_tasks(kind == 0 ? put_waiting : get_waiting, all, sizeof *all, SHL_COUNT_OF(all));
+        run_tasks(kind % 2 == 0 ? put_waiting : get_waiting, all, sizeof *all, SHL_COUNT_OF(all));
         for (size_t i = 0; i < SHL_COUNT_OF(all); i++) {
             test_err = all[i].err;
             expect_code(SHALE_OK, all[i].rc);
@@ -317,7 +320,7 @@ static void test_nothing_of_a_request_sticks_to_the_next(void **state)
         {.headers = ETAG "content-length: 5\r\n"},
         {.headers = ETAG},
         {.body = "<ListBucketResult></ListBucketResult>"},
-        {.body = "<DeleteResult></DeleteResult>"},
+        {.body = "<DeleteResult><Deleted><Key>a</Key></Deleted></DeleteResult>"},
         {.headers = ETAG, .body = "hello"},
     };
     static const char *const keys[] = {"a", "b"};

@@ -352,7 +352,8 @@ static void test_requests_are_what_s3_expects(void **state)
 static void test_delete_many_has_the_digests_of_its_body(void **state)
 {
     (void)state;
-    struct http_answer script[] = {{.body = XML "<DeleteResult" NS "></DeleteResult>"}};
+    struct http_answer script[] = {
+        {.body = XML "<DeleteResult" NS "><Deleted><Key>c/d</Key></Deleted></DeleteResult>"}};
     struct s3_scene c = S3_SCENE(script);
     uint8_t digest[SHL_SHA256_BYTES];
     struct shl_buf text = {0};

@@ -38,6 +38,13 @@ static void test_documents(void **state)
     check("<a>x<b/>y</a>", "a/b=|a=|"); /* such mixing is layout, or nothing of ours */
     check("<k>a&amp;b&lt;&gt;&quot;&apos;&#65;&#x42;&#228;</k>", "k=a&b<>\"'AB\xc3\xa4|");
     check("<k>a&#13;b&#10;c\r\nd</k>", "k=a\rb\nc\nd|");
+    check("<k>a&#1;b&#x1F;c&#x001;&amp;#1;&#x7f;</k>",
+          "k=a\x01"
+          "b\x1f"
+          "c\x01&#1;\x7f|"); /* no XML 1.0, and yet sent */
+    check("<k>&#1;\xef\xb7\xb0</k><!-- U+FDF0 is a letter -->", "k=\x01\xef\xb7\xb0|");
+    check("<k>\xef\xb7\x91</k>",
+          "k=\xef\xb7\x91|"); /* what stands for a control stays itself where none was */
     check("<k>one<!-- no -->two<![CDATA[<three>]]></k>", "k=onetwo<three>|");
     check("<r xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><s3:k xmlns:s3=\"u\">1</s3:k></r>",
           "r/k=1|r=|");
@@ -75,6 +82,9 @@ static void test_what_is_refused(void **state)
         {"<a/>\n\nrest", "XML: line 3: "},
         {"<a>&nbsp;</a>", "XML: line 1: "},
         {"<a>&#0;</a>", "XML: line 1: "},
+        {"<a>&#1</a>", "XML: line 1: "},
+        {"<a>&#x110000;</a>", "XML: line 1: "},
+        {"<a>&#1;&#", "XML: line 1: "},
         {"<a>\x01</a>", "XML: line 1: "},
         {"<a>\xff</a>", "XML: line 1: "},
         {"<?xml version=\"1.0\" encoding=\"EBCDIC\"?><a/>", "XML: line 1: "},

@@ -483,9 +483,9 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->sent = 0;
     s->ever_sent = false;
     s->expected = body;
-    s->progress_ns = now;
-    s->deadline_ns = now + o->timeout_ms * ENV_NS_PER_MS +
-                     (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
+    s->progress_ns = s->begun_ns = s->running_ns = now;
+    s->limit_ns = o->timeout_ms * ENV_NS_PER_MS +
+                  (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
     s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
@@ -522,12 +522,14 @@ static const char *what_is_overdue(struct shl_slot *s, uint64_t now)
     (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &connected);
     if (!s->answering && connected == 0) {
         /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
-        s->progress_ns = now;
-        return now < s->deadline_ns + o->connect_timeout_ms * ENV_NS_PER_MS ? NULL
-                                                                            : "no connection to";
+        s->progress_ns = s->running_ns = now;
+        return now < s->begun_ns + s->limit_ns + o->connect_timeout_ms * ENV_NS_PER_MS
+                   ? NULL
+                   : "no connection to";
     }
     /* What arrives earns time as what is sent does. */
-    if (now >= s->deadline_ns + s->t->call->received / BYTES_PER_SECOND * ENV_NS_PER_SEC)
+    if (now >=
+        s->running_ns + s->limit_ns + s->t->call->received / BYTES_PER_SECOND * ENV_NS_PER_SEC)
         return "the request took too long,";
     if (waiting)
         return quiet >= o->first_byte_timeout_ms * ENV_NS_PER_MS ? "no answer from" : NULL;

@@ -23,7 +23,9 @@ struct shl_slot {
     uint64_t text_before;                            /* length of call->text at the start */
     uint64_t sent, expected;
     uint64_t progress_ns; /* when bytes moved last */
-    uint64_t deadline_ns;
+    uint64_t begun_ns;   /* when it was handed to libcurl */
+    uint64_t running_ns; /* when it was last seen without a connection */
+    uint64_t limit_ns;   /* of the exchange, behind that */
     bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
     bool answering; /* a status line came */
     bool

@@ -17,10 +17,76 @@ struct xml {
     struct shl_buf text;    /* of the innermost open element, as long as it has no child */
     size_t ends[DEPTH_MAX]; /* path length of each open element */
     size_t depth;
-    bool is_leaf; /* the innermost open element has no child */
+    bool is_leaf;  /* the innermost open element has no child */
+    bool stood_in; /* the document had control characters: see stand_in */
     shale_code rc;
     shale_error *err;
 };
+
+/* ---- control characters
+ *
+ * Keys may have them, and servers write them as references like &#x1;, which XML 1.0 does not know and expat refuses. Before expat sees the
+ * document each becomes one of 32 characters that mean nothing to anybody (U+FDD0 ..), and after that what it was. */
+
+/* The control character of the reference that text begins with, and its bytes; 0: it is none, or one that XML takes. */
+static unsigned control_of(struct shl_slice text, size_t *out_bytes)
+{
+    bool hex = text.len > 2 && text.data[2] == 'x';
+    size_t i = hex ? 3 : 2;
+    unsigned n = 0;
+    for (; i < text.len && text.data[i] != ';' && n < 0x100; i++) {
+        uint8_t c = text.data[i];
+        unsigned digit = c >= '0' && c <= '9'   ? c - (unsigned)'0'
+                         : c >= 'a' && c <= 'f' ? c - (unsigned)'a' + 10
+                         : c >= 'A' && c <= 'F' ? c - (unsigned)'A' + 10
+                                                : 16;
+        if (digit >= (hex ? 16u : 10u))
+            return 0;
+        n = n * (hex ? 16 : 10) + digit;
+    }
+    *out_bytes = i + 1;
+    return i < text.len && n < 0x20 && n != '\t' && n != '\n' && n != '\r' ? n : 0;
+}
+
+/* The document with stand-ins in `out`; nothing is written if it needs none. */
+static shale_code stand_in(struct shl_slice document, struct shl_buf *out, shale_error *err)
+{
+    size_t done = 0;
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i + 3 < document.len; i++) {
+        size_t bytes = 0;
+        if (document.data[i] != '&' || document.data[i + 1] != '#')
+            continue;
+        unsigned c = control_of(shl_slice_of(document.data + i, document.len - i), &bytes);
+        if (c == 0)
+            continue;
+        const uint8_t utf8[3] = {0xef, 0xb7, (uint8_t)(0x90 + c)};
+        SHL_TRY(shl_buf_append(out, document.data + done, i - done, err));
+        SHL_TRY(shl_buf_append(out, utf8, sizeof utf8, err));
+        done = i + bytes;
+        i = done - 1;
+    }
+    if (done > 0)
+        SHL_TRY(shl_buf_append(out, document.data + done, document.len - done, err));
+out:
+    return rc;
+}
+
+/* What stands for control characters becomes them again. */
+static void stand_out(struct shl_buf *text)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        const uint8_t *p = text->data + i;
+        bool is_one =
+            text->len - i >= 3 && p[0] == 0xef && p[1] == 0xb7 && p[2] >= 0x90 && p[2] < 0xb0;
+        text->data[n++] = is_one ? (uint8_t)(p[2] - 0x90) : *p;
+        i += is_one ? 2 : 0;
+    }
+    text->len = n;
+}
+
+/* ---- the parser */
 
 /* expat may call handlers once more after it was stopped: each looks at rc first. */
 static void stop(struct xml *x, shale_code rc)
@@ -63,6 +129,8 @@ out:
 static shale_code close_element(struct xml *x)
 {
     SHL_ASSERT(x->depth > 0);
+    if (x->stood_in)
+        stand_out(&x->text);
     struct shl_slice text = x->is_leaf ? shl_buf_view(&x->text) : shl_slice_of("", 0);
     shale_code rc;
     SHL_TRY(shl_str_terminate(&x->path, x->err));
@@ -143,7 +211,12 @@ shale_code shl_xml_read(struct shl_slice document, shl_xml_visit visit, void *ct
         return shl_fail(err, SHALE_CORRUPTION, "XML: %zu bytes, at most %zu", document.len,
                         DOCUMENT_MAX);
     struct xml x = {.visit = visit, .ctx = ctx, .err = err};
-    shale_code rc = parse(&x, document);
+    struct shl_buf safe = {0};
+    shale_code rc = stand_in(document, &safe, err);
+    x.stood_in = safe.len > 0;
+    if (rc == SHALE_OK)
+        rc = parse(&x, x.stood_in ? shl_buf_view(&safe) : document);
+    shl_buf_free(&safe);
     if (x.parser != NULL)
         XML_ParserFree(x.parser);
     shl_buf_free(&x.path);
