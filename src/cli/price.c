@@ -245,6 +245,19 @@ const char *cli_price_text(const struct cli_price *p, double usd, const char *pe
     return text;
 }
 
+void cli_add_requests(shale_store_counts *sum, const shale_store_counts *n)
+{
+    sum->put += n->put;
+    sum->get += n->get;
+    sum->head += n->head;
+    sum->list += n->list;
+    sum->del += n->del;
+    sum->copy += n->copy;
+    sum->bytes_up += n->bytes_up;
+    sum->bytes_down += n->bytes_down;
+    sum->cost_usd += n->cost_usd;
+}
+
 void cli_json_requests(struct out *o, const shale_store_counts *n)
 {
     out_printf(o,

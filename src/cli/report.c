@@ -449,6 +449,34 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     add(t, at, strcspn(at, ends));
 }
 
+void cli_command_again(const struct cli *c, const char *more, char *dst, size_t cap)
+{
+    struct text t = {.at = dst, .end = dst + cap - 1};
+    *dst = '\0';
+    add(&t, "shale ", 6);
+    add(&t, c->args.command->name, strlen(c->args.command->name));
+    add(&t, more, strlen(more));
+    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
+        const struct cli_given *g = &c->args.given[i];
+        const struct cli_option *option = cli_option_at(g->id);
+        bool secret = g->id == OPT_STORE_OPTION && cli_is_secret(g->value);
+        if (secret || g->id == OPT_JSON)
+            continue;
+        add(&t, option->letter != 0 ? " -" : " --", option->letter != 0 ? 2 : 3);
+        add(&t, option->letter != 0 ? &option->letter : option->name,
+            option->letter != 0 ? 1 : strlen(option->name));
+        if (g->value != NULL) {
+            add(&t, " ", 1);
+            add_quoted(&t, g->value);
+        }
+    }
+    for (size_t i = c->args.in_shell && cli_command_takes_db(c->args.command);
+         i < c->args.positional_count; i++) {
+        add(&t, " ", 1);
+        add_quoted(&t, c->args.positional[i]);
+    }
+}
+
 static const char *path_of(const char *db)
 {
     return strncmp(db, "file://", 7) == 0 ? db + 7 : db;
@@ -706,19 +734,33 @@ int cli_trouble(const struct cli *c, const char *format, ...)
     return CLI_FAILED;
 }
 
-void cli_note(const struct cli *c, const char *format, ...)
+static void write_line(const char *format, va_list args) SHL_PRINTF(1, 0);
+static void write_line(const char *format, va_list args)
 {
     char text[700];
     char line[1000];
-    if (cli_has(&c->args, OPT_QUIET) || wants_json(c))
-        return;
-    va_list args;
-    va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     size_t len = strlen(out_shown(line, sizeof line - 1, text));
     line[len] = '\n'; /* one write: notes of several tasks do not mix */
     (void)os_write(CLI_STDERR, line, len + 1);
+}
+
+void cli_note(const struct cli *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!cli_has(&c->args, OPT_QUIET) && !wants_json(c))
+        write_line(format, args);
+    va_end(args);
+}
+
+void cli_tell(const struct cli *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!wants_json(c))
+        write_line(format, args);
+    va_end(args);
 }
 
 int cli_finish(struct cli *c, int code)
