@@ -23,6 +23,10 @@ struct cli_watch {
     uint64_t waiting_ns;          /* [mu] when a person was told last that a store does not answer */
     uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
     _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
+    struct env_task *life; /* owned: says for whom a terminal waits; NULL: nobody does */
+    struct env_cond ended; /* [mu] with `over` */
+    bool begun;            /* [const] `ended` was made */
+    bool over;             /* [mu] */
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
     size_t secret_count;
     char deadline_text[300];
@@ -150,6 +154,8 @@ struct cli_progress {
     } samples[CLI_SAMPLES]; /* a ring */
     size_t sample_count;
 };
+/* True if stderr is a terminal on which a line may be drawn again and again, and nobody said no. */
+bool cli_progress_redraws(const struct cli *c);
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes);
 /* Cheap; draws when it is time. */

@@ -455,7 +455,8 @@ int cmd_dump(struct cli *c)
         code = os_stop_code();
     } else if (rc != SHALE_DONE) {
         code = cli_fail(c, c->args.positional[0]);
-        cli_note(c, "  %" PRIu64 " rows before it were printed.", rows);
+        cli_note(c, "  %" PRIu64 " row%s before it %s printed.", rows, rows == 1 ? "" : "s",
+                 rows == 1 ? "was" : "were");
     }
     shale_iter_close(it);
     return cli_close_reader(c, db, code);

@@ -1,4 +1,5 @@
 /* store ls, mb, cat, cp, stat: raw objects. */
+#include "base/num.h"
 #include "base/units.h"
 #include "cli/object.h"
 #include "cli/os.h"
@@ -85,9 +86,30 @@ static int there_already(struct cli *c, const char *url)
     return CLI_NO;
 }
 
+/* Amazon's rules for new buckets. Others may have older ones under odd names, so only making one is held to them. */
+static bool is_good_name(const char *name, size_t len)
+{
+    static const char ends[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    for (size_t i = 0; i < len; i++) {
+        bool inner = (name[i] == '-' || name[i] == '.') && i > 0 && i + 1 < len;
+        if (strchr(ends, name[i]) == NULL && !inner)
+            return false;
+        if (name[i] == '.' && (name[i - 1] == '.' || name[i + 1] == '.'))
+            return false;
+    }
+    return len >= 3 && len <= 63;
+}
+
 int cmd_store_mb(struct cli *c)
 {
     const char *url = c->args.positional[0];
+    const char *name = strncmp(url, "s3://", 5) == 0 ? url + 5 : "";
+    size_t len = strcspn(name, "/");
+    if (len > 0 && !is_good_name(name, len))
+        return cli_usage(c, "shale store mb s3://my-bucket",
+                         "\"%.*s\" is no name for a bucket: 3 to 63 small letters, digits, '-' and "
+                         "'.', with a letter or digit at both ends",
+                         (int)shl_min_size(len, 80), name);
     if (!options_ready(c))
         return CLI_USAGE;
     shale_code rc = shale_store_make_bucket(url, c->options, &c->err);
