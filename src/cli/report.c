@@ -748,6 +748,8 @@ int cli_fail(struct cli *c, const char *where)
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
     cli_mask(c, text);
+    for (size_t k = 0; k < SHL_COUNT_OF(r.tries); k++)
+        cli_mask(c, r.tries[k]);
     say_report(c, &r);
     if (stop != 0)
         return stop;
@@ -767,6 +769,7 @@ int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
                        .retry = "no"};
     (void)snprintf(r.tries[0], sizeof r.tries[0], "%s", hint != NULL ? hint : "");
     cli_mask(c, text);
+    cli_mask(c, r.tries[0]);
     say_report(c, &r);
     return CLI_USAGE;
 }

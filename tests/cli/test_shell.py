@@ -193,6 +193,7 @@ class Script(Case):
         self.assertIn(b"another process opened", err)
         self.assertIn(b"only reads from here on", err)
         self.assertIn(b"try: .write on", err)
+        self.assertIn(b"\n  try: stat\n", err)
         self.assertEqual(p.returncode, 3)
 
     def test_a_signal_ends_a_script(self):
