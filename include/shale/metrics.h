@@ -17,6 +17,8 @@ typedef struct shale_store_counts {
 } shale_store_counts;
 /* Set struct_size = sizeof before. Any thread. */
 SHALE_API void shale_db_store_counts(shale_db *db, shale_store_counts *out);
+/* shale_db_close, and what the handle asked from its open to its end: closing makes requests, too. */
+SHALE_API shale_code shale_db_close_counted(shale_db *db, shale_store_counts *out, shale_error *err);
 SHALE_API void shale_store_counts_get(shale_store *store, shale_store_counts *out);
 
 /* All metrics of a database as one JSON document or as Prometheus text, by SlateDB's names where the thing is the same. Owned: shale_text_free. NULL if out

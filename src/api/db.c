@@ -177,15 +177,22 @@ shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_opt
     return give(open_with(out, url, options, &mode, &mine), &mine, err);
 }
 
-shale_code shale_db_close(shale_db *db, shale_error *err)
+shale_code shale_db_close_counted(shale_db *db, shale_store_counts *out, shale_error *err)
 {
     shale_error mine = {0};
-    if (db == NULL)
-        return SHALE_OK;
-    shale_code rc = shl_lsm_close(db->lsm, &mine);
-    db->lsm = NULL;
+    shale_code rc = SHALE_OK;
+    if (db != NULL) {
+        rc = shl_lsm_close(db->lsm, &mine);
+        db->lsm = NULL;
+    }
+    shale_db_store_counts(db, out);
     db_free(db);
     return give(rc, &mine, err);
+}
+
+shale_code shale_db_close(shale_db *db, shale_error *err)
+{
+    return shale_db_close_counted(db, NULL, err);
 }
 
 static shale_code no_place(shale_error *err)

@@ -210,13 +210,18 @@ static bool contains_nocase(struct shl_slice whole, struct shl_slice part)
     return false;
 }
 
+size_t shl_str_near_max(size_t len)
+{
+    return shl_max_size(len / 3, 1);
+}
+
 const char *shl_str_suggest(struct shl_slice word, size_t count,
                             const char *(*name_at)(const void *ctx, size_t i), const void *ctx)
 {
     const char *nearest = NULL;
     const char *holder = NULL; /* the only name that has the word in it */
     size_t holders = 0;
-    size_t best = shl_max_size(word.len / 3, 1) + 1;
+    size_t best = shl_str_near_max(word.len) + 1;
     for (size_t i = 0; i < count; i++) {
         const char *name = name_at(ctx, i);
         struct shl_slice s = shl_slice_str(name);

@@ -33,6 +33,8 @@ struct shl_slice shl_slice_trim(struct shl_slice s);
 #define SHL_DISTANCE_LEN_MAX 64
 size_t shl_str_distance(struct shl_slice a, struct shl_slice b, size_t max);
 
+/* How far from a word of so many bytes a name may be and still be meant: a third of it, at least 1. */
+size_t shl_str_near_max(size_t len);
 /* The nearest of `count` names to a word that is not among them, or NULL if none is near: at most a third of its letters
  * differ, or the word is a beginning or part (of 4 bytes or more) of one name only. `name_at(ctx, i)` gives the names. */
 const char *shl_str_suggest(struct shl_slice word, size_t count,

@@ -24,8 +24,9 @@ static enum cli_parse bad(struct cli_problem *p, const char *hint, const char *f
 
 void cli_near_offer(struct cli_near *near, struct shl_slice word, const char *name)
 {
-    size_t distance = shl_str_distance(word, shl_slice_str(name), 2);
-    if (distance > 2 || distance >= strlen(name))
+    size_t max = shl_min_size(shl_str_near_max(word.len), 2);
+    size_t distance = shl_str_distance(word, shl_slice_str(name), max);
+    if (distance > max || distance >= strlen(name))
         return;
     if (near->names[0] == NULL || distance < near->distance) {
         near->names[0] = name;
@@ -47,8 +48,25 @@ const char *cli_near_text(const struct cli_near *near, const char *mark, char te
     return text;
 }
 
+/* Words of other programs, and what they are here. */
+static const struct {
+    const char *word;
+    const char *names[2];
+} other_words[] = {
+    {"ls", {"store ls", NULL}}, {"cat", {"store cat", NULL}},        {"rm", {"store rm", NULL}},
+    {"mb", {"store mb", NULL}}, {"cp", {"store cp", NULL}},          {"list", {"store ls", "scan"}},
+    {"delete", {"del", NULL}},  {"remove", {"del", NULL}},           {"set", {"put", NULL}},
+    {"insert", {"put", NULL}},  {"write", {"put", "load"}},          {"read", {"get", "scan"}},
+    {"import", {"load", NULL}}, {"export", {"dump", NULL}},          {"info", {"stat", NULL}},
+    {"status", {"stat", NULL}}, {"settings", {"config show", NULL}}, {"repl", {"shell", NULL}}};
+
 void cli_near_commands(struct cli_near *near, const char *word)
 {
+    for (size_t i = 0; i < SHL_COUNT_OF(other_words); i++)
+        if (strcmp(other_words[i].word, word) == 0) {
+            memcpy(near->names, other_words[i].names, sizeof near->names);
+            return;
+        }
     for (size_t i = 0; i < cli_command_count(); i++)
         cli_near_offer(near, shl_slice_str(word), cli_command_at(i)->name);
 }
@@ -265,6 +283,24 @@ static enum cli_parse long_option(struct cli_args *args, int argc, char **argv, 
     return take_value(args, id, argv[++*i], p);
 }
 
+/* The letter means something elsewhere, maybe in another program. */
+static enum cli_parse unknown_letter(const struct cli_args *args, char letter,
+                                     struct cli_problem *p)
+{
+    enum cli_option_id id = cli_option_letter(letter);
+    char hint[80];
+    (void)snprintf(hint, sizeof hint, "shale %s --help", args->command->name);
+    if (letter == 'n' && takes(args, OPT_LIMIT))
+        return bad(p, hint, "unknown option -n: -L N stops after N rows");
+    if (letter == 'n')
+        return bad(p, hint, "unknown option -n: %s has no dry run", args->command->name);
+    if (id != OPT_IDS)
+        return bad(p, hint, "unknown option -%c: --%s is an option of other commands", letter,
+                   cli_option_at(id)->name);
+    return bad(p, "put -- before a key or value that begins with a dash", "unknown option -%c",
+               letter);
+}
+
 /* -j, -jq, -L 5, -L5. */
 static enum cli_parse short_options(struct cli_args *args, int argc, char **argv, int *i,
                                     struct cli_problem *p)
@@ -272,8 +308,7 @@ static enum cli_parse short_options(struct cli_args *args, int argc, char **argv
     for (const char *at = argv[*i] + 1; *at != '\0'; at++) {
         enum cli_option_id id = cli_option_letter(*at);
         if (!takes(args, id))
-            return bad(p, "put -- before a key or value that begins with a dash",
-                       "unknown option -%c", *at);
+            return unknown_letter(args, *at, p);
         if (cli_option_at(id)->type == CLI_FLAG) {
             (void)take_flag(args, id);
             continue;

@@ -56,7 +56,7 @@ static inline uint64_t cli_number(const struct cli_args *a, enum cli_option_id i
 /* How often an option was given: -vv is 2. */
 size_t cli_times(const struct cli_args *a, enum cli_option_id id);
 
-/* The names that are nearest to a misspelt word: within two changes, the second only if it is as near as the first. Start with {0}. */
+/* The names that are nearest to a misspelt word: within a third of its letters and two changes, the second only if it is as near as the first. Start with {0}. */
 struct cli_near {
     const char *names[2];
     size_t distance;

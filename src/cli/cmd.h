@@ -23,6 +23,10 @@ struct cli_watch {
     uint64_t waiting_ns;          /* [mu] when a person was told last that a store does not answer */
     uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
     _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
+    struct env_task *life; /* owned: says for whom a terminal waits; NULL: nobody does */
+    struct env_cond ended; /* [mu] with `over` */
+    bool begun;            /* [const] `ended` was made */
+    bool over;             /* [mu] */
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
     size_t secret_count;
     char deadline_text[300];
@@ -49,6 +53,7 @@ struct cli {
     const char *about; /* borrowed: what the last failure was about, if not the first argument */
     char facts[200]; /* what a failure leaves behind, told with it; "": nothing to say */
     uint64_t rows; /* printed or written by the command */
+    shale_store_counts asked; /* by handles of the command that are closed */
     /* A line of a shell: */
     struct cli_session *session; /* borrowed: the open database; NULL outside of shells */
     size_t forwarded;            /* how many of args.given are the shell's own */
@@ -95,8 +100,10 @@ bool cli_name_is_escaped(const struct cli *c, const char *url);
 void cli_note_name(const struct cli *c, const char *url);
 /* Closes a writer and reports what did not become durable, with --json also what put, del and load wrote; returns `code`, or the failure's exit code if it was 0. */
 int cli_close_writer(struct cli *c, shale_db *db, int code);
-/* The same where all that was written is durable already if `code` is 0: a close that fails takes nothing away, and is noted. */
+/* The same where all that was written is durable already if `code` is 0 or that of a stop: a close that fails takes nothing away, and is noted. */
 int cli_close_written(struct cli *c, shale_db *db, int code);
+/* Closes a handle and counts its requests in c->asked. */
+shale_code cli_close_counted(struct cli *c, shale_db *db);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
 SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,
                         shale_slice *out);
@@ -116,12 +123,16 @@ bool cli_colour(const struct cli *c, int fd);
 int cli_fail(struct cli *c, const char *where);
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
+/* The command as it was given, with `more` (each word with a blank before it) behind its name and without secrets, to be pasted. */
+void cli_command_again(const struct cli *c, const char *more, char *dst, size_t cap);
 /* A line of the input that cannot be used, with c->facts; returns CLI_FAILED. where: "FILE:LINE". */
 int cli_bad_line(const struct cli *c, const char *where, const char *why);
 /* A failure of the program's own surroundings (files, memory); returns CLI_FAILED. */
 int cli_trouble(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* A line on stderr for people; not with --quiet or --json. */
 void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
+/* The same for what must be known even with --quiet. */
+void cli_tell(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* Flushes stdout; `code`, or CLI_FAILED after a message if it could not be written. */
 int cli_finish(struct cli *c, int code);
 
@@ -143,6 +154,8 @@ struct cli_progress {
     } samples[CLI_SAMPLES]; /* a ring */
     size_t sample_count;
 };
+/* True if stderr is a terminal on which a line may be drawn again and again, and nobody said no. */
+bool cli_progress_redraws(const struct cli *c);
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes);
 /* Cheap; draws when it is time. */

@@ -39,6 +39,7 @@ struct figures {
     uint64_t threads;
     double seconds;
     double cpu_seconds;
+    bool timed; /* each operation */
     double p50_us;
     double p99_us;
     uint64_t rss_bytes;
@@ -370,7 +371,8 @@ static bool room_for_latencies(struct bench *b, const char *w)
 
 static void take_percentiles(struct bench *b, struct figures *f)
 {
-    if (b->nanos_count == 0)
+    f->timed = b->nanos_count > 0;
+    if (!f->timed)
         return;
     qsort(b->nanos, b->nanos_count, sizeof *b->nanos, by_value);
     f->p50_us = b->nanos[(b->nanos_count - 1) / 2] / 1e3;
@@ -444,13 +446,22 @@ static void print_figures(struct bench *b, const char *w, bool settles, const st
                    f->counts.put, (double)f->counts.bytes_up / 1e6, f->counts.get,
                    (double)f->counts.bytes_down / 1e6);
     } else {
+        char rate[32] =
+            "-"; /* what is one operation has no rate, what was not timed by itself no percentile */
+        char half[32] = "-";
+        char most[32] = "-";
+        if (f->ops > 1)
+            (void)snprintf(rate, sizeof rate, "%.0f", ops / seconds);
+        if (f->timed)
+            (void)snprintf(half, sizeof half, "%.2f", f->p50_us);
+        if (f->timed)
+            (void)snprintf(most, sizeof most, "%.2f", f->p99_us);
         out_printf(o,
-                   "%s%-*s %9.0f ops/s  %8.3f s  cpu %7.3f us/op  p50 %8.2f us  p99 %9.2f us  rss "
+                   "%s%-*s %9s ops/s  %8.3f s  cpu %7.3f us/op  p50 %8s us  p99 %9s us  rss "
                    "%s  %" PRIu64 " PUT %s  %" PRIu64 " GET %s\n",
-                   w, (int)(strlen(w) < 12 ? 12 - strlen(w) : 0), more, ops / seconds, f->seconds,
-                   f->cpu_seconds / ops * 1e6, f->p50_us, f->p99_us,
-                   shl_format_size(f->rss_bytes, size), f->counts.put,
-                   shl_format_size(f->counts.bytes_up, up), f->counts.get,
+                   w, (int)(strlen(w) < 12 ? 12 - strlen(w) : 0), more, rate, f->seconds,
+                   f->cpu_seconds / ops * 1e6, half, most, shl_format_size(f->rss_bytes, size),
+                   f->counts.put, shl_format_size(f->counts.bytes_up, up), f->counts.get,
                    shl_format_size(f->counts.bytes_down, down));
     }
     (void)out_finish(o); /* a line as soon as it is known */

@@ -22,17 +22,19 @@ struct doctor {
 
 /* ---- one finding */
 
-static void text_line(struct out *o, const shale_finding *f)
+static void text_line(struct out *o, const shale_finding *f, size_t columns)
 {
     static const char *const levels[] = {"ok", "warn", "FAIL"};
     char shown[1000]; /* a server's words, too */
-    out_printf(o, "%-4s  %-17s  %s", levels[f->health], f->what,
-               out_shown(shown, sizeof shown, f->measured));
+    char line[2200];
+    size_t at = (size_t)snprintf(line, sizeof line, "%-4s  %-17s  %s", levels[f->health], f->what,
+                                 out_shown(shown, sizeof shown, f->measured));
     if (f->fix[0] != '\0')
-        out_printf(o, "  -> %s", out_shown(shown, sizeof shown, f->fix));
+        at += (size_t)snprintf(line + at, sizeof line - at, "  -> %s",
+                               out_shown(shown, sizeof shown, f->fix));
     if (f->ms >= 0.05)
-        out_printf(o, "  %.*f ms", f->ms < 10 ? 1 : 0, f->ms);
-    out_char(o, '\n');
+        (void)snprintf(line + at, sizeof line - at, "  %.*f ms", f->ms < 10 ? 1 : 0, f->ms);
+    out_folded(o, line, columns, 25);
 }
 
 static void json_line(struct doctor *d, const shale_finding *f)
@@ -63,9 +65,9 @@ static bool on_finding(void *ctx, const shale_finding *found)
     if (cli_has(&d->c->args, OPT_JSON))
         json_line(d, &f);
     else
-        text_line(d->c->out, &f);
+        text_line(d->c->out, &f, cli_to_terminal(d->c) ? os_columns() : 0);
     if (d->bundle != NULL)
-        text_line(d->bundle, &f);
+        text_line(d->bundle, &f, 0);
     (void)out_finish(d->c->out); /* whoever waits sees where it stands */
     return os_stop_code() == 0 && !os_timed_out() && d->c->out->failed == 0;
 }
@@ -269,8 +271,9 @@ static void check_credentials(struct doctor *d, const char *url)
     if (!is_s3(url))
         return;
     if (shale_options_each_store(d->c->options, url, on_s3_option, &s, &err) != SHALE_OK) {
-        say(d, url != NULL ? SHALE_HEALTH_FAIL : SHALE_HEALTH_WARN, "credentials",
-            "shale help credentials", "%s", err.text);
+        bool endpoint = strstr(err.text, "aws_endpoint") != NULL; /* wrong, not missing */
+        say(d, url != NULL || endpoint ? SHALE_HEALTH_FAIL : SHALE_HEALTH_WARN,
+            endpoint ? "endpoint" : "credentials", "shale help credentials", "%s", err.text);
         return;
     }
     if (s.key[0] != '\0')

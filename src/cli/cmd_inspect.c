@@ -1,5 +1,7 @@
 /* stat, manifest, sst, wal: what the library's JSON says, as it is or as a screen. */
 #include "base/codec/json.h"
+#include "base/codec/text.h"
+#include "base/codec/timefmt.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/str.h"
@@ -12,6 +14,7 @@
 #include <stdio.h>
 
 #define BAR_COLUMNS       30
+#define BAR_TEXT          49 /* columns beside a bar */
 #define CHECKPOINTS_SHOWN 3
 
 /* Prints the document. */
@@ -72,6 +75,22 @@ static json_t *parse(struct cli *c, char *text, int *code)
 
 /* ---- sst */
 
+/* A member with bytes, which are text or base64; "-" if it is not there. */
+static void out_key(struct out *o, const json_t *object, const char *name, size_t width)
+{
+    char encoded[40];
+    struct shl_slice text;
+    struct shl_buf bytes = {0};
+    shale_error ignored;
+    (void)snprintf(encoded, sizeof encoded, "%s_base64", name);
+    if (shl_json_get_str(object, encoded, &text) &&
+        shl_base64_decode(text, &bytes, &ignored) == SHALE_OK)
+        out_escaped(o, shl_buf_view(&bytes), width);
+    else
+        out_escaped(o, text_member(object, name), width);
+    shl_buf_free(&bytes);
+}
+
 static void sst_line(struct cli *c, const json_t *sst)
 {
     char size[SHL_UNITS_TEXT];
@@ -80,13 +99,13 @@ static void sst_line(struct cli *c, const json_t *sst)
     uint64_t run = 0;
     if (shl_json_get_u64(sst, "run", &run))
         (void)snprintf(level, sizeof level, "SR %" PRIu64, run);
-    out_printf(c->out, "%-8s %.*s %10s  %-7.*s ", level, (int)id.len, (const char *)id.data,
+    out_printf(c->out, "%-8s %.*s %10s of data  %-7.*s ", level, (int)id.len, (const char *)id.data,
                shl_format_size(member(sst, "bytes"), size),
                (int)text_member(sst, "compression").len,
                (const char *)text_member(sst, "compression").data);
-    out_escaped(c->out, text_member(sst, "first_key"), 24);
+    out_key(c->out, sst, "first_key", 24);
     out_text(c->out, " .. ");
-    out_escaped(c->out, text_member(sst, "last_key"), 24);
+    out_key(c->out, sst, "last_key", 24);
     out_char(c->out, '\n');
 }
 
@@ -95,7 +114,7 @@ static void block_lines(struct cli *c, const json_t *sst)
     struct shl_slice object = text_member(sst, "object");
     const json_t *stats = json_object_get(sst, "stats");
     char size[SHL_UNITS_TEXT];
-    out_printf(c->out, "%.*s  %s, format %" PRIu64 ", %.*s\n", (int)object.len,
+    out_printf(c->out, "%.*s  object of %s, format %" PRIu64 ", %.*s\n", (int)object.len,
                (const char *)object.data, shl_format_size(member(sst, "bytes"), size),
                member(sst, "format_version"), (int)text_member(sst, "compression").len,
                (const char *)text_member(sst, "compression").data);
@@ -109,7 +128,7 @@ static void block_lines(struct cli *c, const json_t *sst)
     {
         out_printf(c->out, "%6zu  at %10" PRIu64 "  %7" PRIu64 " bytes  %5" PRIu64 " rows  ", i,
                    member(block, "offset"), member(block, "bytes"), member(block, "row_count"));
-        out_escaped(c->out, text_member(block, "first_key"), 40);
+        out_key(c->out, block, "first_key", 40);
         out_char(c->out, '\n');
     }
 }
@@ -168,6 +187,8 @@ int cmd_wal(struct cli *c)
         out_printf(c->out, "%8" PRIu64 "  %10" PRIu64 " bytes%s\n", member(line, "id"),
                    member(line, "bytes"), fence ? "  (a writer opened here)" : "");
     }
+    if (id == 0 && json_array_size(json_object_get(value, "objects")) == 0 && cli_to_terminal(c))
+        cli_note(c, "note: no WAL object is there: all rows are in SSTables (shale sst)");
     json_array_foreach(json_object_get(value, "rows"), i, line)
     {
         char *row = json_dumps(line, JSON_COMPACT | JSON_PRESERVE_ORDER);
@@ -205,10 +226,10 @@ static const char *plural(uint64_t n)
     return n == 1 ? "" : "s";
 }
 
-static void bar(struct out *o, uint64_t bytes, uint64_t per_mark, char mark)
+static void bar(struct out *o, uint64_t columns, uint64_t bytes, uint64_t per_mark, char mark)
 {
     uint64_t marks = bytes == 0 ? 0 : shl_max_u64(1, bytes / per_mark);
-    for (uint64_t i = 0; i < BAR_COLUMNS; i++)
+    for (uint64_t i = 0; i < columns; i++)
         out_char(o, i < marks ? mark : ' ');
 }
 
@@ -228,73 +249,114 @@ static uint64_t largest_run(const json_t *trees)
     return most;
 }
 
-static void tree_lines(struct out *o, const json_t *tree, uint64_t per_mark)
+/* How the screen is drawn. */
+struct look {
+    size_t columns;    /* of the terminal; 0: what is long stays so */
+    uint64_t bar;      /* columns of a bar; 0: there is no room for bars */
+    uint64_t per_mark; /* bytes */
+};
+
+static void level_line(struct out *o, const struct look *l, const char *name, char mark,
+                       const json_t *level, const char *count, const char *bytes)
+{
+    char size[SHL_UNITS_TEXT];
+    out_printf(o, "  %-8s ", name);
+    if (l->bar > 0) {
+        bar(o, l->bar, member(level, bytes), l->per_mark, mark);
+        out_printf(o, " %5" PRIu64 " SST%-1s", member(level, count), plural(member(level, count)));
+    } else {
+        out_printf(o, "%" PRIu64 " SST%s", member(level, count), plural(member(level, count)));
+    }
+    out_printf(o, " %*s", l->bar > 0 ? 10 : 0, shl_format_size(member(level, bytes), size));
+}
+
+static void tree_lines(struct out *o, const json_t *tree, const struct look *l)
 {
     struct shl_slice segment;
-    char size[SHL_UNITS_TEXT];
     char name[32];
     if (shl_json_get_str(tree, "segment", &segment) && segment.len > 0) {
         out_text(o, "  segment ");
-        out_escaped(o, segment, 60);
+        out_escaped(o, segment, shl_min_size(60, l->columns > 20 ? l->columns - 10 : 60));
         out_char(o, '\n');
     }
-    out_text(o, "  L0       ");
-    bar(o, member(tree, "l0_bytes"), per_mark, '|');
-    out_printf(o, " %5" PRIu64 " SST%-1s %10s   overlap %" PRIu64 "\n", member(tree, "l0_count"),
-               plural(member(tree, "l0_count")), shl_format_size(member(tree, "l0_bytes"), size),
-               member(tree, "l0_overlap"));
+    level_line(o, l, "L0", '|', tree, "l0_count", "l0_bytes");
+    out_printf(o, "%soverlap %" PRIu64 "\n", l->bar > 0 ? "   " : " ", member(tree, "l0_overlap"));
     size_t i;
     json_t *run;
     json_array_foreach(json_object_get(tree, "runs"), i, run)
     {
         (void)snprintf(name, sizeof name, "SR %" PRIu64, member(run, "id"));
-        out_printf(o, "  %-8s ", name);
-        bar(o, member(run, "bytes"), per_mark, '#');
-        out_printf(o, " %5" PRIu64 " SST%-1s %10s\n", member(run, "sst_count"),
-                   plural(member(run, "sst_count")), shl_format_size(member(run, "bytes"), size));
+        level_line(o, l, name, '#', run, "sst_count", "bytes");
+        out_char(o, '\n');
     }
 }
 
-static void shape(struct out *o, const json_t *stat)
+static void shape(struct out *o, const json_t *stat, struct look *l)
 {
     const json_t *trees = json_object_get(stat, "trees");
-    uint64_t per_mark = shl_max_u64(1, largest_run(trees) / BAR_COLUMNS);
+    uint64_t sources = member(stat, "l0_count") + member(stat, "run_count");
     char mark[SHL_UNITS_TEXT];
     size_t i;
     json_t *tree;
-    out_printf(o, "shape    a get asks up to %" PRIu64 " sources   (a mark = %s)\n",
-               member(stat, "l0_count") + member(stat, "run_count"),
-               shl_format_size(per_mark, mark));
-    json_array_foreach(trees, i, tree) tree_lines(o, tree, per_mark);
+    l->per_mark = shl_max_u64(1, largest_run(trees) / shl_max_u64(1, l->bar));
+    out_printf(o, "shape    a get asks up to %" PRIu64 " source%s", sources, plural(sources));
+    if (l->bar > 0)
+        out_printf(o, "   (a mark = %s)", shl_format_size(l->per_mark, mark));
+    out_char(o, '\n');
+    json_array_foreach(trees, i, tree) tree_lines(o, tree, l);
 }
 
+/* "never expires", "expires in 12m", "expired 3h ago". */
+static const char *expiry(char text[SHL_UNITS_TEXT + 16], const json_t *checkpoint)
+{
+    char span[SHL_UNITS_TEXT];
+    int64_t then = 0;
+    struct shl_slice at;
+    if (!shl_json_get_str(checkpoint, "expire_time", &at) || !shl_time_parse_rfc3339(at, &then))
+        return "never expires";
+    int64_t left = then / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
+    uint64_t seconds = (uint64_t)(left < 0 ? -left : left) / 1000;
+    (void)shl_format_duration_human(seconds * ENV_NS_PER_SEC, span);
+    (void)snprintf(text, SHL_UNITS_TEXT + 16, left < 0 ? "expired %s ago" : "expires in %s", span);
+    return text;
+}
+
+/* States that are kept for somebody. Those with a name were made by a person; readers and compactions give theirs none. */
 static void checkpoints(struct out *o, const json_t *stat)
 {
     const json_t *all = json_object_get(stat, "checkpoints");
+    const json_t *last = NULL; /* of those without a name the one that stays longest */
+    char when[SHL_UNITS_TEXT + 16];
+    size_t named = 0;
+    size_t unnamed = 0;
     size_t i;
     json_t *checkpoint;
-    if (json_array_size(all) == 0)
-        out_text(o, "readers  no checkpoint");
-    else
-        out_printf(o, "readers  %zu checkpoint%s", json_array_size(all),
-                   plural(json_array_size(all)));
+    if (json_array_size(all) == 0) {
+        out_text(o, "kept     no checkpoint\n");
+        return;
+    }
+    out_printf(o, "kept     %zu checkpoint%s", json_array_size(all), plural(json_array_size(all)));
     json_array_foreach(all, i, checkpoint)
     {
-        struct shl_slice name = text_member(checkpoint, "name");
-        struct shl_slice expires = text_member(checkpoint, "expire_time");
-        if (i == CHECKPOINTS_SHOWN) {
-            out_printf(o, ", and %zu more (--json)", json_array_size(all) - i);
-            break;
+        struct shl_slice name;
+        struct shl_slice at = text_member(checkpoint, "expire_time");
+        if (!shl_json_get_str(checkpoint, "name", &name) || name.len == 0) {
+            bool later = last == NULL || at.len == 1 ||
+                         (text_member(last, "expire_time").len > 1 &&
+                          shl_slice_cmp(at, text_member(last, "expire_time")) > 0);
+            last = later ? checkpoint : last;
+            unnamed++;
+        } else if (named++ < CHECKPOINTS_SHOWN) {
+            out_text(o, named == 1 ? ": " : ", ");
+            out_escaped(o, name, 40);
+            out_printf(o, " (%s)", expiry(when, checkpoint));
         }
-        if (name.len == 1)
-            name = text_member(checkpoint, "id");
-        out_text(o, i == 0 ? ": " : ", ");
-        out_escaped(o, name, 40);
-        if (expires.len > 1)
-            out_printf(o, " (expires %.*s)", (int)expires.len, (const char *)expires.data);
-        else
-            out_text(o, " (never expires)");
     }
+    if (named > CHECKPOINTS_SHOWN)
+        out_printf(o, ", and %zu more (--json)", named - CHECKPOINTS_SHOWN);
+    if (unnamed > 0)
+        out_printf(o, "%s%zu of readers or compactions (the last %s)", named > 0 ? ", " : ": ",
+                   unnamed, expiry(when, last));
     out_char(o, '\n');
 }
 
@@ -316,7 +378,7 @@ static void sizes(struct out *o, const json_t *stat)
     out_printf(o, ", oldest %s\n", ago(when, member(stat, "oldest_sst_unix_ms")));
 }
 
-static void cost(struct cli *c, const json_t *stat)
+static void cost(struct cli *c, struct out *o, const json_t *stat)
 {
     struct cli_price price;
     char text[CLI_PRICE_TEXT];
@@ -324,14 +386,14 @@ static void cost(struct cli *c, const json_t *stat)
     uint64_t bytes = member(stat, "stored_bytes");
     if (!cli_price_for(c, c->args.positional[0], &price))
         return;
-    out_printf(c->out, "cost     %s for %s stored\n",
+    out_printf(o, "cost     %s for %s stored\n",
                cli_price_text(&price, cli_price_month(&price, bytes), "/month", text),
                shl_format_size(bytes, size));
 }
 
-static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
+static void page(struct cli *c, struct out *o, const json_t *stat, struct look *l,
+                 uint64_t elapsed_ns)
 {
-    struct out *o = c->out;
     const json_t *requests = json_object_get(stat, "requests");
     char size[SHL_UNITS_TEXT];
     char when[SHL_UNITS_TEXT + 8];
@@ -345,24 +407,47 @@ static void screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
     out_printf(o, "writer   epoch %" PRIu64 ", last write %s, ", member(stat, "writer_epoch"),
                ago(when, member(stat, "last_write_unix_ms")));
     if (member(stat, "wal_count") > 0)
-        out_printf(o, "WAL %" PRIu64 "..%" PRIu64 " (%" PRIu64 " objects, %s not yet in L0)\n",
+        out_printf(o, "WAL %" PRIu64 "..%" PRIu64 " (%" PRIu64 " object%s, %s not yet in L0)\n",
                    member(stat, "wal_first_id"), member(stat, "wal_last_id"),
-                   member(stat, "wal_count"), shl_format_size(member(stat, "wal_bytes"), size));
+                   member(stat, "wal_count"), plural(member(stat, "wal_count")),
+                   shl_format_size(member(stat, "wal_bytes"), size));
     else
         out_text(o, "no WAL object waits for L0\n");
     sizes(o, stat);
     checkpoints(o, stat);
     if (member(stat, "external_db_count") > 0)
-        out_printf(o, "parents  a clone: SSTables of %" PRIu64 " other databases are in use\n",
-                   member(stat, "external_db_count"));
-    shape(o, stat);
+        out_printf(o, "parents  a clone: SSTables of %" PRIu64 " other database%s are in use\n",
+                   member(stat, "external_db_count"), plural(member(stat, "external_db_count")));
+    shape(o, stat, l);
     if (member(stat, "unreferenced_count") > 0)
         out_printf(o,
                    "others   %" PRIu64
-                   " objects, %s, are not in the newest manifest (checkpoints may need them)\n",
-                   member(stat, "unreferenced_count"),
+                   " object%s, %s, not in the newest manifest (checkpoints may need them)\n",
+                   member(stat, "unreferenced_count"), plural(member(stat, "unreferenced_count")),
                    shl_format_size(member(stat, "unreferenced_bytes"), size));
-    cost(c, stat);
+    cost(c, o, stat);
+}
+
+/* What does not fit the terminal goes on in the next line. */
+static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
+{
+    struct out *o = out_new(c->out->fd);
+    struct look l = {.columns = cli_to_terminal(c) ? os_columns() : 0, .bar = BAR_COLUMNS};
+    if (o == NULL)
+        return cli_trouble(c, "out of memory");
+    if (l.columns > 0 && l.columns < BAR_COLUMNS + BAR_TEXT)
+        l.bar = l.columns > BAR_TEXT + 5 ? l.columns - BAR_TEXT : 0;
+    (void)out_finish(c->out); /* a page that is too large goes out behind it by itself */
+    page(c, o, stat, &l, elapsed_ns);
+    out_char(o, '\0');
+    for (char *line = o->buffer; *line != '\0';) {
+        char *end = strchr(line, '\n');
+        *end = '\0';
+        out_folded(c->out, line, l.columns, 9);
+        line = end + 1;
+    }
+    out_free(o);
+    return CLI_YES;
 }
 
 static int stat_once(struct cli *c)
@@ -377,7 +462,12 @@ static int stat_once(struct cli *c)
     json_t *value = parse(c, text, &code);
     if (value == NULL)
         return code;
-    screen(c, value, env_now_mono_ns() - start_ns);
+    const json_t *requests = json_object_get(value, "requests");
+    c->asked.get += member(requests, "get");
+    c->asked.list += member(requests, "list");
+    c->asked.bytes_down += member(requests, "bytes_down");
+    c->asked.cost_usd += json_number_value(json_object_get(requests, "cost_usd"));
+    code = screen(c, value, env_now_mono_ns() - start_ns);
     json_decref(value);
     return code;
 }
@@ -385,9 +475,11 @@ static int stat_once(struct cli *c)
 /* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. */
 static void pause_for(uint64_t ns)
 {
+    os_life_still(true);
     for (uint64_t slice = 50 * ENV_NS_PER_MS; ns > 0 && os_stop_code() == 0 && !os_timed_out();
          ns -= shl_min_u64(ns, slice))
         env_sleep_ns(shl_min_u64(ns, slice));
+    os_life_still(false);
 }
 
 int cmd_stat(struct cli *c)

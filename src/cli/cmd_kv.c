@@ -114,8 +114,8 @@ int cmd_del(struct cli *c)
     if (shale_db_write(db, batch, &how, &c->err) != SHALE_OK)
         code = cli_fail(c, a->positional[0]);
     else if (os_is_terminal(CLI_STDERR))
-        cli_note(c, "deleted %zu keys, durable at seq %" PRIu64, a->positional_count - 1,
-                 result.seq);
+        cli_note(c, "deleted %zu key%s, durable at seq %" PRIu64, a->positional_count - 1,
+                 a->positional_count == 2 ? "" : "s", result.seq);
 out:
     code = cli_close_written(c, db, code);
     shale_batch_free(batch);
@@ -262,6 +262,22 @@ static enum format format_of(const struct cli *c)
     }
 }
 
+/* A shell's own --json stands behind what a line says. */
+static bool formats_agree(const struct cli *c)
+{
+    bool json = false;
+    bool other = false;
+    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
+        const struct cli_given *g = &c->args.given[i];
+        json = json || g->id == OPT_JSON;
+        other = other || (g->id == OPT_FORMAT && strcmp(g->value, "json") != 0);
+    }
+    if (json && other)
+        (void)cli_usage(c, "shale scan --help", "--format %s and --json: which one?",
+                        c->args.value[OPT_FORMAT]);
+    return !(json && other);
+}
+
 static void scan_settings(const struct cli *c, struct scan *s)
 {
     bool terminal = cli_to_terminal(c);
@@ -396,8 +412,10 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
     how.rows_max = s->limit;
     if (cli_has(&c->args, OPT_LIMIT) && s->limit == 0)
         return CLI_YES;
-    if (range_is_empty(range))
+    if (range_is_empty(range)) {
+        cli_note(c, "note: --from is not below --to: no key lies between");
         return s->exists ? CLI_NO : CLI_YES;
+    }
     if (shale_db_scan(&it, db, *range, &how, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
     cli_progress_start(&progress, c, "scan", 0);
@@ -421,12 +439,27 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
         code = os_stop_code();
     } else if (rc != SHALE_DONE) {
         code = cli_fail(c, c->args.positional[0]);
-        cli_note(c, "  %" PRIu64 " rows before it were read.", s->rows);
+        cli_note(c, "  %" PRIu64 " row%s before it %s read.", s->rows, s->rows == 1 ? "" : "s",
+                 s->rows == 1 ? "was" : "were");
     } else if (s->exists) {
         code = s->rows > 0 ? CLI_YES : CLI_NO;
     }
     shale_iter_close(it);
     return code;
+}
+
+/* A terminal that shows nothing could mean anything. */
+static void note_no_row(const struct cli *c, const struct scan *s, const shale_range *range)
+{
+    const char *prefix =
+        c->args.positional_count > 1 ? c->args.positional[1] : c->args.value[OPT_PREFIX];
+    bool shown = s->count || s->exists || !cli_to_terminal(c) || range_is_empty(range);
+    if (shown || (cli_has(&c->args, OPT_LIMIT) && s->limit == 0))
+        return;
+    if (prefix != NULL)
+        cli_note(c, "note: no key begins with \"%.*s\"", KEY_SHOWN, prefix);
+    else
+        cli_note(c, "note: no rows");
 }
 
 int cmd_scan(struct cli *c)
@@ -437,7 +470,7 @@ int cmd_scan(struct cli *c)
     struct scan s;
     int code = CLI_USAGE;
     scan_settings(c, &s);
-    if (!scan_range(c, hold, &range))
+    if (!formats_agree(c) || !scan_range(c, hold, &range))
         goto out;
     code = cli_open_reader(c, &db);
     if (code != CLI_YES)
@@ -449,6 +482,8 @@ int cmd_scan(struct cli *c)
         else
             out_printf(c->out, "%" PRIu64 " rows, %" PRIu64 " bytes\n", s.rows, s.bytes);
     }
+    if (code == CLI_YES && s.rows == 0)
+        note_no_row(c, &s, &range);
     if (code == CLI_YES && s.limited && s.rows == s.limit) {
         (void)out_finish(c->out);
         cli_note(c, "stopped after %" PRIu64 " rows; more: --limit N, or into a pipe", s.rows);

@@ -30,6 +30,7 @@ struct load {
     uint64_t bytes;   /* read */
     uint64_t line;    /* number of the line being parsed, from 1 */
     bool broken;      /* a write failed: nothing more can be made durable */
+    bool whole;       /* all that was taken is durable */
     bool bad_line;    /* `line` is no row; c->err says why */
     shale_error
         failed; /* the first failure of the library or the line, told at the end: with what is durable then */
@@ -170,16 +171,15 @@ static void tell(struct load *l, uint64_t start_ns)
     char size[SHL_UNITS_TEXT];
     char stored[SHL_UNITS_TEXT];
     char price[CLI_PRICE_TEXT];
-    shale_store_counts n = {.struct_size = sizeof n};
+    const shale_store_counts *n = &l->c->asked;
     double seconds = (double)(env_now_mono_ns() - start_ns) / 1e9;
-    shale_db_store_counts(l->db, &n);
     if (!os_is_terminal(CLI_STDERR) && l->c->args.value[OPT_PROGRESS] == NULL)
         return;
     cli_note(l->c,
-             "loaded %s rows (%s -> %s written) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
-             out_count(rows, l->rows), shl_format_size(l->bytes, size),
-             shl_format_size(n.bytes_up, stored), seconds, n.put, n.get,
-             cli_price_text(&l->price, cli_price_requests(&l->price, &n), "", price));
+             "loaded %s row%s (%s -> %s written) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
+             out_count(rows, l->rows), l->rows == 1 ? "" : "s", shl_format_size(l->bytes, size),
+             shl_format_size(n->bytes_up, stored), seconds, n->put, n->get,
+             cli_price_text(&l->price, cli_price_requests(&l->price, n), "", price));
 }
 
 /* REQUIRES: mu */
@@ -288,7 +288,8 @@ static int tell_end(struct load *l, bool whole, int code)
                    l->bad_line ? " before it" : "", durable == 1 ? "is" : "are");
     (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->name, l->line);
     if (l->failed.code == SHALE_OK) {
-        cli_note(c, "%s%s", os_stop_code() != 0 ? "stopped: " : "  ", c->facts);
+        (os_stop_code() != 0 ? cli_tell : cli_note)(
+            c, "%s%s", os_stop_code() != 0 ? "stopped: " : "  ", c->facts);
         return code;
     }
     c->err = l->failed;
@@ -311,7 +312,7 @@ static int make_durable(struct load *l, int code)
     if (last == CLI_YES && l->rows > 0 &&
         shale_db_flush(l->db, SHALE_FLUSH_WAL, &l->c->err) != SHALE_OK)
         last = fail_later(l);
-    bool whole = last == CLI_YES;
+    bool whole = l->whole = last == CLI_YES;
     stop = os_stop_code(); /* it may have come while the last rows were on their way */
     if (whole && l->c->watch != NULL)
         l->c->watch->unsaved = false;
@@ -323,7 +324,7 @@ static int make_durable(struct load *l, int code)
     return code != CLI_YES ? code : stop;
 }
 
-/* What closing would write is written before the requests are counted. */
+/* What closing would write is written before it, so that a failure can say what is durable. */
 static int settle(struct load *l)
 {
     if (l->rows == 0 || shale_db_flush(l->db, SHALE_FLUSH_MEMTABLE, &l->c->err) == SHALE_OK)
@@ -375,12 +376,13 @@ int cmd_load(struct cli *c)
         code = settle(&l);
     end_progress(&l);
     c->rows = l.rows;
-    if (code == CLI_YES)
-        tell(&l, start_ns);
 out:
     set_db(&l, NULL);
-    code = cli_close_writer(c, db, code);
+    code =
+        l.whole && code != CLI_YES ? cli_close_written(c, db, code) : cli_close_writer(c, db, code);
     teller_end(&l);
+    if (code == CLI_YES)
+        tell(&l, start_ns);
     shale_batch_free(l.batch);
     json_row_deinit(&l.parser);
     if (!is_stdin)
@@ -453,7 +455,8 @@ int cmd_dump(struct cli *c)
         code = os_stop_code();
     } else if (rc != SHALE_DONE) {
         code = cli_fail(c, c->args.positional[0]);
-        cli_note(c, "  %" PRIu64 " rows before it were printed.", rows);
+        cli_note(c, "  %" PRIu64 " row%s before it %s printed.", rows, rows == 1 ? "" : "s",
+                 rows == 1 ? "was" : "were");
     }
     shale_iter_close(it);
     return cli_close_reader(c, db, code);

@@ -1,7 +1,9 @@
 /* store ls, mb, cat, cp, stat: raw objects. */
+#include "base/num.h"
 #include "base/units.h"
 #include "cli/object.h"
 #include "cli/os.h"
+#include "cli/price.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -84,9 +86,30 @@ static int there_already(struct cli *c, const char *url)
     return CLI_NO;
 }
 
+/* Amazon's rules for new buckets. Others may have older ones under odd names, so only making one is held to them. */
+static bool is_good_name(const char *name, size_t len)
+{
+    static const char ends[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    for (size_t i = 0; i < len; i++) {
+        bool inner = (name[i] == '-' || name[i] == '.') && i > 0 && i + 1 < len;
+        if (strchr(ends, name[i]) == NULL && !inner)
+            return false;
+        if (name[i] == '.' && (name[i - 1] == '.' || name[i + 1] == '.'))
+            return false;
+    }
+    return len >= 3 && len <= 63;
+}
+
 int cmd_store_mb(struct cli *c)
 {
     const char *url = c->args.positional[0];
+    const char *name = strncmp(url, "s3://", 5) == 0 ? url + 5 : "";
+    size_t len = strcspn(name, "/");
+    if (len > 0 && !is_good_name(name, len))
+        return cli_usage(c, "shale store mb s3://my-bucket",
+                         "\"%.*s\" is no name for a bucket: 3 to 63 small letters, digits, '-' and "
+                         "'.', with a letter or digit at both ends",
+                         (int)shl_min_size(len, 80), name);
     if (!options_ready(c))
         return CLI_USAGE;
     shale_code rc = shale_store_make_bucket(url, c->options, &c->err);
@@ -128,6 +151,41 @@ int cmd_store_cat(struct cli *c)
     return code;
 }
 
+static void tell_copied(struct cli *c, const struct object_at *from, const struct object_at *to,
+                        const char *what, uint64_t bytes)
+{
+    const char *to_url = c->args.positional[1];
+    shale_store_counts n = {.struct_size = sizeof n};
+    if (!cli_has(&c->args, OPT_JSON)) {
+        if (os_is_terminal(CLI_STDERR))
+            cli_note(c, "copied %" PRIu64 " byte%s to %s", bytes, bytes == 1 ? "" : "s", to_url);
+        return;
+    }
+    shale_store_counts_get(from->store, &n);
+    cli_add_requests(&c->asked, &n);
+    shale_store_counts_get(to->store, &n);
+    cli_add_requests(&c->asked, &n);
+    out_char(c->out, '{');
+    out_json_member(c->out, what, shl_slice_str(to_url));
+    out_printf(c->out, ",\"size_bytes\":%" PRIu64 ",", bytes);
+    cli_json_requests(c->out, &c->asked);
+    out_text(c->out, "}\n");
+}
+
+/* With -n: only whether it is there, and how large. */
+static int would_copy(struct cli *c, const struct object_at *from, const struct object_at *to)
+{
+    shale_object object = {0};
+    shale_code rc = shale_store_head(from->store, object_key(from), &object, &c->err);
+    if (rc != SHALE_OK)
+        return object_answer(c, rc, c->args.positional[0], true);
+    cli_note(c, "would copy %" PRIu64 " byte%s to %s (1 GET, 1 PUT)", object.size,
+             object.size == 1 ? "" : "s", c->args.positional[1]);
+    if (cli_has(&c->args, OPT_JSON))
+        tell_copied(c, from, to, "would_copy", object.size);
+    return CLI_YES;
+}
+
 int cmd_store_cp(struct cli *c)
 {
     const char *from_url = c->args.positional[0];
@@ -141,16 +199,18 @@ int cmd_store_cp(struct cli *c)
     if (!options_ready(c) || (code = object_open(c, from_url, &from)) != CLI_YES ||
         (code = object_open(c, to_url, &to)) != CLI_YES)
         goto out;
+    if (cli_has(&c->args, OPT_DRY_RUN)) {
+        code = would_copy(c, &from, &to);
+        goto out;
+    }
     rc = shale_store_get(from.store, object_key(&from), &body, &len, &c->err);
     if (rc != SHALE_OK)
-        code = object_answer(c, rc, from_url, false);
-    else if (cli_has(&c->args, OPT_DRY_RUN))
-        cli_note(c, "would copy %zu bytes to %s (1 GET, 1 PUT)", len, to_url);
+        code = object_answer(c, rc, from_url, true);
     else if (shale_store_put(to.store, object_key(&to), shale_bytes(body, len), false, &c->err) !=
              SHALE_OK)
         code = cli_fail(c, to_url);
-    else if (os_is_terminal(CLI_STDERR))
-        cli_note(c, "copied %zu bytes to %s", len, to_url);
+    else
+        tell_copied(c, &from, &to, "copied", len);
 out:
     shale_store_body_free(body);
     object_close(&from);

@@ -23,14 +23,7 @@ static void add_requests(struct removal *r, shale_store *store)
     if (store == NULL)
         return;
     shale_store_counts_get(store, &n);
-    r->requests.put += n.put;
-    r->requests.get += n.get;
-    r->requests.head += n.head;
-    r->requests.list += n.list;
-    r->requests.del += n.del;
-    r->requests.bytes_up += n.bytes_up;
-    r->requests.bytes_down += n.bytes_down;
-    r->requests.cost_usd += n.cost_usd;
+    cli_add_requests(&r->requests, &n);
 }
 
 static bool is_dry(const struct cli *c)
@@ -48,7 +41,9 @@ static int check_consent(struct cli *c)
 {
     if (cli_has(&c->args, OPT_YES) || is_dry(c) || can_ask())
         return CLI_YES;
-    return cli_usage(c, "shale store rm --yes URL", "deleting is for good: say --yes");
+    char again[690];
+    cli_command_again(c, " --yes", again, sizeof again);
+    return cli_usage(c, again, "deleting is for good: say --yes");
 }
 
 static bool note_one(void *ctx, const shale_object *object)

@@ -193,6 +193,13 @@ static void offer_found(struct cli *c, const struct complete_ask *ask, const str
         }
 }
 
+/* The rest of a URL is not on this machine: the shell's own folders would be wrong. */
+static bool is_remote(const char *typed)
+{
+    size_t scheme = strspn(typed, "abcdefghijklmnopqrstuvwxyz0123456789");
+    return scheme > 1 && typed[scheme] == ':' && strncmp(typed, "file:", 5) != 0;
+}
+
 /* `before` is what of the word stands in front of the value: "--format=" or "". */
 static void offer_value(struct cli *c, const struct complete_ask *ask, const struct before *b,
                         enum cli_option_id id, const char *before, const char *typed)
@@ -216,7 +223,7 @@ static void offer_value(struct cli *c, const struct complete_ask *ask, const str
         offer_found(c, ask, b, LOOKUP_KEYS, before, typed);
     } else if (id == OPT_SETTINGS || id == OPT_VALUE_FILE) {
         ask->emit(ask->ctx, COMPLETE_FILES, NULL);
-    } else if (id == OPT_ROOT || id == OPT_WAL_URL) {
+    } else if ((id == OPT_ROOT || id == OPT_WAL_URL) && !is_remote(typed)) {
         ask->emit(ask->ctx, COMPLETE_FOLDERS, NULL);
     }
 }
@@ -242,6 +249,8 @@ static void offer_argument(struct cli *c, const struct complete_ask *ask, const 
         return;
     if (strcmp(name, "KEY") == 0 || strcmp(name, "PREFIX") == 0) {
         offer_found(c, ask, b, LOOKUP_KEYS, "", typed);
+    } else if (is_remote(typed)) {
+        return;
     } else if (strcmp(name, "DB") == 0) {
         ask->emit(ask->ctx, COMPLETE_FOLDERS, NULL);
     } else if (strcmp(name, "FILE") == 0 || strcmp(name, "URL") == 0 || strcmp(name, "FROM") == 0 ||

@@ -35,9 +35,9 @@ static void memtable_line(struct out *o, const json_t *step)
 {
     char size[SHL_UNITS_TEXT];
     char rows[OUT_UNIT_BYTES];
-    out_printf(o, "%-8s %s rows, %s: %s\n", flag(step, "frozen") ? "frozen" : "memtable",
-               out_count(rows, member(step, "rows")), shl_format_size(member(step, "bytes"), size),
-               answer(step));
+    out_printf(o, "%-8s %s row%s, %s: %s\n", flag(step, "frozen") ? "frozen" : "memtable",
+               out_count(rows, member(step, "rows")), member(step, "rows") == 1 ? "" : "s",
+               shl_format_size(member(step, "bytes"), size), answer(step));
 }
 
 static void sst_line(struct out *o, const json_t *step)
@@ -76,8 +76,8 @@ static void summary(struct out *o, const json_t *all)
     if (strcmp(text(all, "answer"), "no") == 0)
         out_text(o, "no such key");
     else
-        out_printf(o, "%s, seq %" PRIu64 ", %" PRIu64 " bytes", answer(all), member(all, "seq"),
-                   member(all, "value_bytes"));
+        out_printf(o, "%s, seq %" PRIu64 ", %" PRIu64 " byte%s", answer(all), member(all, "seq"),
+                   member(all, "value_bytes"), member(all, "value_bytes") == 1 ? "" : "s");
     out_printf(o, "; %" PRIu64 " GET (%s), %s\n", member(requests, "get"),
                shl_format_size(member(requests, "bytes_down"), size),
                out_money(price, json_number_value(json_object_get(requests, "cost_usd"))));

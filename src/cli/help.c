@@ -295,6 +295,14 @@ static void show(struct cli *c, struct out *page)
     out_bytes(c->out, page->buffer, page->len);
 }
 
+static bool is_known(const char *word)
+{
+    for (size_t i = 0; cli_topic_at(i) != NULL; i++)
+        if (strcmp(cli_topic_at(i)->name, word) == 0)
+            return true;
+    return cli_command_is_group(word) || cli_command_find(word) != NULL;
+}
+
 static int help(struct cli *c, const char *const *words, size_t count)
 {
     struct out *page = out_new(c->out->fd);
@@ -311,8 +319,8 @@ static int help(struct cli *c, const char *const *words, size_t count)
 int cli_help_for(struct cli *c)
 {
     const char *words[2] = {c->args.word, NULL};
-    if (c->args.command == NULL)
-        return help(c, words, c->args.word != NULL);
+    if (c->args.command == NULL) /* -h is answered, whatever stands beside it */
+        return help(c, words, c->args.word != NULL && is_known(words[0]));
     words[0] = c->args.command->name; /* with the blank of "store ls" */
     return help(c, words, 1);
 }

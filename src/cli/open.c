@@ -69,7 +69,7 @@ int cli_open_existing_writer(struct cli *c, shale_db **out)
         return CLI_USAGE;
     if (shale_db_open_reader(&reader, url, c->options, NULL, &c->err) != SHALE_OK)
         return cli_fail(c, url);
-    (void)shale_db_close(reader, NULL);
+    (void)cli_close_counted(c, reader); /* a reader has nothing to lose at close */
     return open_writer(c, out);
 }
 
@@ -96,7 +96,7 @@ static bool is_sessions(const struct cli *c, const shale_db *db)
 int cli_close_reader(struct cli *c, shale_db *db, int code)
 {
     if (!is_sessions(c, db))
-        (void)shale_db_close(db, NULL); /* a reader has nothing to lose at close */
+        (void)cli_close_counted(c, db);
     return code;
 }
 
@@ -110,53 +110,73 @@ bool cli_to_terminal(const struct cli *c)
     return os_is_terminal(c->out->fd);
 }
 
-/* With --json: how much was written, up to which sequence number, and what it took. What closing would write is written before
- * the requests are counted; a shell's handle goes on, and has asked for other lines too. */
-static int tell_written(struct cli *c, shale_db *db, int code)
+/* With --json: how much was written, up to which sequence number, and what it took. A shell's handle goes on, and has asked for other lines too. */
+static void tell_written(struct cli *c, uint64_t seq, bool stopped, const shale_store_counts *asked)
 {
     cli_run_fn run = c->args.command->run;
     bool tells = run == cmd_put || run == cmd_del || run == cmd_load;
-    shale_db_status status = {.struct_size = sizeof status};
-    shale_store_counts n = {.struct_size = sizeof n};
-    if (code != CLI_YES || !tells || cli_in_batch(c) || !cli_has(&c->args, OPT_JSON))
-        return code;
-    if (!is_sessions(c, db) && shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &c->err) != SHALE_OK)
-        return cli_fail(c, c->args.positional[0]);
-    shale_db_status_get(db, &status);
-    out_printf(c->out, "{\"rows\":%" PRIu64 ",\"seq\":%" PRIu64, c->rows, status.durable_seq);
-    if (!is_sessions(c, db)) {
-        shale_db_store_counts(db, &n);
+    if (!tells || cli_in_batch(c) || !cli_has(&c->args, OPT_JSON))
+        return;
+    out_printf(c->out, "{\"rows\":%" PRIu64 ",\"seq\":%" PRIu64, c->rows, seq);
+    if (stopped)
+        out_text(c->out, ",\"stopped\":true");
+    if (asked != NULL) {
         out_char(c->out, ',');
-        cli_json_requests(c->out, &n);
+        cli_json_requests(c->out, asked);
     }
     out_text(c->out, "}\n");
+}
+
+static uint64_t durable_seq(shale_db *db)
+{
+    shale_db_status status = {.struct_size = sizeof status};
+    shale_db_status_get(db, &status);
+    return status.durable_seq;
+}
+
+/* durable: what was written is, so that the close has nothing to lose. */
+static int close_writer(struct cli *c, shale_db *db, int code, bool durable)
+{
+    bool stopped = code != CLI_YES && code == os_stop_code();
+    uint64_t seq = durable_seq(db);
+    if (is_sessions(c, db)) {
+        c->asked.struct_size = sizeof c->asked;
+        shale_db_store_counts(db, &c->asked);
+        if (code == CLI_YES || (durable && stopped))
+            tell_written(c, seq, stopped, NULL);
+        session_check(c);
+        return code;
+    }
+    shale_code rc = cli_close_counted(c, db);
+    if (rc != SHALE_OK && !durable) {
+        int failed = cli_fail(c, c->args.positional[0]);
+        return code == CLI_YES ? failed : code;
+    }
+    if (rc != SHALE_OK)
+        cli_note(c, "note: it is written and durable; only closing the database failed: %s",
+                 c->err.text);
+    if (code == CLI_YES || (durable && stopped))
+        tell_written(c, seq, stopped, &c->asked);
     return code;
+}
+
+shale_code cli_close_counted(struct cli *c, shale_db *db)
+{
+    shale_store_counts n = {.struct_size = sizeof n};
+    shale_code rc = shale_db_close_counted(db, &n, &c->err);
+    cli_add_requests(&c->asked, &n);
+    return rc;
 }
 
 int cli_close_written(struct cli *c, shale_db *db, int code)
 {
-    if (db == NULL || code != CLI_YES || is_sessions(c, db))
-        return cli_close_writer(c, db, code);
-    code = tell_written(c, db, code);
-    if (shale_db_close(db, &c->err) != SHALE_OK)
-        cli_note(c, "note: it is written and durable; only closing the database failed: %s",
-                 c->err.text);
-    return code;
+    bool done = code == CLI_YES || code == os_stop_code();
+    return db == NULL ? code : close_writer(c, db, code, done);
 }
 
 int cli_close_writer(struct cli *c, shale_db *db, int code)
 {
-    if (db == NULL)
-        return code;
-    code = tell_written(c, db, code);
-    if (is_sessions(c, db)) {
-        session_check(c);
-        return code;
-    }
-    if (shale_db_close(db, &c->err) == SHALE_OK)
-        return code;
-    int failed = cli_fail(c, c->args.positional[0]);
-    return code == CLI_YES ? failed : code;
+    return db == NULL ? code : close_writer(c, db, code, false);
 }
 
 bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,

@@ -1,5 +1,7 @@
 #include "cli/os.h"
 
+#include "base/env/env.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -78,6 +80,7 @@ bool os_pager(const char *command, const char *text, size_t len)
     pid_t child;
     if (pipe(ends) != 0)
         return false;
+    os_life_still(true);
     int failed = spawn_shell(&child, command, ends);
     (void)close(ends[0]);
     /* Ctrl-C is the pager's; it may also end before it has read everything. */
@@ -92,10 +95,78 @@ bool os_pager(const char *command, const char *text, size_t len)
         continue;
     (void)sigaction(SIGINT, &before[0], NULL);
     (void)sigaction(SIGPIPE, &before[1], NULL);
+    os_life_still(false);
     return failed == 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 127);
 }
 
-int os_write(int fd, const void *data, size_t len)
+/* ---- the line of life. Whatever else is written to the terminal wipes it first. */
+
+static struct {
+    struct env_mutex mu; /* [const] while `begun` */
+    _Atomic bool begun;
+    volatile sig_atomic_t drawn; /* [mu] to set; signal handlers read it */
+    unsigned busy;               /* [mu] writes under way, and reasons to keep still */
+    uint64_t quiet_ns;           /* [mu] since when nothing was written */
+} life;
+
+static const char wipe[] = "\r\033[K";
+
+static void wipe_life(void)
+{
+    ssize_t ignored = life.drawn != 0 ? write(CLI_STDERR, wipe, sizeof wipe - 1) : 0;
+    (void)ignored;
+    life.drawn = 0;
+}
+
+void os_life_begin(void)
+{
+    env_mutex_init(&life.mu);
+    life.quiet_ns = env_now_mono_ns();
+    life.begun = true;
+}
+
+void os_life_end(void)
+{
+    if (!life.begun)
+        return;
+    wipe_life();
+    life.begun = false;
+    env_mutex_deinit(&life.mu);
+}
+
+void os_life_still(bool on)
+{
+    if (!life.begun)
+        return;
+    env_mutex_lock(&life.mu);
+    wipe_life();
+    life.busy += on ? 1U : -1U;
+    life.quiet_ns = env_now_mono_ns();
+    env_mutex_unlock(&life.mu);
+}
+
+uint64_t os_life_quiet_ns(void)
+{
+    if (!life.begun)
+        return 0;
+    env_mutex_lock(&life.mu);
+    uint64_t ns = life.busy > 0 ? 0 : env_now_mono_ns() - life.quiet_ns;
+    env_mutex_unlock(&life.mu);
+    return ns;
+}
+
+void os_life_draw(const char *line)
+{
+    env_mutex_lock(&life.mu);
+    if (life.busy == 0) {
+        ssize_t ignored = write(CLI_STDERR, line, strlen(line));
+        (void)ignored;
+        life.drawn = 1;
+    }
+    env_mutex_unlock(&life.mu);
+}
+
+static int write_all(int fd, const void *data, size_t len)
 {
     const char *p = data;
     while (len > 0) {
@@ -111,6 +182,17 @@ int os_write(int fd, const void *data, size_t len)
     return 0;
 }
 
+int os_write(int fd, const void *data, size_t len)
+{
+    bool seen = fd == CLI_STDOUT || fd == CLI_STDERR;
+    if (seen)
+        os_life_still(true);
+    int failed = write_all(fd, data, len);
+    if (seen)
+        os_life_still(false);
+    return failed;
+}
+
 /* Until there is input or a signal asked to stop. */
 static void wait_readable(int fd)
 {
@@ -119,7 +201,7 @@ static void wait_readable(int fd)
         (void)poll(both, 2, -1); /* whatever it answers, the caller looks */
 }
 
-int os_read(int fd, void *dst, size_t cap, size_t *out_len)
+static int read_some(int fd, void *dst, size_t cap, size_t *out_len)
 {
     for (;;) {
         wait_readable(fd);
@@ -133,6 +215,14 @@ int os_read(int fd, void *dst, size_t cap, size_t *out_len)
         if (errno != EINTR)
             return errno;
     }
+}
+
+int os_read(int fd, void *dst, size_t cap, size_t *out_len)
+{
+    os_life_still(true); /* it is not a store that is waited for */
+    int failed = read_some(fd, dst, cap, out_len);
+    os_life_still(false);
+    return failed;
 }
 
 int os_open_read(int *out_fd, const char *path)
@@ -192,6 +282,7 @@ static void on_alarm(int sig)
 {
     (void)sig;
     if (timed_out != 0) {
+        wipe_life();
         ssize_t ignored = write(CLI_STDERR, deadline_message, strlen(deadline_message));
         (void)ignored;
         _exit(deadline_code);
@@ -232,6 +323,7 @@ bool os_timed_out(void)
 
 static void leave_now(int sig)
 {
+    wipe_life();
     _exit(sig == SIGTERM ? 143 : 130);
 }
 
@@ -245,6 +337,7 @@ void os_stop_text(const char *text)
 static void tell_and_leave(int sig)
 {
     const char *text = stop_text;
+    wipe_life();
     ssize_t ignored = text != NULL ? write(CLI_STDERR, text, strlen(text)) : 0;
     (void)ignored;
     leave_now(sig);
@@ -307,7 +400,10 @@ void os_exit(int code)
 bool os_read_line(char *dst, size_t cap)
 {
     clearerr(stdin); /* a signal may have ended the question before */
-    if (fgets(dst, (int)cap, stdin) == NULL)
+    os_life_still(true);
+    bool more = fgets(dst, (int)cap, stdin) != NULL;
+    os_life_still(false);
+    if (!more)
         return false;
     dst[strcspn(dst, "\r\n")] = '\0';
     return true;

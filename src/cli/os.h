@@ -31,6 +31,16 @@ void os_close(int fd);
 /* How many files this process may have open; 0 if it is not known. */
 uint64_t os_file_limit(void);
 
+/* A line on the terminal behind stderr that says for whom we wait; begin and end on one task, the rest on any. What os_write writes to stdout
+ * and stderr wipes it. While it is kept still (which nests), or nothing was begun, it is quiet for 0 ns. */
+void os_life_begin(void);
+void os_life_end(void);
+void os_life_still(bool on);
+/* How long nothing was written. */
+uint64_t os_life_quiet_ns(void);
+/* The line, with what puts the cursor to its front and clears the rest. */
+void os_life_draw(const char *line);
+
 enum os_stop_mode {
     OS_STOP_NOW,   /* SIGINT and SIGTERM leave at once with 130 and 143 */
     OS_STOP_SAFELY /* the first only sets os_stop_code; the second leaves */

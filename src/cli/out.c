@@ -249,6 +249,32 @@ void out_escaped(struct out *o, struct shl_slice s, size_t width)
     }
 }
 
+void out_folded(struct out *o, const char *line, size_t columns, size_t indent)
+{
+    size_t room = columns;
+    size_t len = strlen(line);
+    indent = shl_min_size(indent, columns / 4);
+    while (columns > 0 && len > room) {
+        size_t at = room;
+        while (at > 0 && line[at] != ' ')
+            at--;
+        if (at <= strspn(line, " ")) { /* a word that is wider than the line */
+            at = strspn(line, " ");
+            at += strcspn(line + at, " ");
+        }
+        if (line[at] == '\0')
+            break;
+        out_bytes(o, line, at);
+        out_printf(o, "\n%*s", (int)indent, "");
+        at += strspn(line + at, " ");
+        line += at;
+        len -= at;
+        room = columns - indent;
+    }
+    out_bytes(o, line, len);
+    out_char(o, '\n');
+}
+
 void out_csv(struct out *o, struct shl_slice s)
 {
     bool quote = false;
@@ -283,6 +309,8 @@ const char *out_count(char text[OUT_UNIT_BYTES], uint64_t n)
 
 const char *out_money(char text[OUT_UNIT_BYTES], double usd)
 {
+    if (usd < 5e-8)
+        usd = 0;
     int digits = usd <= 0 ? 0 : usd < 0.0001 ? 7 : usd < 1 ? 4 : 2;
     (void)snprintf(text, OUT_UNIT_BYTES, "~$%.*f", digits, usd > 0 ? usd : 0.0);
     return text;

@@ -44,6 +44,8 @@ void out_escaped(struct out *o, struct shl_slice s, size_t width);
 /* A line for people, which may hold what somebody else wrote (keys, names, a server's words): what a terminal would act on and what is not
  * UTF-8 as \xNN; tabs and line ends stay. `dst` is cut to fit. Returns dst. */
 const char *out_shown(char *dst, size_t cap, const char *text);
+/* A line (without its end) of at most `columns`: what is longer goes on below, `indent` columns in. 0: it is not cut. */
+void out_folded(struct out *o, const char *line, size_t columns, size_t indent);
 /* A field after RFC 4180. */
 void out_csv(struct out *o, struct shl_slice s);
 

@@ -236,13 +236,25 @@ double cli_price_month(const struct cli_price *p, uint64_t bytes)
 const char *cli_price_text(const struct cli_price *p, double usd, const char *per,
                            char text[CLI_PRICE_TEXT])
 {
-    if (p->elsewhere)
-        (void)snprintf(text, CLI_PRICE_TEXT, "on S3 this would cost ~$%.4f%s (%s, prices of %s)",
-                       usd, per, p->name, p->date);
-    else
-        (void)snprintf(text, CLI_PRICE_TEXT, "~$%.4f%s on %s (prices of %s)", usd, per, p->name,
-                       p->date);
+    char money[OUT_UNIT_BYTES];
+    (void)snprintf(text, CLI_PRICE_TEXT,
+                   p->elsewhere ? "on S3 this would cost %s%s (%s, prices of %s)"
+                                : "%s%s on %s (prices of %s)",
+                   out_money(money, usd), per, p->name, p->date);
     return text;
+}
+
+void cli_add_requests(shale_store_counts *sum, const shale_store_counts *n)
+{
+    sum->put += n->put;
+    sum->get += n->get;
+    sum->head += n->head;
+    sum->list += n->list;
+    sum->del += n->del;
+    sum->copy += n->copy;
+    sum->bytes_up += n->bytes_up;
+    sum->bytes_down += n->bytes_down;
+    sum->cost_usd += n->cost_usd;
 }
 
 void cli_json_requests(struct out *o, const shale_store_counts *n)

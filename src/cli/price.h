@@ -17,6 +17,7 @@ struct cli_price {
 SHL_MUST bool cli_price_for(struct cli *c, const char *url, struct cli_price *out);
 double cli_price_requests(const struct cli_price *p, const shale_store_counts *n);
 double cli_price_month(const struct cli_price *p, uint64_t bytes);
+void cli_add_requests(shale_store_counts *sum, const shale_store_counts *n);
 /* Appends "requests":{..}: what a command asked, and its price on S3 Standard. */
 void cli_json_requests(struct out *o, const shale_store_counts *n);
 /* "~$0.0009 on S3 Standard us-east-1 (prices of 2026-11)", or "on S3 this would cost ~$0.0009 (...)". Returns text. */

@@ -33,6 +33,11 @@ static enum how how_to_show(const struct cli *c)
     return can_redraw() ? HOW_LINE : HOW_OFF;
 }
 
+bool cli_progress_redraws(const struct cli *c)
+{
+    return how_to_show(c) == HOW_LINE;
+}
+
 void cli_progress_start(struct cli_progress *p, const struct cli *c, const char *what,
                         uint64_t total_bytes)
 {
@@ -151,9 +156,16 @@ static void draw_text(const struct cli_progress *p, const struct moment *m, stru
     char text[64];
     char size[SHL_UNITS_TEXT];
     char count[32];
+    const char *rows = short_count((double)m->rows, count);
     bar(text, sizeof text, p, m->bytes);
-    piece(l, "%s %s", p->what, text);
-    piece(l, " %s rows", short_count((double)m->rows, count));
+    size_t whole = strlen(p->what) + 1 + strlen(text) + 1 + strlen(rows) + sizeof " rows" - 1;
+    if (whole <= l->columns)
+        piece(l, "%s %s", p->what, text);
+    else if (p->total > 0) /* the count is worth more than the bar */
+        piece(l, "%s %.4s", p->what, text);
+    else
+        piece(l, "%s", p->what);
+    piece(l, " %s rows", rows);
     piece(l, "   %s rows/s", short_count(m->rows_per_s, count));
     piece(l, "   %s/s", shl_format_size((uint64_t)m->bytes_per_s, size));
     if (p->db != NULL)
@@ -195,6 +207,8 @@ static void draw(struct cli_progress *p, enum how how, uint64_t now, uint64_t ro
     }
     if (n > 0)
         (void)os_write(CLI_STDERR, line, shl_min_size((size_t)n, sizeof line - 1));
+    if (how == HOW_LINE && !p->drawn)
+        os_life_still(true); /* this line is the sign of life */
     p->drawn = how == HOW_LINE;
     p->mark++;
 }
@@ -221,7 +235,9 @@ void cli_progress_tick(struct cli_progress *p, uint64_t rows, uint64_t bytes)
 void cli_progress_end(struct cli_progress *p)
 {
     static const char wipe[] = "\r\033[K";
-    if (p->drawn)
+    if (p->drawn) {
         (void)os_write(CLI_STDERR, wipe, sizeof wipe - 1);
+        os_life_still(false);
+    }
     p->drawn = false;
 }

@@ -1,4 +1,5 @@
 /* Messages: what, where, why on the first line, then what to do. One table gives the way out for each code. */
+#include "base/codec/json.h"
 #include "base/env/env.h"
 #include "base/err.h"
 #include "base/num.h"
@@ -46,6 +47,11 @@ static const struct way_out ways_out[] = {
      {"shale {cmd}{args} --endpoint {endpoint}", "shale help credentials"}},
     {SHALE_INVALID, "AWS credentials", "no", NULL, {"shale help credentials"}},
     {SHALE_INVALID, "store option", "no", NULL, {"shale config show {db}\tall of them"}},
+    {SHALE_INVALID,
+     "InvalidBucketName",
+     "no",
+     NULL,
+     {"shale store ls s3://\tlists the buckets that these keys may see"}},
     {SHALE_INVALID, "setting", "no", NULL, {"shale help settings"}},
     {SHALE_INVALID,
      " proxy ",
@@ -298,6 +304,9 @@ static void say_json(const struct report *r)
     out_free(o);
 }
 
+static void in_shell_words(const struct cli *c, const char *words, size_t len, char *dst,
+                           size_t cap);
+
 static void say_try(const struct cli *c, const char *way_out)
 {
     char line[1024];
@@ -305,9 +314,11 @@ static void say_try(const struct cli *c, const char *way_out)
     size_t n = before_tab(way_out);
     bool has_remark = way_out[n] == '\t';
     const char *remark = has_remark ? way_out + n + 1 : "";
+    char own[700]; /* of a shell */
     if (c->args.in_shell && strncmp(way_out, "shale ", 6) == 0) {
-        way_out += 6;
-        n -= 6;
+        in_shell_words(c, way_out + 6, n - 6, own, sizeof own);
+        way_out = own;
+        n = strlen(own);
     }
     (void)snprintf(line, sizeof line, "  try: %.*s%s%s%s\n", (int)n, way_out,
                    has_remark ? "          (" : "", remark, has_remark ? ")" : "");
@@ -335,8 +346,9 @@ static void say_text(const struct cli *c, const struct report *r)
     char line[2500];
     char shown[2200];
     const char *command = c->args.command != NULL ? c->args.command->name : "";
-    bool colour = cli_colour(c, CLI_STDERR);
     bool in_shell = c->args.in_shell; /* there commands stand without "shale" */
+    bool named = !in_shell || c->source != NULL;
+    bool colour = named && cli_colour(c, CLI_STDERR);
     char name[100];
     (void)snprintf(name, sizeof name, "%s%s%s", in_shell ? "" : "shale",
                    command[0] != '\0' && !in_shell ? " " : "", command);
@@ -398,6 +410,33 @@ static void add_quoted(struct text *t, const char *word)
         add(t, "'", 1);
 }
 
+/* A command line without "shale", as the shell takes it: without the database that is open, and .help for help. */
+static void in_shell_words(const struct cli *c, const char *words, size_t len, char *dst,
+                           size_t cap)
+{
+    char db[700] = "";
+    struct text quoted = {.at = db, .end = db + sizeof db - 1};
+    struct text t = {.at = dst, .end = dst + cap - 1};
+    *dst = '\0';
+    bool helps = len >= 4 && strncmp(words, "help", 4) == 0 && (len == 4 || words[4] == ' ');
+    add(&t, ".", helps);
+    if (c->session != NULL)
+        add_quoted(&quoted, c->session->url);
+    size_t url = strlen(db);
+    for (size_t i = 0; c->session != NULL && i < cli_command_count(); i++) {
+        size_t n = strlen(cli_command_at(i)->name);
+        if (cli_command_takes_db(cli_command_at(i)) && len > n + url &&
+            strncmp(words, cli_command_at(i)->name, n) == 0 && words[n] == ' ' &&
+            strncmp(words + n + 1, db, url) == 0 &&
+            (n + 1 + url == len || words[n + 1 + url] == ' ')) {
+            add(&t, words, n);
+            words += n + 1 + url;
+            len -= n + 1 + url;
+        }
+    }
+    add(&t, words, len);
+}
+
 /* The arguments from the one at `first`, each with a blank before it. */
 static void add_args(struct text *t, const struct cli_args *a, size_t first)
 {
@@ -449,6 +488,34 @@ static void add_behind(struct text *t, const char *text, const char *before, con
     add(t, at, strcspn(at, ends));
 }
 
+void cli_command_again(const struct cli *c, const char *more, char *dst, size_t cap)
+{
+    struct text t = {.at = dst, .end = dst + cap - 1};
+    *dst = '\0';
+    add(&t, "shale ", 6);
+    add(&t, c->args.command->name, strlen(c->args.command->name));
+    add(&t, more, strlen(more));
+    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
+        const struct cli_given *g = &c->args.given[i];
+        const struct cli_option *option = cli_option_at(g->id);
+        bool secret = g->id == OPT_STORE_OPTION && cli_is_secret(g->value);
+        if (secret || g->id == OPT_JSON)
+            continue;
+        add(&t, option->letter != 0 ? " -" : " --", option->letter != 0 ? 2 : 3);
+        add(&t, option->letter != 0 ? &option->letter : option->name,
+            option->letter != 0 ? 1 : strlen(option->name));
+        if (g->value != NULL) {
+            add(&t, " ", 1);
+            add_quoted(&t, g->value);
+        }
+    }
+    for (size_t i = c->args.in_shell && cli_command_takes_db(c->args.command);
+         i < c->args.positional_count; i++) {
+        add(&t, " ", 1);
+        add_quoted(&t, c->args.positional[i]);
+    }
+}
+
 static const char *path_of(const char *db)
 {
     return strncmp(db, "file://", 7) == 0 ? db + 7 : db;
@@ -471,18 +538,51 @@ static void add_holder(struct text *t, const char *db)
     add_quoted(t, path);
 }
 
-/* Of "..manifest/00000000000000000009.manifest: ..": 8. */
-static void add_older(struct text *t, const char *text)
+static const char *database(const struct cli *c, const char *fallback)
 {
-    static const char mark[] = "/manifest/";
+    return c->about != NULL               ? c->about
+           : c->args.positional_count > 0 ? c->args.positional[0]
+           : c->session != NULL           ? c->session->url
+                                          : fallback;
+}
+
+/* The newest manifest of the database before the one that `text` names ("..manifest/00000000000000000009.manifest: .."); 0: none. */
+static uint64_t older_manifest(const struct cli *c, const char *text)
+{
+    static const char mark[] = "manifest/";
+    const shale_options *options =
+        c->options == NULL && c->session != NULL ? c->session->opener->options : c->options;
     const char *at = strstr(text, mark);
-    char number[24];
-    uint64_t id = 0;
-    if (at == NULL)
-        return;
+    uint64_t bad = 0;
+    uint64_t best = 0;
+    char *json = NULL;
+    json_t *all = NULL;
+    shale_error ignored;
+    if (at == NULL || options == NULL)
+        return 0;
     at += strlen(mark);
-    bool known = shl_parse_u64(shl_slice_of(at, strspn(at, "0123456789")), &id);
-    int n = snprintf(number, sizeof number, "%" PRIu64, known && id > 1 ? id - 1 : 1);
+    if (!shl_parse_u64(shl_slice_of(at, strspn(at, "0123456789")), &bad) ||
+        shale_admin_manifests(&json, database(c, ""), options, &ignored) != SHALE_OK)
+        return 0;
+    if (shl_json_parse_unsigned(shl_slice_str(json), &all, &ignored) == SHALE_OK) {
+        size_t i;
+        json_t *one;
+        json_array_foreach(all, i, one)
+        {
+            uint64_t id = 0;
+            if (shl_json_get_u64(one, "id", &id) && id < bad)
+                best = shl_max_u64(best, id);
+        }
+    }
+    json_decref(all);
+    shale_text_free(json);
+    return best;
+}
+
+static void add_older(struct text *t, const struct cli *c)
+{
+    char number[24];
+    int n = snprintf(number, sizeof number, "%" PRIu64, older_manifest(c, c->err.text));
     add(t, number, (size_t)n);
 }
 
@@ -496,14 +596,6 @@ static void add_endpoint(struct text *t, const char *text)
     at += strlen(mark);
     bool near = strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost", 9) == 0;
     add_behind(t, text, near ? "http://" : "https://", mark, "\"");
-}
-
-static const char *database(const struct cli *c, const char *fallback)
-{
-    return c->about != NULL               ? c->about
-           : c->args.positional_count > 0 ? c->args.positional[0]
-           : c->session != NULL           ? c->session->url
-                                          : fallback;
 }
 
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
@@ -523,7 +615,7 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("holder")))
         add_holder(t, db);
     else if (shl_slice_eq(name, shl_slice_str("older")))
-        add_older(t, c->err.text);
+        add_older(t, c);
     else if (shl_slice_eq(name, shl_slice_str("endpoint")))
         add_endpoint(t, c->err.text);
     else if (shl_slice_eq(name, shl_slice_str("fixed")))
@@ -643,8 +735,9 @@ int cli_fail(struct cli *c, const char *where)
     if (w != NULL) {
         r.retry = w->retry;
         r.facts = w->facts;
-        for (size_t k = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
-            expand(r.tries[k], sizeof r.tries[k], w->try[k], c);
+        for (size_t k = 0, n = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
+            if (strstr(w->try[k], "{older}") == NULL || older_manifest(c, c->err.text) > 0)
+                expand(r.tries[n++], sizeof r.tries[0], w->try[k], c);
     }
     char facts[500];
     (void)snprintf(facts, sizeof facts, "%s%s%s", c->facts,
@@ -655,6 +748,8 @@ int cli_fail(struct cli *c, const char *where)
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
     cli_mask(c, text);
+    for (size_t k = 0; k < SHL_COUNT_OF(r.tries); k++)
+        cli_mask(c, r.tries[k]);
     say_report(c, &r);
     if (stop != 0)
         return stop;
@@ -674,6 +769,7 @@ int cli_usage(const struct cli *c, const char *hint, const char *format, ...)
                        .retry = "no"};
     (void)snprintf(r.tries[0], sizeof r.tries[0], "%s", hint != NULL ? hint : "");
     cli_mask(c, text);
+    cli_mask(c, r.tries[0]);
     say_report(c, &r);
     return CLI_USAGE;
 }
@@ -706,19 +802,33 @@ int cli_trouble(const struct cli *c, const char *format, ...)
     return CLI_FAILED;
 }
 
-void cli_note(const struct cli *c, const char *format, ...)
+static void write_line(const char *format, va_list args) SHL_PRINTF(1, 0);
+static void write_line(const char *format, va_list args)
 {
     char text[700];
     char line[1000];
-    if (cli_has(&c->args, OPT_QUIET) || wants_json(c))
-        return;
-    va_list args;
-    va_start(args, format);
     (void)vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     size_t len = strlen(out_shown(line, sizeof line - 1, text));
     line[len] = '\n'; /* one write: notes of several tasks do not mix */
     (void)os_write(CLI_STDERR, line, len + 1);
+}
+
+void cli_note(const struct cli *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!cli_has(&c->args, OPT_QUIET) && !wants_json(c))
+        write_line(format, args);
+    va_end(args);
+}
+
+void cli_tell(const struct cli *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    if (!wants_json(c))
+        write_line(format, args);
+    va_end(args);
 }
 
 int cli_finish(struct cli *c, int code)

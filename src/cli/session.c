@@ -46,6 +46,7 @@ int session_reader(struct cli *c, shale_db **out)
         if (code != CLI_YES)
             return code;
     } else if (!s->writer && s->checkpoint == NULL && env_now_mono_ns() - s->looked_ns > FRESH_NS) {
+        s->refreshed = true;
         if (shale_db_refresh(s->db, &c->err) != SHALE_OK)
             return cli_fail(c, s->url);
         s->looked_ns = env_now_mono_ns();
@@ -95,8 +96,8 @@ int session_close(struct cli *c)
     struct cli_session *s = c->session;
     lookup_settle(&s->lookup);
     if (s->batch != NULL)
-        cli_note(c, "note: a batch of %zu operations was not committed; it is dropped",
-                 shale_batch_count(s->batch));
+        cli_note(c, "note: a batch of %zu operation%s was not committed; it is dropped",
+                 shale_batch_count(s->batch), shale_batch_count(s->batch) == 1 ? "" : "s");
     shale_batch_free(s->batch);
     s->batch = NULL;
     shale_db *db = s->db;

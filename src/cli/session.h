@@ -11,6 +11,7 @@ struct cli_session {
     shale_db *db;         /* owned; NULL: the next command opens it */
     bool writer;          /* db is one; wanted if db is NULL */
     bool used;            /* by the line that runs, so that its requests are known */
+    bool refreshed;       /* by that line: it looked for newer data */
     char *checkpoint;     /* owned; NULL: the newest state */
     shale_batch *batch;   /* owned: between .begin and .commit; else NULL */
     uint64_t looked_ns;   /* when a reader last looked for newer data */

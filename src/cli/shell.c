@@ -8,6 +8,7 @@
 #include "base/units.h"
 #include "cli/history.h"
 #include "cli/os.h"
+#include "cli/price.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -99,42 +100,67 @@ static void measure_begin(struct shell *s, struct measured *m)
     if (s->session.db != NULL)
         shale_db_store_counts(s->session.db, &m->before);
     s->session.used = false;
+    s->session.refreshed = false;
+}
+
+static void subtract(shale_store_counts *n, const shale_store_counts *before)
+{
+    n->put -= before->put;
+    n->get -= before->get;
+    n->head -= before->head;
+    n->list -= before->list;
+    n->del -= before->del;
+    n->bytes_up -= before->bytes_up;
+    n->bytes_down -= before->bytes_down;
+    n->cost_usd -= before->cost_usd;
+}
+
+/* What the command asked: of the handle that is open, and of those that it opened for itself. False: nobody counted. */
+static bool take_counts(struct shell *s, const struct cli *line, const struct measured *m,
+                        shale_store_counts *n)
+{
+    bool own = line->asked.cost_usd > 0 || line->asked.bytes_down > 0;
+    *n = (shale_store_counts){.struct_size = sizeof *n};
+    if (s->session.used && s->session.db != NULL) {
+        shale_db_store_counts(s->session.db, n);
+        if (s->session.db == m->db)
+            subtract(n, &m->before);
+    } else if (own) {
+        cli_add_requests(n, &line->asked);
+    }
+    return own || (s->session.used && s->session.db != NULL);
 }
 
 /* ", 1 GET (4.0 KiB), ~$0.0000004", or that nobody counted. */
-static void requests_text(struct shell *s, const struct measured *m, char *dst, size_t cap)
+static void requests_text(struct shell *s, const struct cli *line, const struct measured *m,
+                          char *dst, size_t cap)
 {
-    shale_store_counts n = {.struct_size = sizeof n};
-    shale_store_counts b = m->before;
+    shale_store_counts n;
     char size[SHL_UNITS_TEXT];
     char price[OUT_UNIT_BYTES];
-    if (!s->session.used || s->session.db == NULL) {
+    if (!take_counts(s, line, m, &n)) {
         (void)snprintf(dst, cap, ", requests not counted");
         return;
     }
-    if (s->session.db != m->db)
-        b = (shale_store_counts){0};
-    shale_db_store_counts(s->session.db, &n);
     size_t at = 0;
     const struct {
         const char *name;
         uint64_t count;
-    } kinds[] = {{"PUT", n.put - b.put},
-                 {"GET", n.get - b.get},
-                 {"HEAD", n.head - b.head},
-                 {"LIST", n.list - b.list},
-                 {"DELETE", n.del - b.del}};
+    } kinds[] = {
+        {"PUT", n.put}, {"GET", n.get}, {"HEAD", n.head}, {"LIST", n.list}, {"DELETE", n.del}};
     for (size_t i = 0; i < SHL_COUNT_OF(kinds) && at < cap; i++)
         if (kinds[i].count > 0)
             at += (size_t)snprintf(dst + at, cap - at, ", %" PRIu64 " %s", kinds[i].count,
                                    kinds[i].name);
     if (at == 0)
         at = (size_t)snprintf(dst, cap, ", 0 requests");
-    uint64_t bytes = n.bytes_down - b.bytes_down + n.bytes_up - b.bytes_up;
+    uint64_t bytes = n.bytes_down + n.bytes_up;
     if (bytes > 0 && at < cap)
         at += (size_t)snprintf(dst + at, cap - at, " (%s)", shl_format_size(bytes, size));
     if (at < cap)
-        (void)snprintf(dst + at, cap - at, ", %s", out_money(price, n.cost_usd - b.cost_usd));
+        at += (size_t)snprintf(dst + at, cap - at, ", %s", out_money(price, n.cost_usd));
+    if (s->session.refreshed && at < cap)
+        (void)snprintf(dst + at, cap - at, ", with the look for newer data");
 }
 
 static void measure_end(struct shell *s, const struct cli *line, const struct measured *m)
@@ -146,7 +172,7 @@ static void measure_end(struct shell *s, const struct cli *line, const struct me
     if (!s->timer && !s->requests)
         return;
     (void)out_finish(line->out);
-    requests_text(s, m, requests, sizeof requests);
+    requests_text(s, line, m, requests, sizeof requests);
     double ms = (double)(env_now_mono_ns() - m->start_ns) / 1e6;
     (void)snprintf(took, sizeof took, "%.*f ms", ms < 10 ? 2 : ms < 100 ? 1 : 0, ms);
     if (!s->timer)
@@ -414,7 +440,9 @@ static int run_typed(struct shell *s)
     while (!s->leave && stop != 143) {
         os_stop_forget();
         prompt(s, shown, sizeof shown);
+        os_life_still(true);
         enum line_end end = line_read(s->line, shown, &line);
+        os_life_still(false);
         stop = os_stop_code();
         if (end == LINE_STOPPED)
             continue;

@@ -283,7 +283,8 @@ static int dot_commit(struct shell *s, struct cli *c, const char *const *words, 
     shale_batch_free(s->session.batch);
     s->session.batch = NULL;
     if (operations > 0)
-        cli_note(c, "%zu operations written, durable at seq %" PRIu64, operations, result.seq);
+        cli_note(c, "%zu operation%s written, durable at seq %" PRIu64, operations,
+                 operations == 1 ? "" : "s", result.seq);
     return CLI_YES;
 }
 
@@ -293,7 +294,8 @@ static int dot_rollback(struct shell *s, struct cli *c, const char *const *words
     (void)count;
     if (s->session.batch == NULL)
         return cli_usage(c, ".begin", "no batch is open");
-    cli_note(c, "%zu operations dropped", shale_batch_count(s->session.batch));
+    size_t operations = shale_batch_count(s->session.batch);
+    cli_note(c, "%zu operation%s dropped", operations, operations == 1 ? "" : "s");
     shale_batch_free(s->session.batch);
     s->session.batch = NULL;
     return CLI_YES;

@@ -14,8 +14,10 @@
 
 #define LINE_BYTES (SHL_LOG_LINE_BYTES + 64)
 /* Shorter ones would blot out common words. */
-#define SECRET_MIN 6
-#define NEWS_NS    (3 * ENV_NS_PER_SEC)
+#define SECRET_MIN    6
+#define NEWS_NS       (3 * ENV_NS_PER_SEC)
+#define LIFE_AFTER_NS (ENV_NS_PER_SEC / 2)
+#define LIFE_EVERY_NS (ENV_NS_PER_SEC / 10)
 /* How long a bucket that does not answer may keep us after a signal to stop, while rows wait to be made durable. */
 #define STOP_PATIENCE_NS (5 * ENV_NS_PER_SEC)
 
@@ -182,6 +184,74 @@ uint64_t cli_requests(struct cli *c)
     return n;
 }
 
+/* ---- a sign of life while a store is waited for */
+
+/* "s3://acme" of a URL that is not on this machine; "" else. */
+static const char *store_of(const struct cli *c, char *dst, size_t cap)
+{
+    *dst = '\0';
+    for (size_t i = 0; i < c->args.positional_count && *dst == '\0'; i++) {
+        const char *url = c->args.positional[i];
+        const char *host = strstr(url, "://");
+        if (host != NULL && strncmp(url, "file:", 5) != 0 && strncmp(url, "memory:", 7) != 0)
+            (void)snprintf(dst, cap, "%.*s",
+                           (int)(host + 3 - url + (ptrdiff_t)strcspn(host + 3, "/?#")), url);
+    }
+    return dst;
+}
+
+static void show_life(void *arg)
+{
+    struct cli *c = arg;
+    struct cli_watch *w = c->watch;
+    char store[100];
+    char text[200];
+    char shown[300];
+    char line[320];
+    (void)store_of(c, store, sizeof store);
+    env_mutex_lock(&w->mu);
+    while (!w->over) {
+        uint64_t n = w->requests;
+        env_mutex_unlock(&w->mu);
+        uint64_t quiet_ns = os_life_quiet_ns();
+        if (quiet_ns >= LIFE_AFTER_NS) {
+            (void)snprintf(text, sizeof text, "waiting for %s: %" PRIu64 " request%s, %.1f s",
+                           store, n, n == 1 ? "" : "s", (double)quiet_ns / 1e9);
+            cli_mask(c, text);
+            (void)snprintf(line, sizeof line, "\r%.*s\033[K", (int)os_columns() - 1,
+                           out_shown(shown, sizeof shown, text));
+            os_life_draw(line);
+        }
+        env_mutex_lock(&w->mu);
+        if (!w->over)
+            (void)env_cond_wait_until(&w->ended, &w->mu, env_now_mono_ns() + LIFE_EVERY_NS);
+    }
+    env_mutex_unlock(&w->mu);
+}
+
+static void life_begin(struct cli *c)
+{
+    char store[100];
+    struct cli_watch *w = c->watch;
+    if (!cli_progress_redraws(c) || store_of(c, store, sizeof store)[0] == '\0')
+        return;
+    os_life_begin();
+    if (env_task_spawn(&w->life, "life", show_life, c) != SHALE_OK)
+        w->life = NULL;
+}
+
+static void life_end(struct cli_watch *w)
+{
+    env_mutex_lock(&w->mu);
+    w->over = true;
+    env_cond_signal(&w->ended);
+    env_mutex_unlock(&w->mu);
+    if (w->life != NULL)
+        env_task_join(w->life);
+    os_life_end();
+    env_cond_deinit(&w->ended);
+}
+
 /* ---- giving up */
 
 static bool on_cancel(void *ctx)
@@ -292,12 +362,18 @@ bool cli_watch_begin(struct cli *c)
             c->args.command->name);
     if (cli_has(&c->args, OPT_TIMEOUT))
         cli_watch_clock(c);
+    w->begun = true;
+    env_cond_init(&w->ended);
+    if (c->args.command->effect != CLI_LOCAL)
+        life_begin(c);
     return true;
 }
 
 void cli_watch_end(struct cli *c)
 {
     struct cli_watch *w = c->watch;
+    if (w->ready && w->begun)
+        life_end(w);
     if (w->ready && w->trace_fd >= 0)
         os_close(w->trace_fd);
     if (w->ready)

@@ -346,8 +346,8 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
     SHL_TRY(shl_lsm_first_lists(db, !db->settings.skip_wal_replay, err));
     rc = shl_lsm_refresh_manifest(db, &changed, err);
     if (rc == SHALE_NOT_FOUND)
-        rc = shl_fail(err, rc, "no database here: %s has no %s/manifest/", db->store->name,
-                      db->paths.r1);
+        rc = shl_fail(err, rc, "no database here: %s has no %s%smanifest/", db->store->name,
+                      db->paths.r1, db->paths.r1[0] != '\0' ? "/" : "");
     if (rc != SHALE_OK)
         goto out;
     if (how->mode == SHL_READER_CHECKPOINT)

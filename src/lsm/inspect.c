@@ -24,8 +24,8 @@ shale_code shl_inspect_load(const struct shl_inspect *in, uint64_t id, struct sh
     if (id == 0) {
         rc = shl_sequenced_load(&versions, &body, &changed, err);
         if (rc == SHALE_NOT_FOUND)
-            SHL_TRY(shl_fail(err, SHALE_NOT_FOUND, "no database here: %s has no %s/manifest/",
-                             in->store->name, x.paths.r1));
+            SHL_TRY(shl_fail(err, SHALE_NOT_FOUND, "no database here: %s has no %s%smanifest/",
+                             in->store->name, x.paths.r1, x.paths.r1[0] != '\0' ? "/" : ""));
         SHL_TRY(rc);
         id = versions.id;
     } else {

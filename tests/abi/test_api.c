@@ -435,6 +435,22 @@ static void test_many_keys_at_once(void **state)
     assert_int_equal(shale_db_close(db, &err), SHALE_OK);
 }
 
+static void test_a_close_counts_its_own_requests(void **state)
+{
+    (void)state;
+    shale_error err;
+    shale_db *db = open_memory(NULL);
+    shale_store_counts before = {.struct_size = sizeof before};
+    shale_store_counts all = {.struct_size = sizeof all};
+    assert_int_equal(shale_db_put(db, SHALE_STR("a"), SHALE_STR("one"), NULL, &err), SHALE_OK);
+    shale_db_store_counts(db, &before);
+    assert_int_equal(shale_db_close_counted(db, &all, &err), SHALE_OK);
+    assert_true(all.put >= before.put + 2); /* an SSTable, the manifest */
+    assert_true(all.cost_usd > before.cost_usd);
+    assert_int_equal(shale_db_close_counted(NULL, &all, NULL), SHALE_OK);
+    assert_int_equal(all.put, 0);
+}
+
 static void test_scans_and_seeks(void **state)
 {
     (void)state;
@@ -651,6 +667,7 @@ int main(void)
         cmocka_unit_test(test_libraries_are_named),
         cmocka_unit_test(test_rows_go_through_unchanged),
         cmocka_unit_test(test_many_keys_at_once),
+        cmocka_unit_test(test_a_close_counts_its_own_requests),
         cmocka_unit_test(test_scans_and_seeks),
         cmocka_unit_test(test_merge_operators_of_the_user_and_built_in),
         cmocka_unit_test(test_a_reader_reads_and_does_not_write),

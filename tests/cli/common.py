@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import termios
+import threading
 import unittest
 
 SHALE = os.path.abspath(os.environ.get("SHALE") or os.path.join("build", "release", "shale"))
@@ -67,13 +68,19 @@ class Case(unittest.TestCase):
         out = self.run_shale("dump", db or self.db, "--hex", *more).stdout
         return [(bytes.fromhex(r["k"]), bytes.fromhex(r["v"])) for r in map(json.loads, out.splitlines())]
 
-    def on_terminal(self, *args, columns=80, typed=b"", **env):
-        """stdin, stdout and stderr on a pseudo-terminal: (exit code, what was printed)."""
+    def on_terminal(self, *args, columns=80, typed=b"", later=None, program=(), **env):
+        """stdin, stdout and stderr on a pseudo-terminal: (exit code, what was printed). later: (seconds, what is typed then). program: run instead,
+        with the first of args and then SHALE."""
         parent, child = pty.openpty()
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        p = subprocess.Popen([SHALE, *args], stdin=child, stdout=child, stderr=child, env={**self.env, "TERM": "xterm", **env}, cwd=self.dir)
+        words = [*program, args[0], SHALE, *args[1:]] if program else [SHALE, *args]
+        p = subprocess.Popen(words, stdin=child, stdout=child, stderr=child, env={**self.env, "TERM": "xterm", **env}, cwd=self.dir)
         os.close(child)
         os.write(parent, typed)
+        if later:
+            timer = threading.Timer(later[0], os.write, (parent, later[1]))
+            timer.start()
+            self.addCleanup(timer.join)
         out = b""
         while True:
             try:

@@ -22,6 +22,12 @@ class Bench(Case):
         self.assertEqual(len(rows), 2000)
         self.assertEqual(rows[7][0], b"0000000000000007")
 
+    def test_what_is_not_measured_is_a_dash(self):
+        lines = self.run_shale("bench", self.db, "--workload", "fillseq,settle,scan", "--num", "200", *FAST).stdout.decode().splitlines()
+        self.assertRegex(lines[1], r"^settle +- ops/s .* p50 +- us  p99 +- us ")
+        self.assertRegex(lines[2], r"^scan +\d+ ops/s .* p50 +- us ")
+        self.assertRegex(lines[0], r" p50 +\d+\.\d\d us ")
+
     def test_values_come_from_the_pool_of_the_peers(self):
         self.run_shale("bench", self.db, "--workload", "fillrandom", "--num", "20", "--value-size", "24", *FAST)
         pool, state, mask = bytearray(), 42, (1 << 64) - 1

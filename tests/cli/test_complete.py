@@ -51,6 +51,16 @@ class Complete(Case):
         self.assertEqual(self.offers("put", "x", "k", "--value-file", ""), [":files"])
         self.assertEqual(self.offers("stat", "x", ""), [])
 
+    def test_a_url_gets_no_folders_of_this_machine(self):
+        os.mkdir(os.path.join(self.dir, "here"))
+        for words in (["scan", "s3://"], ["scan", "s3:"], ["store", "ls", "s3://b/"], ["load", "s3://b/x"], ["get", "x", "--root", "s3://"]):
+            self.assertEqual(self.offers(*words), [], words)
+        self.assertEqual(self.offers("scan", "file:///"), [":folders"])
+        if shutil.which("bash"):
+            with open(os.path.join(self.dir, "shale.bash"), "wb") as f:
+                f.write(self.run_shale("completion", "bash").stdout)
+            self.assertEqual(Scripts.bash(self, SHALE + " scan s3://"), [""])
+
     def test_keys_of_a_folder_and_nothing_is_changed(self):
         self.load([(b"fruit/apple", b"1"), (b"fruit/kiwi", b"2"), (b"other", b"3"), (b"bad\n", b"4"), (b"\xff", b"5")])
         before = tree(self.dir)

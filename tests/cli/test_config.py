@@ -139,7 +139,7 @@ class Prices(S3Case):
     def test_tables(self):
         self.load([(b"%03d" % i, b"x" * 100) for i in range(200)])
         text = self.run_shale("stat", self.db).stdout.decode()
-        self.assertIn("on S3 this would cost ~$0.0000/month (S3 Standard us-east-1, prices of 2026-11)", text)
+        self.assertIn("on S3 this would cost ~$0.0000011/month (S3 Standard us-east-1, prices of 2026-11)", text)
         path = os.path.join(self.dir, "prices.toml")
         with open(path, "w") as f:
             f.write('date = "2030-01"\n[mine]\nname = "My store"\nput = 1\nlist = 1\nget = 1\nstorage = 100000\n[here]\nname = "Here"\n'

@@ -153,6 +153,15 @@ class Here(S3Case):
             self.assertEqual(found["locks"][0], "warn")
             self.assertIn("process %d holds" % os.getpid(), found["locks"][1])
 
+    def test_a_malformed_endpoint_is_a_failure(self):
+        p = self.run_shale("doctor", "--endpoint", "ftp://x", want=1)
+        self.assertRegex(p.stdout.decode(), r"(?m)^FAIL  endpoint .*aws_endpoint")
+
+    def test_lines_fit_a_terminal(self):
+        for columns in (80, 100):
+            out = self.on_terminal("doctor", columns=columns)[1].decode()
+            self.assertLessEqual(max(map(len, out.split("\r\n"))), columns, out)
+
     def test_this_machine(self):
         self.env.update(SHALE_SERVERS="x", SLATEDB_FLUSH_INTERVALL="5", SHALE_FLUSH_INTERVAL="50ms", SHALE_AWS_REGION="eu-west-1",
                         HTTPS_PROXY="http://user:hush-hush@proxy:8080")

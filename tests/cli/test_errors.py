@@ -318,6 +318,35 @@ class Folder(S3Case):
         self.run_shale("put", "s3://acme/shop/orders", "k", "v")
         self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders ?"))
 
+    def test_databases_below_are_suggested(self):
+        self.serve()
+        self.run_shale("put", "s3://acme/fruits", "k", "v")
+        lines = self.fails("stat", "s3://acme")
+        self.assertEqual(lines[0], "shale stat: no database here: s3://acme has no manifest/: did you mean s3://acme/fruits ?")
+        self.assertTrue(self.tries(lines)[0].startswith("shale stat s3://acme/fruits "))
+        self.run_shale("put", "s3://acme/shop/orders", "k", "v")
+        self.assertTrue(self.fails("get", "s3://acme/shop", "k")[0].endswith(" has no shop/manifest/: did you mean s3://acme/shop/orders ?"))
+        self.run_shale("put", "s3://acme/rows", "k", "v")
+        self.assertTrue(self.fails("scan", "s3://acme/")[0].endswith(": did you mean s3://acme/fruits or s3://acme/rows ?"))
+
+    def test_names_that_are_only_as_short_are_not_suggested(self):
+        self.load([(b"a", b"1")], db=os.path.join(self.dir, "copy"))
+        self.assertNotIn("did you mean", self.fails("scan", "./nope")[0])
+        self.assertIn("did you mean", self.fails("scan", "./cpoy")[0])
+
+    def test_the_older_manifest_is_one_that_is_there(self):
+        self.load([(b"a", b"1")])
+        folder = os.path.join(self.db, "manifest")
+        last = int(sorted(os.listdir(folder))[-1].split(".")[0])
+        with open(os.path.join(folder, "18446744073709551615.manifest"), "wb") as f:
+            f.write(b"\x00\x02" + 18 * b"\xff")
+        self.assertTrue(self.tries(self.fails("stat", self.db))[0].startswith("shale manifest %s --id %d " % (self.db, last)))
+        self.run_shale("manifest", self.db, "--id", str(last))
+        for name in os.listdir(folder):
+            if not name.startswith("1844"):
+                os.unlink(os.path.join(folder, name))
+        self.assertEqual(self.tries(self.fails("stat", self.db)), ["shale store ls " + self.db])
+
     def test_bad_urls_are_mended(self):
         for bad, good in (("s3:/acme/orders", "s3://acme/orders"), ("s3:acme/orders", "s3://acme/orders"), ("file:/srv/x", "file:///srv/x")):
             lines = self.fails("scan", bad, code=2)

@@ -77,6 +77,37 @@ class Inspection(Case):
         for args in (["stat", self.db], ["sst", self.db], ["sst", self.db, ssts[0]["sst"]], ["wal", self.db]):
             self.assertTrue(self.run_shale(*args).stdout is not None)
 
+    def test_keys_that_are_no_text_and_what_a_size_is_of(self):
+        self.load([(b"\x00\xff", b"1")])
+        line = self.run_shale("sst", self.db).stdout.decode()
+        self.assertRegex(line, r" B of data  .* \\x00\\xff \.\. \\x00\\xff\n$")
+        name = os.listdir(os.path.join(self.db, "compacted"))[0]
+        size = os.path.getsize(os.path.join(self.db, "compacted", name))
+        self.assertIn("  object of %d B, " % size, self.run_shale("sst", self.db, name[:-4]).stdout.decode())
+
+    def test_checkpoints_are_told_by_name_and_number(self):
+        db = os.path.join(FIXTURES, "14_checkpoints", "store", "db")
+        lines = [x for x in self.run_shale("stat", db).stdout.decode().splitlines() if x.startswith("kept ")]
+        self.assertRegex(lines[0], r"^kept     4 checkpoints: after-first \(never expires\), with-wal \(never expires\), timed \(expires in \d+d \d+h\), "
+                                   r"1 of readers or compactions \(the last expired .* ago\)$")
+
+    def test_stat_fits_the_terminal(self):
+        for case in ("05_l0_and_runs", "14_checkpoints"):
+            link = os.path.join(self.dir, "d")  # a short name
+            os.symlink(os.path.join(FIXTURES, case, "store", "db"), link)
+            for columns in (40, 60, 80, 200):
+                code, out = self.on_terminal("stat", "d", columns=columns)
+                self.assertEqual(code, 0)
+                self.assertLessEqual(max(map(len, out.decode().split("\r\n"))), columns, out)
+                self.assertIn(b"overlap", out)
+            os.unlink(link)
+
+    def test_wal_with_nothing_says_so_on_a_terminal(self):
+        self.load([(b"a", b"1")])
+        self.assertIn(b"note: no WAL object is there", self.on_terminal("wal", self.db)[1])
+        p = self.run_shale("wal", self.db)
+        self.assertEqual((p.stdout, p.stderr), (b"", b""))
+
     def test_golden_wal_rows(self):
         case = os.path.join(FIXTURES, "03_wal_many")
         store = os.path.join(self.dir, "store")

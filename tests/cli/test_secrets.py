@@ -75,6 +75,14 @@ class Secrets(S3Case):
                          ["put", "s3://acme/db", "k", "v", "--set", "object_store_max_retries=1"]):
                 self.run_clean(*args, "--timeout", "2s")
 
+    def test_a_command_to_paste_has_none(self):
+        self.serve()
+        args = ["store", "rm", "-r", "s3://AKIA:%s@acme/x" % KEY, "--store-option", "aws_session_token=" + TOKEN]
+        for more in ([], ["--json"]):
+            p = self.run_shale(*args, *more, want=2)
+            self.clean(args, p.stderr + p.stdout)
+            self.assertIn(b"shale store rm --yes -r s3://AKIA:***", p.stderr)
+
     def test_wrong_values_are_not_repeated(self):
         self.serve()
         for args in (["--store-option", "aws_secret_access_keyy=" + KEY], ["--set", "aws_secret_access_key=" + KEY],

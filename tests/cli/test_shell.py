@@ -40,7 +40,7 @@ class Script(Case):
     def test_it_stops_at_the_first_error_and_names_the_line(self):
         p = self.shell("scan other\nscna\nscan other\n", want=2)
         self.assertEqual(p.stdout, b"other\tx\n")
-        self.assertEqual(p.stderr, b'stdin:2: unknown command "scna": did you mean scan ?\n  try: help\n')
+        self.assertEqual(p.stderr, b'stdin:2: unknown command "scna": did you mean scan ?\n  try: .help\n')
         p = self.shell("scan other\nscna\nget\nscan other\n", "--keep-going", want=2)
         self.assertEqual(p.stdout, b"other\tx\nother\tx\n")
         self.assertIn(b"stdin:3: get: KEY is missing: usage: get KEY", p.stderr)
@@ -65,7 +65,7 @@ class Script(Case):
         self.assertEqual(p.stdout, b"x\n1\n")
         self.shell(".write on\n.begin\nput b 1\n.rollback\n")
         p = self.shell(".write on\n.begin\nput c 1\n")
-        self.assertIn(b"a batch of 1 operations was not committed; it is dropped", p.stderr)
+        self.assertIn(b"a batch of 1 operation was not committed; it is dropped", p.stderr)
         self.assertEqual([k for k, _ in self.dump()], [b"a", b"fruit/apple", b"fruit/kiwi"])
         for line in (".begin", ".open x", ".set flush_interval=1s", ".write off", "load x"):
             self.assertIn(b"batch is open", self.shell(".write on\n.begin\n" + line, want=2).stderr)
@@ -132,8 +132,28 @@ class Script(Case):
         lines = p.stderr.decode().splitlines()
         self.assertRegex(lines[0], r"^3 rows, [\d.]+ ms, (\d+ (GET|LIST), )*.*~\$")
         self.assertRegex(lines[1], r"^1 row, [\d.]+ ms, .*~\$")
-        self.assertRegex(lines[2], r"^[\d.]+ ms, requests not counted$")
+        self.assertRegex(lines[2], r"^[\d.]+ ms, \d+ GET, 3 LIST \(\d+ B\), ~\$0\.00\d+$")
         self.assertRegex(lines[3], r"^0 requests, ~\$0$|GET")
+
+    def test_the_timer_counts_what_stat_says_and_names_the_look(self):
+        p = self.shell(".timer on\nstat\n")
+        said = int(re.search(rb"opened read-only +(\d+) requests", p.stdout)[1])
+        get, lists = re.search(rb"ms, (\d+) GET, (\d+) LIST", p.stderr).groups()
+        self.assertEqual(int(get) + int(lists), said)
+        shell = subprocess.Popen([SHALE, "shell", self.db, *FAST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env)
+        shell.stdin.write(b".timer on\nget other\n")
+        shell.stdin.flush()
+        time.sleep(1.5)  # then a reader looks for newer data
+        err = shell.communicate(b".explain other\n")[1].decode().splitlines()
+        self.assertTrue(err[-1].endswith(", with the look for newer data"), err)
+        self.assertNotIn("look", err[0])
+
+    def test_ways_out_are_lines_of_the_shell(self):
+        self.assertIn(b"\n  try: .help\n", self.shell("bad\n", want=2).stderr)
+        self.assertNotIn(b"did you mean", self.shell("bad\n", want=2).stderr)
+        p = self.shell("get other --checkpoint nope\n", want=3)
+        self.assertIn(b"\n  try: stat          (lists the checkpoints)\n", p.stderr)
+        self.shell("stat\n")
 
     def test_what_is_not_built_says_so(self):
         for word in (".at -1h", ".history other"):
@@ -173,6 +193,7 @@ class Script(Case):
         self.assertIn(b"another process opened", err)
         self.assertIn(b"only reads from here on", err)
         self.assertIn(b"try: .write on", err)
+        self.assertIn(b"\n  try: stat\n", err)
         self.assertEqual(p.returncode, 3)
 
     def test_a_signal_ends_a_script(self):
@@ -312,6 +333,12 @@ class Person(Case):
         with open(path) as f:
             self.assertEqual(len(f.readlines()), 1000)
         self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+
+    def test_errors_have_no_empty_colour(self):
+        self.start()
+        self.type(b"bad\r", b"unknown command")
+        self.leave()
+        self.assertNotIn(b"\033[31m\033[0m", self.seen)
 
     def test_a_dumb_terminal_reads_lines(self):
         self.env["TERM"] = "dumb"

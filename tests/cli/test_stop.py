@@ -2,6 +2,7 @@
 """Ctrl-C and SIGTERM while something is written: what is said, when, and what is left.
 
 Goal: nobody has to guess. Method: a store that falls silent at a chosen request, and signals then."""
+import json
 import os
 import select
 import signal
@@ -121,6 +122,31 @@ class Silent(S3Case):
             time.sleep(0.5)
             p.send_signal(signal.SIGINT)
             self.assertEqual((p.wait(3), p.stderr.read()), (130, b""))
+
+    def test_load_that_stops_says_what_is_durable_with_quiet_and_json(self):
+        for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            for more in ([], ["-q"], ["--json"]):
+                self.server.requests.clear()
+                p = self.begin("load", "s3://acme/orders", *more)
+                for _ in range(400):
+                    if [r for r in list(self.server.requests) if r[0] == "PUT" and "/wal/" in r[2]]:
+                        break
+                    time.sleep(0.02)
+                p.stdin.write(ROWS)
+                p.stdin.flush()
+                time.sleep(TAKEN_S)
+                p.send_signal(sig)
+                self.assertEqual(p.wait(20), code)
+                out, err = p.stdout.read(), p.stderr.read()
+                p.stdin.close()
+                if more == ["--json"]:
+                    told = json.loads(out)
+                    self.assertEqual((told["rows"], told["stopped"], err), (1500, True, b""))
+                    self.assertGreater(told["requests"]["cost_usd"], 0)
+                else:
+                    lines = err.splitlines()
+                    self.assertEqual((out, lines[-1]), (b"", b"stopped: 1,500 rows are durable."))
+                    self.assertEqual(len(lines), 1 if more else 2, err)
 
     def test_others_that_write_say_that_it_is_open(self):
         self.run_shale("put", "s3://acme/orders", "k", "v")

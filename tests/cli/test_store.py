@@ -50,6 +50,38 @@ class Bucket(Case):
         self.assertEqual(sorted(self.objects), ["dbx", "x%7Ey/wal/1%41.sst"])
         self.run_shale("store", "rm", "-r", "s3://acme/db", "--yes", want=1)
 
+    def test_the_way_out_of_rm_can_be_pasted(self):
+        p = self.run_shale("store", "rm", "-r", "s3://acme/a b", "s3://acme/db", "--region", "x", want=2)
+        self.assertIn(b"\n  try: shale store rm --yes -r --region x 's3://acme/a b' s3://acme/db\n", p.stderr)
+        p = self.run_shale("store", "rm", "-r", "s3://acme/db", "--json", want=2)
+        self.assertEqual(json.loads(p.stderr)["error"]["try"], ["shale store rm --yes -r s3://acme/db"])
+
+    def test_cp_says_what_it_did(self):
+        self.server.requests.clear()
+        doc = json.loads(self.run_shale("store", "cp", "-n", "s3://acme/dbx", "s3://acme/copy", "--json").stdout)
+        self.assertEqual((doc["would_copy"], doc["size_bytes"], doc["requests"]["head"]), ("s3://acme/copy", 3, 1))
+        self.assertEqual([r[0] for r in self.server.requests], ["HEAD"])
+        self.assertIn(b"would copy 3 bytes to s3://acme/copy", self.run_shale("store", "cp", "-n", "s3://acme/dbx", "s3://acme/copy").stderr)
+        doc = json.loads(self.run_shale("store", "cp", "s3://acme/dbx", "s3://acme/copy", "--json").stdout)
+        self.assertEqual((doc["copied"], doc["size_bytes"], doc["requests"]["put"]), ("s3://acme/copy", 3, 1))
+        for more in ([], ["-n"]):
+            p = self.run_shale("store", "cp", *more, "s3://acme/none", "s3://acme/copy", want=1)
+            self.assertEqual(p.stderr, b"shale store cp: no such object: s3://acme/none\n")
+        for name in ("cat", "stat"):  # as get: help says so
+            self.assertEqual(self.run_shale("store", name, "s3://acme/none", want=1).stderr, b"")
+            self.assertIn(b"a pipe gets no word", self.run_shale("help", "store", name).stdout)
+
+    def test_odd_names_of_buckets(self):
+        self.server.requests.clear()
+        for name in ("Bad_Name", "UPPER", "-x-", "a..b", ".ab", "ab", "a" * 64):
+            p = self.run_shale("store", "mb", "s3://" + name, want=2)
+            self.assertIn(b"\n  try: ", p.stderr)
+        self.assertEqual(self.server.requests, [])
+        self.server.buckets["Odd_Name"] = {}
+        self.run_shale("put", "s3://Odd_Name/db", "k", "v")
+        self.server.answer = lambda *_: bucket.error(400, "InvalidBucketName")
+        self.assertIn(b"\n  try: shale store ls s3://", self.run_shale("scan", "s3://REVNEW/x", want=3).stderr)
+
     def test_buckets_have_no_size_and_are_made_once(self):
         self.assertRegex(self.run_shale("store", "ls", "s3://").stdout.decode(), r"^ +-  ")
         self.assertNotIn(b"size_bytes", self.run_shale("store", "ls", "s3://", "--json").stdout)

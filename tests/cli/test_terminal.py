@@ -2,7 +2,12 @@
 """What is different on a terminal."""
 import unittest
 
+import re
+import time
+
+import bucket
 from common import Case, FAST
+from test_errors import S3Case
 
 
 class Terminal(Case):
@@ -29,6 +34,64 @@ class Terminal(Case):
         self.assertNotIn(b"\033[", self.on_terminal("get", self.db, "a", "--no-color")[1])
         self.env["NO_COLOR"] = "1"
         self.assertNotIn(b"\033[", self.on_terminal("get", self.db, "a")[1])
+
+
+    def test_no_rows_is_a_word(self):
+        self.load([(b"a", b"1")])
+        self.assertEqual(self.on_terminal("scan", self.db, "./x"), (0, b'note: no key begins with "./x"\r\n'))
+        self.assertEqual(self.on_terminal("scan", self.db, "--from", "b"), (0, b"note: no rows\r\n"))
+        self.assertEqual(self.on_terminal("scan", self.db, "b", "-q"), (0, b""))
+
+    def test_one_of_a_kind_is_no_plural(self):
+        self.load([(b"a", b"1")])
+        self.assertIn(b"deleted 1 key, durable", self.on_terminal("del", self.db, "a", *FAST)[1])
+        self.assertIn(b"deleted 2 keys, durable", self.on_terminal("del", self.db, "a", "b", *FAST)[1])
+
+    def test_a_narrow_load_shows_its_count_before_its_bar(self):
+        text = 'import sys, time\nfor i in range(60):\n    for k in range(1000): print(\'{"key":"%d","value":"v"}\' % k)\n    sys.stdout.flush(); time.sleep(0.03)'
+        script = "python3 -c '%s' | \"$0\" load db -" % text.replace("'", "'\\''")
+        for columns, bar in ((40, False), (100, True)):
+            code, out = self.on_terminal(script, columns=columns, program=("sh", "-c"))
+            drawn = [x for x in out.split(b"\r") if b" rows" in x and x.startswith(b"load ")]
+            self.assertEqual((code, len(drawn) > 0), (0, True), out)
+            for line in drawn:
+                self.assertLess(len(line.replace(b"\033[K", b"")), columns)
+                self.assertEqual(b"[" in line.replace(b"\033[K", b""), bar, line)
+
+
+class Life(S3Case):
+    """A store that takes its time."""
+
+    def slow(self, wait_s=0.7):
+        return self.serve(lambda *_: time.sleep(wait_s))
+
+    def test_who_waits_sees_for_whom(self):
+        server = self.slow(0)
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        server.answer = lambda *_: time.sleep(0.7)
+        for args, last in ((["stat", "s3://acme/orders"], b" on S3"), (["get", "s3://acme/orders", "k"], b"v\r\n"), (["store", "ls", "s3://acme"], b"orders/"),
+                           (["put", "s3://acme/orders", "k", "w"], b"durable at seq")):
+            code, out = self.on_terminal(*args)
+            seen = re.findall(rb"\rwaiting for s3://acme: (\d+) requests?, (\d+\.\d) s\033\[K", out)
+            self.assertEqual((code, len(seen) > 1), (0, True), out)
+            self.assertGreaterEqual(float(seen[0][1]), 0.5)
+            left = re.sub(rb"(\rwaiting[^\033]*\033\[K)+\r\033\[K", b"", out)  # each is wiped before anything else is said
+            self.assertNotIn(b"waiting", left)
+            self.assertIn(last, left)
+
+    def test_nobody_else_does(self):
+        self.slow()
+        for more in (["-q"], ["--json"], ["--progress", "off"]):
+            self.assertNotIn(b"waiting", self.on_terminal("store", "ls", "s3://acme", *more)[1])
+        self.assertNotIn(b"waiting", self.on_terminal("store", "ls", "s3://acme", TERM="dumb")[1])
+        self.assertNotIn(b"waiting", self.run_shale("store", "ls", "s3://acme").stderr)
+
+    def test_no_question_is_drawn_over(self):
+        server = self.serve()
+        server.store(server.buckets["acme"], "x", b"x", {})
+        code, out = self.on_terminal("store", "rm", "s3://acme/x", typed=b"", later=(1.2, b"y\n"))
+        self.assertEqual(code, 0)
+        self.assertNotIn(b"waiting", out)
 
 
 if __name__ == "__main__":

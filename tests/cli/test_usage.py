@@ -49,6 +49,29 @@ class Usage(Case):
             p = self.run_shale(*args, want=2)
             self.assertIn(near, p.stderr, args)
 
+    def test_words_of_other_programs_and_no_wild_guesses(self):
+        for word, meant in (("ls", "store ls"), ("cat", "store cat"), ("rm", "store rm"), ("mb", "store mb"), ("cp", "store cp"),
+                            ("delete", "del"), ("list", "store ls or scan"), ("set", "put"), ("gte", "get")):
+            self.assertIn("unknown command \"%s\": did you mean %s ?\n" % (word, meant), self.run_shale(word, self.db, want=2).stderr.decode())
+        for line in (["gc"], ["bad"], ["nope"], ["scan", self.db, "--max", "3"]):
+            self.assertNotIn(b"did you mean", self.run_shale(*line, want=2).stderr, line)
+
+    def test_n_where_there_is_no_dry_run(self):
+        self.assertIn(b"-L N stops after N rows\n  try: shale scan --help", self.run_shale("scan", self.db, "-n", "3", want=2).stderr)
+        self.assertIn(b"load has no dry run\n  try: shale load --help", self.run_shale("load", self.db, "-n", "F", want=2).stderr)
+        self.assertIn(b"--yes is an option of other commands", self.run_shale("get", self.db, "a", "-y", want=2).stderr)
+
+    def test_h_is_answered_beside_nonsense(self):
+        p = self.run_shale("-h", "nonsense")
+        self.assertEqual((p.stdout, p.stderr), (self.run_shale("--help").stdout, b""))
+
+    def test_two_wishes_at_once(self):
+        self.load([(b"m", b"1")])
+        self.assertIn(b"which one?", self.run_shale("scan", self.db, "--format", "csv", "--json", want=2).stderr)
+        self.assertEqual(self.run_shale("scan", self.db, "--format", "json", "--json").stdout, b'{"key":"m","value":"1"}\n')
+        p = self.run_shale("scan", self.db, "--from", "z", "--to", "a")
+        self.assertEqual((p.stdout, p.stderr), (b"", b"note: --from is not below --to: no key lies between\n"))
+
     def test_options_without_a_command(self):
         for args, says in ((["--foo"], b"--foo"), (["--limt=3"], b"did you mean --limit"), (["-x"], b"-x"), (["--", "scan"], b"--"),
                            (["--limit", "3", "--versoin"], b"did you mean --version")):
