@@ -91,6 +91,7 @@ static void say(struct doctor *d, shale_health health, const char *what, const c
 struct libraries {
     char codecs[200];
     char others[300];
+    bool no_curl; /* it cannot be loaded */
 };
 
 static void on_library(void *ctx, const char *name, const char *version)
@@ -101,17 +102,19 @@ static void on_library(void *ctx, const char *name, const char *version)
     size_t cap = codec ? sizeof l->codecs : sizeof l->others;
     size_t n = strlen(dst);
     bool plain = strncmp(version, name, strlen(name)) == 0; /* "libcurl/7.88.1 OpenSSL/3.0" */
+    l->no_curl = l->no_curl || (strcmp(name, "libcurl") == 0 && !plain);
     (void)snprintf(dst + n, cap - n, "%s%s%s%s", n > 0 ? ", " : "",
                    plain ? "" : name + (codec ? 6 : 0), plain ? "" : " ", version);
 }
 
 static void check_program(struct doctor *d)
 {
-    struct libraries l = {{0}, {0}};
+    struct libraries l = {.no_curl = false};
     struct cli_price price;
     shale_libraries_each(on_library, &l);
     say(d, SHALE_HEALTH_OK, "version", "", "shale %s", shale_version());
-    say(d, SHALE_HEALTH_OK, "libraries", "", "%s", l.others);
+    say(d, l.no_curl ? SHALE_HEALTH_WARN : SHALE_HEALTH_OK, "libraries",
+        l.no_curl ? "install libcurl4, if you use buckets" : "", "%s", l.others);
     say(d, SHALE_HEALTH_OK, "codecs", "", "%s", l.codecs);
     uint64_t files = os_file_limit();
     bool few = files != 0 && files < FILES_WANTED;

@@ -381,6 +381,9 @@ out:
     code =
         l.whole && code != CLI_YES ? cli_close_written(c, db, code) : cli_close_writer(c, db, code);
     teller_end(&l);
+    int stop = os_stop_code(); /* it may have come while the last flush was on its way */
+    if (code == CLI_YES && stop != 0)
+        code = tell_end(&l, true, stop);
     if (code == CLI_YES)
         tell(&l, start_ns);
     shale_batch_free(l.batch);

@@ -747,6 +747,10 @@ int cli_fail(struct cli *c, const char *where)
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
+    char place[500]; /* a URL may hold what must not be shown */
+    (void)snprintf(place, sizeof place, "%s", r.where);
+    r.where = place;
+    cli_mask(c, place);
     cli_mask(c, text);
     for (size_t k = 0; k < SHL_COUNT_OF(r.tries); k++)
         cli_mask(c, r.tries[k]);

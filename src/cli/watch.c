@@ -65,6 +65,60 @@ static void hide_word(struct cli *c, char **word)
     *word = copy;
 }
 
+/* Secrets that some paste with a URL, though we take neither form: "s3://KEY:SECRET@bucket", and what a presigned one says behind its '?'. Copies
+ * of them are kept; in `url`, if it may be written, stars take their place. */
+static void hide_in_url(struct cli_watch *w, const char *url, char *writable)
+{
+    const char *host = strstr(url, "://");
+    if (host == NULL)
+        return;
+    host += 3;
+    size_t len = strcspn(host, "/?#");
+    struct {
+        const char *from, *to;
+    } found[8];
+    size_t count = 0;
+    for (size_t i = len; i-- > 0 && count == 0;) {
+        const char *colon = host[i] == '@' ? memchr(host, ':', i) : NULL;
+        if (colon != NULL) {
+            found[count].from = colon + 1;
+            found[count++].to = host + i;
+        }
+    }
+    bool signs = strncmp(url, "http", 4) == 0 || strncmp(url, "s3", 2) == 0;
+    for (const char *p = strchr(host, '?'); signs && p != NULL && count < SHL_COUNT_OF(found);
+         p = strchr(p + 1, '&')) {
+        const char *value = strchr(p, '=');
+        if (value == NULL)
+            break;
+        found[count].from = value + 1;
+        found[count++].to = value + 1 + strcspn(value + 1, "&#");
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t n = (size_t)(found[i].to - found[i].from);
+        char *secret = shl_slice_dup_cstr(shl_slice_of(found[i].from, n));
+        keep_secret(w, secret);
+        env_free(secret);
+        if (writable != NULL)
+            memset(writable + (found[i].from - url), '*', n);
+    }
+}
+
+/* Our copy of an argument that is a URL takes its place, and ps sees stars. */
+static void hide_url(struct cli *c, char **word)
+{
+    char *copy = env_strdup(*word);
+    if (copy == NULL)
+        return;
+    hide_in_url(c->watch, copy, *word);
+    if (strcmp(copy, *word) == 0) {
+        env_free(copy);
+        return;
+    }
+    c->watch->hidden[c->watch->hidden_count++] = copy;
+    *word = copy;
+}
+
 void cli_watch_hide(struct cli *c, int argc, char **argv)
 {
     static const char *const prefixes[] = {"AWS_", "SHALE_AWS_", "SLATEDB_AWS_"};
@@ -74,6 +128,8 @@ void cli_watch_hide(struct cli *c, int argc, char **argv)
         bool within = strncmp(argv[i], "--store-option=", 15) == 0;
         if ((behind && cli_is_secret(argv[i])) || (within && cli_is_secret(argv[i] + 15)))
             hide_word(c, &argv[i]);
+        else if (strstr(argv[i], "://") != NULL)
+            hide_url(c, &argv[i]);
     }
     for (char **e = env_environ(); e != NULL && *e != NULL; e++)
         for (size_t p = 0; p < SHL_COUNT_OF(prefixes); p++)
@@ -319,23 +375,6 @@ void cli_watch_clock(struct cli *c)
     os_deadline(ns, w->deadline_text, CLI_FAILED);
 }
 
-/* "s3://KEY:SECRET@bucket" is no form that we take, but some paste it: the message about it must not show it. */
-static void keep_userinfo(struct cli_watch *w, const char *url)
-{
-    const char *host = strstr(url, "://");
-    size_t len = host != NULL ? strcspn(host + 3, "/?#") : 0;
-    const char *at = NULL;
-    for (size_t i = 0; i < len; i++)
-        if (host[3 + i] == '@')
-            at = host + 3 + i;
-    const char *colon = at != NULL ? memchr(host + 3, ':', (size_t)(at - host - 3)) : NULL;
-    char *secret = colon != NULL
-                       ? shl_slice_dup_cstr(shl_slice_of(colon + 1, (size_t)(at - colon - 1)))
-                       : NULL;
-    keep_secret(w, secret);
-    env_free(secret);
-}
-
 bool cli_watch_begin(struct cli *c)
 {
     struct cli_watch *w = c->watch;
@@ -344,8 +383,6 @@ bool cli_watch_begin(struct cli *c)
     env_mutex_init(&w->mu);
     w->ready = true;
     w->trace_fd = -1;
-    for (size_t i = 0; i < c->args.positional_count; i++)
-        keep_userinfo(w, c->args.positional[i]);
     int failed = path != NULL ? os_open_private(&w->trace_fd, path, true) : 0;
     if (failed != 0) {
         (void)cli_usage(c, NULL, "--trace %s cannot be written: %s", path, strerror(failed));

@@ -46,6 +46,7 @@ class NoLibcurl(Case):
         p = self.run_shale("get", "s3://bucket/db", "k", want=3, env=env)
         self.assertIn(b"buckets need libcurl: ", p.stderr)
         self.assertIn(b"libcurl.so.4", p.stderr)
+        self.assertIn(b"warn  libraries", self.run_shale("doctor", want=None, env=env).stdout)
 
 
 class Store(S3Case):
