@@ -64,8 +64,8 @@ def requests():
 
 
 def sized(part, rows, reads):
-    size, small = (rows, 100), SMALL_CACHE_MIB
-    one = {"cache_mib": small}
+    size = (rows, 100)
+    one = {"cache_mib": SMALL_CACHE_MIB, "peers": EVERY if rows <= 1_000_000 else ("shale",)}  # how its own cost grows; the peers' would take hours
     return [
         step(part, "folder", [FILLED], size, fresh=True, **one),
         step(part, "folder", ["readcold"], size, reads=20_000, **one), step(part, "folder", ["readhot"], size, reads=reads, **one),
@@ -83,7 +83,7 @@ def parts():
     found = [("floor", [], None, False), ("folder A", folder("A"), None, False), ("folder B", folder("B"), None, False), ("memory A", memory("A"), None, False),
              ("memory B", memory("B"), None, False), ("latency", latency(), None, False), ("requests", requests(), None, False)]
     for rows in SCALE_ROWS:
-        found.append((scale_part(rows), sized(scale_part(rows), rows, 200_000), 1 if rows > 1_000_000 else None, True))
+        found.append((scale_part(rows), sized(scale_part(rows), rows, 200_000), 1 if rows >= 1_000_000 else None, True))
     found.append(("big", sized("big", BIG_ROWS, 200_000), 1, True))
     return found
 
