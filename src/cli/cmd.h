@@ -12,7 +12,7 @@
 
 /* What the library says while a command runs, and when to give up (watch.c). The library calls it from any task. */
 #define CLI_CAUSES      4
-#define CLI_SECRETS_MAX 12
+#define CLI_SECRETS_MAX 32
 struct cli_watch {
     struct env_mutex mu; /* [const] made by cli_watch_begin */
     bool ready;
@@ -63,6 +63,8 @@ struct cli {
 /* ---- what the library says (watch.c) */
 /* Takes secrets out of what `ps` shows of the command line: they live on in words of our own. */
 void cli_watch_hide(struct cli *c, int argc, char **argv);
+/* A word that was typed in a shell: secrets in it are kept from all that is shown. */
+void cli_watch_word(struct cli *c, const char *word);
 /* With the command line parsed: opens the trace, starts the clock of --timeout. False after a message. */
 SHL_MUST bool cli_watch_begin(struct cli *c);
 void cli_watch_end(struct cli *c);

@@ -102,7 +102,8 @@ static void on_library(void *ctx, const char *name, const char *version)
     size_t cap = codec ? sizeof l->codecs : sizeof l->others;
     size_t n = strlen(dst);
     bool plain = strncmp(version, name, strlen(name)) == 0; /* "libcurl/7.88.1 OpenSSL/3.0" */
-    l->no_curl = l->no_curl || (strcmp(name, "libcurl") == 0 && !plain);
+    l->no_curl =
+        l->no_curl || (strcmp(name, "libcurl") == 0 && strncmp(version, "libcurl/", 8) != 0);
     (void)snprintf(dst + n, cap - n, "%s%s%s%s", n > 0 ? ", " : "",
                    plain ? "" : name + (codec ? 6 : 0), plain ? "" : " ", version);
 }

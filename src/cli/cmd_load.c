@@ -342,7 +342,7 @@ int cmd_load(struct cli *c)
     shale_db *db = NULL;
     int fd = CLI_STDIN;
     uint64_t start_ns = env_now_mono_ns();
-    int code = CLI_FAILED;
+    int code = CLI_FAILED, stop;
     if (is_stdin && c->session != NULL)
         return cli_usage(c, NULL, "stdin is the shell's own: name a file");
     if (cli_in_batch(c))
@@ -374,16 +374,19 @@ int cmd_load(struct cli *c)
     code = make_durable(&l, read_rows(&l, fd));
     if (code == CLI_YES)
         code = settle(&l);
+    stop = os_stop_code(); /* it may have come while the last flush was on its way, */
+    if (code == CLI_YES && stop != 0)
+        code = tell_end(&l, true, stop);
     end_progress(&l);
     c->rows = l.rows;
 out:
     set_db(&l, NULL);
     code =
         l.whole && code != CLI_YES ? cli_close_written(c, db, code) : cli_close_writer(c, db, code);
-    teller_end(&l);
-    int stop = os_stop_code(); /* it may have come while the last flush was on its way */
+    stop = os_stop_code(); /* or while it was closed */
     if (code == CLI_YES && stop != 0)
         code = tell_end(&l, true, stop);
+    teller_end(&l);
     if (code == CLI_YES)
         tell(&l, start_ns);
     shale_batch_free(l.batch);

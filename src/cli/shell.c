@@ -300,6 +300,8 @@ int shell_line(struct shell *s, const char *text)
     if (words_split(&w, text, false, &line.err) != SHALE_OK) {
         code = cli_usage(&line, NULL, "%s", line.err.text);
     } else if (w.count > 0) {
+        for (size_t i = 0; i < w.count; i++)
+            cli_watch_word(&line, w.items[i]);
         size_t skip = w.count > 1 && strcmp(w.items[0], "shale") == 0; /* a pasted line */
         const char *first = w.items[skip];
         if (strcmp(first, "quit") == 0 || strcmp(first, "exit") == 0)

@@ -43,6 +43,9 @@ static void keep_secret(struct cli_watch *w, const char *text)
 {
     if (text == NULL || strlen(text) < SECRET_MIN || w->secret_count == CLI_SECRETS_MAX)
         return;
+    for (size_t i = 0; i < w->secret_count; i++)
+        if (strcmp(w->secrets[i], text) == 0)
+            return;
     w->secrets[w->secret_count] = env_strdup(text);
     if (w->secrets[w->secret_count] != NULL)
         w->secret_count++;
@@ -65,43 +68,76 @@ static void hide_word(struct cli *c, char **word)
     *word = copy;
 }
 
-/* Secrets that some paste with a URL, though we take neither form: "s3://KEY:SECRET@bucket", and what a presigned one says behind its '?'. Copies
- * of them are kept; in `url`, if it may be written, stars take their place. */
-static void hide_in_url(struct cli_watch *w, const char *url, char *writable)
+/* A piece of a word of the command line. */
+struct piece {
+    const char *from;
+    size_t len;
+};
+
+#define PIECES_MAX 8
+
+static bool has_word(struct shl_slice name, const char *word)
 {
-    const char *host = strstr(url, "://");
-    if (host == NULL)
-        return;
-    host += 3;
-    size_t len = strcspn(host, "/?#");
-    struct {
-        const char *from, *to;
-    } found[8];
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= name.len; i++)
+        if (shl_slice_ieq(shl_slice_of(name.data + i, n), word))
+            return true;
+    return false;
+}
+
+/* "..:SECRET@" behind the scheme of what may be a URL, with or without its slashes. */
+static size_t userinfo_in(const char *word, struct piece *out)
+{
+    const char *at = strrchr(word, '@');
+    const char *scheme = strstr(word, "://");
+    if (scheme == NULL)
+        scheme = strstr(word, "s3:") != NULL ? strstr(word, "s3:") + 2 : strstr(word, "S3:");
+    const char *colon = scheme != NULL ? strchr(scheme + 1 + (*scheme != ':') * 2, ':') : NULL;
+    if (at == NULL || colon == NULL || colon > at)
+        return 0;
+    *out = (struct piece){colon + 1, (size_t)(at - colon - 1)};
+    return 1;
+}
+
+/* The values of "?..&Signature=..&Token=.." */
+static size_t signatures_in(const char *word, struct piece *out, size_t max)
+{
+    static const char *const names[] = {"sig", "token", "secret", "passw", "credential"};
     size_t count = 0;
-    for (size_t i = len; i-- > 0 && count == 0;) {
-        const char *colon = host[i] == '@' ? memchr(host, ':', i) : NULL;
-        if (colon != NULL) {
-            found[count].from = colon + 1;
-            found[count++].to = host + i;
-        }
+    for (const char *p = strchr(word, '?'); p != NULL && count < max; p = strchr(p + 1, '&')) {
+        const char *value = p + 1 + strcspn(p + 1, "=&");
+        if (*value != '=')
+            continue;
+        for (size_t i = 0; i < SHL_COUNT_OF(names); i++)
+            if (has_word(shl_slice_of(p + 1, (size_t)(value - p - 1)), names[i])) {
+                out[count++] = (struct piece){value + 1, strcspn(value + 1, "&#")};
+                break;
+            }
     }
-    bool signs = strncmp(url, "http", 4) == 0 || strncmp(url, "s3", 2) == 0;
-    for (const char *p = strchr(host, '?'); signs && p != NULL && count < SHL_COUNT_OF(found);
-         p = strchr(p + 1, '&')) {
-        const char *value = strchr(p, '=');
-        if (value == NULL)
-            break;
-        found[count].from = value + 1;
-        found[count++].to = value + 1 + strcspn(value + 1, "&#");
-    }
+    return count;
+}
+
+/* Secrets that some paste with a URL, though we take neither form: "s3://KEY:SECRET@bucket", and what a presigned one says behind its '?'. Copies
+ * of them are kept; in `writable`, the same word or NULL, stars take their place. True if there were some. */
+static bool hide_in_word(struct cli_watch *w, const char *word, char *writable)
+{
+    struct piece found[PIECES_MAX + 1];
+    size_t count = userinfo_in(word, found);
+    count += signatures_in(word, found + count, PIECES_MAX);
     for (size_t i = 0; i < count; i++) {
-        size_t n = (size_t)(found[i].to - found[i].from);
-        char *secret = shl_slice_dup_cstr(shl_slice_of(found[i].from, n));
+        char *secret = shl_slice_dup_cstr(shl_slice_of(found[i].from, found[i].len));
         keep_secret(w, secret);
         env_free(secret);
         if (writable != NULL)
-            memset(writable + (found[i].from - url), '*', n);
+            memset(writable + (found[i].from - word), '*', found[i].len);
     }
+    return count > 0;
+}
+
+void cli_watch_word(struct cli *c, const char *word)
+{
+    if (c->watch != NULL)
+        (void)hide_in_word(c->watch, word, NULL);
 }
 
 /* Our copy of an argument that is a URL takes its place, and ps sees stars. */
@@ -110,8 +146,7 @@ static void hide_url(struct cli *c, char **word)
     char *copy = env_strdup(*word);
     if (copy == NULL)
         return;
-    hide_in_url(c->watch, copy, *word);
-    if (strcmp(copy, *word) == 0) {
+    if (!hide_in_word(c->watch, copy, *word)) {
         env_free(copy);
         return;
     }
@@ -128,7 +163,7 @@ void cli_watch_hide(struct cli *c, int argc, char **argv)
         bool within = strncmp(argv[i], "--store-option=", 15) == 0;
         if ((behind && cli_is_secret(argv[i])) || (within && cli_is_secret(argv[i] + 15)))
             hide_word(c, &argv[i]);
-        else if (strstr(argv[i], "://") != NULL)
+        else
             hide_url(c, &argv[i]);
     }
     for (char **e = env_environ(); e != NULL && *e != NULL; e++)

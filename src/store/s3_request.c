@@ -736,6 +736,15 @@ static void note_unknown(struct s3_request *r, bool sent)
                        shl_http_method_name(r->method), r->key);
 }
 
+/* The refusal is that of a second sending. That the object is there, or has changed, is judged by those who know what they sent. */
+static void note_replayed(struct s3_request *r)
+{
+    bool settles = r->code == SHALE_ALREADY_EXISTS || r->code == SHALE_PRECONDITION;
+    if (!settles && r->key != NULL)
+        shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
+                       shl_http_method_name(r->method), r->key);
+}
+
 /* True if it is to be sent once more. */
 static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 {
@@ -773,6 +782,8 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     if (r->status == 500 || r->status == 502 ||
         r->status == 504) /* it may have been done before that */
         note_unknown(r, true);
+    else if (a->call.replayed)
+        note_replayed(r);
     return false;
 }
 

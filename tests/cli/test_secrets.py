@@ -84,14 +84,18 @@ class Secrets(S3Case):
             self.assertIn(b"shale store rm --yes -r s3://AKIA:***", p.stderr)
 
     def test_urls_that_hold_secrets_are_not_shown_whole(self):
-        for url in ("s3://AKIA:%s@acme/db" % KEY, "https://AKIA:%s@acc.r2.cloudflarestorage.com/b" % KEY,
+        for url in ("s3://AKIA:%s@acme/db" % KEY, "s3:AKIA:%s@acme/db" % KEY, "s3:/AKIA:%s@acme/db" % KEY, "s3://AKIA:abc/%s/def@acme/db" % KEY, "https://AKIA:%s@acc.r2.cloudflarestorage.com/b" % KEY,
                     "https://b.s3.amazonaws.com/db?X-Amz-Signature=%s&X-Amz-Security-Token=%s" % (KEY, TOKEN)):
             for more in ([], ["--json"], ["--nonsense"], ["--json", "--nonsense"], ["-vv"]):
                 p = self.run_shale("stat", url, *more, want=None)
                 self.assertNotEqual(p.returncode, 0)
                 self.clean([url, *more], p.stderr + p.stdout)
-        p = self.run_shale("stat", "s3://acme/db", "--endpoint", "ftp://h/?X-Amz-Signature=" + KEY, want=None)
-        self.clean(["--endpoint"], p.stderr + p.stdout)
+                p = self.run_shale("shell", self.db, *more[:1], data=("stat %s\n.open %s\nstore ls '%s'\n" % (url, url, url)).encode(), want=None)
+                self.clean(["shell", url], p.stderr + p.stdout)
+        for more in (["--endpoint", "ftp://h/?X-Amz-Signature=" + KEY], ["--endpoint=http://h/?sig=" + KEY], ["--endpoint", "host?sig=" + KEY],
+                     ["--set", "wal_url=s3:/AKIA:%s@acme/x" % KEY]):
+            p = self.run_shale("stat", "s3://acme/db", *more, want=None)
+            self.clean(more, p.stderr + p.stdout)
 
     def test_wrong_values_are_not_repeated(self):
         self.serve()

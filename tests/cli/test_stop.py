@@ -99,6 +99,29 @@ class Silent(S3Case):
         self.assertEqual(p.stderr.read(), b"stopped: 1,500 rows are durable.\n")
         self.assertEqual(self.run_shale("scan", "s3://acme/orders", "--count").stdout, b"1500 rows, 7500 bytes\n")
 
+    def test_load_that_is_stopped_in_its_last_flush_has_stopped(self):
+        for kind in ("/compacted/", "/manifest/"):
+            for more in ([], ["--json"]):
+                self.deaf.clear()
+                self.hung.clear()
+                self.free.clear()
+                self.server.requests.clear()
+                self.kind = "/none/"
+                p = self.loading(*more)
+                self.kind = kind
+                p.stdin.close()
+                self.assertTrue(self.hung.wait(20))
+                p.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+                self.deaf.clear()
+                self.free.set()
+                self.assertEqual(p.wait(30), 130)
+                out, err = p.stdout.read(), p.stderr.read()
+                if more:
+                    self.assertTrue(json.loads(out)["stopped"])
+                else:
+                    self.assertTrue(err.endswith(b"stopped: 1,500 rows are durable.\n"), err)
+
     def test_load_that_waits_for_no_row_says_so(self):
         self.run_shale("put", "s3://acme/orders", "k", "v")
         self.deaf.set()

@@ -91,7 +91,7 @@ static void run_some(struct shl_http *h, struct shl_http_call *const *calls, siz
     for (size_t i = 0; i < count; i++) {
         struct shl_http_call *c = calls[i];
         c->status = 0;
-        c->sent = false;
+        c->sent = c->replayed = false;
         c->received = 0;
         c->duration_ns = 0;
         c->code = check_call(shl_loop_options(h), c, &c->err);

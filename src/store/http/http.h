@@ -80,6 +80,7 @@ struct shl_http_call {
     shale_code code;      /* SHALE_OK: there was one, whole, whatever its status; UNAVAILABLE, TIMEOUT, INVALID, NOMEM */
     int status;           /* 0: none came */
     bool sent;            /* some of the request may have reached the server, now or on a connection that was replaced */
+    bool replayed;        /* libcurl sent it a second time on a new connection: what became of the first is not known */
     uint64_t received;    /* bytes of the body that were stored, also after a failure */
     uint64_t duration_ns; /* of the request, queueing included */
     shale_error err;      /* if code is not SHALE_OK; says host and reason, no query and no header */

@@ -190,6 +190,7 @@ static int on_seek(void *arg, curl_off_t offset, int origin)
     struct shl_slot *s = arg;
     if (origin != SEEK_SET || offset != 0)
         return CURL_SEEKFUNC_CANTSEEK;
+    s->t->call->replayed = s->t->call->replayed || s->ever_sent;
     s->part = s->part_offset = 0;
     s->sent = 0;
     return CURL_SEEKFUNC_OK;
