@@ -125,16 +125,25 @@ static shale_code run_puts(struct bench *b, shale_db *db, const char *w, uint64_
     return durable ? SHALE_OK : shale_db_flush(db, SHALE_FLUSH_WAL, err);
 }
 
+/* Clients take their reads from one number in pieces, so that none ends long before the others. */
+#define READS_AT_ONCE 64
+
 struct reader {
     const struct bench *b;
     shale_db *db;
     uint64_t seed;
+    _Atomic uint64_t *taken; /* [atomic] of `count`, by all readers */
     uint64_t count;
     bool missing;
-    uint32_t *nanos; /* of this reader */
     shale_code rc;
     shale_error err;
 };
+
+/* The number of the next read behind i; `count` or more: there is none. */
+static uint64_t next_read(struct reader *r, uint64_t i)
+{
+    return (i + 1) % READS_AT_ONCE != 0 ? i + 1 : env_fetch_add(r->taken, READS_AT_ONCE);
+}
 
 static void read_task(void *arg)
 {
@@ -143,7 +152,8 @@ static void read_task(void *arg)
     uint8_t *dst = env_alloc(r->b->value_size + 1);
     r->rc = dst != NULL ? SHALE_OK : SHALE_NOMEM;
     r->err = (shale_error){.code = r->rc};
-    for (uint64_t i = 0; i < r->count && r->rc == SHALE_OK; i++) {
+    for (uint64_t i = env_fetch_add(r->taken, READS_AT_ONCE); i < r->count && r->rc == SHALE_OK;
+         i = next_read(r, i)) {
         uint8_t key[KEY_BYTES];
         size_t len = 0;
         uint64_t x = splitmix(&state) % r->b->n;
@@ -152,7 +162,7 @@ static void read_task(void *arg)
         key[KEY_BYTES - 1] ^= r->missing ? 0x40 : 0;
         shale_code rc = shale_db_get_into(r->db, shale_bytes(key, KEY_BYTES), dst,
                                           r->b->value_size + 1, &len, NULL, &r->err);
-        r->nanos[i] = since(start);
+        r->b->nanos[i] = since(start);
         if (r->missing && rc == SHALE_NOT_FOUND)
             continue;
         if (rc == SHALE_OK && !r->missing && len == r->b->value_size)
@@ -170,13 +180,13 @@ static void read_task(void *arg)
     env_free(dst);
 }
 
+/* Of all clients together. */
 static uint64_t reads_of(const struct bench *b, const char *w)
 {
-    uint64_t all = b->reads != 0                   ? b->reads
-                   : strcmp(w, "readcold") == 0    ? 20000
-                   : strcmp(w, "readmissing") == 0 ? 100000
-                                                   : 200000;
-    return all / b->clients;
+    return b->reads != 0                   ? b->reads
+           : strcmp(w, "readcold") == 0    ? 20000
+           : strcmp(w, "readmissing") == 0 ? 100000
+                                           : 200000;
 }
 
 static shale_code run_reads(struct bench *b, shale_db *db, const char *w, uint64_t *ops,
@@ -184,20 +194,22 @@ static shale_code run_reads(struct bench *b, shale_db *db, const char *w, uint64
 {
     struct env_task *tasks[CLIENTS_MAX];
     struct reader *readers = env_calloc(b->clients, sizeof *readers);
-    uint64_t per_client = reads_of(b, w);
+    uint64_t count = reads_of(b, w);
+    _Atomic uint64_t taken;
     uint64_t started = 0;
     shale_code rc = SHALE_OK;
     if (readers == NULL) {
         *err = (shale_error){.code = SHALE_NOMEM};
         return SHALE_NOMEM;
     }
+    atomic_init(&taken, 0);
     for (uint64_t i = 0; i < b->clients; i++)
         readers[i] = (struct reader){.b = b,
                                      .db = db,
                                      .seed = 7 + i,
-                                     .count = per_client,
-                                     .missing = strcmp(w, "readmissing") == 0,
-                                     .nanos = b->nanos + i * per_client};
+                                     .taken = &taken,
+                                     .count = count,
+                                     .missing = strcmp(w, "readmissing") == 0};
     if (b->clients == 1)
         read_task(&readers[0]);
     else
@@ -211,8 +223,8 @@ static shale_code run_reads(struct bench *b, shale_db *db, const char *w, uint64
         *err = readers[i].err;
     }
     env_free(readers);
-    b->nanos_count = (size_t)(per_client * b->clients);
-    *ops = per_client * b->clients;
+    b->nanos_count = (size_t)count;
+    *ops = count;
     return rc;
 }
 
@@ -303,7 +315,7 @@ static shale_code get_many(struct bench *b, shale_db *db, uint64_t *state, shale
 static shale_code run_many(struct bench *b, shale_db *db, uint64_t *ops, shale_error *err)
 {
     uint64_t state = 7;
-    uint64_t calls = reads_of(b, "multiget") * b->clients / MANY;
+    uint64_t calls = reads_of(b, "multiget") / MANY;
     for (uint64_t i = 0; i < calls; i++) {
         uint64_t start = env_now_mono_ns();
         shale_code rc = get_many(b, db, &state, err);
@@ -346,7 +358,7 @@ static int by_value(const void *a, const void *b)
 static uint64_t operations_max(const struct bench *b, const char *w)
 {
     if (strncmp(w, "read", 4) == 0 || strcmp(w, "multiget") == 0)
-        return reads_of(b, w) * b->clients;
+        return reads_of(b, w);
     return strcmp(w, "filldurable") == 0 ? b->durable_ops
            : strcmp(w, "shortscan") == 0 ? b->scans
                                          : b->n;
