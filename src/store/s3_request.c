@@ -726,23 +726,27 @@ static void log_request(const struct s3_store *s, const struct s3_request *r,
             c->code != SHALE_OK ? " failed=" : "", c->code != SHALE_OK ? c->err.text : "");
 }
 
+static void leave_open(struct s3_request *r)
+{
+    if (r->key != NULL)
+        shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
+                       shl_http_method_name(r->method), r->key);
+}
+
 /* A write whose answer did not come may have happened, unless it never left. */
 static void note_unknown(struct s3_request *r, bool sent)
 {
     bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
     bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
-    if (writes && waits && sent && r->key != NULL)
-        shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
-                       shl_http_method_name(r->method), r->key);
+    if (writes && waits && sent)
+        leave_open(r);
 }
 
 /* The refusal is that of a second sending. That the object is there, or has changed, is judged by those who know what they sent. */
 static void note_replayed(struct s3_request *r)
 {
-    bool settles = r->code == SHALE_ALREADY_EXISTS || r->code == SHALE_PRECONDITION;
-    if (!settles && r->key != NULL)
-        shl_err_prefix(&r->err, SHL_OUTCOME_UNKNOWN "the answer to %s \"%.120s\" was lost",
-                       shl_http_method_name(r->method), r->key);
+    if (r->code != SHALE_ALREADY_EXISTS && r->code != SHALE_PRECONDITION)
+        leave_open(r);
 }
 
 /* True if it is to be sent once more. */
