@@ -25,7 +25,7 @@ uint64_t test_rand_below(uint64_t *state, uint64_t bound)
     return test_rand(state) % bound;
 }
 
-static void check(shale_code rc, const shale_error *err)
+void test_must(shale_code rc, const shale_error *err)
 {
     if (rc != SHALE_OK)
         fail_msg("%s: %s", shale_code_name(rc), err->text);
@@ -132,12 +132,12 @@ static void end_block(struct maker *m, struct shl_slice raw, struct shl_slice fi
     struct shl_sst_index_entry e = {.offset = m->file->len, .first_key = first};
     if (!m->kind->whole_keys)
         e.first_key.len = last.data == NULL ? 0 : shl_sst_separator_len(last, first);
-    check(shl_blob_encode(&codec, raw, &m->scratch, m->file, &err), &err);
+    test_must(shl_blob_encode(&codec, raw, &m->scratch, m->file, &err), &err);
     size_t len = m->file->len - (size_t)e.offset;
     if (m->kind->aligned && len % m->kind->block_bytes != 0) {
         e.encoded_len = (uint32_t)len;
         size_t padding = m->kind->block_bytes - len % m->kind->block_bytes;
-        check(shl_buf_reserve(m->file, padding, &err), &err);
+        test_must(shl_buf_reserve(m->file, padding, &err), &err);
         memset(m->file->data + m->file->len, 0, padding);
         m->file->len += padding;
     }
@@ -150,19 +150,19 @@ static void make_v2(struct maker *m, const struct test_rows *rows)
     struct shl_block_builder b;
     struct shl_buf raw = {0};
     struct shl_slice last = {0};
-    check(shl_block_builder_init(&b, m->kind->block_bytes - (m->kind->aligned ? SHL_CRC_BYTES : 0),
-                                 &err),
-          &err);
+    test_must(shl_block_builder_init(
+                  &b, m->kind->block_bytes - (m->kind->aligned ? SHL_CRC_BYTES : 0), &err),
+              &err);
     for (size_t i = 0, first = 0; i <= rows->count; i++) {
         if (i == rows->count || !shl_block_builder_fits(&b, &rows->items[i])) {
             raw.len = 0;
-            check(shl_block_builder_finish(&b, &raw, &err), &err);
+            test_must(shl_block_builder_finish(&b, &raw, &err), &err);
             end_block(m, shl_buf_view(&raw), rows->items[first].key, last);
             last = rows->items[i - 1].key;
             first = i;
         }
         if (i < rows->count)
-            check(shl_block_builder_add(&b, &rows->items[i], &err), &err);
+            test_must(shl_block_builder_add(&b, &rows->items[i], &err), &err);
     }
     shl_block_builder_deinit(&b);
     shl_buf_free(&raw);
@@ -174,7 +174,7 @@ static void put_be(struct shl_buf *out, uint64_t v, size_t bytes)
     shale_error err;
     uint8_t be[8];
     shl_store_u64be(be, v);
-    check(shl_buf_append(out, be + 8 - bytes, bytes, &err), &err);
+    test_must(shl_buf_append(out, be + 8 - bytes, bytes, &err), &err);
 }
 
 static void put_v1(struct shl_buf *out, const struct shl_row *r, struct shl_slice first_key)
@@ -183,7 +183,7 @@ static void put_v1(struct shl_buf *out, const struct shl_row *r, struct shl_slic
     size_t shared = out->len == 0 ? 0 : shl_common_prefix(first_key, r->key);
     put_be(out, shared, 2);
     put_be(out, r->key.len - shared, 2);
-    check(shl_buf_append(out, r->key.data + shared, r->key.len - shared, &err), &err);
+    test_must(shl_buf_append(out, r->key.data + shared, r->key.len - shared, &err), &err);
     put_be(out, r->seq, 8);
     put_be(out, r->flags, 1);
     if (r->flags & SHL_ROW_HAS_EXPIRE)
@@ -192,7 +192,7 @@ static void put_v1(struct shl_buf *out, const struct shl_row *r, struct shl_slic
         put_be(out, (uint64_t)r->create_ts, 8);
     if ((r->flags & SHL_ROW_TOMBSTONE) == 0) {
         put_be(out, r->value.len, 4);
-        check(shl_buf_append(out, r->value.data, r->value.len, &err), &err);
+        test_must(shl_buf_append(out, r->value.data, r->value.len, &err), &err);
     }
 }
 
@@ -211,7 +211,7 @@ static void make_v1(struct maker *m, const struct test_rows *rows)
             put_be(&offsets, raw.len, 2);
             put_v1(&raw, &rows->items[i++], rows->items[first].key);
         }
-        check(shl_buf_append(&raw, offsets.data, offsets.len, &err), &err);
+        test_must(shl_buf_append(&raw, offsets.data, offsets.len, &err), &err);
         put_be(&raw, i - first, 2);
         end_block(m, shl_buf_view(&raw), rows->items[first].key, last);
         last = rows->items[i - 1].key;
@@ -243,9 +243,9 @@ static void put_filter(struct maker *m, const struct test_rows *rows, struct shl
         if (p->whole_key)
             hashes[count++] = shl_filter_hash(key);
     }
-    check(shl_filter_encode(p, hashes, count, &raw, &err), &err);
+    test_must(shl_filter_encode(p, hashes, count, &raw, &err), &err);
     info->filter_offset = m->file->len;
-    check(shl_blob_encode(&codec, shl_buf_view(&raw), &m->scratch, m->file, &err), &err);
+    test_must(shl_blob_encode(&codec, shl_buf_view(&raw), &m->scratch, m->file, &err), &err);
     info->filter_len = m->file->len - info->filter_offset;
     free(hashes);
     shl_buf_free(&raw);
@@ -276,14 +276,14 @@ void test_sst_make(const struct test_sst_kind *kind, const struct test_rows *row
     info.filter_offset = file->len;
     if (kind->policy != NULL)
         put_filter(&m, rows, &info);
-    check(shl_sst_index_encode(&m.index, &raw, &err), &err);
+    test_must(shl_sst_index_encode(&m.index, &raw, &err), &err);
     info.index_offset = file->len;
-    check(shl_blob_encode(&codec, shl_buf_view(&raw), &m.scratch, file, &err), &err);
+    test_must(shl_blob_encode(&codec, shl_buf_view(&raw), &m.scratch, file, &err), &err);
     info.index_len = file->len - info.index_offset;
-    check(shl_sst_tail_encode(&info, 0, kind->version, file, &err), &err);
+    test_must(shl_sst_tail_encode(&info, 0, kind->version, file, &err), &err);
     struct shl_ulid id;
     assert_true(shl_ulid_parse(shl_slice_str("01M7WY3E4EBN6K5PQZCS87KSFV"), &id));
-    check(shl_sst_desc_new(id, kind->version, true, &info, out, &err), &err);
+    test_must(shl_sst_desc_new(id, kind->version, true, &info, out, &err), &err);
     shl_sst_index_deinit(&m.index);
     shl_buf_free(&m.scratch);
     shl_buf_free(&raw);
@@ -343,7 +343,7 @@ void test_store_init(struct test_store *s, struct shl_slice object)
 {
     shale_error err;
     *s = (struct test_store){.object = object};
-    check(shl_store_init(&s->base, &test_store_ops, 0, "test://", &err), &err);
+    test_must(shl_store_init(&s->base, &test_store_ops, 0, "test://", &err), &err);
 }
 
 void test_store_deinit(struct test_store *s)
@@ -363,7 +363,7 @@ static enum shl_probe probe_once(struct shl_epoch *epoch, struct shl_sst *t,
     if (answer == SHL_PROBE_FOUND) {
         shale_error oom;
         *row = p->row;
-        check(shl_buf_set(value, p->row.value, &oom), &oom);
+        test_must(shl_buf_set(value, p->row.value, &oom), &oom);
         row->value = shl_buf_view(value);
     }
     shl_epoch_leave(epoch, token);
@@ -401,6 +401,6 @@ bool test_sst_get(struct shl_epoch *epoch, struct shl_sst *t, struct shl_slice k
     if (rc != NULL)
         *rc = got;
     else
-        check(got, err);
+        test_must(got, err);
     return got == SHALE_OK && answer == SHL_PROBE_FOUND;
 }

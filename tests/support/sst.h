@@ -5,6 +5,9 @@
 
 #include "lsm/sst_read.h"
 
+/* Fails the test if the call failed. */
+void test_must(shale_code rc, const shale_error *err);
+
 /* ---- chance, the same on every run of a seed */
 uint64_t test_rand(uint64_t *state);
 uint64_t test_rand_below(uint64_t *state, uint64_t bound);

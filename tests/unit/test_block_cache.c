@@ -16,12 +16,6 @@
 #define SEED  UINT64_C(0xb10c)
 #define TASKS 8
 
-static void check(shale_code rc, const shale_error *err)
-{
-    if (rc != SHALE_OK)
-        fail_msg("%s: %s", shale_code_name(rc), err->text);
-}
-
 struct fixture {
     struct test_rows rows;
     struct shl_buf file;
@@ -46,11 +40,11 @@ static void fixture_init(struct fixture *fx, uint64_t limit, size_t rows,
     test_rows_make(&fx->rows, &kind, &rand);
     test_sst_make(&sst, &fx->rows, &fx->file, &fx->desc);
     test_store_init(&fx->store, shl_buf_view(&fx->file));
-    check(shl_epoch_new(&fx->epoch, &err), &err);
-    check(shl_cache_new(limit, fx->epoch, &fx->cache, &err), &err);
+    test_must(shl_epoch_new(&fx->epoch, &err), &err);
+    test_must(shl_cache_new(limit, fx->epoch, &fx->cache, &err), &err);
     fx->cx = (struct shl_sst_context){.epoch = fx->epoch, .cache = fx->cache};
-    check(shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, &err), &err);
-    check(shl_sst_load_meta(fx->sst, &err), &err);
+    test_must(shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, &err), &err);
+    test_must(shl_sst_load_meta(fx->sst, &err), &err);
     fx->blocks = shl_sst_block_count(fx->sst);
     atomic_store(&fx->store.gets, 0u);
 }
@@ -80,7 +74,7 @@ static void load(struct fixture *fx, uint32_t i, bool keep)
 {
     shale_error err;
     struct shl_block *b = NULL;
-    check(shl_sst_load_block(fx->sst, i, keep, &b, &err), &err);
+    test_must(shl_sst_load_block(fx->sst, i, keep, &b, &err), &err);
     shl_block_unref(b);
 }
 
@@ -127,7 +121,7 @@ static void test_pool_pieces_do_not_overlap(void **state)
     uint64_t bytes = 0;
     static uint8_t *pieces[PIECES];
     static size_t sizes[PIECES];
-    check(shl_block_pool_new(true, &pool, &err), &err);
+    test_must(shl_block_pool_new(true, &pool, &err), &err);
     for (size_t step = 0; step < 4 * PIECES; step++) {
         rand = rand * UINT64_C(6364136223846793005) + 1442695040888963407u;
         size_t i = (rand >> 33) % PIECES;
@@ -185,8 +179,8 @@ static void test_pinned_blocks_outlive_eviction_handle_and_cache(void **state)
         struct shl_buf copies[20] = {0};
         fixture_init(&fx, limits[k], 3000, SHL_COMPRESSION_NONE);
         for (uint32_t i = 0; i < 20; i++) {
-            check(shl_sst_load_block(fx.sst, i, true, &pins[i], &err), &err);
-            check(shl_buf_set(&copies[i], shl_block_raw(pins[i]), &err), &err);
+            test_must(shl_sst_load_block(fx.sst, i, true, &pins[i], &err), &err);
+            test_must(shl_buf_set(&copies[i], shl_block_raw(pins[i]), &err), &err);
         }
         for (uint32_t i = 0; i < fx.blocks; i++)
             load(&fx, i, true);
@@ -287,10 +281,10 @@ static void test_scans_fill_only_if_asked(void **state)
             struct shl_source *s = NULL;
             uint64_t before = atomic_load(&fx.store.gets);
             size_t rows = 0;
-            check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
-            check(shl_source_seek(s, NULL, &err), &err);
+            test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+            test_must(shl_source_seek(s, NULL, &err), &err);
             for (; s->valid; rows++)
-                check(shl_source_next(s, &err), &err);
+                test_must(shl_source_next(s, &err), &err);
             assert_int_equal(rows, fx.rows.count);
             shl_source_close(s);
             bool cached = fill && round == 1;
@@ -371,7 +365,7 @@ static void test_concurrent_meta_loads_fetch_once(void **state)
     shale_error err;
     fixture_init(&fx, 64 << 20, 1500, SHL_COMPRESSION_NONE);
     shl_sst_unref(fx.sst);
-    check(shl_sst_open(&fx.cx, &fx.store.base, TEST_SST_KEY, fx.desc, &fx.sst, &err), &err);
+    test_must(shl_sst_open(&fx.cx, &fx.store.base, TEST_SST_KEY, fx.desc, &fx.sst, &err), &err);
     assert_false(shl_sst_has_meta(fx.sst));
     fx.store.delay_ns = 2000000;
     run_all(&fx, ask_for_meta, 1);

@@ -18,12 +18,6 @@
 
 static const struct shl_filter_policy whole_key = {.bits_per_key = 10, .whole_key = true};
 
-static void check(shale_code rc, const shale_error *err)
-{
-    if (rc != SHALE_OK)
-        fail_msg("%s: %s", shale_code_name(rc), err->text);
-}
-
 struct fixture {
     struct test_rows rows;
     struct shl_buf file;
@@ -40,15 +34,16 @@ struct fixture {
 static void open_all(struct fixture *fx, uint64_t limit)
 {
     shale_error err;
-    check(shl_meta_cache_new(limit, &fx->metas, &err), &err);
+    test_must(shl_meta_cache_new(limit, &fx->metas, &err), &err);
     fx->cx = (struct shl_sst_context){.epoch = fx->epoch,
                                       .cache = fx->cache,
                                       .metas = fx->metas,
                                       .policies = &whole_key,
                                       .policy_count = 1};
     for (size_t i = 0; i < HANDLES; i++)
-        check(shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->ssts[i], &err),
-              &err);
+        test_must(
+            shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->ssts[i], &err),
+            &err);
 }
 
 static void close_all(struct fixture *fx)
@@ -70,10 +65,10 @@ static void fixture_init(struct fixture *fx, uint64_t kept)
     test_rows_make(&fx->rows, &kind, &rand);
     test_sst_make(&sst, &fx->rows, &fx->file, &fx->desc);
     test_store_init(&fx->store, shl_buf_view(&fx->file));
-    check(shl_epoch_new(&fx->epoch, &err), &err);
-    check(shl_cache_new(64 * 1024, fx->epoch, &fx->cache, &err), &err);
+    test_must(shl_epoch_new(&fx->epoch, &err), &err);
+    test_must(shl_cache_new(64 * 1024, fx->epoch, &fx->cache, &err), &err);
     open_all(fx, UINT64_MAX);
-    check(shl_sst_load_meta(fx->ssts[0], &err), &err);
+    test_must(shl_sst_load_meta(fx->ssts[0], &err), &err);
     fx->meta_bytes = shl_meta_cache_bytes(fx->metas);
     assert_true(fx->meta_bytes > 1000);
     close_all(fx);
@@ -141,7 +136,7 @@ static void test_what_is_used_outlives_what_is_not(void **state)
     fixture_init(&fx, 3);
     (void)look_up(&fx, 0, 0);
     for (size_t i = 0; i < 40; i++) {
-        check(shl_sst_load_meta(fx.ssts[1 + i % (HANDLES - 1)], &err), &err); /* once each */
+        test_must(shl_sst_load_meta(fx.ssts[1 + i % (HANDLES - 1)], &err), &err); /* once each */
         assert_int_equal(look_up(&fx, 0, 0), 0);
     }
     fixture_deinit(&fx);
@@ -170,7 +165,7 @@ static void test_blocks_leave_with_their_index(void **state)
     (void)look_up(&fx, 0, 0);
     shl_cache_count(fx.cache, &counts);
     assert_true(counts.bytes > 0);
-    check(shl_sst_load_meta(fx.ssts[1], &err), &err);
+    test_must(shl_sst_load_meta(fx.ssts[1], &err), &err);
     assert_false(shl_sst_has_meta(fx.ssts[0]));
     shl_cache_count(fx.cache, &counts);
     assert_int_equal(counts.bytes, 0);
@@ -187,18 +182,18 @@ static void test_held_stays_good_after_it_left(void **state)
     struct shl_source *s;
     size_t rows = 0;
     fixture_init(&fx, 1);
-    check(shl_sst_hold_meta(fx.ssts[0], &held, &err), &err);
-    check(shl_sst_source_new(fx.ssts[0], &how, &s, &err), &err);
-    check(shl_source_seek(s, NULL, &err), &err);
-    check(shl_sst_load_meta(fx.ssts[1], &err), &err);
+    test_must(shl_sst_hold_meta(fx.ssts[0], &held, &err), &err);
+    test_must(shl_sst_source_new(fx.ssts[0], &how, &s, &err), &err);
+    test_must(shl_source_seek(s, NULL, &err), &err);
+    test_must(shl_sst_load_meta(fx.ssts[1], &err), &err);
     assert_false(shl_sst_has_meta(fx.ssts[0]));
     for (; s->valid; rows++) {
         assert_true(test_row_equal(&s->row, &fx.rows.items[rows]));
-        check(shl_source_next(s, &err), &err);
+        test_must(shl_source_next(s, &err), &err);
     }
     assert_int_equal(rows, fx.rows.count);
     struct shl_block *b = NULL;
-    check(shl_sst_load_block_of(fx.ssts[0], held, 0, true, &b, &err), &err);
+    test_must(shl_sst_load_block_of(fx.ssts[0], held, 0, true, &b, &err), &err);
     shl_block_unref(b);
     shl_source_close(s);
     shl_sst_release_meta(held);

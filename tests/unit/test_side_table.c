@@ -17,22 +17,16 @@
 
 #define SEED UINT64_C(0x51de7ab1e)
 
-static void check(shale_code rc, const shale_error *err)
-{
-    if (rc != SHALE_OK)
-        fail_msg("%s: %s", shale_code_name(rc), err->text);
-}
-
 /* A block of the first rows that fit. */
 static struct shl_block *make_block(const struct test_rows *rows, size_t capacity)
 {
     shale_error err;
     struct shl_block_builder b;
     struct shl_buf raw = {0};
-    check(shl_block_builder_init(&b, capacity, &err), &err);
+    test_must(shl_block_builder_init(&b, capacity, &err), &err);
     for (size_t i = 0; i < rows->count && shl_block_builder_fits(&b, &rows->items[i]); i++)
-        check(shl_block_builder_add(&b, &rows->items[i], &err), &err);
-    check(shl_block_builder_finish(&b, &raw, &err), &err);
+        test_must(shl_block_builder_add(&b, &rows->items[i], &err), &err);
+    test_must(shl_block_builder_finish(&b, &raw, &err), &err);
     struct shl_block *block = shl_block_new(NULL, raw.len, 2);
     assert_non_null(block);
     memcpy(shl_block_bytes(block), raw.data, raw.len);
@@ -48,7 +42,7 @@ static void compare(struct shl_block *b, struct shl_slice key, uint64_t max_seq,
     struct shl_row got;
     bool found;
     bool past;
-    check(shl_block_get(shl_block_raw(b), 2, key, max_seq, &want, &found, &past, &err), &err);
+    test_must(shl_block_get(shl_block_raw(b), 2, key, max_seq, &want, &found, &past, &err), &err);
     enum shl_side_answer a = shl_side_table_get(b, key, max_seq, &got);
     enum shl_side_answer expected = found ? SHL_SIDE_FOUND : past ? SHL_SIDE_PAST : SHL_SIDE_AFTER;
     if (a != expected)

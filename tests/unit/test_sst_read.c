@@ -17,12 +17,6 @@
 
 #define SEED UINT64_C(0x5e5771)
 
-static void check(shale_code rc, const shale_error *err)
-{
-    if (rc != SHALE_OK)
-        fail_msg("%s: %s", shale_code_name(rc), err->text);
-}
-
 /* One file, its store, and a handle on it. */
 struct fixture {
     struct test_rows rows;
@@ -41,14 +35,14 @@ struct fixture {
 static void fixture_open(struct fixture *fx, uint64_t cache_bytes)
 {
     shale_error err;
-    check(shl_epoch_new(&fx->epoch, &err), &err);
-    check(shl_fanout_new(&fx->fanout, &err), &err);
+    test_must(shl_epoch_new(&fx->epoch, &err), &err);
+    test_must(shl_fanout_new(&fx->fanout, &err), &err);
     fx->cache = NULL;
     if (cache_bytes != UINT64_MAX)
-        check(shl_cache_new(cache_bytes, fx->epoch, &fx->cache, &err), &err);
+        test_must(shl_cache_new(cache_bytes, fx->epoch, &fx->cache, &err), &err);
     fx->cx.epoch = fx->epoch;
     fx->cx.cache = fx->cache;
-    check(shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, &err), &err);
+    test_must(shl_sst_open(&fx->cx, &fx->store.base, TEST_SST_KEY, fx->desc, &fx->sst, &err), &err);
 }
 
 static void fixture_close(struct fixture *fx)
@@ -248,7 +242,7 @@ static void test_filter_refuses_most_missing_keys_without_a_block(void **state)
     struct test_rows_kind rows = {2000, 16, "abcdefghij", "k", 100, 1};
     fixture_init(&fx, &kinds[1].sst, &rows, 1 << 20, &rand);
     shale_error err;
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     assert_int_equal(fx.store.gets, 1); /* filter and index lie side by side */
     size_t passed = 0;
     for (int i = 0; i < 1000; i++) {
@@ -272,7 +266,7 @@ static void test_prefix_filter_answers_prefix_scans(void **state)
     struct test_rows_kind rows = {2000, 6, "ab", NULL, 20, 1};
     fixture_init(&fx, &kind, &rows, 1 << 20, &rand);
     shale_error err;
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     for (size_t i = 0; i < fx.rows.count; i++)
         assert_true(shl_sst_may_contain_prefix(fx.sst, fx.rows.items[i].key));
     assert_true(
@@ -308,7 +302,7 @@ static void check_scan(struct fixture *fx, struct shl_source *s, const struct sh
 {
     shale_error err;
     size_t n = fx->rows.count;
-    check(shl_source_seek(s, target, &err), &err);
+    test_must(shl_source_seek(s, target, &err), &err);
     for (size_t k = 0, seen = 0; k < n; k++) {
         const struct shl_row *row = &fx->rows.items[how->reverse ? n - 1 - k : k];
         if (!row_wanted(row, how, target))
@@ -318,7 +312,7 @@ static void check_scan(struct fixture *fx, struct shl_source *s, const struct sh
                      s->valid ? "differs" : "missing");
         if (++seen == rows_max)
             return;
-        check(shl_source_next(s, &err), &err);
+        test_must(shl_source_next(s, &err), &err);
     }
     assert_false(s->valid);
 }
@@ -342,7 +336,7 @@ static void check_bounded_scan(struct fixture *fx, struct shl_source *s,
 {
     shale_error err;
     size_t n = fx->rows.count;
-    check(shl_source_seek(s, NULL, &err), &err);
+    test_must(shl_source_seek(s, NULL, &err), &err);
     for (size_t k = 0; k < n; k++) {
         const struct shl_row *row = &fx->rows.items[how->reverse ? n - 1 - k : k];
         if (!row_wanted(row, how, NULL))
@@ -353,7 +347,7 @@ static void check_bounded_scan(struct fixture *fx, struct shl_source *s,
         if (!given && !outside)
             fail_msg("%s%s: row %zu is missing", name, how->reverse ? " reverse" : "", k);
         if (given)
-            check(shl_source_next(s, &err), &err);
+            test_must(shl_source_next(s, &err), &err);
     }
     assert_false(s->valid);
 }
@@ -368,7 +362,7 @@ static void scan_in_bounds(struct fixture *fx, struct shl_sst_scan how, const ch
     struct shl_slice upper = random_key(&fx->rows, room[1], rand);
     how.lower = test_rand_below(rand, 4) != 0 ? &lower : NULL;
     how.upper = test_rand_below(rand, 4) != 0 ? &upper : NULL;
-    check(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
+    test_must(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
     check_bounded_scan(fx, s, &how, name);
     shl_source_close(s);
 }
@@ -391,7 +385,7 @@ static void scan_randomly(struct fixture *fx, const char *name, uint64_t *rand)
         fx->budget.max_bytes = test_rand_below(rand, 2) != 0 ? UINT64_MAX : 9000;
     }
     random_range(&how.range, &fx->rows, room, rand);
-    check(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
+    test_must(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
     check_scan(fx, s, &how, NULL, fx->rows.count, name);
     for (int i = 0; i < 4; i++) {
         struct shl_slice target = random_key(&fx->rows, target_room, rand);
@@ -425,7 +419,7 @@ static void test_windows_double_up_to_their_maximum(void **state)
     shale_error err;
     struct test_rows_kind rows = {4000, 16, "abcdefghij", NULL, 100, 1};
     fixture_init(&fx, &kinds[0].sst, &rows, 0, &rand);
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     struct shl_sst_scan how = {
         .range = {.end_unbounded = true}, .window_first_bytes = 1, .window_max_bytes = 16384};
     struct shl_source *s = NULL;
@@ -433,7 +427,7 @@ static void test_windows_double_up_to_their_maximum(void **state)
         how.reverse = reverse;
         atomic_store(&fx.store.gets, 0u);
         atomic_store(&fx.store.ranges_bytes, 0u);
-        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
         check_scan(&fx, s, &how, NULL, fx.rows.count, "windows");
         shl_source_close(s);
         size_t data = fx.desc->info.index_offset;
@@ -451,7 +445,7 @@ static void test_read_ahead_reads_every_byte_once(void **state)
     shale_error err;
     struct test_rows_kind rows = {4000, 16, "abcdefghij", NULL, 100, 1};
     fixture_init(&fx, &kinds[0].sst, &rows, 0, &rand);
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     struct shl_sst_scan how = {.range = {.end_unbounded = true},
                                .window_first_bytes = 4096,
                                .window_max_bytes = 16384,
@@ -463,7 +457,7 @@ static void test_read_ahead_reads_every_byte_once(void **state)
     for (int reverse = 0; reverse < 2; reverse++) {
         how.reverse = reverse;
         atomic_store(&fx.store.ranges_bytes, 0u);
-        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
         check_scan(&fx, s, &how, NULL, fx.rows.count, "ahead");
         size_t window;
         unsigned ahead;
@@ -474,7 +468,7 @@ static void test_read_ahead_reads_every_byte_once(void **state)
         assert_int_equal(fx.store.ranges_bytes, fx.desc->info.index_offset);
         /* Who stops in the first half of the first window asked for nothing else. */
         atomic_store(&fx.store.gets, 0u);
-        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
         check_scan(&fx, s, &how, NULL, 5, "ahead");
         shl_source_close(s);
         assert_int_equal(fx.store.gets, 1);
@@ -501,7 +495,7 @@ static void test_read_ahead_that_nobody_waits_for_ends_by_itself(void **state)
     fx.budget.max_bytes = UINT64_MAX;
     for (int i = 0; i < 20; i++) {
         struct shl_source *s = NULL;
-        check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+        test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
         check_scan(&fx, s, &how, NULL, test_rand_below(&rand, 100) + 1, "given up");
         check_scan(&fx, s, &how, &fx.rows.items[fx.rows.count / 2].key, 1, "given up");
         shl_source_close(s);
@@ -541,7 +535,7 @@ static bool scans_as_before(struct fixture *fx, bool reverse, const char *what, 
     struct shl_sst_scan how = {
         .range = {.end_unbounded = true}, .reverse = reverse, .window_max_bytes = 1 << 20};
     struct shl_source *s = NULL;
-    check(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
+    test_must(shl_sst_source_new(fx->sst, &how, &s, &err), &err);
     shale_code rc = shl_source_seek(s, NULL, &err);
     size_t n = fx->rows.count;
     for (size_t i = 0; i < n && rc == SHALE_OK; i++) {
@@ -603,7 +597,7 @@ static void test_damaged_bytes_are_read_once_more(void **state)
             shale_code rc = shl_sst_load_meta(fx.sst, &err);
             assert_int_equal(rc, damaged == 1 ? SHALE_OK : SHALE_CORRUPTION);
             assert_int_equal(fx.store.gets, 2);
-            check(shl_sst_load_meta(fx.sst, &err), &err);
+            test_must(shl_sst_load_meta(fx.sst, &err), &err);
             atomic_store(&fx.store.gets, 0u);
             atomic_store(&fx.store.damaged_gets, damaged);
             bool clean =
@@ -651,7 +645,7 @@ static void test_lies_of_the_manifest_are_corruption(void **state)
         info.filter_len += (uint64_t)cases[i].filter_len;
         info.type = cases[i].type;
         struct shl_sst_desc *lie = NULL;
-        check(shl_sst_desc_new(fx.desc->id, 2, true, &info, &lie, &err), &err);
+        test_must(shl_sst_desc_new(fx.desc->id, 2, true, &info, &lie, &err), &err);
         shl_sst_desc_unref(fx.desc);
         fx.desc = lie;
         fixture_open(&fx, 1 << 20);
@@ -677,7 +671,7 @@ static void test_missing_and_cut_objects_are_corruption(void **state)
     assert_int_equal(shl_sst_load_meta(fx.sst, &err), SHALE_CORRUPTION);
     assert_non_null(strstr(err.text, TEST_SST_KEY " is missing"));
     fx.store.object = whole;
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     fx.store.object = shl_slice_of(whole.data, 900); /* inside of block 0 */
     assert_int_equal(shl_sst_load_block(fx.sst, 0, true, &b, &err), SHALE_CORRUPTION);
     assert_non_null(strstr(err.text, TEST_SST_KEY));
@@ -696,20 +690,20 @@ static void test_store_failures_keep_their_code_and_pass(void **state)
     fixture_init(&fx, &kinds[0].sst, &kinds[0].rows, 1 << 20, &rand);
     atomic_store(&fx.store.failing_gets, 1u);
     assert_int_equal(shl_sst_load_meta(fx.sst, &err), SHALE_UNAVAILABLE);
-    check(shl_sst_load_meta(fx.sst, &err), &err);
+    test_must(shl_sst_load_meta(fx.sst, &err), &err);
     atomic_store(&fx.store.failing_gets, 1u);
     assert_int_equal(shl_sst_load_block(fx.sst, 1, true, &b, &err), SHALE_UNAVAILABLE);
     assert_non_null(strstr(err.text, TEST_SST_KEY));
     struct shl_cache_counts counts;
     shl_cache_count(fx.cache, &counts);
     assert_int_equal(counts.bytes, 0);
-    check(shl_sst_load_block(fx.sst, 1, true, &b, &err),
-          &err); /* the slot is not left as loading */
+    test_must(shl_sst_load_block(fx.sst, 1, true, &b, &err),
+              &err); /* the slot is not left as loading */
     shl_block_unref(b);
     atomic_store(&fx.store.failing_gets, 1u);
     struct shl_sst_scan how = {.range = {.end_unbounded = true}};
     struct shl_source *s = NULL;
-    check(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
+    test_must(shl_sst_source_new(fx.sst, &how, &s, &err), &err);
     assert_int_equal(shl_source_seek(s, NULL, &err), SHALE_UNAVAILABLE);
     assert_false(s->valid);
     check_scan(&fx, s, &how, NULL, fx.rows.count, "after a failure");
