@@ -297,6 +297,8 @@ static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attem
     if (rc != SHALE_OK)
         return rc;
     SHL_TRY(shl_buf_reserve(&d.text, 1024, err));
+    SHL_TRY(shl_buf_reserve(&d.canonical, 1024, err));
+    SHL_TRY(shl_buf_reserve(&d.authorization, 384, err));
     SHL_TRY(hash_payload(s, r, &d, err));
     SHL_TRY(draft_path(&d, &g, r, err));
     SHL_TRY(draft_url(&d, &g, err));
