@@ -131,6 +131,19 @@ void shl_inspect_job(struct shl_json_writer *w, const struct shl_compaction *job
     shl_json_object_end(w);
 }
 
+/* A database that was never compacted, or none at all. */
+static shale_code none_here(const struct shl_inspect *in, const struct shl_db_paths *paths,
+                            shale_error *err)
+{
+    struct shl_inspected x = {0};
+    shale_code rc = shl_inspect_load(in, 0, &x, err);
+    shl_inspected_deinit(&x);
+    if (rc != SHALE_OK)
+        return rc;
+    return shl_fail(err, SHALE_NOT_FOUND, "no compactions yet: %s has no %s%scompactions/",
+                    in->store->name, paths->r1, paths->r1[0] != '\0' ? "/" : "");
+}
+
 static shale_code load(const struct shl_inspect *in, uint64_t id, uint64_t *out_id,
                        struct shl_compactions **out, shale_error *err)
 {
@@ -144,8 +157,7 @@ static shale_code load(const struct shl_inspect *in, uint64_t id, uint64_t *out_
     rc = id == 0 ? shl_sequenced_load(&versions, &body, &changed, err)
                  : shl_sequenced_read(&versions, id, &body, err);
     if (rc == SHALE_NOT_FOUND && id == 0)
-        rc = shl_fail(err, SHALE_NOT_FOUND, "no compactions here: %s has no %s%scompactions/",
-                      in->store->name, paths.r1, paths.r1[0] != '\0' ? "/" : "");
+        rc = none_here(in, &paths, err);
     else if (rc == SHALE_NOT_FOUND)
         rc = shl_fail(err, SHALE_NOT_FOUND, "no compactions file %" PRIu64 " in %s", id,
                       in->store->name);
