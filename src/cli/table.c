@@ -386,7 +386,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale compactor s3://acme-prod/orders", "until Ctrl-C"},
                   {"shale compactor ./pkgs --once", "until nothing is due"},
                   {"shale compactor s3://acme-prod/orders --no-worker",
-                   "plan and commit; shale compactor-worker merges, on other machines"}},
+                   "workers elsewhere do the merging"}},
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
               "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
