@@ -79,7 +79,8 @@ static const char *check_destination(const struct shl_manifest *m, const struct 
         return job->destination == job->runs.items[job->runs.count - 1]
                    ? NULL
                    : "its destination is not its oldest source run";
-    bool above = above_all_runs(t, job->destination);
+    bool above = above_all_runs(t, job->destination) &&
+                 (stage == SHL_STAGE_COMMIT || above_all_runs(&m->root, job->destination));
     for (size_t i = 0; stage == SHL_STAGE_SUBMITTED && i < m->segments.count; i++)
         above = above && above_all_runs(&m->segments.items[i].tree, job->destination);
     if (!above)

@@ -75,17 +75,26 @@ struct shl_compaction *shl_jobs_find(struct shl_compactions *c, struct shl_ulid 
     return NULL;
 }
 
+static bool only_waits(const struct shl_compaction *job)
+{
+    return job->status == SHL_COMPACTION_SUBMITTED || shl_job_is_free(job);
+}
+
+/* A job that somebody is at work on stands before one that only waits; else the older one does. */
+static bool stands_before(const struct shl_compaction *a, const struct shl_compaction *b)
+{
+    if (only_waits(a) != only_waits(b))
+        return only_waits(b);
+    return shl_ulid_cmp(a->id, b->id) < 0;
+}
+
 const struct shl_compaction *shl_jobs_rival(const struct shl_compactions *c,
                                             const struct shl_compaction *job, bool whole)
 {
     for (size_t i = 0; i < c->jobs.count; i++) {
         const struct shl_compaction *other = &c->jobs.items[i];
-        int order = shl_ulid_cmp(other->id, job->id);
-        /* A job that somebody is at work on stands before one that only waits. */
-        bool before =
-            order < 0 || (!shl_job_is_free(other) && other->status != SHL_COMPACTION_SUBMITTED);
-        if (order != 0 && (whole || before) && shl_job_is_active(other) &&
-            shl_job_meets(other, job))
+        if (!shl_ulid_eq(other->id, job->id) && (whole || stands_before(other, job)) &&
+            shl_job_is_active(other) && shl_job_meets(other, job))
             return other;
     }
     return NULL;
