@@ -57,8 +57,8 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
 
 /* ---- open, close */
 
-static void take_components(struct shale_db *db, const shale_options *o,
-                            const struct shl_api_resolved *r)
+void shl_api_take_components(struct shale_db *db, const shale_options *o,
+                             const struct shl_api_resolved *r)
 {
     db->transformer = r->transformer;
     if (o->merge != NULL) {
@@ -105,7 +105,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
         return shl_nomem(err);
     SHL_TRY(shl_api_resolve(o, reader != NULL, &resolved, err));
     SHL_TRY(shl_api_stack_open(&db->stack, url, o, reader != NULL, err));
-    take_components(db, o, &resolved);
+    shl_api_take_components(db, o, &resolved);
     how = (struct shl_lsm_open){.store = db->stack.store,
                                 .wal_store = db->stack.wal_store,
                                 .path = db->stack.path,

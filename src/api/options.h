@@ -16,15 +16,9 @@ struct shl_api_unused {
     uint64_t cache_max_bytes, cache_part_bytes, cache_scan_interval, cache_handles;
     bool cache_on_flush, cache_on_compaction;
     unsigned cache_preload;
-    uint64_t compactor_manifest_timeout, commit_compacted_interval, worker_heartbeat_timeout;
-    bool trivial_move, incremental_compaction, worker;
-    uint64_t consolidation_threshold;
-    unsigned compactor_metric_level;
-    uint32_t compactor_retries;
-    uint32_t worker_concurrent, worker_fetch_tasks, worker_subcompactions, worker_filter_keys,
-        worker_retries;
-    uint64_t worker_poll_interval, worker_heartbeat_interval, worker_fetch_bytes;
-    unsigned worker_compression, worker_metric_level;
+    bool incremental_compaction;
+    unsigned compactor_metric_level, worker_metric_level;
+    uint32_t compactor_retries, worker_retries;
     bool gc, gc_boundary_files;
     unsigned gc_metric_level;
     uint32_t gc_retries;

@@ -72,3 +72,15 @@ void shale_scan_options_init(shale_scan_options *o, size_t struct_size)
     const shale_scan_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
+
+void shale_compactor_options_init(shale_compactor_options *o, size_t struct_size)
+{
+    const shale_compactor_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_compact_options_init(shale_compact_options *o, size_t struct_size)
+{
+    const shale_compact_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}

@@ -66,6 +66,17 @@ static const struct cli_option options[OPT_IDS] = {
                         "wait so long before each GET, PUT and part [0]", NULL, WHAT},
     [OPT_KEEP_GOING] = {"keep-going", 0, CLI_FLAG, false, NULL,
                         "commands from a file or pipe: go on after an error", NULL, WHAT},
+    [OPT_FULL] = {"full", 0, CLI_FLAG, false, NULL, "all sorted runs of each tree into one", NULL,
+                  WHAT},
+    [OPT_SEGMENT] = {"segment", 0, CLI_TEXT, false, "P",
+                     "all sorted runs of the segment with prefix P into one", NULL, WHAT},
+    [OPT_SPEC] = {"spec", 0, CLI_TEXT, false, "JSON", "exactly this, as SlateDB writes it", NULL,
+                  WHAT},
+    [OPT_NO_WAIT] = {"no-wait", 0, CLI_FLAG, false, NULL,
+                     "only submit it, for the compactor that the database has", NULL, WHAT},
+    [OPT_NO_WORKER] = {"no-worker", 0, CLI_FLAG, false, NULL, "only plan and commit: others merge",
+                       NULL, WHAT},
+    [OPT_ONCE] = {"once", 0, CLI_FLAG, false, NULL, "end when nothing is due", NULL, WHAT},
     [OPT_ROOT] = {"root", 0, CLI_TEXT, false, "URL",
                   "the bucket [the parent folder of the database]", NULL, DB},
     [OPT_WAL_URL] = {"wal-url", 0, CLI_TEXT, false, "URL", "another bucket for wal/", NULL, DB},
@@ -322,6 +333,87 @@ static const struct cli_command commands[] = {
               "run. A filter that says no spares the blocks of its SSTable.",
      .exits = "0 there is a row, 1 there is none. Cost: that of the get.",
      .run = cmd_explain},
+    {.name = "compactions",
+     .group = CLI_GROUP_INSIDE,
+     .effect = CLI_READS,
+     .summary = "jobs of compactors and workers",
+     .usage = "DB [JOB] [--id N]",
+     .args_min = 1,
+     .args_max = 2,
+     .args = {"DB", "JOB"},
+     .options = OPENS | CLI_BIT(OPT_ID),
+     .examples = {{"shale compactions ./packed", "those at work, and the last that ended"},
+                  {"shale compactions ./packed --json | jq .compactor_epoch",
+                   "in SlateDB's JSON shape"},
+                  {"shale compactions s3://acme-prod/orders", "of a bucket"}},
+     .exits = "0 done, 1 nothing was ever compacted, or no such job. Cost: 1 LIST, 2 GETs; with "
+              "--id 1 GET.",
+     .run = cmd_compactions},
+    {.name = "compact",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "compact now, and wait until it is done",
+     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_FULL) | CLI_BIT(OPT_SEGMENT) | CLI_BIT(OPT_SPEC) |
+                CLI_BIT(OPT_NO_WAIT),
+     .examples = {{"shale compact ./pkgs", "what is due by the settings"},
+                  {"shale compact ./pkgs --full", "all sorted runs into one"},
+                  {"shale compact s3://acme-prod/orders --full --no-wait",
+                   "let the compactor that runs there do it"}},
+     .notes = "Asks the compactor that the database has: that of an open writer, or a shale "
+              "compactor. If none moves for some seconds, or there never was one, this one does "
+              "the work, and takes the place of the other: a Shale writer stands back then, a "
+              "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
+              "enough are there; --full leaves them alone. May be repeated, and stopped: what is "
+              "not done, another compactor goes on with.",
+     .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
+              "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
+              "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "
+              "8 MiB of its outputs.",
+     .run = cmd_compact},
+    {.name = "compactor",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "run the compactor of a database outside of its writer",
+     .usage = "DB [--no-worker] [--once]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_NO_WORKER) | CLI_BIT(OPT_ONCE),
+     .examples = {{"shale compactor s3://acme-prod/orders", "until Ctrl-C"},
+                  {"shale compactor ./pkgs --once", "until nothing is due"},
+                  {"shale compactor s3://acme-prod/orders --no-worker",
+                   "workers elsewhere do the merging"}},
+     .notes = "Takes the place of any other compactor, so open the writer with --set "
+              "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
+              "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
+              "where another one stopped or died.",
+     .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
+              "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
+              "happens; about 20 requests a job, as shale compact.",
+     .run = cmd_compactor},
+    {.name = "compactor-worker",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "merge for the compactor of a database",
+     .usage = "DB [--once]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_ONCE),
+     .examples = {{"shale compactor-worker s3://acme-prod/orders", "until Ctrl-C"},
+                  {"shale compactor-worker ./pkgs --once", "until there is no job to take"}},
+     .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
+              "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
+              "done when it is stopped. Merge operator, codec, block size and filters should be "
+              "the writer's.",
+     .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
+              "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "
+              "its inputs and outputs.",
+     .run = cmd_compactor_worker},
     {.name = "store ls",
      .group = CLI_GROUP_BUCKET,
      .effect = CLI_READS,

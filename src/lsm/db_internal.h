@@ -59,6 +59,8 @@ struct shl_frozen {
     struct shl_ulid id;                   /* of the first SST, made at dispatch */
 };
 
+struct shl_compactor;
+
 struct shl_lsm {
     /* [const] after open */
     bool writer;
@@ -98,7 +100,7 @@ struct shl_lsm {
     struct env_cond flush_cond; /* for uploaders: a frozen table, room in L0, durability, stop */
     struct env_cond
         progress_cond; /* for everybody else: something was flushed, published, compacted, or failed */
-    struct env_cond compact_cond; /* for the compactor: L0 grew, stop */
+    struct env_cond compact_cond; /* for the compactor: L0 grew, a job ended, stop */
     struct env_cond poll_cond;    /* for the poller: stop, or poll now */
     shale_error failure;          /* [mu] why closed is set */
     bool stopping;                /* [mu] close was called */
@@ -148,13 +150,11 @@ struct shl_lsm {
     } wal_listed;
 
     /* compaction */
-    bool compacting;   /* [mu] */
+    bool compacting;   /* [mu] it looks, or a job runs */
     bool compact_due;  /* [mu] look now */
     bool compact_idle; /* [mu] the last look found nothing to do since compact_due was set */
     uint64_t compactions_done;             /* [mu] */
-    uint64_t compactor_epoch;              /* [compactor] 0: not claimed */
-    struct shl_sequenced compactions_file; /* [compactor] */
-    struct shl_buf compactions_body; /* [compactor] owned: the version that we wrote last; empty: to be loaded */
+    struct shl_compactor *compactor;       /* owned; NULL: none; only its task steps it */
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
@@ -231,6 +231,7 @@ void shl_frozen_free(struct shl_frozen *f);
 void shl_wal_task(void *db);
 void shl_flush_task(void *db);
 void shl_compact_task(void *db);
+SHL_MUST shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err);
 void shl_poll_task(void *db);
 /* Replay of WAL objects into a memtable that nobody else writes to. */
 struct shl_replay {

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "lsm/compactor/compactor.h"
 #include <inttypes.h>
 
 #define PIECES_KEPT_BYTES ((size_t)12 << 20) /* a WAL object and a part on their way */
@@ -37,6 +38,7 @@ static void deinit_sync(struct shl_lsm *db)
 static void destroy(struct shl_lsm *db)
 {
     struct shl_version *v = env_load_relaxed(&db->version);
+    shl_compactor_free(db->compactor);
     shl_fanout_free(db->tasks); /* what was given up may still run, and uses all the rest */
     while (db->frozen_head != NULL) {
         struct shl_frozen *next = db->frozen_head->next;
@@ -51,7 +53,6 @@ static void destroy(struct shl_lsm *db)
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
-    shl_buf_free(&db->compactions_body);
     if (db->epoch != NULL)
         (void)shl_epoch_collect(
             db->epoch); /* retired versions let go of their SSTs, which leave the cache */
@@ -128,7 +129,6 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     db->level_source =
         (struct shl_level_source){.context = &db->context, .store = db->store, .paths = &db->paths};
     shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest", db->fanout);
-    shl_sequenced_init(&db->compactions_file, db->store, &db->paths, "compactions", db->fanout);
     *out = db;
     db = NULL;
 out:
@@ -318,8 +318,10 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     /* All of them before the replay: it may have to wait for room in L0, which our compactor or another one makes. */
     SHL_TRY(start_flushers(db, err));
     db->compact_due = true;
-    if (db->settings.compactor_enabled)
+    if (db->settings.compactor_enabled) {
+        SHL_TRY(shl_lsm_compactor_new(db, err));
         SHL_TRY(spawn(&db->compact_task, "shale-compact", shl_compact_task, db, err));
+    }
     SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
     SHL_TRY(shl_lsm_replay(db, objects, first, fence, err));
     start_clocks(db, fence);

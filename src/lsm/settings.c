@@ -27,12 +27,23 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .object_store_max_retries = SHL_RETRIES_NONE,
         .compactor_enabled = true,
         .compactor_poll_interval_ns = 5 * ENV_NS_PER_SEC,
+        .compactor_manifest_timeout_ns = 300 * ENV_NS_PER_SEC,
+        .commit_compacted_interval_ns = ENV_NS_PER_SEC,
+        .worker_heartbeat_timeout_ns = 30 * ENV_NS_PER_SEC,
         .compactor_max_concurrent = 4,
         .compactor_checkpoint_lifetime_ns = 900 * ENV_NS_PER_SEC,
         .min_compaction_sources = 4,
         .max_compaction_sources = 8,
         .include_size_threshold = 4.0,
+        .worker_enabled = true,
+        .worker_max_concurrent = 4,
+        .worker_poll_interval_ns = 5 * ENV_NS_PER_SEC,
+        .worker_heartbeat_interval_ns = 10 * ENV_NS_PER_SEC,
         .max_sst_size_bytes = 256 * MIB,
+        .worker_max_fetch_tasks = 4,
+        .worker_bytes_to_fetch = 2 * MIB,
+        .worker_max_subcompactions = 4,
+        .subcompaction_min_bytes = 16 * MIB,
         .sst_block_size_bytes = 4 * KIB,
         .filter = {.bits_per_key = 10, .whole_key = true},
         .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
@@ -41,6 +52,28 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
     };
+}
+
+/* What coordinators and workers wait for: a pause of nothing would make them spin. */
+static shale_code check_pauses(const struct shl_lsm_settings *s, shale_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } pauses[] = {
+        {"compactor_options.commit_compacted_interval", s->commit_compacted_interval_ns},
+        {"compactor_options.worker_heartbeat_timeout", s->worker_heartbeat_timeout_ns},
+        {"compactor_options.worker.compactions_poll_interval", s->worker_poll_interval_ns},
+        {"compactor_options.worker.heartbeat_interval", s->worker_heartbeat_interval_ns},
+    };
+    for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++)
+        if (pauses[i].ns < ENV_NS_PER_MS)
+            return shl_fail(err, SHALE_INVALID, "%s: it must be at least 1ms", pauses[i].name);
+    if (s->worker_heartbeat_timeout_ns <= s->worker_heartbeat_interval_ns)
+        return shl_fail(err, SHALE_INVALID,
+                        "compactor_options.worker_heartbeat_timeout: it must be longer than "
+                        "compactor_options.worker.heartbeat_interval, or no worker keeps a job");
+    return SHALE_OK;
 }
 
 shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err)
@@ -56,6 +89,9 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
                         s->manifest_poll_interval_ns < ENV_NS_PER_MS
                             ? "manifest_poll_interval"
                             : "compactor_options.poll_interval");
+    shale_code rc = check_pauses(s, err);
+    if (rc != SHALE_OK)
+        return rc;
     if (s->filter.bits_per_key > 100)
         return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
                         s->filter.bits_per_key);

@@ -10,6 +10,7 @@
 #define SHL_TTL_NONE      INT64_MIN
 #define SHL_RETRIES_NONE  UINT32_MAX /* for ever */
 
+enum shl_scheduler_kind { SHL_SCHEDULER_SIZE_TIERED, SHL_SCHEDULER_LEVELED };
 enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
 
 struct shl_lsm_settings {
@@ -30,13 +31,29 @@ struct shl_lsm_settings {
     uint32_t object_store_max_retries;         /* SHL_RETRIES_NONE */
     bool compactor_enabled;                    /* compactor_options: not null */
     uint64_t compactor_poll_interval_ns;       /* compactor_options.poll_interval: 5 s */
+    uint64_t compactor_manifest_timeout_ns;    /* compactor_options.manifest_update_timeout: 300 s */
+    uint64_t commit_compacted_interval_ns;     /* compactor_options.commit_compacted_interval: 1 s */
+    uint64_t worker_heartbeat_timeout_ns;      /* compactor_options.worker_heartbeat_timeout: 30 s */
+    bool enable_trivial_move;                  /* compactor_options.enable_trivial_move: false */
     uint32_t compactor_max_concurrent;         /* compactor_options.max_concurrent_compactions: 4 */
     uint64_t compactor_checkpoint_lifetime_ns; /* compactor_options.checkpoint_lifetime: 900 s */
     uint32_t
         min_compaction_sources; /* compactor_options.scheduler_options.min_compaction_sources: 4 */
     uint32_t max_compaction_sources; /* 8 */
     double include_size_threshold;   /* 4.0 */
-    uint64_t max_sst_size_bytes;     /* compactor_options.worker.max_sst_size: 256 MiB */
+    uint64_t sorted_run_consolidation_threshold; /* 0: off */
+    bool worker_enabled;             /* compactor_options.worker: not null */
+    uint32_t worker_max_concurrent;  /* compactor_options.worker.max_concurrent_compactions: 4 */
+    uint64_t worker_poll_interval_ns;      /* .compactions_poll_interval: 5 s */
+    uint64_t worker_heartbeat_interval_ns; /* .heartbeat_interval: 10 s */
+    uint64_t max_sst_size_bytes;           /* .max_sst_size: 256 MiB */
+    uint32_t worker_max_fetch_tasks;       /* 4 */
+    uint64_t worker_bytes_to_fetch;        /* 2 MiB */
+    uint32_t worker_max_subcompactions;    /* 4; up to 1: off */
+    bool worker_has_min_filter_keys;       /* else as min_filter_keys */
+    uint32_t worker_min_filter_keys;
+    bool worker_has_codec; /* else as compression_codec */
+    enum shl_compression worker_compression;
 
     /* SlateDB's builder options */
     uint32_t sst_block_size_bytes;          /* 4 KiB: 1, 2, 4 .. 64 KiB */
@@ -45,6 +62,8 @@ struct shl_lsm_settings {
 
     /* ours */
     enum shl_wal_flush wal_flush; /* adaptive */
+    enum shl_scheduler_kind scheduler; /* compactor_options.scheduler: size-tiered */
+    uint64_t subcompaction_min_bytes;  /* a job's parts are no smaller: 16 MiB */
     uint64_t block_cache_bytes;   /* 512 MiB */
     uint64_t meta_cache_bytes;    /* 128 MiB: indexes and filters */
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */

@@ -95,7 +95,7 @@ class Place:
 
     def __init__(self, url, files, sst, manifest, new, old):
         self.url, self.new, self.old = url, new, old
-        self.words = {"DB": url + "/db", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken",
+        self.words = {"DB": url + "/db", "PACKED": url + "/packed", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken",
                       "T": files, "U": url, "NEW": new, "OLD": old, "DEAD": samples.DEAD}
 
     def line(self, name, args):
@@ -118,6 +118,10 @@ class Original:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as f:
                 f.write(text)
+        packed = os.path.join(folder, "packed")
+        for i in range(4):
+            case.run_shale("put", packed, "k%d" % i, "v", "--store-option", "local_fsync=off")
+        case.run_shale("compact", packed, "--store-option", "local_fsync=off")
         self.sst = sorted(os.listdir(os.path.join(db, "compacted")))[0][:-4]
         self.manifest = sorted(os.listdir(os.path.join(db, "manifest")))[0]
         self.objects = {}
@@ -148,7 +152,7 @@ def keys_of(place, client):
         found = {key[len(prefix):]: etag for key, _, etag in client.listed(prefix)}
     else:
         found = {os.path.relpath(os.path.join(where, f), place.url): None for where, _, files in os.walk(place.url) for f in files}
-    return sorted(k for k in found if not k.startswith(("db/", "bench/"))), found
+    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/"))), found
 
 
 __all__ = ["Front", "Original", "Place", "WRITING", "keys_of", "proxy", "s3", "servers", "start"]

@@ -29,6 +29,9 @@ class Checklist(Case):
         self.sst = os.listdir(os.path.join(self.db, "compacted"))[0][:-4]
         with open(os.path.join(self.dir, "rows.jsonl"), "w") as f:
             f.write('{"key":"a","value":"1"}\n{"key":"b","value":"2"}\n')
+        for i in range(4):
+            self.run_shale("put", "packed", "k%d" % i, "v", *FAST)
+        self.run_shale("compact", "packed", *FAST)
         self.set_up_again()
         broken = os.path.join(self.dir, "broken", "manifest")
         os.makedirs(broken)
@@ -52,7 +55,7 @@ class Checklist(Case):
 
     def words(self, name, args):
         self.set_up_again()
-        places = {"DB": self.db, "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
+        places = {"DB": self.db, "PACKED": os.path.join(self.dir, "packed"), "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
                   "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
         if "LIAR" in args:
             places["LIAR"] = ["s3://acme/x", "--endpoint", self.liar()]

@@ -37,6 +37,9 @@ class Examples(Case):
             f.write("get zlib\nscan lib\n")
         for db in ("pkgs", "a"):
             self.bash("shale load ./%s packages.jsonl --store-option local_fsync=off" % db, 0)
+        for i in range(4):  # one that was compacted
+            self.bash("shale put ./packed k%d v --store-option local_fsync=off" % i, 0)
+        self.bash("shale compact ./packed", 0)
         with open(os.path.join(self.work, "saved.sst"), "w") as f:
             f.write("x")
 
