@@ -241,6 +241,9 @@ static const struct shl_opt opts[] = {
          "memory for blocks; 0 = nothing is kept"),
     SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,
          "memory for indexes and filters; 0 = nothing is kept"),
+    SIZE("transaction_log_bytes", LSM(transaction_log_bytes), "64MiB", 0,
+         "memory for what others write while transactions are open; the oldest fail when it is "
+         "full"),
     SIZE("scan_window_bytes", LSM(scan_window_bytes), "1MiB", 4096, "largest read-ahead of a scan"),
     WORD("wal_flush", LSM(wal_flush), wal_flushes, "adaptive",
          "adaptive: a waiting put starts a flush; interval: only flush_interval does, as in "

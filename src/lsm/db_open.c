@@ -29,6 +29,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->compact_cond);
     env_cond_deinit(&db->poll_cond);
     env_cond_deinit(&db->manifest_cond);
+    shl_conflict_log_deinit(&db->conflicts);
     env_mutex_deinit(&db->refresh_mu);
     env_mutex_deinit(&db->mu);
 }
@@ -95,6 +96,7 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     init_sync(db);
     db->writer = writer;
     db->settings = *o->settings;
+    db->conflicts.max_bytes = (size_t)o->settings->transaction_log_bytes;
     db->log = o->log;
     if (o->merge != NULL) {
         db->merge = *o->merge;

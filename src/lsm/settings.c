@@ -38,6 +38,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
         .block_cache_bytes = 512 * MIB,
         .meta_cache_bytes = 128 * MIB,
+        .transaction_log_bytes = 64 * MIB,
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
     };
