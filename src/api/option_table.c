@@ -223,7 +223,7 @@ static const struct shl_opt opts[] = {
     TEXT("root", AT(root),
          "folder or URL that is the bucket; none = the parent folder of the database"),
     TEXT("wal_url", AT(wal_url), "URL of another bucket for wal/"),
-    TEXT("merge_operator", AT(merge_operator), "concat or sum-u64"),
+    TEXT("merge_operator", AT(merge_operator), SHL_MERGE_OPERATORS),
     TEXT("segment_extractor", AT(segment_extractor),
          "N (first bytes) or slash (up to the first '/')"),
     U32("bloom_bits_per_key", LSM(filter.bits_per_key), "10", 0, "size of the filters; 0 = none"),

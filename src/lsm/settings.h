@@ -63,7 +63,8 @@ struct shl_merge_operator {
                         struct shl_slice operand, struct shl_buf *out, shale_error *err);
     void *ctx;
 };
-/* "concat" or "sum-u64"; false if neither. */
+/* One of SHL_MERGE_OPERATORS; false if it is none. */
+#define SHL_MERGE_OPERATORS "concat, sum-u64, sum-i64, max-u64, min-u64, max-i64, min-i64, max-bytes, min-bytes"
 SHL_MUST bool shl_merge_operator_builtin(const char *name, struct shl_merge_operator *out);
 
 #endif
