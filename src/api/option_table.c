@@ -241,6 +241,9 @@ static const struct shl_opt opts[] = {
          "memory for blocks; 0 = nothing is kept"),
     SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,
          "memory for indexes and filters; 0 = nothing is kept"),
+    BOOL("strict_ttl", LSM(strict_ttl), "false",
+         "reads leave out rows whose time to live is over; else they show until rewritten, as in "
+         "SlateDB"),
     SIZE("transaction_log_bytes", LSM(transaction_log_bytes), "64MiB", 0,
          "memory for what others write while transactions are open; the oldest fail when it is "
          "full"),

@@ -41,8 +41,9 @@ struct lookup {
     struct shl_block *block; /* where row lies; borrowed; NULL: in `table` */
     struct shl_memtable *table;
 
-    bool merging;                         /* operands were met */
-    struct shl_buf bytes;                 /* owned: their values, newest first */
+    int64_t now;          /* with strict times to live; else INT64_MIN; 0: not asked yet */
+    bool merging;         /* operands were met */
+    struct shl_buf bytes; /* owned: their values, newest first */
     SHL_ARRAY(struct shl_slice) operands; /* data is an offset until the end */
     uint64_t newest_seq;
     int64_t create_ts;
@@ -101,8 +102,15 @@ static void note_times(struct lookup *l, const struct shl_row *row)
     }
 }
 
-/* Takes the next older visible row; sets done when it ends the search. */
-static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_block *block,
+/* Asks for the time only where some row has an end. */
+static bool has_expired(struct lookup *l, const struct shl_row *row)
+{
+    if (l->now == 0)
+        l->now = shl_lsm_read_time(l->db);
+    return shl_row_expired(row, l->now);
+}
+
+static shale_code take(struct lookup *l, const struct shl_row *row, struct shl_block *block,
                        struct shl_memtable *table, shale_error *err)
 {
     if ((row->flags & SHL_ROW_MERGE) == 0) {
@@ -129,6 +137,19 @@ static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_b
         return rc;
     shl_array_add(&l->operands, at);
     return SHALE_OK;
+}
+
+/* Takes the next older visible row; sets done when it ends the search. An operand that has expired is passed over; a value is as if it had been
+ * deleted, and so never uncovers what lies below. */
+static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_block *block,
+                       struct shl_memtable *table, shale_error *err)
+{
+    if (__builtin_expect((row->flags & SHL_ROW_HAS_EXPIRE) == 0, 1) || !has_expired(l, row))
+        return take(l, row, block, table, err);
+    if ((row->flags & SHL_ROW_MERGE) != 0)
+        return SHALE_OK;
+    const struct shl_row gone = {.seq = row->seq, .flags = SHL_ROW_TOMBSTONE};
+    return take(l, &gone, block, table, err);
 }
 
 static shale_code search_memtable(struct lookup *l, struct shl_memtable *t, uint64_t max_seq,

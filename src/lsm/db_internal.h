@@ -100,6 +100,7 @@ struct shl_lsm {
     struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
     _Atomic uint64_t committed_seq;      /* newest visible seq; written under mu */
     _Atomic uint64_t durable_seq;        /* written under mu */
+    _Atomic int64_t last_tick;           /* newest create_ts; written under mu */
     _Atomic int closed;                  /* shale_code; not SHALE_OK: every call fails with it */
     _Atomic bool asked;                  /* some call came since the poller looked */
 
@@ -115,7 +116,6 @@ struct shl_lsm {
 
     /* writing [mu] */
     uint64_t last_seq;
-    int64_t last_tick;              /* newest create_ts */
     struct shl_seq_tracker tracker; /* of the active memtable */
     struct shl_memtable *spare;     /* ready for the next freeze; owned; may be NULL */
     uint64_t active_first_wal_id;   /* last_wal_id when the active memtable was made */
@@ -238,6 +238,18 @@ static inline uint64_t shl_lsm_limit(const struct shl_lsm *db, bool remote_only,
 {
     uint64_t seq = remote_only ? env_load_acquire(&db->durable_seq) : env_load_acquire(&db->committed_seq);
     return view != NULL && view->seq < seq ? view->seq : seq;
+}
+/* The time by which strict reads tell what has expired: the clock's, but never before that of the newest row. INT64_MIN if reads are not strict. */
+static inline int64_t shl_lsm_read_time(const struct shl_lsm *db)
+{
+    if (!db->settings.strict_ttl)
+        return INT64_MIN;
+    int64_t now = env_now_wall_ms(), tick = env_load_relaxed(&db->last_tick);
+    return now > tick ? now : tick;
+}
+static inline bool shl_row_expired(const struct shl_row *row, int64_t now)
+{
+    return (row->flags & SHL_ROW_HAS_EXPIRE) != 0 && row->expire_ts <= now;
 }
 
 /* ---- db_write.c */

@@ -312,7 +312,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
     db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;
-    db->last_tick = db->manifest->last_l0_clock_tick;
+    env_store_relaxed(&db->last_tick, db->manifest->last_l0_clock_tick);
     db->last_wal_id = db->active_first_wal_id = db->manifest->replay_after_wal_id;
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);

@@ -20,7 +20,8 @@ struct shl_lsm_iter {
     struct shl_version *version; /* counted */
     struct shl_source *source;   /* owned */
     uint64_t max_seq;
-    uint64_t own_seq;              /* newest own write of a transaction that shows; 0: none */
+    int64_t now;      /* rows that have expired by then do not show; INT64_MIN: all do */
+    uint64_t own_seq; /* newest own write of a transaction that shows; 0: none */
     struct shl_slice lower, upper; /* keys of from and to, for the sources */
     struct shl_read_budget budget;
     struct bound from, to;
@@ -175,6 +176,7 @@ shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *ran
                       ? shl_version_ref(how->view->version)
                       : shl_lsm_version(db);
     it->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
+    it->now = shl_lsm_read_time(db);
     SHL_TRY(set_range(it, range, err));
     SHL_TRY(open_sources(it, how, err));
     *out = it;
@@ -219,6 +221,12 @@ static shale_code add_operand(struct shl_lsm_iter *it, const struct shl_row *row
 static inline bool is_visible(const struct shl_lsm_iter *it, const struct shl_row *row)
 {
     return row->seq <= it->max_seq || (row->seq >= SHL_OWN_SEQ && row->seq <= it->own_seq);
+}
+
+/* An operand that has expired is as if it had never been; a value that has, as if it had been deleted. */
+static inline bool is_spent_operand(const struct shl_lsm_iter *it, const struct shl_row *row)
+{
+    return (row->flags & SHL_ROW_MERGE) != 0 && shl_row_expired(row, it->now);
 }
 
 static void note_times(struct shl_row *out, const struct shl_row *row)
@@ -315,13 +323,13 @@ static shale_code fold_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     out->flags = (uint8_t)(out->flags & ~SHL_ROW_MERGE);
     forget_operands(it);
     while (s->valid && same_key(it, s->row.key)) {
-        if (!is_visible(it, &s->row)) {
-            /* committed since the transaction began, whose own operand lies above it */
+        if (!is_visible(it, &s->row) || is_spent_operand(it, &s->row)) {
+            /* the first: committed since the transaction began, whose own operand lies above it */
         } else if ((s->row.flags & SHL_ROW_MERGE) != 0) {
             note_times(out, &s->row);
             SHL_TRY(add_operand(it, &s->row, err));
         } else {
-            if ((s->row.flags & SHL_ROW_TOMBSTONE) == 0) {
+            if ((s->row.flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(&s->row, it->now)) {
                 note_times(out, &s->row);
                 SHL_TRY(shl_buf_set(&base, s->row.value, err));
                 base_view = shl_buf_view(&base);
@@ -351,7 +359,7 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     }
     while (s->valid) {
         const struct shl_row *row = &s->row;
-        if (is_visible(it, row) && !same_key(it, row->key) &&
+        if (is_visible(it, row) && !is_spent_operand(it, row) && !same_key(it, row->key) &&
             (it->is_inside || !below_from(it, row->key))) {
             it->is_inside = true;
             if (above_to(it, row->key))
@@ -361,7 +369,7 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
                 return rc;
             if ((row->flags & SHL_ROW_MERGE) != 0)
                 return fold_forward(it, out, err);
-            if ((row->flags & SHL_ROW_TOMBSTONE) == 0) {
+            if ((row->flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(row, it->now)) {
                 *out = *row;
                 it->advance = true;
                 return SHALE_OK;
@@ -388,11 +396,12 @@ static shale_code collect_reverse(struct shl_lsm_iter *it, struct shl_row *out, 
     forget_operands(it);
     while (s->valid && same_key(it, s->row.key)) {
         const struct shl_row *row = &s->row;
-        if (is_visible(it, row)) {
+        if (is_visible(it, row) && !is_spent_operand(it, row)) {
             if ((row->flags & SHL_ROW_MERGE) == 0) {
                 forget_operands(it);
                 *out = *row;
-                *live = has_base = (row->flags & SHL_ROW_TOMBSTONE) == 0;
+                *live = has_base =
+                    (row->flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(row, it->now);
                 if (!has_base)
                     *out = (struct shl_row){.create_ts = INT64_MIN};
                 if (has_base)

@@ -108,7 +108,7 @@ shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err)
     }
     f->table = shl_memtable_ref(full);
     f->last_seq = db->last_seq;
-    f->last_tick = db->last_tick;
+    f->last_tick = env_load_relaxed(&db->last_tick);
     f->replay_after_wal_id = db->last_wal_id;
     f->encoded_bytes = shl_memtable_encoded_bytes(full);
     rc = shl_lsm_install_locked(db, db->spare, NULL, 0, full, err);
@@ -285,7 +285,7 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
             return rc;
     }
     /* A clock that went back does not stop anybody: time stands still until it has caught up. */
-    int64_t tick = shl_max_i64(c->now_ms, db->last_tick);
+    int64_t tick = shl_max_i64(c->now_ms, env_load_relaxed(&db->last_tick));
     rc = shl_memtable_reserve(active, c->count, c->key_value_bytes, err);
     if (rc == SHALE_OK && db->settings.wal_enabled)
         rc = shl_commit_log_reserve(&db->commit_log, c->count, err);
@@ -306,7 +306,7 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
         }
     }
     db->last_seq = seq;
-    db->last_tick = tick;
+    env_store_relaxed(&db->last_tick, tick);
     db->activity++;
     track_locked(db, seq, tick);
     if (__builtin_expect(db->txns.oldest != NULL, 0))

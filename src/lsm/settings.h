@@ -47,6 +47,7 @@ struct shl_lsm_settings {
     enum shl_wal_flush wal_flush; /* adaptive */
     uint64_t block_cache_bytes;   /* 512 MiB */
     uint64_t meta_cache_bytes;    /* 128 MiB: indexes and filters */
+    bool strict_ttl;                /* false: rows are read until a flush or compaction meets them expired */
     uint64_t transaction_log_bytes; /* what was written while transactions are open: 64 MiB */
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */
     bool skip_wal_replay;         /* readers */
