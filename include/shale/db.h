@@ -76,6 +76,8 @@ SHALE_API void shale_batch_put_ttl(shale_batch *batch, shale_slice key, shale_sl
                                    int64_t ttl_ms);
 SHALE_API void shale_batch_delete(shale_batch *batch, shale_slice key);
 SHALE_API void shale_batch_merge(shale_batch *batch, shale_slice key, shale_slice operand);
+SHALE_API void shale_batch_merge_ttl(shale_batch *batch, shale_slice key, shale_slice operand, shale_ttl_kind kind,
+                                     int64_t ttl_ms);
 SHALE_API size_t shale_batch_count(const shale_batch *batch); /* operations added */
 /* Writes the batch, which stays as it is. An empty batch is INVALID. */
 SHALE_API SHALE_MUST shale_code shale_db_write(shale_db *db, const shale_batch *batch, const shale_write_options *options,

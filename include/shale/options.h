@@ -21,7 +21,8 @@ SHALE_API void shale_options_free(shale_options *options); /* NULL is fine */
  * (flush_ms, max_unflushed_memtable, poll_interval) are accepted. Besides SlateDB's settings:
  *   root                 folder or URL that is the bucket, if it is not the parent folder of the database
  *   wal_url              URL of another store for wal/
- *   merge_operator       concat | sum-u64 | none
+ *   merge_operator       concat (append) | sum-u64 | max-u64 | min-u64 (8 bytes little-endian, shorter ones zero-extended; a sum wraps) | sum-i64 |
+ *                        max-i64 | min-i64 (exactly 8 bytes, two's complement) | max-bytes | min-bytes (by unsigned bytes, a prefix is less) | none
  *   segment_extractor    N (first bytes) | slash (up to the first '/') | none
  *   bloom_bits_per_key, bloom_prefix, bloom_whole_key, sst_block_size, block_cache_bytes, meta_cache_bytes, wal_flush = adaptive | interval
  *   transformer          xor:HH | none */

@@ -9,6 +9,7 @@
 #include <shale/metrics.h>
 #include <shale/options.h>
 #include <shale/store.h>
+#include <shale/txn.h>
 #include <shale/types.h>
 #include <shale/version.h>
 

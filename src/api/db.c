@@ -9,11 +9,6 @@
 
 #include <inttypes.h>
 
-static struct shl_slice slice_in(shale_slice s)
-{
-    return shl_slice_of(s.data, s.len);
-}
-
 static shale_slice slice_out(struct shl_slice s)
 {
     return shale_bytes(s.data, s.len);
@@ -207,8 +202,8 @@ static shale_code no_handle(shale_error *err)
 
 /* ---- writing */
 
-static shale_code write_how(const shale_write_options *theirs, shale_write_options *how,
-                            struct shl_ttl *ttl, shale_error *err)
+shale_code shl_api_write_how(const shale_write_options *theirs, shale_write_options *how,
+                             struct shl_ttl *ttl, shale_error *err)
 {
     if (theirs != NULL && theirs->struct_size == sizeof *how) {
         *how = *theirs; /* of this version: the usual case */
@@ -224,7 +219,7 @@ static shale_code write_how(const shale_write_options *theirs, shale_write_optio
     return SHALE_OK;
 }
 
-static void give_result(const shale_write_options *how, const struct shl_lsm_written *written)
+void shl_api_give_result(const shale_write_options *how, const struct shl_lsm_written *written)
 {
     if (how->result != NULL)
         *how->result = (shale_write_result){.seq = written->seq, .create_ts = written->create_ts};
@@ -238,14 +233,14 @@ static shale_code write_one(shale_db *db, uint8_t kind, shale_slice key, shale_s
     struct shl_lsm_written written;
     if (db == NULL)
         return no_handle(err);
-    shale_code rc = write_how(options, &how, &ttl, err);
+    shale_code rc = shl_api_write_how(options, &how, &ttl, err);
     if (rc != SHALE_OK)
         return rc;
     const struct shl_lsm_write lsm_how = {.await_durable = how.await_durable, .seq = how.seq};
-    rc = shl_lsm_write_one(db->lsm, kind, slice_in(key), slice_in(value), ttl, &lsm_how, &written,
-                           err);
+    rc = shl_lsm_write_one(db->lsm, kind, shl_api_slice_in(key), shl_api_slice_in(value), ttl,
+                           &lsm_how, &written, err);
     if (rc == SHALE_OK)
-        give_result(&how, &written);
+        shl_api_give_result(&how, &written);
     return rc;
 }
 
@@ -282,13 +277,13 @@ shale_code shale_db_write(shale_db *db, const shale_batch *batch,
     if (batch == NULL)
         return shl_nomem(
             err); /* shale_batch_new could not make it; the calls that add said nothing */
-    shale_code rc = write_how(options, &how, &ttl, err);
+    shale_code rc = shl_api_write_how(options, &how, &ttl, err);
     if (rc != SHALE_OK)
         return rc;
     const struct shl_lsm_write lsm_how = {.await_durable = how.await_durable, .seq = how.seq};
     rc = shl_lsm_write(db->lsm, &batch->batch, &lsm_how, &written, err);
     if (rc == SHALE_OK)
-        give_result(&how, &written);
+        shl_api_give_result(&how, &written);
     return rc;
 }
 
@@ -344,7 +339,7 @@ static void batch_add(shale_batch *b, uint8_t kind, shale_slice key, shale_slice
                       struct shl_ttl ttl)
 {
     if (b != NULL)
-        shl_batch_add(&b->batch, kind, slice_in(key), slice_in(value), ttl);
+        shl_batch_add(&b->batch, kind, shl_api_slice_in(key), shl_api_slice_in(value), ttl);
 }
 
 void shale_batch_put(shale_batch *b, shale_slice key, shale_slice value)
@@ -359,6 +354,16 @@ void shale_batch_put_ttl(shale_batch *b, shale_slice key, shale_slice value, sha
         shl_batch_refuse(&b->batch, "a kind of time to live other than 0 to 3");
     else
         batch_add(b, 0, key, value,
+                  (struct shl_ttl){.kind = (enum shl_ttl_kind)kind, .ms = ttl_ms});
+}
+
+void shale_batch_merge_ttl(shale_batch *b, shale_slice key, shale_slice operand,
+                           shale_ttl_kind kind, int64_t ttl_ms)
+{
+    if (b != NULL && (unsigned)kind > SHALE_TTL_AT_MS)
+        shl_batch_refuse(&b->batch, "a kind of time to live other than 0 to 3");
+    else
+        batch_add(b, SHL_ROW_MERGE, key, operand,
                   (struct shl_ttl){.kind = (enum shl_ttl_kind)kind, .ms = ttl_ms});
 }
 
@@ -380,8 +385,8 @@ size_t shale_batch_count(const shale_batch *b)
 
 /* ---- reading */
 
-static shale_code read_how(const shale_read_options *theirs, struct shl_lsm_read *out,
-                           shale_error *err)
+shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_read *out,
+                            shale_error *err)
 {
     shale_read_options how;
     if (theirs == NULL) { /* the hot path */
@@ -396,7 +401,7 @@ static shale_code read_how(const shale_read_options *theirs, struct shl_lsm_read
 }
 
 /* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
-static shale_code not_found(shale_code rc, shale_error *err)
+shale_code shl_api_not_found(shale_code rc, shale_error *err)
 {
     if (rc == SHALE_NOT_FOUND) {
         err->code = rc;
@@ -405,7 +410,7 @@ static shale_code not_found(shale_code rc, shale_error *err)
     return rc;
 }
 
-static shale_pinned pinned_out(const struct shl_lsm_pinned *found)
+shale_pinned shl_api_pinned_out(const struct shl_lsm_pinned *found)
 {
     return (shale_pinned){.value = slice_out(found->value),
                           .seq = found->seq,
@@ -424,13 +429,13 @@ shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
     struct shl_lsm_pinned found = {0};
     if (db == NULL || out == NULL)
         return db == NULL ? no_handle(err) : no_place(err);
-    shale_code rc = read_how(options, &how, err);
+    shale_code rc = shl_api_read_how(options, &how, err);
     if (rc != SHALE_OK)
         return rc;
-    rc = shl_lsm_get(db->lsm, slice_in(key), &how, &found, err);
+    rc = shl_lsm_get(db->lsm, shl_api_slice_in(key), &how, &found, err);
     if (rc != SHALE_OK)
-        return not_found(rc, err);
-    *out = pinned_out(&found);
+        return shl_api_not_found(rc, err);
+    *out = shl_api_pinned_out(&found);
     return SHALE_OK;
 }
 
@@ -438,8 +443,9 @@ void shale_pinned_release(shale_pinned *pinned)
 {
     if (pinned == NULL)
         return;
-    struct shl_lsm_pinned held = {
-        .value = slice_in(pinned->value), .kind = pinned->owner_kind, .owner = pinned->owner};
+    struct shl_lsm_pinned held = {.value = shl_api_slice_in(pinned->value),
+                                  .kind = pinned->owner_kind,
+                                  .owner = pinned->owner};
     shl_lsm_pinned_release(&held);
     *pinned = (shale_pinned){0};
 }
@@ -453,14 +459,33 @@ struct many {
 static struct shl_slice many_key(void *ctx, size_t i)
 {
     const struct many *m = ctx;
-    return slice_in(m->keys[i]);
+    return shl_api_slice_in(m->keys[i]);
 }
 
 static void many_found(void *ctx, size_t i, const struct shl_lsm_pinned *take_value)
 {
     const struct many *m = ctx;
-    m->out[i] = pinned_out(take_value);
+    m->out[i] = shl_api_pinned_out(take_value);
     m->codes[i] = SHALE_OK;
+}
+
+shale_code shl_api_get_many(struct shl_lsm *db, struct shl_txn *txn, shale_pinned *out,
+                            shale_code *codes, const shale_slice *keys, size_t count,
+                            const struct shl_lsm_read *how, shale_error *err)
+{
+    struct many many = {.out = out, .codes = codes, .keys = keys};
+    const struct shl_lsm_keys wanted = {
+        .ctx = &many, .count = count, .key = many_key, .found = many_found};
+    if (count > 0 && (out == NULL || codes == NULL || keys == NULL))
+        return no_place(err);
+    for (size_t i = 0; i < count; i++)
+        codes[i] = SHALE_NOT_FOUND;
+    shale_code rc = txn != NULL ? shl_txn_get_many(txn, &wanted, how, err)
+                                : shl_lsm_get_many(db, &wanted, how, err);
+    for (size_t i = 0; i < count && rc != SHALE_OK; i++)
+        if (codes[i] == SHALE_OK)
+            shale_pinned_release(&out[i]);
+    return rc;
 }
 
 shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db,
@@ -469,21 +494,11 @@ shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db,
 {
     SHL_API_ERR(err);
     struct shl_lsm_read how;
-    if (db == NULL || (count > 0 && (out == NULL || codes == NULL || keys == NULL)))
-        return db == NULL ? no_handle(err) : no_place(err);
-    shale_code rc = read_how(options, &how, err);
-    if (rc != SHALE_OK)
-        return rc;
-    struct many many = {.out = out, .codes = codes, .keys = keys};
-    struct shl_lsm_keys wanted = {
-        .ctx = &many, .count = count, .key = many_key, .found = many_found};
-    for (size_t i = 0; i < count; i++)
-        codes[i] = SHALE_NOT_FOUND;
-    rc = shl_lsm_get_many(db->lsm, &wanted, &how, err);
-    for (size_t i = 0; i < count && rc != SHALE_OK; i++)
-        if (codes[i] == SHALE_OK)
-            shale_pinned_release(&out[i]);
-    return rc;
+    if (db == NULL)
+        return no_handle(err);
+    shale_code rc = shl_api_read_how(options, &how, err);
+    return rc != SHALE_OK ? rc
+                          : shl_api_get_many(db->lsm, NULL, out, codes, keys, count, &how, err);
 }
 
 shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap,
@@ -493,11 +508,11 @@ shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t ca
     struct shl_lsm_read how;
     if (db == NULL || value_len == NULL || (dst == NULL && cap > 0))
         return db == NULL ? no_handle(err) : no_place(err);
-    shale_code rc = read_how(options, &how, err);
-    return rc != SHALE_OK
-               ? rc
-               : not_found(shl_lsm_get_into(db->lsm, slice_in(key), &how, dst, cap, value_len, err),
-                           err);
+    shale_code rc = shl_api_read_how(options, &how, err);
+    return rc != SHALE_OK ? rc
+                          : shl_api_not_found(shl_lsm_get_into(db->lsm, shl_api_slice_in(key), &how,
+                                                               dst, cap, value_len, err),
+                                              err);
 }
 
 /* ---- scanning */
@@ -508,14 +523,32 @@ static shale_code range_in(const shale_range *r, struct shl_lsm_range *out, shal
         return shl_fail(err, SHALE_INVALID, "range: bound kinds %u and %u, known 0..2",
                         (unsigned)r->from_kind, (unsigned)r->to_kind);
     if (r->prefix.data != NULL) {
-        *out = (struct shl_lsm_range){.from = slice_in(r->prefix), .is_prefix = true};
+        *out = (struct shl_lsm_range){.from = shl_api_slice_in(r->prefix), .is_prefix = true};
         return SHALE_OK;
     }
-    *out = (struct shl_lsm_range){.from = slice_in(r->from),
-                                  .to = slice_in(r->to),
+    *out = (struct shl_lsm_range){.from = shl_api_slice_in(r->from),
+                                  .to = shl_api_slice_in(r->to),
                                   .from_kind = (enum shl_lsm_bound)r->from_kind,
                                   .to_kind = (enum shl_lsm_bound)r->to_kind};
     return SHALE_OK;
+}
+
+shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *theirs,
+                            struct shl_lsm_range *out_range, struct shl_lsm_scan *out,
+                            shale_error *err)
+{
+    shale_scan_options how;
+    shale_scan_options_init(&how, sizeof how);
+    shale_code rc = shl_api_take_struct(&how, sizeof how, theirs, "shale_scan_options", err);
+    if (rc == SHALE_OK)
+        rc = range_in(range, out_range, err);
+    if (rc == SHALE_OK)
+        *out = (struct shl_lsm_scan){.reverse = how.reverse,
+                                     .remote_only = how.durability == SHALE_REMOTE,
+                                     .cache_blocks = how.cache_blocks,
+                                     .rows_max = how.rows_max,
+                                     .read_ahead_bytes = how.read_ahead_bytes};
+    return rc;
 }
 
 static struct shl_lsm_iter *iter_in(shale_iter *it)
@@ -527,22 +560,14 @@ shale_code shale_db_scan(shale_iter **out, shale_db *db, shale_range range,
                          const shale_scan_options *options, shale_error *err)
 {
     SHL_API_ERR(err);
-    shale_scan_options how;
+    struct shl_lsm_scan scan;
     struct shl_lsm_range lsm_range;
     struct shl_lsm_iter *it = NULL;
     if (db == NULL || out == NULL)
         return db == NULL ? no_handle(err) : no_place(err);
-    shale_scan_options_init(&how, sizeof how);
-    shale_code rc = shl_api_take_struct(&how, sizeof how, options, "shale_scan_options", err);
-    if (rc == SHALE_OK)
-        rc = range_in(&range, &lsm_range, err);
+    shale_code rc = shl_api_scan_how(&range, options, &lsm_range, &scan, err);
     if (rc != SHALE_OK)
         return rc;
-    const struct shl_lsm_scan scan = {.reverse = how.reverse,
-                                      .remote_only = how.durability == SHALE_REMOTE,
-                                      .cache_blocks = how.cache_blocks,
-                                      .rows_max = how.rows_max,
-                                      .read_ahead_bytes = how.read_ahead_bytes};
     rc = shl_lsm_scan_open(db->lsm, &lsm_range, &scan, &it, err);
     if (rc == SHALE_OK)
         *out = (shale_iter *)(void *)it; /* the public handle is the engine's iterator, unseen */
@@ -573,7 +598,7 @@ shale_code shale_iter_seek(shale_iter *it, shale_slice key, shale_error *err)
     SHL_API_ERR(err);
     if (it == NULL)
         return shl_fail(err, SHALE_INVALID, "the iterator is NULL");
-    return shl_lsm_iter_seek(iter_in(it), slice_in(key), err);
+    return shl_lsm_iter_seek(iter_in(it), shl_api_slice_in(key), err);
 }
 
 void shale_iter_close(shale_iter *it)

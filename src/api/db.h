@@ -4,6 +4,7 @@
 
 #include "api/stack.h"
 #include "lsm/db.h"
+#include "lsm/txn.h"
 
 #include <shale/db.h>
 #include <shale/options.h>
@@ -25,5 +26,27 @@ void shl_api_take_components(struct shale_db *db, const shale_options *o,
 struct shale_batch {
     struct shl_batch batch;
 };
+
+static inline struct shl_slice shl_api_slice_in(shale_slice s)
+{
+    return shl_slice_of(s.data, s.len);
+}
+
+/* ---- options and results of the calls, in and out (db.c) */
+SHL_MUST shale_code shl_api_write_how(const shale_write_options *theirs, shale_write_options *how,
+                                      struct shl_ttl *ttl, shale_error *err);
+void shl_api_give_result(const shale_write_options *how, const struct shl_lsm_written *written);
+SHL_MUST shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_read *out,
+                                     shale_error *err);
+SHL_MUST shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *theirs,
+                                     struct shl_lsm_range *out_range, struct shl_lsm_scan *out,
+                                     shale_error *err);
+/* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
+shale_code shl_api_not_found(shale_code rc, shale_error *err);
+shale_pinned shl_api_pinned_out(const struct shl_lsm_pinned *found);
+/* txn NULL: as `how` says. */
+SHL_MUST shale_code shl_api_get_many(struct shl_lsm *db, struct shl_txn *txn, shale_pinned *out,
+                                     shale_code *codes, const shale_slice *keys, size_t count,
+                                     const struct shl_lsm_read *how, shale_error *err);
 
 #endif

@@ -231,7 +231,7 @@ static const struct shl_opt opts[] = {
     TEXT("root", AT(root),
          "folder or URL that is the bucket; none = the parent folder of the database"),
     TEXT("wal_url", AT(wal_url), "URL of another bucket for wal/"),
-    TEXT("merge_operator", AT(merge_operator), "concat or sum-u64"),
+    TEXT("merge_operator", AT(merge_operator), SHL_MERGE_OPERATORS),
     TEXT("segment_extractor", AT(segment_extractor),
          "N (first bytes) or slash (up to the first '/')"),
     U32("bloom_bits_per_key", LSM(filter.bits_per_key), "10", 0, "size of the filters; 0 = none"),
@@ -249,6 +249,12 @@ static const struct shl_opt opts[] = {
          "memory for blocks; 0 = nothing is kept"),
     SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,
          "memory for indexes and filters; 0 = nothing is kept"),
+    BOOL("strict_ttl", LSM(strict_ttl), "false",
+         "reads leave out rows whose time to live is over; else they show until rewritten, as in "
+         "SlateDB"),
+    SIZE("transaction_log_bytes", LSM(transaction_log_bytes), "64MiB", 0,
+         "memory for what others write while transactions are open; the oldest fail when it is "
+         "full"),
     SIZE("scan_window_bytes", LSM(scan_window_bytes), "1MiB", 4096, "largest read-ahead of a scan"),
     WORD("wal_flush", LSM(wal_flush), wal_flushes, "adaptive",
          "adaptive: a waiting put starts a flush; interval: only flush_interval does, as in "

@@ -127,8 +127,8 @@ static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, 
     (void)snprintf(text, sizeof text, "%.*s", (int)shl_min_size(value.len, sizeof text - 1),
                    (const char *)value.data);
     if (strcmp(opt->name, "merge_operator") == 0 && !shl_merge_operator_builtin(text, &merge))
-        return shl_fail(err, SHALE_INVALID, "merge_operator: \"%s\"; it is concat, sum-u64 or none",
-                        text);
+        return shl_fail(err, SHALE_INVALID,
+                        "merge_operator: \"%s\"; it is one of " SHL_MERGE_OPERATORS ", none", text);
     bool extracts =
         strcmp(opt->name, "segment_extractor") == 0 || strcmp(opt->name, "bloom_prefix") == 0;
     if (extracts && !shl_extractor_parse(text, &extractor))

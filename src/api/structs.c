@@ -84,3 +84,9 @@ void shale_compact_options_init(shale_compact_options *o, size_t struct_size)
     const shale_compact_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
+
+void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
+{
+    const shale_txn_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}

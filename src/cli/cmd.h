@@ -111,8 +111,8 @@ SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struc
                         shale_slice *out);
 /* The whole of a file or of stdin ("-"). False after a message. */
 SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out);
-/* True if the database is written by a batch that the shell collects: there the operations go. */
-bool cli_in_batch(const struct cli *c);
+/* True between .begin and .commit of a shell: reads and writes go to its transaction. */
+bool cli_in_txn(const struct cli *c);
 /* True if what the command prints goes to a terminal. */
 bool cli_to_terminal(const struct cli *c);
 /* The durability asked for; notes an old word. */

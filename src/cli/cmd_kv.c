@@ -43,6 +43,13 @@ static bool put_value(struct cli *c, struct shl_buf *hold, shale_slice *out)
     return true;
 }
 
+/* What became of a write to the shell's transaction. */
+static int in_txn(struct cli *c, shale_code rc)
+{
+    c->session->txn_writes += rc == SHALE_OK;
+    return rc == SHALE_OK ? CLI_YES : cli_fail(c, c->args.positional[0]);
+}
+
 int cmd_put(struct cli *c)
 {
     struct shl_buf key_hold = {0};
@@ -59,11 +66,11 @@ int cmd_put(struct cli *c)
     code = cli_open_writer(c, &db);
     if (code != CLI_YES)
         goto out;
-    if (cli_in_batch(c)) {
-        shale_batch_put(c->session->batch, key, value);
+    c->rows = 1;
+    if (cli_in_txn(c)) {
+        code = in_txn(c, shale_txn_put(c->session->txn, key, value, &c->err));
         goto out;
     }
-    c->rows = 1;
     shale_write_options_init(&how, sizeof how);
     how.result = &result;
     if (shale_db_put(db, key, value, &how, &c->err) != SHALE_OK)
@@ -78,11 +85,24 @@ out:
     return code;
 }
 
+/* All words were found good before. */
+static int del_in_txn(struct cli *c, struct shl_buf *hold)
+{
+    int code = CLI_YES;
+    for (size_t i = 1; i < c->args.positional_count && code == CLI_YES; i++) {
+        shale_slice key;
+        hold->len = 0;
+        if (!cli_bytes(c, c->args.positional[i], "KEY", hold, &key))
+            return CLI_USAGE;
+        code = in_txn(c, shale_txn_delete(c->session->txn, key, &c->err));
+    }
+    return code;
+}
+
 int cmd_del(struct cli *c)
 {
     const struct cli_args *a = &c->args;
     struct shl_buf hold = {0};
-    bool collected = cli_in_batch(c); /* by the shell: .commit writes it */
     shale_batch *batch = shale_batch_new();
     shale_db *db = NULL;
     shale_write_result result = {0};
@@ -98,11 +118,9 @@ int cmd_del(struct cli *c)
         if (!cli_bytes(c, a->positional[i], "KEY", &hold, &key) || !key_is_good(c, key))
             goto out;
         shale_batch_delete(batch, key);
-        if (collected)
-            shale_batch_delete(c->session->batch, key);
     }
-    if (collected) {
-        code = CLI_YES;
+    if (cli_in_txn(c)) {
+        code = del_in_txn(c, &hold);
         goto out;
     }
     code = cli_open_existing_writer(c, &db);
@@ -206,7 +224,8 @@ int cmd_get(struct cli *c)
         goto out;
     shale_read_options_init(&how, sizeof how);
     how.durability = cli_durability(c);
-    rc = shale_db_get(&found, db, key, &how, &c->err);
+    rc = cli_in_txn(c) ? shale_txn_get(&found, c->session->txn, key, &how, &c->err)
+                       : shale_db_get(&found, db, key, &how, &c->err);
     if (rc == SHALE_NOT_FOUND) {
         code = key_not_found(c);
         if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c))
@@ -404,7 +423,7 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
     shale_row row;
     shale_scan_options how;
     struct cli_progress progress;
-    shale_code rc = SHALE_DONE;
+    shale_code rc;
     int code = CLI_YES;
     shale_scan_options_init(&how, sizeof how);
     how.reverse = cli_has(&c->args, OPT_REVERSE);
@@ -416,7 +435,9 @@ static int scan_rows(struct cli *c, shale_db *db, const shale_range *range, stru
         cli_note(c, "note: --from is not below --to: no key lies between");
         return s->exists ? CLI_NO : CLI_YES;
     }
-    if (shale_db_scan(&it, db, *range, &how, &c->err) != SHALE_OK)
+    rc = cli_in_txn(c) ? shale_txn_scan(&it, c->session->txn, *range, &how, &c->err)
+                       : shale_db_scan(&it, db, *range, &how, &c->err);
+    if (rc != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
     cli_progress_start(&progress, c, "scan", 0);
     bool silent = s->count || s->exists;

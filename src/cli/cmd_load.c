@@ -345,8 +345,8 @@ int cmd_load(struct cli *c)
     int code = CLI_FAILED, stop;
     if (is_stdin && c->session != NULL)
         return cli_usage(c, NULL, "stdin is the shell's own: name a file");
-    if (cli_in_batch(c))
-        return cli_usage(c, ".commit", "a batch is open: load writes batches of its own");
+    if (cli_in_txn(c))
+        return cli_usage(c, ".commit", "a transaction is open: load writes batches of its own");
     /* The input first: a mistyped name must not fence the production writer. */
     int failed = is_stdin ? 0 : os_open_read(&fd, path);
     if (failed != 0)

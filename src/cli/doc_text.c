@@ -68,6 +68,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_batch_put_ttl", "adds a row with a time to live"},
     {NULL, "shale_batch_delete", "adds a deletion"},
     {NULL, "shale_batch_merge", "adds an operand"},
+    {NULL, "shale_batch_merge_ttl", "the same with a time to live"},
     {NULL, "shale_batch_count", "how many operations were added"},
     {NULL, "shale_batch_clear", "takes them all out"},
     {NULL, "shale_batch_free", "frees a batch"},
@@ -84,6 +85,30 @@ static const struct doc_function functions[] = {
     {NULL, "shale_iter_next", "the next row; DONE behind the last"},
     {NULL, "shale_iter_seek", "skips ahead to a key"},
     {NULL, "shale_iter_close", "ends a scan"},
+    {"Snapshots and transactions", "shale_db_snapshot",
+     "what is committed now, to be read again and again"},
+    {NULL, "shale_snapshot_get", "a value of a snapshot"},
+    {NULL, "shale_snapshot_get_many", "several of them"},
+    {NULL, "shale_snapshot_get_into", "copies one into memory of the caller"},
+    {NULL, "shale_snapshot_scan", "rows of a range of a snapshot"},
+    {NULL, "shale_snapshot_seq", "the newest sequence number that it sees"},
+    {NULL, "shale_snapshot_close", "lets go of what it holds"},
+    {NULL, "shale_db_begin", "begins a transaction"},
+    {NULL, "shale_txn_options_init", "fills in the defaults of a transaction"},
+    {NULL, "shale_txn_get", "a value, own writes on top; counts as read"},
+    {NULL, "shale_txn_get_many", "several of them"},
+    {NULL, "shale_txn_scan", "rows of a range, own writes on top; the range counts as read"},
+    {NULL, "shale_txn_put", "writes a row at the commit"},
+    {NULL, "shale_txn_put_ttl", "the same with a time to live"},
+    {NULL, "shale_txn_delete", "deletes a key at the commit"},
+    {NULL, "shale_txn_merge", "adds an operand at the commit"},
+    {NULL, "shale_txn_merge_ttl", "the same with a time to live"},
+    {NULL, "shale_txn_mark_read", "lets a key count as read"},
+    {NULL, "shale_txn_unmark_write", "keeps a written key out of conflicts"},
+    {NULL, "shale_txn_commit", "writes all or nothing; CONFLICT if somebody was faster"},
+    {NULL, "shale_txn_rollback", "ends it without a write"},
+    {NULL, "shale_txn_seq", "the sequence number at which it began"},
+    {NULL, "shale_txn_close", "frees it; drops what was not committed"},
     {"Options", "shale_options_new", "all defaults"},
     {NULL, "shale_options_set", "sets one by name and text"},
     {NULL, "shale_options_set_bool", "the same with a truth value"},
@@ -145,7 +170,8 @@ const char *doc_library_text(void)
            "call to begin with; options may be NULL for the safe defaults.\n"
            "Every function may be called from any thread at once, except that closing must be the "
            "last call "
-           "on a handle, and an iterator, batch or pinned value belongs to one thread at a time. A "
+           "on a handle, and an iterator, batch, transaction or pinned value belongs to one thread "
+           "at a time. A "
            "call on a "
            "fenced or failed handle returns a code, it never crashes.\n"
            "Keys and values are bytes. A key has at least one. The header shale/db.h states the "

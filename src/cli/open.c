@@ -100,9 +100,9 @@ int cli_close_reader(struct cli *c, shale_db *db, int code)
     return code;
 }
 
-bool cli_in_batch(const struct cli *c)
+bool cli_in_txn(const struct cli *c)
 {
-    return c->session != NULL && c->session->batch != NULL;
+    return c->session != NULL && c->session->txn != NULL;
 }
 
 bool cli_to_terminal(const struct cli *c)
@@ -115,7 +115,7 @@ static void tell_written(struct cli *c, uint64_t seq, bool stopped, const shale_
 {
     cli_run_fn run = c->args.command->run;
     bool tells = run == cmd_put || run == cmd_del || run == cmd_load;
-    if (!tells || cli_in_batch(c) || !cli_has(&c->args, OPT_JSON))
+    if (!tells || cli_in_txn(c) || !cli_has(&c->args, OPT_JSON))
         return;
     out_printf(c->out, "{\"rows\":%" PRIu64 ",\"seq\":%" PRIu64, c->rows, seq);
     if (stopped)

@@ -28,7 +28,7 @@ static const struct way_out ways_out[] = {
      "merge operator",
      "no",
      NULL,
-     {"shale {cmd}{args} --merge concat\tor --merge sum-u64: the one that wrote the rows"}},
+     {"shale {cmd}{args} --merge concat\tor another: the one that wrote the rows"}},
     {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
     {SHALE_INVALID,
      "plain http is not allowed",

@@ -73,6 +73,13 @@ int session_writer(struct cli *c, shale_db **out)
     return CLI_YES;
 }
 
+void session_drop_txn(struct cli_session *s)
+{
+    shale_txn_close(s->txn);
+    s->txn = NULL;
+    s->txn_writes = 0;
+}
+
 void session_check(struct cli *c)
 {
     struct cli_session *s = c->session;
@@ -83,11 +90,10 @@ void session_check(struct cli *c)
     if (status.closed == SHALE_OK)
         return;
     lookup_settle(&s->lookup);
+    session_drop_txn(s);
     (void)shale_db_close(s->db, NULL); /* its failure was told by the command that met it */
     s->db = NULL;
     s->writer = false;
-    shale_batch_free(s->batch);
-    s->batch = NULL;
     cli_note(c, "note: this shell only reads from here on; .write on takes over again");
 }
 
@@ -95,11 +101,10 @@ int session_close(struct cli *c)
 {
     struct cli_session *s = c->session;
     lookup_settle(&s->lookup);
-    if (s->batch != NULL)
-        cli_note(c, "note: a batch of %zu operation%s was not committed; it is dropped",
-                 shale_batch_count(s->batch), shale_batch_count(s->batch) == 1 ? "" : "s");
-    shale_batch_free(s->batch);
-    s->batch = NULL;
+    if (s->txn != NULL)
+        cli_note(c, "note: a transaction of %zu write%s was not committed; it is dropped",
+                 s->txn_writes, s->txn_writes == 1 ? "" : "s");
+    session_drop_txn(s);
     shale_db *db = s->db;
     s->db = NULL;
     if (db == NULL || shale_db_close(db, &c->err) == SHALE_OK)

@@ -13,7 +13,8 @@ struct cli_session {
     bool used;            /* by the line that runs, so that its requests are known */
     bool refreshed;       /* by that line: it looked for newer data */
     char *checkpoint;     /* owned; NULL: the newest state */
-    shale_batch *batch;   /* owned: between .begin and .commit; else NULL */
+    shale_txn *txn;       /* owned: between .begin and .commit; else NULL */
+    size_t txn_writes;    /* operations in it */
     uint64_t looked_ns;   /* when a reader last looked for newer data */
     struct lookup lookup; /* for Tab; may use db */
 };
@@ -26,6 +27,8 @@ SHL_MUST int session_writer(struct cli *c, shale_db **out);
 void session_check(struct cli *c);
 /* Closes the handle; reports what did not become durable. 0 or an exit code. */
 int session_close(struct cli *c);
+/* Drops what was begun and not committed. */
+void session_drop_txn(struct cli_session *s);
 /* True if the line has options of its own that change how the database is opened. */
 bool session_line_differs(const struct cli *c);
 

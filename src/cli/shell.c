@@ -204,8 +204,9 @@ static int run_parsed(struct shell *s, struct cli *line)
         return cli_usage(line, ".write on", "this shell only reads: nobody was disturbed");
     measure_begin(s, &m);
     int code = command->run(line);
-    if (cli_in_batch(line) && code == CLI_YES && command->effect == CLI_WRITES)
-        cli_note(line, "batch of %zu: .commit writes it", shale_batch_count(s->session.batch));
+    if (cli_in_txn(line) && code == CLI_YES && command->effect == CLI_WRITES)
+        cli_note(line, "%zu write%s in the transaction: .commit makes them last",
+                 s->session.txn_writes, s->session.txn_writes == 1 ? "" : "s");
     else
         measure_end(s, line, &m);
     return code;
@@ -403,8 +404,9 @@ static void prompt(const struct shell *s, char *dst, size_t cap)
     while (from > 0 && url[from - 1] != '/' && url[from - 1] != '=')
         from--;
     char state[80] = "";
-    if (s->session.batch != NULL)
-        (void)snprintf(state, sizeof state, " (batch of %zu)", shale_batch_count(s->session.batch));
+    if (s->session.txn != NULL)
+        (void)snprintf(state, sizeof state, " (transaction, %zu write%s)", s->session.txn_writes,
+                       s->session.txn_writes == 1 ? "" : "s");
     else if (s->session.writer)
         (void)snprintf(state, sizeof state, " (write)");
     (void)snprintf(dst, cap, "%.*s%s%.40s%s> ", (int)shl_min_size(len - from, 40), url + from,

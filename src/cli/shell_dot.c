@@ -23,12 +23,12 @@ static bool take_switch(struct cli *c, const char *name, const char *word, bool 
     return false;
 }
 
-/* A batch holds rows for the database as it is open now. */
-static bool batch_in_the_way(struct shell *s, struct cli *c, int *code)
+/* A transaction is one of the handle that is open now. */
+static bool txn_in_the_way(struct shell *s, struct cli *c, int *code)
 {
-    if (s->session.batch == NULL)
+    if (s->session.txn == NULL)
         return false;
-    *code = cli_usage(c, ".commit", "a batch is open: .commit or .rollback first");
+    *code = cli_usage(c, ".commit", "a transaction is open: .commit or .rollback first");
     return true;
 }
 
@@ -95,7 +95,7 @@ static int dot_open(struct shell *s, struct cli *c, const char *const *words, si
 {
     int code = CLI_YES;
     (void)count;
-    if (batch_in_the_way(s, c, &code))
+    if (txn_in_the_way(s, c, &code))
         return code;
     code = try_open(s, c, words[1]);
     if (code == CLI_YES)
@@ -220,7 +220,7 @@ static int dot_write(struct shell *s, struct cli *c, const char *const *words, s
     int code = CLI_YES;
     (void)count;
     if (!take_switch(c, words[0], words[1], &on, &code) || on == s->session.writer ||
-        batch_in_the_way(s, c, &code))
+        txn_in_the_way(s, c, &code))
         return code;
     if (on && s->session.checkpoint != NULL)
         return cli_usage(c, ".checkpoint none",
@@ -246,45 +246,50 @@ static int dot_write(struct shell *s, struct cli *c, const char *const *words, s
 static int dot_begin(struct shell *s, struct cli *c, const char *const *words, size_t count)
 {
     int code = CLI_YES;
-    (void)words;
-    (void)count;
+    shale_db *db = NULL;
+    shale_txn_options how;
+    bool serializable = count > 1 && strcmp(words[1], "serializable") == 0;
+    if (count > 1 && !serializable && strcmp(words[1], "snapshot") != 0)
+        return bad(c, words[0], words[1], "snapshot or serializable?");
     if (!s->session.writer)
         return cli_usage(c, ".write on", "this shell only reads");
-    if (batch_in_the_way(s, c, &code))
+    if (txn_in_the_way(s, c, &code))
         return code;
-    s->session.batch = shale_batch_new();
-    if (s->session.batch == NULL)
-        return cli_trouble(c, "out of memory");
-    cli_note(c, "put and del go into a batch, which is written whole by .commit; reads do not see "
-                "it before");
+    code = session_writer(c, &db);
+    if (code != CLI_YES)
+        return code;
+    shale_txn_options_init(&how, sizeof how);
+    how.isolation = serializable ? SHALE_ISOLATION_SERIALIZABLE : SHALE_ISOLATION_SNAPSHOT;
+    if (shale_db_begin(&s->session.txn, db, &how, &c->err) != SHALE_OK)
+        return cli_fail(c, s->session.url);
+    cli_note(c,
+             "transaction at seq %" PRIu64 ": what is written shows here, and to others after "
+             ".commit; .rollback drops it",
+             shale_txn_seq(s->session.txn));
     return CLI_YES;
 }
 
 static int dot_commit(struct shell *s, struct cli *c, const char *const *words, size_t count)
 {
-    shale_db *db = NULL;
     shale_write_result result = {0};
     shale_write_options how;
     (void)words;
     (void)count;
-    if (s->session.batch == NULL)
-        return cli_usage(c, ".begin", "no batch is open");
-    size_t operations = shale_batch_count(s->session.batch);
-    int code = session_writer(c, &db);
+    if (s->session.txn == NULL)
+        return cli_usage(c, ".begin", "no transaction is open");
+    size_t writes = s->session.txn_writes;
     shale_write_options_init(&how, sizeof how);
     how.result = &result;
-    if (code != CLI_YES)
-        return code;
-    if (operations > 0 && shale_db_write(db, s->session.batch, &how, &c->err) != SHALE_OK) {
-        code = cli_fail(c, s->session.url); /* the batch stays: .commit again, or .rollback */
+    shale_code rc = shale_txn_commit(s->session.txn, &how, &c->err);
+    session_drop_txn(&s->session);
+    if (rc != SHALE_OK) {
+        int code = cli_fail(c, s->session.url);
         session_check(c);
         return code;
     }
-    shale_batch_free(s->session.batch);
-    s->session.batch = NULL;
-    if (operations > 0)
-        cli_note(c, "%zu operation%s written, durable at seq %" PRIu64, operations,
-                 operations == 1 ? "" : "s", result.seq);
+    if (writes > 0)
+        cli_note(c, "%zu write%s committed, durable at seq %" PRIu64, writes,
+                 writes == 1 ? "" : "s", result.seq);
     return CLI_YES;
 }
 
@@ -292,12 +297,11 @@ static int dot_rollback(struct shell *s, struct cli *c, const char *const *words
 {
     (void)words;
     (void)count;
-    if (s->session.batch == NULL)
-        return cli_usage(c, ".begin", "no batch is open");
-    size_t operations = shale_batch_count(s->session.batch);
-    cli_note(c, "%zu operation%s dropped", operations, operations == 1 ? "" : "s");
-    shale_batch_free(s->session.batch);
-    s->session.batch = NULL;
+    if (s->session.txn == NULL)
+        return cli_usage(c, ".begin", "no transaction is open");
+    cli_note(c, "%zu write%s dropped", s->session.txn_writes,
+             s->session.txn_writes == 1 ? "" : "s");
+    session_drop_txn(&s->session);
     return CLI_YES;
 }
 
@@ -326,7 +330,7 @@ static int dot_set(struct shell *s, struct cli *c, const char *const *words, siz
             shale_options_each(s->opener.options, print_changed, c->out);
         return CLI_YES;
     }
-    if (batch_in_the_way(s, c, &code))
+    if (txn_in_the_way(s, c, &code))
         return code;
     char *pair = env_strdup(words[1]);
     if (pair == NULL || !shl_array_reserve(&s->sets, 1)) {
@@ -370,9 +374,10 @@ static const struct shell_dot dots[] = {
      dot_set},
     {".write", "on|off", "take over as writer (asks: another writer is fenced), or let go", 1, 1,
      dot_write},
-    {".begin", "", "collect puts and dels in a batch: all or nothing", 0, 0, dot_begin},
-    {".commit", "", "write the batch", 0, 0, dot_commit},
-    {".rollback", "", "drop the batch", 0, 0, dot_rollback},
+    {".begin", "[snapshot|serializable]",
+     "begin a transaction: gets and scans see its own puts and dels", 0, 1, dot_begin},
+    {".commit", "", "write what the transaction wrote: all or nothing", 0, 0, dot_commit},
+    {".rollback", "", "drop it", 0, 0, dot_rollback},
     {".quit", "", "leave, as Ctrl-D", 0, 0, dot_quit},
 };
 

@@ -80,8 +80,10 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_ROOT] = {"root", 0, CLI_TEXT, false, "URL",
                   "the bucket [the parent folder of the database]", NULL, DB},
     [OPT_WAL_URL] = {"wal-url", 0, CLI_TEXT, false, "URL", "another bucket for wal/", NULL, DB},
-    [OPT_MERGE] = {"merge", 0, CLI_CHOICE, false, "OP", "merge operator: concat, sum-u64, none",
-                   "concat|sum-u64|none", DB},
+    [OPT_MERGE] =
+        {"merge", 0, CLI_CHOICE, false, "OP",
+         "merge operator: concat, {sum,max,min}-{u64,i64}, {max,min}-bytes, none",
+         "concat|sum-u64|sum-i64|max-u64|min-u64|max-i64|min-i64|max-bytes|min-bytes|none", DB},
     [OPT_SEGMENTS] = {"segments", 0, CLI_TEXT, false, "X",
                       "segment extractor: N (first bytes), slash, none", NULL, DB},
     [OPT_BLOOM_PREFIX] = {"bloom-prefix", 0, CLI_TEXT, false, "X",

@@ -43,9 +43,11 @@ SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
  * failure or fencing nothing is flushed and SHALE_OK is returned. NULL is fine. */
 SHL_MUST shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err);
 
+struct shl_txn;
 struct shl_lsm_write {
     bool await_durable;
-    uint64_t seq; /* 0: the next */
+    uint64_t seq;        /* 0: the next */
+    struct shl_txn *txn; /* txn.c's: a commit, which its conflict test may refuse; NULL: a plain write */
 };
 struct shl_lsm_written {
     uint64_t seq;
@@ -66,9 +68,21 @@ SHL_MUST shale_code shl_lsm_flush(struct shl_lsm *db, bool memtable, shale_error
 /* Flushes the memtable and returns when no compaction is due or running. */
 SHL_MUST shale_code shl_lsm_settle(struct shl_lsm *db, shale_error *err);
 
+/* What a snapshot or transaction sees: the rows up to a seq, and its own writes on top, which count as newer than all. */
+#define SHL_OWN_SEQ ((uint64_t)1 << 63) /* seqs of own writes, from here on, in their order */
+struct shl_version;
+struct shl_memtable;
+struct shl_view {
+    uint64_t seq;
+    struct shl_version *version; /* of a reader handle; NULL: the newest one, which keeps what `seq` needs */
+    struct shl_memtable *own;    /* NULL: none */
+    uint64_t own_seq;            /* the newest own write */
+};
+
 struct shl_lsm_read {
     bool remote_only;   /* durability level remote: only what is durable */
     bool no_cache_fill; /* gets fill the block cache unless set */
+    const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
 };
 
 /* A value that stays valid until released, and its row's metadata. {0} may be released. */
@@ -113,6 +127,7 @@ struct shl_lsm_scan {
     bool cache_blocks;         /* keep what is read */
     uint64_t rows_max;         /* 0: all */
     uint64_t read_ahead_bytes; /* 0: the setting */
+    const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
 };
 struct shl_lsm_iter;
 SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,

@@ -216,7 +216,8 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
     shale_error err = {0};
     shale_code rc;
     unsigned closing_tries = 0;
-    uint64_t barrier = db->settings.wal_enabled ? f->last_seq : env_load_relaxed(&db->durable_seq);
+    uint64_t barrier = shl_lsm_min_seq_locked(
+        db, db->settings.wal_enabled ? f->last_seq : env_load_relaxed(&db->durable_seq));
     f->state = SHL_FROZEN_UPLOADING;
     db->l0_in_flight++;
     f->id = shl_lsm_next_ulid_locked(db);
@@ -315,7 +316,6 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
 {
     const struct publish *p = arg;
     const struct shl_frozen *f = p->first;
-    (void)db;
     for (size_t i = 0; i < p->count; i++) {
         if (i > 0)
             f = f->next; /* of the last one it belongs to writers: a newer table may come */
@@ -329,7 +329,9 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
         m->last_l0_seq = shl_max_u64(m->last_l0_seq, f->last_seq);
     }
     m->wal_id_last_seen = shl_max_u64(m->wal_id_last_seen, p->last_wal_id);
-    m->recent_snapshot_min_seq = m->last_l0_seq;
+    env_mutex_lock(&db->mu);
+    m->recent_snapshot_min_seq = shl_lsm_min_seq_locked(db, m->last_l0_seq);
+    env_mutex_unlock(&db->mu);
     return SHALE_OK;
 }
 

@@ -27,6 +27,7 @@ struct lookup {
     struct shl_slice key;
     uint64_t hash;
     uint64_t max_seq;
+    const struct shl_view *view; /* borrowed; NULL: none */
     struct shl_version *version;
     bool held; /* version is counted */
     bool cache_fill;
@@ -40,8 +41,9 @@ struct lookup {
     struct shl_block *block; /* where row lies; borrowed; NULL: in `table` */
     struct shl_memtable *table;
 
-    bool merging;                         /* operands were met */
-    struct shl_buf bytes;                 /* owned: their values, newest first */
+    int64_t now;          /* with strict times to live; else INT64_MIN; 0: not asked yet */
+    bool merging;         /* operands were met */
+    struct shl_buf bytes; /* owned: their values, newest first */
     SHL_ARRAY(struct shl_slice) operands; /* data is an offset until the end */
     uint64_t newest_seq;
     int64_t create_ts;
@@ -100,8 +102,15 @@ static void note_times(struct lookup *l, const struct shl_row *row)
     }
 }
 
-/* Takes the next older visible row; sets done when it ends the search. */
-static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_block *block,
+/* Asks for the time only where some row has an end. */
+static bool has_expired(struct lookup *l, const struct shl_row *row)
+{
+    if (l->now == 0)
+        l->now = shl_lsm_read_time(l->db);
+    return shl_row_expired(row, l->now);
+}
+
+static shale_code take(struct lookup *l, const struct shl_row *row, struct shl_block *block,
                        struct shl_memtable *table, shale_error *err)
 {
     if ((row->flags & SHL_ROW_MERGE) == 0) {
@@ -130,9 +139,23 @@ static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_b
     return SHALE_OK;
 }
 
-static shale_code search_memtable(struct lookup *l, struct shl_memtable *t, shale_error *err)
+/* Takes the next older visible row; sets done when it ends the search. An operand that has expired is passed over; a value is as if it had been
+ * deleted, and so never uncovers what lies below. */
+static shale_code feed(struct lookup *l, const struct shl_row *row, struct shl_block *block,
+                       struct shl_memtable *table, shale_error *err)
 {
-    const struct shl_mem_entry *e = shl_memtable_get(t, l->key, l->max_seq);
+    if (__builtin_expect((row->flags & SHL_ROW_HAS_EXPIRE) == 0, 1) || !has_expired(l, row))
+        return take(l, row, block, table, err);
+    if ((row->flags & SHL_ROW_MERGE) != 0)
+        return SHALE_OK;
+    const struct shl_row gone = {.seq = row->seq, .flags = SHL_ROW_TOMBSTONE};
+    return take(l, &gone, block, table, err);
+}
+
+static shale_code search_memtable(struct lookup *l, struct shl_memtable *t, uint64_t max_seq,
+                                  shale_error *err)
+{
+    const struct shl_mem_entry *e = shl_memtable_get(t, l->key, max_seq);
     while (e != NULL && !l->done) {
         struct shl_row row;
         shl_mem_entry_row(e, &row);
@@ -395,9 +418,13 @@ static shale_code search_tree(struct lookup *l, const struct shl_levels *levels,
 static shale_code search_memtables(struct lookup *l, shale_error *err)
 {
     const struct shl_version *v = l->version;
-    shale_code rc = search_memtable(l, v->active, err);
+    shale_code rc = SHALE_OK;
+    if (__builtin_expect(l->view != NULL && l->view->own != NULL, 0))
+        rc = search_memtable(l, l->view->own, UINT64_MAX, err);
+    if (rc == SHALE_OK && !l->done)
+        rc = search_memtable(l, v->active, l->max_seq, err);
     for (size_t i = 0; i < v->frozen_count && !l->done && rc == SHALE_OK; i++)
-        rc = search_memtable(l, v->frozen[i], err);
+        rc = search_memtable(l, v->frozen[i], l->max_seq, err);
     return rc;
 }
 
@@ -456,9 +483,13 @@ static shale_code run(struct lookup *l, const struct shl_lsm_read *how, shale_er
         return shl_fail(err, SHALE_INVALID, "key of 0 bytes");
     l->cache_fill = !how->no_cache_fill;
     l->create_ts = INT64_MIN;
+    l->view = how->view;
+    if (__builtin_expect(l->view != NULL && l->view->version != NULL, 0)) {
+        l->version = shl_version_ref(l->view->version);
+        l->held = true;
+    }
     begin(l);
-    l->max_seq = how->remote_only ? env_load_acquire(&db->durable_seq)
-                                  : env_load_acquire(&db->committed_seq);
+    l->max_seq = shl_lsm_limit(db, how->remote_only, l->view);
     rc = search(l, err);
     if (rc == SHALE_OK && !l->merging && (!l->done || (l->row.flags & SHL_ROW_TOMBSTONE) != 0))
         rc = SHALE_NOT_FOUND;
@@ -754,14 +785,15 @@ static shale_code group_finish_one(struct group *g, struct member *m, struct shl
 /* The view of all keys of a call. Enters the epoch. */
 static void group_open(struct group *g, struct shl_lsm *db, const struct shl_lsm_read *how)
 {
+    g->held = how->view != NULL && how->view->version != NULL;
     g->token = shl_epoch_enter(db->epoch);
-    g->version = env_load_seq(&db->version); /* before the limit: see search */
-    g->max_seq = how->remote_only ? env_load_acquire(&db->durable_seq)
-                                  : env_load_acquire(&db->committed_seq);
+    g->version = g->held ? shl_version_ref(how->view->version)
+                         : env_load_seq(&db->version); /* before the limit: see search */
+    g->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
 }
 
 static void group_fill(struct group *g, struct shl_lsm *db, const struct shl_lsm_keys *keys,
-                       size_t first, bool cache_fill)
+                       size_t first, const struct shl_lsm_read *how)
 {
     g->count = shl_min_size(keys->count - first, GROUP_KEYS);
     for (size_t i = 0; i < g->count; i++) {
@@ -769,8 +801,9 @@ static void group_fill(struct group *g, struct shl_lsm *db, const struct shl_lsm
         m->l = (struct lookup){.db = db,
                                .key = keys->key(keys->ctx, first + i),
                                .max_seq = g->max_seq,
+                               .view = how->view,
                                .version = g->version,
-                               .cache_fill = cache_fill,
+                               .cache_fill = !how->no_cache_fill,
                                .create_ts = INT64_MIN};
         m->ahead.bits.count = 0;
         m->candidate_count = m->next = 0;
@@ -809,14 +842,13 @@ shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
 {
     struct group g; /* members are set when they are used */
     shale_code rc = shl_lsm_check(db, err);
-    g.held = false;
     if (rc == SHALE_OK)
         rc = check_keys(keys, err);
     if (rc != SHALE_OK)
         return rc;
     group_open(&g, db, how);
     for (size_t first = 0; first < keys->count && rc == SHALE_OK; first += GROUP_KEYS) {
-        group_fill(&g, db, keys, first, !how->no_cache_fill);
+        group_fill(&g, db, keys, first, how);
         rc = group_run(&g, db, keys, first, err);
         group_leave(&g, db, keys->count - first <= GROUP_KEYS || rc != SHALE_OK);
     }

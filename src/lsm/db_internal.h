@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "lsm/conflict_log.h"
 #include "lsm/db.h"
 #include "lsm/fanout.h"
 #include "lsm/levels.h"
@@ -35,6 +36,15 @@ struct shl_waiter {
     uint64_t seq;
     bool done;
     struct env_cond cond;
+};
+
+/* A seq that stays readable, for a snapshot or transaction. */
+struct shl_pin {
+    struct shl_pin *older, *newer;
+    uint64_t seq;
+};
+struct shl_pin_list { /* ascending, for each new one takes what is committed */
+    struct shl_pin *oldest, *newest;
 };
 
 enum shl_frozen_state { SHL_FROZEN_WAITING, SHL_FROZEN_UPLOADING, SHL_FROZEN_UPLOADED };
@@ -92,6 +102,7 @@ struct shl_lsm {
     struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
     _Atomic uint64_t committed_seq;      /* newest visible seq; written under mu */
     _Atomic uint64_t durable_seq;        /* written under mu */
+    _Atomic int64_t last_tick;           /* newest create_ts; written under mu */
     _Atomic int closed;                  /* shale_code; not SHALE_OK: every call fails with it */
     _Atomic bool asked;                  /* some call came since the poller looked */
 
@@ -107,12 +118,16 @@ struct shl_lsm {
 
     /* writing [mu] */
     uint64_t last_seq;
-    int64_t last_tick;              /* newest create_ts */
     struct shl_seq_tracker tracker; /* of the active memtable */
     struct shl_memtable *spare;     /* ready for the next freeze; owned; may be NULL */
     uint64_t active_first_wal_id;   /* last_wal_id when the active memtable was made */
     struct shl_commit_log commit_log;
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
+
+    /* snapshots and transactions that are open [mu] */
+    struct shl_pin_list snapshots;
+    struct shl_pin_list txns;
+    struct shl_conflict_log conflicts; /* what was written since the oldest of txns */
 
     /* WAL [mu] */
     uint64_t last_wal_id;     /* last WAL object written (or the fence) */
@@ -210,7 +225,38 @@ SHL_MUST shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels *
  * write whose answer was lost. With the turn. */
 SHL_MUST shale_code shl_lsm_show_manifest(struct shl_lsm *db, shale_error *err);
 
+/* ---- txn.c */
+/* The lesser of `otherwise` and the seqs that snapshots and transactions hold. Under mu. */
+uint64_t shl_lsm_min_seq_locked(const struct shl_lsm *db, uint64_t otherwise);
+/* What is committed as `seq`; only while transactions are open. txn NULL: a plain write. Under mu. */
+void shl_txn_note_commit_locked(struct shl_lsm *db, const struct shl_txn *txn, uint64_t seq,
+                                const struct shl_row *rows, size_t count);
+/* The part of a commit's conflict test that was not done before. Under mu. */
+SHL_MUST shale_code shl_txn_test_locked(struct shl_txn *t, shale_error *err);
+/* The newest seq that a read may see. The version must have been taken before. */
+static inline uint64_t shl_lsm_limit(const struct shl_lsm *db, bool remote_only, const struct shl_view *view)
+{
+    uint64_t seq = remote_only ? env_load_acquire(&db->durable_seq) : env_load_acquire(&db->committed_seq);
+    return view != NULL && view->seq < seq ? view->seq : seq;
+}
+/* The time by which strict reads tell what has expired: the clock's, but never before that of the newest row. INT64_MIN if reads are not strict. */
+static inline int64_t shl_lsm_read_time(const struct shl_lsm *db)
+{
+    if (!db->settings.strict_ttl)
+        return INT64_MIN;
+    int64_t now = env_now_wall_ms(), tick = env_load_relaxed(&db->last_tick);
+    return now > tick ? now : tick;
+}
+static inline bool shl_row_expired(const struct shl_row *row, int64_t now)
+{
+    return (row->flags & SHL_ROW_HAS_EXPIRE) != 0 && row->expire_ts <= now;
+}
+
 /* ---- db_write.c */
+/* A row's kind, and its sizes and segment, before it is written. */
+SHL_MUST shale_code shl_lsm_check_kind(const struct shl_lsm *db, uint8_t kind, shale_error *err);
+SHL_MUST shale_code shl_lsm_check_row(const struct shl_lsm *db, struct shl_slice key,
+                                      struct shl_slice value, shale_error *err);
 SHL_MUST shale_code shl_commit_log_reserve(struct shl_commit_log *log, size_t rows,
                                            shale_error *err);
 void shl_commit_log_add(struct shl_commit_log *log, const struct shl_mem_entry *e);

@@ -30,6 +30,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->compact_cond);
     env_cond_deinit(&db->poll_cond);
     env_cond_deinit(&db->manifest_cond);
+    shl_conflict_log_deinit(&db->conflicts);
     env_mutex_deinit(&db->refresh_mu);
     env_mutex_deinit(&db->mu);
 }
@@ -96,6 +97,7 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     init_sync(db);
     db->writer = writer;
     db->settings = *o->settings;
+    db->conflicts.max_bytes = (size_t)o->settings->transaction_log_bytes;
     db->log = o->log;
     if (o->merge != NULL) {
         db->merge = *o->merge;
@@ -310,7 +312,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
     db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;
-    db->last_tick = db->manifest->last_l0_clock_tick;
+    env_store_relaxed(&db->last_tick, db->manifest->last_l0_clock_tick);
     db->last_wal_id = db->active_first_wal_id = db->manifest->replay_after_wal_id;
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);

@@ -120,6 +120,9 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
             shl_version_retire(before);
     }
     db->last_seq = shl_max_u64(db->last_seq, seq);
+    env_store_relaxed(&db->last_tick,
+                      shl_max_i64(env_load_relaxed(&db->last_tick),
+                                  shl_max_i64(r->last_tick, db->manifest->last_l0_clock_tick)));
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
     env_mutex_unlock(&db->mu);

@@ -136,7 +136,7 @@ static shale_code replayed_one(struct shl_lsm *db, const struct shl_replay *r, u
     env_mutex_lock(&db->mu);
     db->last_wal_id = id;
     db->last_seq = db->durable_wal_seq = shl_max_u64(db->last_seq, r->last_seq);
-    db->last_tick = shl_max_i64(db->last_tick, r->last_tick);
+    env_store_relaxed(&db->last_tick, shl_max_i64(env_load_relaxed(&db->last_tick), r->last_tick));
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
     if (shl_memtable_encoded_bytes(r->table) >= db->settings.l0_sst_size_bytes)

@@ -20,6 +20,8 @@ struct shl_lsm_iter {
     struct shl_version *version; /* counted */
     struct shl_source *source;   /* owned */
     uint64_t max_seq;
+    int64_t now;      /* rows that have expired by then do not show; INT64_MIN: all do */
+    uint64_t own_seq; /* newest own write of a transaction that shows; 0: none */
     struct shl_slice lower, upper; /* keys of from and to, for the sources */
     struct shl_read_budget budget;
     struct bound from, to;
@@ -123,11 +125,16 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
     shale_code rc = SHALE_OK;
     struct shl_source *few[SHL_FEW_SOURCES];
     struct shl_source **list = few;
-    if (v->frozen_count + 2 > SHL_FEW_SOURCES)
-        list = env_calloc(v->frozen_count + 2, sizeof(struct shl_source *));
+    if (v->frozen_count + 3 > SHL_FEW_SOURCES)
+        list = env_calloc(v->frozen_count + 3, sizeof(struct shl_source *));
     if (list == NULL)
         return shl_nomem(err);
-    if (shl_memtable_rows(v->active) > 0) {
+    if (how->view != NULL && how->view->own != NULL) {
+        it->own_seq = how->view->own_seq;
+        rc = shl_memtable_source_new(how->view->own, how->reverse, &list[n], err);
+        n += rc == SHALE_OK;
+    }
+    if (rc == SHALE_OK && shl_memtable_rows(v->active) > 0) {
         rc = shl_memtable_source_new(v->active, how->reverse, &list[n], err);
         n += rc == SHALE_OK;
     }
@@ -165,9 +172,11 @@ shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *ran
     it->db = db;
     it->reverse = how->reverse;
     it->rows_left = how->rows_max > 0 ? how->rows_max : UINT64_MAX;
-    it->version = shl_lsm_version(db);
-    it->max_seq = how->remote_only ? env_load_acquire(&db->durable_seq)
-                                   : env_load_acquire(&db->committed_seq);
+    it->version = how->view != NULL && how->view->version != NULL
+                      ? shl_version_ref(how->view->version)
+                      : shl_lsm_version(db);
+    it->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
+    it->now = shl_lsm_read_time(db);
     SHL_TRY(set_range(it, range, err));
     SHL_TRY(open_sources(it, how, err));
     *out = it;
@@ -209,9 +218,21 @@ static shale_code add_operand(struct shl_lsm_iter *it, const struct shl_row *row
     return rc;
 }
 
+static inline bool is_visible(const struct shl_lsm_iter *it, const struct shl_row *row)
+{
+    return row->seq <= it->max_seq || (row->seq >= SHL_OWN_SEQ && row->seq <= it->own_seq);
+}
+
+/* An operand that has expired is as if it had never been; a value that has, as if it had been deleted. */
+static inline bool is_spent_operand(const struct shl_lsm_iter *it, const struct shl_row *row)
+{
+    return (row->flags & SHL_ROW_MERGE) != 0 && shl_row_expired(row, it->now);
+}
+
 static void note_times(struct shl_row *out, const struct shl_row *row)
 {
     out->create_ts = shl_max_i64(out->create_ts, row->create_ts);
+    out->flags |= row->flags & SHL_ROW_HAS_CREATE;
     if ((row->flags & SHL_ROW_HAS_EXPIRE) == 0)
         return;
     if ((out->flags & SHL_ROW_HAS_EXPIRE) == 0 || row->expire_ts < out->expire_ts)
@@ -302,11 +323,13 @@ static shale_code fold_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     out->flags = (uint8_t)(out->flags & ~SHL_ROW_MERGE);
     forget_operands(it);
     while (s->valid && same_key(it, s->row.key)) {
-        if ((s->row.flags & SHL_ROW_MERGE) != 0) {
+        if (!is_visible(it, &s->row) || is_spent_operand(it, &s->row)) {
+            /* the first: committed since the transaction began, whose own operand lies above it */
+        } else if ((s->row.flags & SHL_ROW_MERGE) != 0) {
             note_times(out, &s->row);
             SHL_TRY(add_operand(it, &s->row, err));
         } else {
-            if ((s->row.flags & SHL_ROW_TOMBSTONE) == 0) {
+            if ((s->row.flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(&s->row, it->now)) {
                 note_times(out, &s->row);
                 SHL_TRY(shl_buf_set(&base, s->row.value, err));
                 base_view = shl_buf_view(&base);
@@ -336,7 +359,7 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     }
     while (s->valid) {
         const struct shl_row *row = &s->row;
-        if (row->seq <= it->max_seq && !same_key(it, row->key) &&
+        if (is_visible(it, row) && !is_spent_operand(it, row) && !same_key(it, row->key) &&
             (it->is_inside || !below_from(it, row->key))) {
             it->is_inside = true;
             if (above_to(it, row->key))
@@ -346,7 +369,7 @@ static shale_code next_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
                 return rc;
             if ((row->flags & SHL_ROW_MERGE) != 0)
                 return fold_forward(it, out, err);
-            if ((row->flags & SHL_ROW_TOMBSTONE) == 0) {
+            if ((row->flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(row, it->now)) {
                 *out = *row;
                 it->advance = true;
                 return SHALE_OK;
@@ -373,11 +396,12 @@ static shale_code collect_reverse(struct shl_lsm_iter *it, struct shl_row *out, 
     forget_operands(it);
     while (s->valid && same_key(it, s->row.key)) {
         const struct shl_row *row = &s->row;
-        if (row->seq <= it->max_seq) {
+        if (is_visible(it, row) && !is_spent_operand(it, row)) {
             if ((row->flags & SHL_ROW_MERGE) == 0) {
                 forget_operands(it);
                 *out = *row;
-                *live = has_base = (row->flags & SHL_ROW_TOMBSTONE) == 0;
+                *live = has_base =
+                    (row->flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(row, it->now);
                 if (!has_base)
                     *out = (struct shl_row){.create_ts = INT64_MIN};
                 if (has_base)
@@ -459,6 +483,8 @@ shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale
         rc = it->reverse ? next_reverse(it, out, err) : next_forward(it, out, err);
     if (rc == SHALE_OK) {
         it->returned = it->key_is_last = true;
+        if (__builtin_expect(out->seq >= SHL_OWN_SEQ, 0) && it->own_seq != 0)
+            out->seq = UINT64_MAX; /* it gets one when it is committed */
         if (it->rows_left != UINT64_MAX)
             it->rows_left--;
     } else if (rc != SHALE_DONE) {

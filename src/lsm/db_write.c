@@ -108,7 +108,7 @@ shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err)
     }
     f->table = shl_memtable_ref(full);
     f->last_seq = db->last_seq;
-    f->last_tick = db->last_tick;
+    f->last_tick = env_load_relaxed(&db->last_tick);
     f->replay_after_wal_id = db->last_wal_id;
     f->encoded_bytes = shl_memtable_encoded_bytes(full);
     rc = shl_lsm_install_locked(db, db->spare, NULL, 0, full, err);
@@ -268,14 +268,24 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
         if (how->seq <= db->last_seq)
             return shl_fail(err, SHALE_INVALID, "seq %" PRIu64 ": it must be greater than %" PRIu64,
                             how->seq, db->last_seq);
+        if (how->seq >= SHL_OWN_SEQ && db->txns.oldest != NULL)
+            return shl_fail(err, SHALE_INVALID,
+                            "seq %" PRIu64
+                            ": while a transaction is open it must be below %" PRIu64,
+                            how->seq, SHL_OWN_SEQ);
         seq = how->seq;
     }
     if (seq == 0 || seq == UINT64_MAX) /* a stored number may be anything */
         return shl_fail(err, SHALE_INVALID,
                         "seq %" PRIu64 ": no sequence numbers are left after %" PRIu64, seq,
                         db->last_seq);
+    if (how->txn != NULL) {
+        rc = shl_txn_test_locked(how->txn, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
     /* A clock that went back does not stop anybody: time stands still until it has caught up. */
-    int64_t tick = shl_max_i64(c->now_ms, db->last_tick);
+    int64_t tick = shl_max_i64(c->now_ms, env_load_relaxed(&db->last_tick));
     rc = shl_memtable_reserve(active, c->count, c->key_value_bytes, err);
     if (rc == SHALE_OK && db->settings.wal_enabled)
         rc = shl_commit_log_reserve(&db->commit_log, c->count, err);
@@ -296,9 +306,11 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
         }
     }
     db->last_seq = seq;
-    db->last_tick = tick;
+    env_store_relaxed(&db->last_tick, tick);
     db->activity++;
     track_locked(db, seq, tick);
+    if (__builtin_expect(db->txns.oldest != NULL, 0))
+        shl_txn_note_commit_locked(db, how->txn, seq, c->rows, c->count);
     env_store_release(&db->committed_seq, seq);
     if (memtable_is_full(db, active))
         shl_ignore(shl_lsm_freeze_locked(
@@ -349,6 +361,16 @@ shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_e
     return rc;
 }
 
+static shale_code check_segment(const struct shl_lsm *db, struct shl_slice key, shale_error *err)
+{
+    size_t len;
+    if (db->settings.segment_extractor.kind == SHL_EXTRACT_NONE ||
+        (shl_extractor_prefix(&db->settings.segment_extractor, key, &len) && len > 0))
+        return SHALE_OK;
+    return shl_fail(err, SHALE_INVALID, "a key of %zu bytes has no segment prefix (extractor %s)",
+                    key.len, db->settings.segment_extractor.name);
+}
+
 static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_lsm_write *how,
                          struct shl_lsm_written *out, shale_error *err)
 {
@@ -360,16 +382,12 @@ static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_
         if (!shl_add_size(c->key_value_bytes, c->rows[i].key.len + c->rows[i].value.len,
                           &c->key_value_bytes))
             return shl_fail(err, SHALE_INVALID, "batch: too large");
-    if (db->settings.segment_extractor.kind != SHL_EXTRACT_NONE) {
+    if (db->settings.segment_extractor.kind != SHL_EXTRACT_NONE)
         for (size_t i = 0; i < c->count; i++) {
-            size_t len;
-            if (!shl_extractor_prefix(&db->settings.segment_extractor, c->rows[i].key, &len) ||
-                len == 0)
-                return shl_fail(err, SHALE_INVALID,
-                                "a key of %zu bytes has no segment prefix (extractor %s)",
-                                c->rows[i].key.len, db->settings.segment_extractor.name);
+            rc = check_segment(db, c->rows[i].key, err);
+            if (rc != SHALE_OK)
+                return rc;
         }
-    }
     c->now_ms = env_now_wall_ms();
     env_mutex_lock(&db->mu);
     rc = commit_locked(db, c, how, &written, err);
@@ -381,7 +399,7 @@ static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_
     return rc;
 }
 
-static shale_code check_kind(const struct shl_lsm *db, uint8_t kind, shale_error *err)
+shale_code shl_lsm_check_kind(const struct shl_lsm *db, uint8_t kind, shale_error *err)
 {
     SHL_ASSERT(kind == 0 || kind == SHL_ROW_TOMBSTONE || kind == SHL_ROW_MERGE);
     if (kind == SHL_ROW_MERGE && !db->has_merge)
@@ -389,20 +407,35 @@ static shale_code check_kind(const struct shl_lsm *db, uint8_t kind, shale_error
     return SHALE_OK;
 }
 
-shale_code shl_lsm_write_one(struct shl_lsm *db, uint8_t kind, struct shl_slice key,
-                             struct shl_slice value, struct shl_ttl ttl,
-                             const struct shl_lsm_write *how, struct shl_lsm_written *out,
-                             shale_error *err)
+static shale_code check_sizes(struct shl_slice key, struct shl_slice value, shale_error *err)
 {
-    shale_code rc = check_kind(db, kind, err);
-    if (rc != SHALE_OK)
-        return rc;
     if (key.len == 0 || key.len > UINT32_MAX)
         return shl_fail(err, SHALE_INVALID, "key of %zu bytes: 1 to 4294967295 are allowed",
                         key.len);
     if (value.len > UINT32_MAX)
         return shl_fail(err, SHALE_INVALID, "value of %zu bytes: at most 4294967295 are allowed",
                         value.len);
+    return SHALE_OK;
+}
+
+shale_code shl_lsm_check_row(const struct shl_lsm *db, struct shl_slice key, struct shl_slice value,
+                             shale_error *err)
+{
+    shale_code rc = check_sizes(key, value, err);
+    return rc == SHALE_OK ? check_segment(db, key, err) : rc;
+}
+
+shale_code shl_lsm_write_one(struct shl_lsm *db, uint8_t kind, struct shl_slice key,
+                             struct shl_slice value, struct shl_ttl ttl,
+                             const struct shl_lsm_write *how, struct shl_lsm_written *out,
+                             shale_error *err)
+{
+    shale_code rc = shl_lsm_check_kind(db, kind, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = check_sizes(key, value, err);
+    if (rc != SHALE_OK)
+        return rc;
     struct shl_row row = {.key = key, .value = value, .flags = kind};
     if (kind == SHL_ROW_TOMBSTONE)
         row.value = shl_slice_of(NULL, 0);
@@ -566,7 +599,7 @@ shale_code shl_lsm_write(struct shl_lsm *db, const struct shl_batch *b,
     if (b->ops.count == 0)
         return shl_fail(err, SHALE_INVALID, "batch: it is empty");
     for (size_t i = 0; i < b->ops.count; i++)
-        SHL_TRY(check_kind(db, b->ops.items[i].kind, err));
+        SHL_TRY(shl_lsm_check_kind(db, b->ops.items[i].kind, err));
     SHL_TRY(fold_batch(db, &f, err));
     c = (struct commit){.rows = f.rows, .ttls = f.ttls, .count = f.count};
     SHL_TRY(commit(db, &c, how, out, err));

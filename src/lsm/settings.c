@@ -1,6 +1,5 @@
 #include "lsm/settings.h"
 
-#include "base/codec/endian.h"
 #include "base/env/env.h"
 #include <inttypes.h>
 
@@ -49,6 +48,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
         .block_cache_bytes = 512 * MIB,
         .meta_cache_bytes = 128 * MIB,
+        .transaction_log_bytes = 64 * MIB,
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
     };
@@ -126,52 +126,4 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
     if (!(s->include_size_threshold >= 1.0))
         return shl_fail(err, SHALE_INVALID, "include_size_threshold: it must be at least 1");
     return SHALE_OK;
-}
-
-static shale_code merge_concat(void *ctx, struct shl_slice key, const struct shl_slice *existing,
-                               struct shl_slice operand, struct shl_buf *out, shale_error *err)
-{
-    (void)ctx;
-    (void)key;
-    if (existing != NULL) {
-        shale_code rc = shl_buf_append(out, existing->data, existing->len, err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    return shl_buf_append(out, operand.data, operand.len, err);
-}
-
-/* The first 8 bytes little-endian; shorter values count as zero-extended. */
-static uint64_t u64_of(struct shl_slice s)
-{
-    uint8_t bytes[8] = {0};
-    size_t n = s.len < sizeof bytes ? s.len : sizeof bytes;
-    if (n > 0)
-        memcpy(bytes, s.data, n);
-    return shl_load_u64le(bytes);
-}
-
-static shale_code merge_sum_u64(void *ctx, struct shl_slice key, const struct shl_slice *existing,
-                                struct shl_slice operand, struct shl_buf *out, shale_error *err)
-{
-    uint8_t bytes[8];
-    (void)ctx;
-    (void)key;
-    if (operand.len > sizeof bytes || (existing != NULL && existing->len > sizeof bytes))
-        return shl_fail(err, SHALE_INVALID,
-                        "merge operator sum-u64: a value of %zu bytes, at most 8 are known",
-                        operand.len > sizeof bytes ? operand.len : existing->len);
-    shl_store_u64le(bytes, (existing != NULL ? u64_of(*existing) : 0) + u64_of(operand));
-    return shl_buf_append(out, bytes, sizeof bytes, err);
-}
-
-bool shl_merge_operator_builtin(const char *name, struct shl_merge_operator *out)
-{
-    if (strcmp(name, "concat") == 0)
-        *out = (struct shl_merge_operator){.merge = merge_concat};
-    else if (strcmp(name, "sum-u64") == 0)
-        *out = (struct shl_merge_operator){.merge = merge_sum_u64};
-    else
-        return false;
-    return true;
 }

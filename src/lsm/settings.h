@@ -66,6 +66,8 @@ struct shl_lsm_settings {
     uint64_t subcompaction_min_bytes;  /* a job's parts are no smaller: 16 MiB */
     uint64_t block_cache_bytes;   /* 512 MiB */
     uint64_t meta_cache_bytes;    /* 128 MiB: indexes and filters */
+    bool strict_ttl;                /* false: rows are read until a flush or compaction meets them expired */
+    uint64_t transaction_log_bytes; /* what was written while transactions are open: 64 MiB */
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */
     bool skip_wal_replay;         /* readers */
     uint64_t max_memtable_bytes;  /* readers: 64 MiB */
@@ -81,7 +83,8 @@ struct shl_merge_operator {
                         struct shl_slice operand, struct shl_buf *out, shale_error *err);
     void *ctx;
 };
-/* "concat" or "sum-u64"; false if neither. */
+/* One of SHL_MERGE_OPERATORS; false if it is none. */
+#define SHL_MERGE_OPERATORS "concat, sum-u64, sum-i64, max-u64, min-u64, max-i64, min-i64, max-bytes, min-bytes"
 SHL_MUST bool shl_merge_operator_builtin(const char *name, struct shl_merge_operator *out);
 
 #endif

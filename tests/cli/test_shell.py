@@ -60,17 +60,23 @@ class Script(Case):
         self.assertIn(b"took over as writer, epoch 1 -> 2", p.stderr)
         self.assertEqual(dict(self.dump()), {b"a": b"b", b"fruit/apple": b"red", b"fruit/kiwi": b"green"})
 
-    def test_a_batch_is_all_or_nothing_and_not_seen_before(self):
-        p = self.shell(".write on\n.begin\nput a 1\ndel other\nget a\nget other\n.commit\nget a\nget other\n", want=1)
-        self.assertEqual(p.stdout, b"x\n1\n")
+    def test_a_transaction_is_all_or_nothing_and_sees_itself(self):
+        p = self.shell(".write on\n.begin\nput a 1\ndel other\nget a\nget other\nscan a\nscan --reverse --limit 2\n.commit\nget a\nget other\n", want=1)
+        self.assertEqual(p.stdout, b"1\na\t1\nfruit/kiwi\tgreen\nfruit/apple\tred\n1\n")
+        self.assertIn(b"2 writes in the transaction", p.stderr)
+        self.assertIn(b"2 writes committed, durable at seq ", p.stderr)
+        p = self.shell(".write on\n.begin serializable\nget a\n.commit\n.begin snapshot\n.rollback\n")
+        self.assertIn(b"0 writes dropped", p.stderr)
+        p = self.shell(".write on\n.begin serialisable\n", want=2)
+        self.assertIn(b"snapshot or serializable?", p.stderr)
         self.shell(".write on\n.begin\nput b 1\n.rollback\n")
         p = self.shell(".write on\n.begin\nput c 1\n")
-        self.assertIn(b"a batch of 1 operation was not committed; it is dropped", p.stderr)
+        self.assertIn(b"a transaction of 1 write was not committed; it is dropped", p.stderr)
         self.assertEqual([k for k, _ in self.dump()], [b"a", b"fruit/apple", b"fruit/kiwi"])
         for line in (".begin", ".open x", ".set flush_interval=1s", ".write off", "load x"):
-            self.assertIn(b"batch is open", self.shell(".write on\n.begin\n" + line, want=2).stderr)
+            self.assertIn(b"transaction is open", self.shell(".write on\n.begin\n" + line, want=2).stderr)
         for line in (".commit", ".rollback"):
-            self.assertIn(b"no batch is open", self.shell(line, want=2).stderr)
+            self.assertIn(b"no transaction is open", self.shell(line, want=2).stderr)
 
     def test_modes_limit_and_output(self):
         p = self.shell(".mode json\nscan other\nget other\n.mode csv\nscan other\n.mode hex\nget 6f74686572\n.mode text\n.limit 1\nscan\n.limit none\nscan --count")

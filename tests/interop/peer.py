@@ -120,6 +120,9 @@ async def every_row(source):
 class Peer:
     db = None
 
+    def __init__(self):
+        self.txns = {}
+
     async def open(self, q):
         self.db = await open_writer(q)
         return {}
@@ -131,6 +134,35 @@ class Peer:
             handle = await self.db.write_with_options(fill(slate.WriteBatch(), rows), slate.WriteOptions(seqnum=0))
         if handle is not None and q.get("durable"):
             await handle.await_durable()
+        return {}
+
+    async def txn(self, q):
+        """n: its number; op: begin (level), put, delete, merge, get, scan, mark, unmark, commit, rollback."""
+        n, op = q["n"], q["op"]
+        words = [bytes.fromhex(x) for x in q.get("words", [])]
+        if op == "begin":
+            levels = {"snapshot": slate.IsolationLevel.SNAPSHOT, "serializable": slate.IsolationLevel.SERIALIZABLE_SNAPSHOT}
+            self.txns[n] = await self.db.begin(levels[q["level"]])
+            return {}
+        t = self.txns[n]
+        if op == "get":
+            found = await t.get(words[0])
+            return {"found": None if found is None else found.hex()}
+        if op == "scan":
+            it = await t.scan(slate.KeyRange(start=words[0], start_inclusive=True, end=words[1], end_inclusive=False))
+            return {"found": [[r.key.hex(), r.value.hex()] for r in await it.next_batch(1000)]}
+        if op in ("mark", "unmark"):
+            await (t.mark_read if op == "mark" else t.unmark_write)(words[:1])
+        elif op in ("put", "delete", "merge"):
+            await getattr(t, op)(*words)
+        else:
+            del self.txns[n]
+            try:
+                await getattr(t, op)()
+            except slate.Error as e:
+                if "Transaction" not in type(e).__name__ and "conflict" not in repr(e).lower():
+                    raise
+                return {"conflict": True}
         return {}
 
     async def flush(self, q):

@@ -94,6 +94,22 @@ class Shale:
         elif lines:
             self.say("\n".join(lines))
 
+    def txn(self, n, op, *words, level=None):
+        """None, what a get or scan found, or "conflict"."""
+        letters = {"put": "p", "delete": "d", "merge": "m", "get": "g", "scan": "s", "mark": "r", "unmark": "u", "commit": "c", "rollback": "k"}
+        if op == "begin":
+            self.ask("t %d %s" % (n, level))
+            return None
+        self.say(" ".join(["T", str(n), letters[op], *[w or "-" for w in words]]))
+        answer = self.p.stdout.readline().split()
+        if answer[:1] == ["CONFLICT"]:
+            return "conflict"
+        if answer[:1] != ["ok"]:
+            raise RuntimeError("shale: %s" % " ".join(answer))
+        if op == "get":
+            return None if answer[1] == "none" else answer[1].replace("-", "")
+        return [x.replace("-", "").split("=") for x in answer[1:]] if op == "scan" else None
+
     def flush(self, what):
         self.ask("w" if what == "wal" else "f")
 
@@ -135,6 +151,10 @@ class Peer:
 
     def write(self, rows, batch=False, durable=False):
         self.ask("write", rows=rows, batch=batch, durable=durable)
+
+    def txn(self, n, op, *words, level=None):
+        answer = self.ask("txn", n=n, op=op, words=words, level=level)
+        return "conflict" if answer.get("conflict") else answer.get("found")
 
     def flush(self, what):
         self.ask("flush", what=what)

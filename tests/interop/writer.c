@@ -5,6 +5,9 @@
  *   p KEY VALUE [EXPIRE_MS] | d KEY | m KEY VALUE       not awaited; a failure is told by the next line with an answer
  *   b | e                                               what stands between is one batch; e answers
  *   w | f | s                                           flush the WAL | the memtable | until nothing is left to compact; answer
+ *   t N snapshot|serializable                           begin transaction N (0 to 9); answer
+ *   T N p KEY VALUE | d KEY | m KEY VALUE | g KEY | s FROM TO | r KEY | u KEY | c | k      in it: put, delete, merge, get, scan, mark read, unmark
+ *                                                       write, commit, roll back; all answer, g and s behind "ok" with what they found in hex
  *   q                                                   close, answer, end
  *   x                                                   end at once, as a crash would
  * Answers: "ok" or "CODE text". */
@@ -16,8 +19,11 @@
 
 #include <shale/shale.h>
 
+#define TXNS 10
+
 struct writer {
     shale_db *db;
+    shale_txn *txns[TXNS];
     shale_batch *batch;
     bool in_batch;
     shale_error first; /* failure since the last answer */
@@ -94,13 +100,110 @@ static void end_batch(struct writer *w)
     answer(w, rc, &err);
 }
 
+static void say_hex(shale_slice bytes)
+{
+    const unsigned char *b = bytes.data;
+    if (bytes.len == 0)
+        putchar('-');
+    for (size_t i = 0; i < bytes.len; i++)
+        printf("%02x", b[i]);
+}
+
+static void txn_get(struct writer *w, shale_txn *t, shale_slice key)
+{
+    shale_error err = {0};
+    shale_pinned found = {0};
+    shale_code rc = shale_txn_get(&found, t, key, NULL, &err);
+    if (rc != SHALE_OK && rc != SHALE_NOT_FOUND) {
+        answer(w, rc, &err);
+        return;
+    }
+    printf("ok ");
+    if (rc == SHALE_OK)
+        say_hex(found.value);
+    else
+        printf("none");
+    puts("");
+    fflush(stdout);
+    shale_pinned_release(&found);
+}
+
+static void txn_scan(struct writer *w, shale_txn *t, shale_slice from, shale_slice to)
+{
+    shale_error err = {0};
+    shale_iter *it = NULL;
+    shale_row row;
+    shale_code rc = shale_txn_scan(&it, t, shale_range_between(from, to), NULL, &err);
+    if (rc != SHALE_OK) {
+        answer(w, rc, &err);
+        return;
+    }
+    printf("ok");
+    while (shale_iter_next(&row, it, &err) == SHALE_OK) {
+        putchar(' ');
+        say_hex(row.key);
+        putchar('=');
+        say_hex(row.value);
+    }
+    puts("");
+    fflush(stdout);
+    shale_iter_close(it);
+}
+
+static void begin(struct writer *w, char **word)
+{
+    shale_error err = {0};
+    shale_txn_options o;
+    shale_txn_options_init(&o, sizeof o);
+    o.isolation = word[2][1] == 'e' ? SHALE_ISOLATION_SERIALIZABLE : SHALE_ISOLATION_SNAPSHOT;
+    answer(w, shale_db_begin(&w->txns[word[1][0] - '0'], w->db, &o, &err), &err);
+}
+
+static void in_txn(struct writer *w, char **word, int words)
+{
+    shale_error err = {0};
+    shale_txn **t = &w->txns[word[1][0] - '0'];
+    shale_slice key = words > 3 ? unhex(word[3]) : shale_bytes(NULL, 0);
+    shale_slice more = words > 4 ? unhex(word[4]) : shale_bytes(NULL, 0);
+    shale_code rc = SHALE_OK;
+    switch (word[2][0]) {
+    case 'p':
+        rc = shale_txn_put(*t, key, more, &err);
+        break;
+    case 'd':
+        rc = shale_txn_delete(*t, key, &err);
+        break;
+    case 'm':
+        rc = shale_txn_merge(*t, key, more, &err);
+        break;
+    case 'r':
+        rc = shale_txn_mark_read(*t, key, &err);
+        break;
+    case 'u':
+        rc = shale_txn_unmark_write(*t, key, &err);
+        break;
+    case 'g':
+        txn_get(w, *t, key);
+        return;
+    case 's':
+        txn_scan(w, *t, key, more);
+        return;
+    default:
+        if (word[2][0] == 'c')
+            rc = shale_txn_commit(*t, NULL, &err);
+        shale_txn_close(*t);
+        *t = NULL;
+    }
+    answer(w, rc, &err);
+}
+
 /* False: the end. */
 static bool obey(struct writer *w, char *line)
 {
-    char *word[4];
+    char *word[5];
     int words = 0;
     shale_error err = {0};
-    for (char *t = strtok(line, " \n"); t != NULL && words < 4; t = strtok(NULL, " \n"))
+    for (char *t = strtok(line, " \n"); t != NULL && words < 5; t = strtok(NULL, " \n"))
         word[words++] = t;
     if (words == 0)
         return true;
@@ -119,6 +222,12 @@ static bool obey(struct writer *w, char *line)
         break;
     case 's':
         answer(w, shale_db_settle(w->db, &err), &err);
+        break;
+    case 't':
+        begin(w, word);
+        break;
+    case 'T':
+        in_txn(w, word, words);
         break;
     case 'q':
         answer(w, shale_db_close(w->db, &err), &err);
