@@ -149,7 +149,8 @@ class Compact(Case):
         outputs = [s["id"]["Compacted"] for s in done["output_ssts"]]
         self.assertTrue(kept and set(kept) < set(outputs), (kept, outputs))
         self.assertEqual([x for x in outputs if x in kept], kept)
-        merged = [(r["k"], -r["seq"]) for x in outputs for r in json.loads(self.run_shale("sst", self.db, x, "--rows").stdout)["rows"]]
+        blocks = [b for x in outputs for b in json.loads(self.run_shale("sst", self.db, x, "--rows").stdout)["blocks"]]
+        merged = [(r["k"], -r["seq"]) for b in blocks for r in b["rows"]]
         self.assertEqual(merged, sorted(set(merged)))  # where it went on, no row is there twice
         self.assertEqual(self.dump(), rows)
 
