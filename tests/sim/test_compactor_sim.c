@@ -387,8 +387,11 @@ static void roles_settings(struct scene *s)
     s->settings.compactor_poll_interval_ns = (20 + sim_rand_below(100)) * ENV_NS_PER_MS;
     s->settings.commit_compacted_interval_ns = (10 + sim_rand_below(40)) * ENV_NS_PER_MS;
     s->settings.worker_poll_interval_ns = (20 + sim_rand_below(100)) * ENV_NS_PER_MS;
-    s->settings.worker_heartbeat_interval_ns = (20 + sim_rand_below(100)) * ENV_NS_PER_MS;
-    s->settings.worker_heartbeat_timeout_ns = (400 + sim_rand_below(400)) * ENV_NS_PER_MS;
+    s->settings.worker_heartbeat_interval_ns = (5 + sim_rand_below(60)) * ENV_NS_PER_MS;
+    s->settings.worker_heartbeat_timeout_ns = (200 + sim_rand_below(400)) * ENV_NS_PER_MS;
+    s->settings.sst_block_size_bytes = 1024;
+    s->settings.max_sst_size_bytes =
+        sim_chance(0.7) ? 1 : 2000; /* an SSTable a block: long jobs of many outputs */
     s->settings.worker_max_subcompactions = 1 + (uint32_t)sim_rand_below(4);
     s->settings.compactor_max_concurrent = 1 + (uint32_t)sim_rand_below(4);
     s->settings.worker_max_concurrent = 1 + (uint32_t)sim_rand_below(3);
@@ -470,10 +473,129 @@ static void embedded_main(void *arg)
     roles_main(s);
 }
 
+/* ---------------------------------------------------------------- scenario: a worker that sleeps */
+
+static uint64_t newest_compactions(struct scene *s, struct shl_compactions **out)
+{
+    struct shl_db_paths paths;
+    struct shl_compactions_file file;
+    shale_error err = {0};
+    bool changed;
+    if (shl_db_paths_init(&paths, "db", &err) != SHALE_OK)
+        die_of("paths", &err);
+    shl_compactions_file_init(&file, s->bucket, &paths, NULL);
+    if (shl_compactions_file_load(&file, &changed, &err) != SHALE_OK)
+        die_of("compactions", &err);
+    uint64_t id = file.versions.id;
+    *out = file.now;
+    file.now = NULL;
+    shl_compactions_file_deinit(&file);
+    shl_db_paths_deinit(&paths);
+    return id;
+}
+
+/* Waits until a job runs that has published something and whose worker is not `other`, and gives its worker's id. */
+static void wait_for_owner(struct scene *s, const char *other, char out[SHL_ULID_TEXT])
+{
+    for (unsigned i = 0; i < 20000; i++) {
+        struct shl_compactions *c = NULL;
+        (void)newest_compactions(s, &c);
+        bool found = false;
+        for (size_t k = 0; c != NULL && k < c->jobs.count; k++) {
+            const struct shl_compaction *j = &c->jobs.items[k];
+            if (j->status != SHL_COMPACTION_RUNNING || strcmp(j->worker_id, other) == 0)
+                continue;
+            memcpy(out, j->worker_id, SHL_ULID_TEXT);
+            found = true;
+        }
+        shl_compactions_free(c);
+        if (found)
+            return;
+        env_sleep_ns(ENV_NS_PER_MS);
+        sim_progress();
+    }
+    env_die("no worker took the job");
+}
+
+static void fill_process(void *arg)
+{
+    struct scene *s = arg;
+    struct shl_store *world, *store;
+    struct shl_lsm *db = NULL;
+    shale_error err = {0};
+    enter(s, &world, &store);
+    struct shl_lsm_open o = {.store = store, .path = "db", .settings = &s->settings};
+    if (shl_lsm_open_writer(&o, &db, &err) != SHALE_OK)
+        die_of("open", &err);
+    for (unsigned i = 0; i < 40; i++)
+        if (world_random_write(s->history, db, false, &err) != SHALE_OK ||
+            (i % 10 == 9 && shl_lsm_flush(db, true, &err) != SHALE_OK))
+            die_of("fill", &err);
+    if (shl_lsm_close(db, &err) != SHALE_OK)
+        die_of("close", &err);
+    shl_store_unref(store);
+    shl_store_unref(world);
+}
+
+/* Worker A sleeps with a job until that is B's, and wakes: nothing is written any more by A, whatever it has done meanwhile. */
+static void paused_main(void *arg)
+{
+    struct scene *s = arg;
+    char a[SHL_ULID_TEXT] = "", b[SHL_ULID_TEXT] = "";
+    roles_settings(s);
+    s->settings.l0_max_ssts = s->settings.l0_max_ssts_per_key = 32;
+    s->settings.l0_sst_size_bytes = 1 << 20;
+    s->settings.max_unflushed_bytes = 4 << 20;
+    s->settings.compactor_max_concurrent = 1;
+    s->settings.enable_trivial_move = false;
+    s->settings.wal_enabled = s->wal_always_on = true;
+    sim_group g = sim_group_new("fill", 0);
+    sim_group_spawn(g, "main", fill_process, s);
+    sim_group_wait(g);
+    s->faults = (struct world_faults){.fixed_ns = 20 * ENV_NS_PER_MS}; /* a job takes its time */
+    for (unsigned i = 0; i < 3; i++)
+        s->roles[i] = (struct role){.scene = s, .coordinates = i == 0, .works = i != 0};
+    for (unsigned i = 0; i < 2; i++) {
+        s->roles[i].group = sim_group_new(i == 0 ? "coordinator" : "worker a", 0);
+        sim_group_spawn(s->roles[i].group, "main", role_process, &s->roles[i]);
+    }
+    wait_for_owner(s, "", a);
+    env_sleep_ns(sim_rand_below(200 * ENV_NS_PER_MS));
+    sim_group_pause(s->roles[1].group);
+    s->roles[2].group = sim_group_new("worker b", 0);
+    sim_group_spawn(s->roles[2].group, "main", role_process, &s->roles[2]);
+    wait_for_owner(s, a, b);
+    sim_group_pause(s->roles[2].group);
+    sim_group_kill(s->roles[0].group); /* else B would lose the job, too */
+    struct shl_compactions *before = NULL, *after = NULL;
+    uint64_t id = newest_compactions(s, &before);
+    sim_group_resume(s->roles[1].group);
+    for (unsigned i = 0; i < 20; i++) {
+        env_sleep_ns(ENV_NS_PER_SEC);
+        sim_progress();
+    }
+    if (newest_compactions(s, &after) != id)
+        env_die("a worker wrote a job that it had lost");
+    shl_compactions_free(before);
+    shl_compactions_free(after);
+    s->stop = true;
+    sim_group_resume(s->roles[2].group);
+    sim_group_wait(s->roles[1].group);
+    sim_group_wait(s->roles[2].group);
+    drain(s);
+    sim_group last = sim_group_new("last", 0);
+    sim_group_spawn(last, "main", writer_process, s);
+    sim_group_wait(last);
+    if (!s->clean)
+        env_die("the last writer did not close");
+    check_chain(s);
+    bucket_check(s->bucket, "db", true, true);
+}
+
 /* ---------------------------------------------------------------- driver */
 
-static const struct driver_scenario scenarios[] = {{"separate", separate_main},
-                                                   {"embedded", embedded_main}};
+static const struct driver_scenario scenarios[] = {
+    {"separate", separate_main}, {"embedded", embedded_main}, {"paused", paused_main}};
 static uint64_t all_compactions, all_resumed;
 
 static uint64_t run_one(const struct driver_scenario *sc, uint64_t seed, enum sim_backend backend)
