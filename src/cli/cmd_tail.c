@@ -118,7 +118,7 @@ int cmd_tail(struct cli *c)
     if (shale_wal_open(&wal, c->args.positional[0], c->options, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
     int code = CLI_YES;
-    if (shale_wal_seek(wal, cli_number(&c->args, OPT_FROM_ID, 0), &c->err) != SHALE_OK)
+    if (shale_wal_seek(wal, cli_number(&c->args, OPT_SINCE_ID, 0), &c->err) != SHALE_OK)
         code = cli_fail(c, c->args.positional[0]);
     else
         code = follow(&t, wal);

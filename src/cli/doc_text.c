@@ -149,6 +149,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_store_counts_get", "the same of a raw store"},
     {NULL, "shale_db_metrics_json", "all metrics as JSON"},
     {NULL, "shale_db_metrics_prometheus", "the same as Prometheus text"},
+    {NULL, "shale_db_metrics_each", "hands each metric to a function of yours"},
     {NULL, "shale_text_free", "frees a text that a call gave"},
     {"Raw objects", "shale_store_open", "a bucket or folder"},
     {NULL, "shale_store_make_bucket", "makes a bucket or folder"},

@@ -23,7 +23,7 @@ enum cli_option_id {
     OPT_EXISTS,
     OPT_ID,
     OPT_ROWS,
-    OPT_FROM_ID,
+    OPT_SINCE_ID,
     OPT_NO_FOLLOW,
     OPT_DRY_RUN,
     OPT_YES,
