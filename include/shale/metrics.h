@@ -25,6 +25,23 @@ SHALE_API void shale_store_counts_get(shale_store *store, shale_store_counts *ou
  * of memory. */
 SHALE_API char *shale_db_metrics_json(shale_db *db);
 SHALE_API char *shale_db_metrics_prometheus(shale_db *db);
+/* One of them. Texts are borrowed until the callback returns. */
+typedef enum shale_metric_kind {
+    SHALE_METRIC_COUNTER = 0, /* only grows, from 0 at open */
+    SHALE_METRIC_GAUGE = 1
+} shale_metric_kind;
+typedef struct shale_metric {
+    const char *name; /* "slatedb.db.request_count" */
+    const char *help;
+    shale_metric_kind kind;
+    size_t label_count;
+    const char *label_names[4];
+    const char *label_values[4];
+    uint64_t value;
+} shale_metric;
+/* Hands each metric to visit, for a recorder of yours; those of one name stand together. Stops when it returns false. Any thread; takes no more than a few
+ * microseconds and disturbs nobody. */
+SHALE_API void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric), void *ctx);
 SHALE_API void shale_text_free(char *text); /* NULL is fine */
 
 SHALE_END_DECLS

@@ -12,5 +12,6 @@
 #include <shale/txn.h>
 #include <shale/types.h>
 #include <shale/version.h>
+#include <shale/wal.h>
 
 #endif

@@ -1,6 +1,7 @@
 /* Metrics of a handle as text, by SlateDB's names (slatedb-surface 5) where the thing is the same, else "shale.". */
 #include "api/api.h"
 #include "api/db.h"
+#include "base/assert.h"
 #include "base/codec/json.h"
 #include "base/env/env.h"
 #include "base/num.h"
@@ -25,77 +26,222 @@ void shale_text_free(char *text)
     env_free(text);
 }
 
+#define LABELS_MAX 2
+#define VALUES_MAX 64
+
 struct value {
     const char *name;
     const char *help;
-    bool is_counter;
-    const char *api; /* label api="..", or NULL */
+    shale_metric_kind kind;
     uint64_t n;
+    const char *labels[LABELS_MAX]; /* names; NULL: no more */
+    const char *texts[LABELS_MAX];
 };
 
-#define VALUES_MAX 24
+struct values {
+    struct value items[VALUES_MAX];
+    size_t count;
+};
 
-static size_t gather(shale_db *db, struct value *out)
+static struct value *add(struct values *v, shale_metric_kind kind, const char *name,
+                         const char *help, uint64_t n)
+{
+    SHL_ASSERT(v->count < VALUES_MAX);
+    struct value *out = &v->items[v->count++];
+    *out = (struct value){.name = name, .help = help, .kind = kind, .n = n};
+    return out;
+}
+
+static void counter(struct values *v, const char *name, const char *help, uint64_t n)
+{
+    (void)add(v, SHALE_METRIC_COUNTER, name, help, n);
+}
+
+static void gauge(struct values *v, const char *name, const char *help, uint64_t n)
+{
+    (void)add(v, SHALE_METRIC_GAUGE, name, help, n);
+}
+
+static void labelled(struct values *v, const char *name, const char *help, const char *label,
+                     const char *text, uint64_t n)
+{
+    struct value *out = add(v, SHALE_METRIC_COUNTER, name, help, n);
+    out->labels[0] = label;
+    out->texts[0] = text;
+}
+
+static void add_requests(struct values *v, const shale_store_counts *c)
+{
+    static const char name[] = "slatedb.object_store.request_count";
+    static const char help[] = "requests to the object store";
+    labelled(v, name, help, "api", "put", c->put);
+    labelled(v, name, help, "api", "get", c->get);
+    labelled(v, name, help, "api", "head", c->head);
+    labelled(v, name, help, "api", "list", c->list);
+    labelled(v, name, help, "api", "delete", c->del);
+    labelled(v, name, help, "api", "copy", c->copy);
+    counter(v, "slatedb.object_store.error_count", "requests that failed", c->errors);
+    counter(v, "shale.object_store.sent_bytes", "bytes of bodies sent", c->bytes_up);
+    counter(v, "shale.object_store.received_bytes", "bytes of bodies received", c->bytes_down);
+}
+
+static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
+{
+    static const char name[] = "slatedb.db.request_count", help[] = "calls of the handle";
+    static const char cache[] = "slatedb.db_cache.access_count";
+    labelled(v, name, help, "op", "get", m->gets);
+    labelled(v, name, help, "op", "scan", m->scans);
+    labelled(v, name, help, "op", "flush", m->counts.flush_requests + m->counts.wal_flush_requests);
+    labelled(v, "slatedb.db.sst_filter_positive_count", "filters that let a key through", "kind",
+             "point", m->filter_positive);
+    labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
+             "point", m->filter_negative);
+    labelled(v, "slatedb.db.sst_filter_false_positive_count",
+             "filters that let a key through which was not there", "kind", "point",
+             m->filter_false);
+    for (int hit = 0; hit < 2; hit++) {
+        struct value *out = add(v, SHALE_METRIC_COUNTER, cache, "blocks looked for in the cache",
+                                hit ? m->cache_hits : m->cache_misses);
+        out->labels[0] = "entry_kind";
+        out->texts[0] = "data_block";
+        out->labels[1] = "result";
+        out->texts[1] = hit ? "hit" : "miss";
+    }
+    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
+             "read", m->operands_read);
+    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
+             "flush", m->counts.operands_flush);
+}
+
+static void add_writes(struct values *v, const struct shl_lsm_metrics *m)
+{
+    const struct shl_lsm_counts *c = &m->counts;
+    counter(v, "slatedb.db.write_ops", "rows written", c->write_ops);
+    counter(v, "slatedb.db.write_batch_count", "commits", c->write_batches);
+    counter(v, "slatedb.db.backpressure_count", "times that a write waited for room in memory",
+            c->backpressure);
+    counter(v, "slatedb.db.memtable_write_bytes", "bytes of keys and values written",
+            c->memtable_bytes_written);
+    counter(v, "slatedb.db.immutable_memtable_flushes", "memtables that went to L0",
+            c->memtables_flushed);
+    labelled(v, "slatedb.db.l0_stall_count", "memtables that waited for room in L0", "type",
+             "num_ssts", c->l0_stalls_count);
+    labelled(v, "slatedb.db.l0_stall_count", "memtables that waited for room in L0", "type",
+             "num_ssts_per_key", c->l0_stalls_per_key);
+    counter(v, "slatedb.db.l0_flush_bytes", "bytes of SSTables written to L0", c->l0_flush_bytes);
+    counter(v, "slatedb.wal.wal_buffer_flushes", "WAL objects written", c->wal_flushes);
+    counter(v, "slatedb.wal.wal_buffer_flush_requests", "calls that asked for a WAL object",
+            c->wal_flush_requests);
+    counter(v, "slatedb.wal.wal_flush_bytes", "encoded bytes of rows in WAL objects",
+            c->wal_flush_bytes);
+    gauge(v, "slatedb.wal.wal_buffer_estimated_bytes", "encoded bytes that no WAL object holds",
+          m->wal_buffer_bytes);
+    counter(v, "slatedb.memtable_flush.memtable_freeze_count", "memtables frozen", c->freezes);
+    counter(v, "slatedb.memtable_flush.flush_request_count", "calls that asked for a flush to L0",
+            c->flush_requests);
+    counter(v, "slatedb.memtable_flush.l0_upload_count", "SSTables uploaded to L0", c->l0_uploads);
+    counter(v, "slatedb.memtable_flush.l0_flush_count", "memtables that went to L0",
+            c->memtables_flushed);
+    counter(v, "slatedb.memtable_flush.manifest_refresh_count", "looks for a newer manifest",
+            c->manifest_refreshes);
+    counter(v, "shale.db.transaction_count", "transactions that ended", c->transactions);
+    counter(v, "shale.db.transaction_conflict_count", "transactions that lost", c->conflicts);
+    gauge(v, "shale.db.open_transaction_count", "transactions that are open", m->open_transactions);
+    gauge(v, "shale.db.open_snapshot_count", "snapshots that are open", m->snapshots);
+    gauge(v, "shale.db.transaction_log_bytes", "memory for what others write meanwhile",
+          m->conflict_log_bytes);
+}
+
+static void add_state(struct values *v, const shale_db_status *s, const struct shl_lsm_metrics *m)
+{
+    gauge(v, "slatedb.db.total_mem_size_bytes", "memory of memtables", s->memtable_bytes);
+    gauge(v, "slatedb.db.l0_sst_count", "SSTables in L0", s->l0_count);
+    gauge(v, "slatedb.db.segment_max_l0_sst_count", "SSTables in L0 of one segment, at most",
+          m->segment_l0_max);
+    gauge(v, "slatedb.db.sorted_run_count", "sorted runs", s->run_count);
+    gauge(v, "slatedb.db.sst_view_count", "views of SSTables", m->sst_view_count);
+    gauge(v, "slatedb.db.sst_count", "SSTables", m->sst_count);
+    gauge(v, "slatedb.db.external_db_count", "databases that SSTables are borrowed from",
+          m->external_db_count);
+    gauge(v, "shale.db.cache_bytes", "memory of cached blocks", s->cache_bytes);
+    gauge(v, "shale.db.manifest_id", "manifest in use", s->manifest_id);
+    gauge(v, "shale.db.writer_epoch", "epoch of the writer", s->writer_epoch);
+    gauge(v, "shale.db.committed_seq", "newest sequence number that reads see", s->committed_seq);
+    gauge(v, "shale.db.durable_seq", "newest sequence number in the store", s->durable_seq);
+    gauge(v, "shale.db.last_wal_id", "newest WAL object", s->last_wal_id);
+    counter(v, "shale.compactor.compactions_done", "compactions finished", s->compactions_done);
+}
+
+static void gather(shale_db *db, struct values *v)
 {
     shale_store_counts c = {.struct_size = sizeof c};
     shale_db_status s = {.struct_size = sizeof s};
+    struct shl_lsm_metrics m = {0};
+    v->count = 0;
     shale_db_store_counts(db, &c);
     shale_db_status_get(db, &s);
-    static const char requests[] = "slatedb.object_store.request_count";
-    const struct value values[] = {
-        {requests, "requests to the object store", true, "put", c.put},
-        {requests, "requests to the object store", true, "get", c.get},
-        {requests, "requests to the object store", true, "head", c.head},
-        {requests, "requests to the object store", true, "list", c.list},
-        {requests, "requests to the object store", true, "delete", c.del},
-        {requests, "requests to the object store", true, "copy", c.copy},
-        {"slatedb.object_store.error_count", "requests that failed", true, NULL, c.errors},
-        {"shale.object_store.sent_bytes", "bytes of bodies sent", true, NULL, c.bytes_up},
-        {"shale.object_store.received_bytes", "bytes of bodies received", true, NULL, c.bytes_down},
-        {"slatedb.db.total_mem_size_bytes", "memory of memtables", false, NULL, s.memtable_bytes},
-        {"slatedb.db.l0_sst_count", "SSTables in L0", false, NULL, s.l0_count},
-        {"slatedb.db.sorted_run_count", "sorted runs", false, NULL, s.run_count},
-        {"shale.db.cache_bytes", "memory of cached blocks", false, NULL, s.cache_bytes},
-        {"shale.db.manifest_id", "manifest in use", false, NULL, s.manifest_id},
-        {"shale.db.writer_epoch", "epoch of the writer", false, NULL, s.writer_epoch},
-        {"shale.db.committed_seq", "newest sequence number that reads see", false, NULL,
-         s.committed_seq},
-        {"shale.db.durable_seq", "newest sequence number in the store", false, NULL, s.durable_seq},
-        {"shale.db.last_wal_id", "newest WAL object", false, NULL, s.last_wal_id},
-        {"shale.compactor.compactions_done", "compactions finished", true, NULL,
-         s.compactions_done},
-    };
-    _Static_assert(SHL_COUNT_OF(values) <= VALUES_MAX, "the caller's array holds all values");
-    memcpy(out, values, sizeof values);
-    return SHL_COUNT_OF(values);
+    if (db != NULL)
+        shl_lsm_metrics(db->lsm, &m);
+    add_requests(v, &c);
+    add_reads(v, &m);
+    add_writes(v, &m);
+    add_state(v, &s, &m);
+}
+
+void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric),
+                           void *ctx)
+{
+    struct values v;
+    if (visit == NULL)
+        return;
+    gather(db, &v);
+    for (size_t i = 0; i < v.count; i++) {
+        const struct value *it = &v.items[i];
+        shale_metric m = {.name = it->name, .help = it->help, .kind = it->kind, .value = it->n};
+        for (size_t k = 0; k < LABELS_MAX && it->labels[k] != NULL; k++) {
+            m.label_names[k] = it->labels[k];
+            m.label_values[k] = it->texts[k];
+            m.label_count++;
+        }
+        if (!visit(ctx, &m))
+            return;
+    }
+}
+
+static void json_labels(struct shl_json_writer *w, const struct value *v)
+{
+    if (v->labels[0] == NULL)
+        return;
+    shl_json_key(w, "labels");
+    shl_json_object(w);
+    for (size_t k = 0; k < LABELS_MAX && v->labels[k] != NULL; k++) {
+        shl_json_key(w, v->labels[k]);
+        shl_json_str(w, v->texts[k]);
+    }
+    shl_json_object_end(w);
 }
 
 char *shale_db_metrics_json(shale_db *db)
 {
-    struct value values[VALUES_MAX];
+    struct values values;
     struct shl_buf text = {0};
     struct shl_json_writer w;
     shale_error err;
-    size_t count = gather(db, values);
+    gather(db, &values);
     shl_json_begin(&w, &text, &err);
     shl_json_object(&w);
     shl_json_key(&w, "metrics");
     shl_json_array(&w);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < values.count; i++) {
+        const struct value *v = &values.items[i];
         shl_json_object(&w);
         shl_json_key(&w, "name");
-        shl_json_str(&w, values[i].name);
+        shl_json_str(&w, v->name);
         shl_json_key(&w, "kind");
-        shl_json_str(&w, values[i].is_counter ? "counter" : "gauge");
-        if (values[i].api != NULL) {
-            shl_json_key(&w, "labels");
-            shl_json_object(&w);
-            shl_json_key(&w, "api");
-            shl_json_str(&w, values[i].api);
-            shl_json_object_end(&w);
-        }
+        shl_json_str(&w, v->kind == SHALE_METRIC_COUNTER ? "counter" : "gauge");
+        json_labels(&w, v);
         shl_json_key(&w, "value");
-        shl_json_u64(&w, values[i].n);
+        shl_json_u64(&w, v->n);
         shl_json_object_end(&w);
     }
     shl_json_array_end(&w);
@@ -124,24 +270,27 @@ static shale_code prometheus_value(const struct value *v, bool first, struct shl
     underscored(name, v->name);
     if (first)
         rc = shl_str_printf(out, err, "# HELP %s %s\n# TYPE %s %s\n", name, v->help, name,
-                            v->is_counter ? "counter" : "gauge");
+                            v->kind == SHALE_METRIC_COUNTER ? "counter" : "gauge");
+    if (rc == SHALE_OK)
+        rc = shl_str_append(out, name, err);
+    for (size_t k = 0; k < LABELS_MAX && v->labels[k] != NULL && rc == SHALE_OK; k++)
+        rc = shl_str_printf(out, err, "%s%s=\"%s\"", k == 0 ? "{" : ",", v->labels[k], v->texts[k]);
     if (rc != SHALE_OK)
         return rc;
-    if (v->api != NULL)
-        return shl_str_printf(out, err, "%s{api=\"%s\"} %" PRIu64 "\n", name, v->api, v->n);
-    return shl_str_printf(out, err, "%s %" PRIu64 "\n", name, v->n);
+    return shl_str_printf(out, err, "%s %" PRIu64 "\n", v->labels[0] != NULL ? "}" : "", v->n);
 }
 
 char *shale_db_metrics_prometheus(shale_db *db)
 {
-    struct value values[VALUES_MAX];
+    struct values values;
     struct shl_buf text = {0};
     shale_error err;
     shale_code rc = SHALE_OK;
-    size_t count = gather(db, values);
-    for (size_t i = 0; i < count && rc == SHALE_OK; i++)
-        rc = prometheus_value(&values[i], i == 0 || strcmp(values[i].name, values[i - 1].name) != 0,
-                              &text, &err);
+    gather(db, &values);
+    for (size_t i = 0; i < values.count && rc == SHALE_OK; i++) {
+        const struct value *v = &values.items[i];
+        rc = prometheus_value(v, i == 0 || strcmp(v->name, v[-1].name) != 0, &text, &err);
+    }
     if (rc == SHALE_OK)
         rc = shl_str_terminate(&text, &err);
     if (rc != SHALE_OK) {

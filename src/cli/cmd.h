@@ -198,6 +198,7 @@ int cmd_stat(struct cli *c);
 int cmd_manifest(struct cli *c);
 int cmd_sst(struct cli *c);
 int cmd_wal(struct cli *c);
+int cmd_tail(struct cli *c);
 int cmd_explain(struct cli *c);
 int cmd_store_ls(struct cli *c);
 int cmd_store_cat(struct cli *c);

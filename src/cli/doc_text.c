@@ -48,6 +48,9 @@ static const struct doc_example examples[] = {
      "del fruit/kiwi\n"
      ".commit\n"
      "END\n"},
+    {"tail", "Follow the changes of one kind of key.",
+     "shale tail ./pkgs --no-follow --json | jq -r 'select(.kind == \"put\") | .key' | head -n "
+     "3\n"},
     {"completion", "For this session of bash.", "source <(shale completion bash)\n"},
 };
 
@@ -149,12 +152,19 @@ static const struct doc_function functions[] = {
     {NULL, "shale_admin_wal", "WAL objects, or the rows of one"},
     {NULL, "shale_admin_compactions", "the jobs of compactors and workers, in SlateDB's JSON shape"},
     {NULL, "shale_admin_compaction", "one of them"},
+    {NULL, "shale_wal_open", "the WAL as a stream of changes"},
+    {NULL, "shale_wal_list", "its objects"},
+    {NULL, "shale_wal_read", "the changes of one object"},
+    {NULL, "shale_wal_seek", "where to follow from"},
+    {NULL, "shale_wal_next", "the next object's changes; waits for them"},
+    {NULL, "shale_wal_close", "ends it"},
     {NULL, "shale_db_explain", "what a get of a key asks, and which place answers"},
     {NULL, "shale_db_store_counts", "requests, bytes and price since open"},
     {NULL, "shale_db_close_counted", "closes, and tells the requests of all, the close's too"},
     {NULL, "shale_store_counts_get", "the same of a raw store"},
     {NULL, "shale_db_metrics_json", "all metrics as JSON"},
     {NULL, "shale_db_metrics_prometheus", "the same as Prometheus text"},
+    {NULL, "shale_db_metrics_each", "hands each metric to a function of yours"},
     {NULL, "shale_text_free", "frees a text that a call gave"},
     {"Raw objects", "shale_store_open", "a bucket or folder"},
     {NULL, "shale_store_make_bucket", "makes a bucket or folder"},

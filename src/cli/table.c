@@ -41,6 +41,10 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_ID] = {"id", 0, CLI_NUMBER, false, "N", "the manifest with this number [the newest]", NULL,
                 PRINT},
     [OPT_ROWS] = {"rows", 0, CLI_FLAG, false, NULL, "every row too", NULL, PRINT},
+    [OPT_SINCE_ID] = {"since-id", 0, CLI_NUMBER, false, "ID",
+                      "begin with WAL object ID [the first that is in no SSTable]", NULL, ROWS},
+    [OPT_NO_FOLLOW] = {"no-follow", 0, CLI_FLAG, false, NULL,
+                       "end behind what is there now; do not wait for more", NULL, ROWS},
     [OPT_DRY_RUN] = {"dry-run", 'n', CLI_FLAG, false, NULL, "say what would happen, change nothing",
                      NULL, WHAT},
     [OPT_YES] = {"yes", 'y', CLI_FLAG, false, NULL, "do not ask", NULL, WHAT},
@@ -319,6 +323,29 @@ static const struct cli_command commands[] = {
                   {"shale wal ./pkgs 17", "the rows of one"}},
      .exits = "0 done. Cost: 2 LISTs, 2 GETs; with ID 1 GET of that object and no more.",
      .run = cmd_wal},
+    {.name = "tail",
+     .group = CLI_GROUP_INSIDE,
+     .effect = CLI_READS,
+     .summary = "print changes as they become durable",
+     .usage = "DB [--since-id ID] [--no-follow] [-L N] [--hex]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_SINCE_ID) | CLI_BIT(OPT_NO_FOLLOW) | CLI_BIT(OPT_LIMIT) |
+                CLI_BIT(OPT_HEX),
+     .examples = {{"shale tail ./pkgs --no-follow", "what is not in SSTables yet"},
+                  {"shale tail ./pkgs --since-id 3 --no-follow --json",
+                   "from WAL object 3 on, a line a change"},
+                  {"shale tail s3://acme-prod/orders --json",
+                   "every change from now on, until Ctrl-C"}},
+     .notes = "A line: WAL object, sequence number, put, delete or merge, key, value. Rows of a "
+              "batch share "
+              "a sequence number. The writer does not notice. \"WAL truncated\": the garbage "
+              "collector was faster; read the rows with scan, and follow from there.",
+     .exits =
+         "0 done, also by Ctrl-C. Cost: 1 LIST and 2 GETs to begin, then 1 GET per WAL object, and "
+         "2 GETs a second while there is none.",
+     .run = cmd_tail},
     {.name = "explain",
      .group = CLI_GROUP_INSIDE,
      .effect = CLI_READS,

@@ -23,6 +23,8 @@ enum cli_option_id {
     OPT_EXISTS,
     OPT_ID,
     OPT_ROWS,
+    OPT_SINCE_ID,
+    OPT_NO_FOLLOW,
     OPT_DRY_RUN,
     OPT_YES,
     OPT_RECURSIVE,

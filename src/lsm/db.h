@@ -156,6 +156,24 @@ struct shl_lsm_status {
     uint64_t cache_bytes; /* blocks held */
 };
 void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out);
+
+/* What a handle did since it was opened, and how large it is. Names: slatedb-surface 5. */
+struct shl_lsm_counts {
+    uint64_t write_ops, write_batches, backpressure; /* [mu], as all of this group */
+    uint64_t l0_stalls_count, l0_stalls_per_key;     /* uploads that waited for room */
+    uint64_t freezes, flush_requests, l0_uploads, l0_flush_bytes, memtable_bytes_written;
+    uint64_t memtables_flushed, wal_flushes, wal_flush_requests, wal_flush_bytes;
+    uint64_t operands_flush, manifest_refreshes, transactions, conflicts;
+};
+struct shl_lsm_metrics {
+    struct shl_lsm_counts counts;
+    uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
+    uint64_t cache_hits, cache_misses;
+    uint64_t wal_buffer_bytes, conflict_log_bytes;
+    uint64_t sst_count, sst_view_count, segment_l0_max, external_db_count;
+    uint64_t snapshots, open_transactions;
+};
+void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out);
 /* Reader: looks for newer manifests and WAL objects now. */
 SHL_MUST shale_code shl_lsm_refresh(struct shl_lsm *db, shale_error *err);
 

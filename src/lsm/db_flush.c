@@ -20,6 +20,7 @@ struct build {
     struct shl_buf prefix;         /* owned: of the current segment */
     struct shl_ulid id;
     size_t opened;
+    uint64_t bytes; /* of the SSTs that are finished */
 };
 
 static struct shl_ulid output_id(struct build *b)
@@ -65,6 +66,7 @@ static shale_code finish_writer(struct build *b, shale_error *err)
     ENV_POINT("l0 before upload");
     SHL_TRY(shl_sst_writer_finish(b->writer, &info, &bytes, err));
     ENV_POINT("l0 after upload");
+    b->bytes += bytes;
     SHL_TRY(shl_sst_desc_new(b->id, 2, true, &info, &out.desc, err));
     SHL_TRY(shl_buf_set(&out.prefix, shl_buf_view(&b->prefix), err));
     if (!shl_array_push(&b->frozen->outputs, out)) {
@@ -137,6 +139,8 @@ static shale_code build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t ba
         }
     SHL_TRY(shl_retain_finish(&retain, err));
     SHL_TRY(finish_writer(&b, err));
+    f->l0_bytes = b.bytes;
+    f->operands = retain.operands;
 out:
     shl_sst_writer_free(b.writer);
     shl_buf_free(&b.prefix);
@@ -164,6 +168,16 @@ static void l0_pressure(const struct shl_levels *l, size_t *count, size_t *overl
     }
 }
 
+/* The limits that keep an upload waiting. */
+static void count_stall_locked(struct shl_lsm *db)
+{
+    size_t count, overlap;
+    const struct shl_version *v = env_load_relaxed(&db->version);
+    l0_pressure(v->levels, &count, &overlap);
+    db->counts.l0_stalls_count += count + db->l0_in_flight >= db->settings.l0_max_ssts;
+    db->counts.l0_stalls_per_key += overlap + db->l0_in_flight >= db->settings.l0_max_ssts_per_key;
+}
+
 static bool l0_has_room_locked(const struct shl_lsm *db)
 {
     size_t count, overlap;
@@ -183,8 +197,14 @@ bool shl_lsm_l0_moves_locked(const struct shl_lsm *db)
 static struct shl_frozen *next_upload_locked(struct shl_lsm *db)
 {
     for (struct shl_frozen *f = db->frozen_head; f != NULL; f = f->next)
-        if (f->state == SHL_FROZEN_WAITING)
-            return l0_has_room_locked(db) ? f : NULL;
+        if (f->state == SHL_FROZEN_WAITING) {
+            if (l0_has_room_locked(db))
+                return f;
+            if (!f->stalled)
+                count_stall_locked(db);
+            f->stalled = true;
+            return NULL;
+        }
     return NULL;
 }
 
@@ -210,6 +230,14 @@ static void pause_locked(struct shl_lsm *db)
     (void)env_cond_wait_until(&db->flush_cond, &db->mu, env_now_mono_ns() + ns);
 }
 
+static void uploaded_locked(struct shl_lsm *db, struct shl_frozen *f)
+{
+    f->state = SHL_FROZEN_UPLOADED;
+    db->counts.l0_uploads += f->outputs.count;
+    db->counts.l0_flush_bytes += f->l0_bytes;
+    db->counts.operands_flush += f->operands;
+}
+
 /* Uploads until it works, or the handle is closed. */
 static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
 {
@@ -230,7 +258,7 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
         pause_locked(db);
     }
     if (rc == SHALE_OK)
-        f->state = SHL_FROZEN_UPLOADED;
+        uploaded_locked(db, f);
     else
         shl_lsm_fail_locked(db, &err);
     env_cond_broadcast(&db->flush_cond);
@@ -351,6 +379,7 @@ static shale_code retire_locked(struct shl_lsm *db, size_t count, struct shl_lev
         db->frozen_count--;
         db->frozen_bytes -= f->encoded_bytes;
         db->l0_in_flight--;
+        db->counts.memtables_flushed++;
         shl_lsm_durable_locked(db, f->last_seq);
         shl_frozen_free(f);
     }

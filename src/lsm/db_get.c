@@ -32,6 +32,8 @@ struct lookup {
     bool held; /* version is counted */
     bool cache_fill;
     uint32_t token;
+    uint32_t filters[3];       /* SSTs by what their filters said; [0]: nobody asked */
+    uint32_t filters_false;    /* those that said yes, and the key was not there */
     struct shl_block *loaded;  /* owned: the last block that was fetched for this lookup */
     struct shl_sst_meta *meta; /* owned reference: of the SST in which something was fetched last */
     struct ahead_set *ahead;   /* owned; NULL: nothing was fetched beside */
@@ -354,18 +356,25 @@ static shale_code search_sst(struct lookup *l, struct shl_sst *t, uint32_t start
                                 .hash = l->hash,
                                 .max_seq = l->max_seq,
                                 .has_start = start != NO_START,
-                                .start_index = start};
+                                .start_index = start,
+                                .filter = start != NO_START ? SHL_FILTER_SAID_YES : 0};
+    bool was_there = false;
     for (;;) {
         enum shl_probe found = shl_sst_probe(t, &p, err);
         shale_code rc = SHALE_OK;
         switch (found) {
         case SHL_PROBE_FOUND:
             rc = feed(l, &p.row, p.block, NULL, err);
-            if (rc != SHALE_OK || l->done || p.row.seq == 0)
+            was_there = true;
+            if (rc != SHALE_OK || l->done || p.row.seq == 0) {
+                l->filters[p.filter]++;
                 return rc;
+            }
             p.max_seq = p.row.seq - 1;
             break;
         case SHL_PROBE_MISSING:
+            l->filters[p.filter]++;
+            l->filters_false += p.filter == SHL_FILTER_SAID_YES && !was_there;
             return SHALE_OK;
         case SHL_PROBE_CORRUPT:
             return err->code;
@@ -428,6 +437,21 @@ static shale_code search_memtables(struct lookup *l, shale_error *err)
     return rc;
 }
 
+/* Inside the epoch. */
+static void count(const struct lookup *l)
+{
+    struct shl_epoch *e = l->db->epoch;
+    shl_epoch_count(e, l->token, SHL_COUNT_GETS, 1);
+    if (l->filters[SHL_FILTER_SAID_YES] > 0)
+        shl_epoch_count(e, l->token, SHL_COUNT_FILTER_POSITIVE, l->filters[SHL_FILTER_SAID_YES]);
+    if (l->filters[SHL_FILTER_SAID_NO] > 0)
+        shl_epoch_count(e, l->token, SHL_COUNT_FILTER_NEGATIVE, l->filters[SHL_FILTER_SAID_NO]);
+    if (l->filters_false > 0)
+        shl_epoch_count(e, l->token, SHL_COUNT_FILTER_FALSE, l->filters_false);
+    if (l->operands.count > 0)
+        shl_epoch_count(e, l->token, SHL_COUNT_OPERANDS, l->operands.count);
+}
+
 static shale_code search(struct lookup *l, shale_error *err)
 {
     /* The version first, then the limit: what the limit covers and the version lacks is newer than all that it holds, so the view is
@@ -442,6 +466,7 @@ static shale_code search(struct lookup *l, shale_error *err)
     rc = search_memtables(l, err);
     if (rc == SHALE_OK && !l->done && tree != NULL)
         rc = search_tree(l, v->levels, tree, err);
+    count(l);
     return rc;
 }
 
@@ -766,7 +791,10 @@ static shale_code group_finish_one(struct group *g, struct member *m, struct shl
     struct lookup *l = &m->l;
     l->token = g->token;
     l->held = g->held;
+    if (!l->done)
+        l->filters[SHL_FILTER_SAID_NO] = (uint32_t)m->next;
     shale_code rc = search_candidates(m, err);
+    count(l);
     if (rc == SHALE_OK && l->merging) {
         rc = pin_merged(l, out, err);
         begin(l);

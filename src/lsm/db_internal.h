@@ -67,6 +67,8 @@ struct shl_frozen {
     enum shl_frozen_state state;          /* [mu] */
     SHL_ARRAY(struct shl_new_l0) outputs; /* written by its uploader; read after UPLOADED */
     struct shl_ulid id;                   /* of the first SST, made at dispatch */
+    bool stalled;                         /* [mu] it waited for room in L0, and was counted */
+    uint64_t l0_bytes, operands;          /* of its upload, for the counts */
 };
 
 struct shl_compactor;
@@ -123,6 +125,9 @@ struct shl_lsm {
     uint64_t active_first_wal_id;   /* last_wal_id when the active memtable was made */
     struct shl_commit_log commit_log;
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
+
+    struct shl_lsm_counts counts; /* [mu] */
+    _Atomic uint64_t scans;       /* [atomic] relaxed */
 
     /* snapshots and transactions that are open [mu] */
     struct shl_pin_list snapshots;

@@ -125,6 +125,9 @@ shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_err
     uint64_t before = db->manifests.id;
     shale_code rc;
 
+    env_mutex_lock(&db->mu);
+    db->counts.manifest_refreshes++;
+    env_mutex_unlock(&db->mu);
     SHL_TRY(shl_sequenced_load(&db->manifests, &body, changed, err));
     if (!*changed)
         goto out;

@@ -170,6 +170,7 @@ shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *ran
     if (it == NULL)
         return shl_nomem(err);
     it->db = db;
+    (void)env_fetch_add(&db->scans, 1);
     it->reverse = how->reverse;
     it->rows_left = how->rows_max > 0 ? how->rows_max : UINT64_MAX;
     it->version = how->view != NULL && how->view->version != NULL

@@ -1,6 +1,8 @@
 /* Waiting for the background, and the figures of a handle. */
 #include "lsm/db_internal.h"
 
+#include "base/num.h"
+
 /* Waits until every row up to `seq` is in the manifest. Under mu. */
 static shale_code wait_flushed_locked(struct shl_lsm *db, uint64_t seq, shale_error *err)
 {
@@ -17,6 +19,7 @@ static shale_code wait_flushed_locked(struct shl_lsm *db, uint64_t seq, shale_er
 static shale_code flush_memtable_locked(struct shl_lsm *db, shale_error *err)
 {
     uint64_t seq = db->last_seq;
+    db->counts.flush_requests++;
     shale_code rc = shl_lsm_freeze_locked(db, err);
     if (rc != SHALE_OK)
         return rc;
@@ -28,6 +31,7 @@ static shale_code flush_memtable_locked(struct shl_lsm *db, shale_error *err)
 static shale_code flush_wal_locked(struct shl_lsm *db, shale_error *err)
 {
     uint64_t seq = db->last_seq;
+    db->counts.wal_flush_requests++;
     if (env_load_relaxed(&db->durable_seq) >= seq)
         return SHALE_OK;
     if (db->wal_request_seq < seq)
@@ -96,5 +100,53 @@ void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out)
     out->last_wal_id = db->writer ? db->last_wal_id : db->replayed_wal_id;
     out->compactions_done = db->compactions_done;
     out->closed = (shale_code)env_load_relaxed(&db->closed);
+    env_mutex_unlock(&db->mu);
+}
+
+static size_t count_pins(const struct shl_pin_list *list)
+{
+    size_t n = 0;
+    for (const struct shl_pin *p = list->oldest; p != NULL; p = p->newer)
+        n++;
+    return n;
+}
+
+/* An SST may be seen through several views. */
+static void count_levels(const struct shl_levels *l, struct shl_lsm_metrics *out)
+{
+    out->sst_view_count = l->sst_count;
+    out->external_db_count = l->manifest->external_dbs.count;
+    for (size_t i = 0; i < l->sst_count; i++) {
+        bool is_again = false;
+        for (size_t k = 0; k < i && !is_again; k++)
+            is_again = l->ssts[k].sst == l->ssts[i].sst;
+        out->sst_count += !is_again;
+    }
+    for (size_t i = 0; i < l->tree_count; i++)
+        out->segment_l0_max = shl_max_u64(out->segment_l0_max, l->trees[i].l0_count);
+}
+
+void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out)
+{
+    struct shl_version *v = shl_lsm_version(db);
+    struct shl_cache_counts cache;
+    shl_cache_count(db->cache, &cache);
+    *out = (struct shl_lsm_metrics){
+        .gets = shl_epoch_counted(db->epoch, SHL_COUNT_GETS),
+        .scans = env_load_relaxed(&db->scans),
+        .filter_positive = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_POSITIVE),
+        .filter_negative = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_NEGATIVE),
+        .filter_false = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_FALSE),
+        .operands_read = shl_epoch_counted(db->epoch, SHL_COUNT_OPERANDS),
+        .cache_hits = cache.hits,
+        .cache_misses = cache.misses};
+    count_levels(v->levels, out);
+    shl_version_unref(v);
+    env_mutex_lock(&db->mu);
+    out->counts = db->counts;
+    out->wal_buffer_bytes = db->unflushed_wal_bytes;
+    out->conflict_log_bytes = db->conflicts.bytes;
+    out->snapshots = count_pins(&db->snapshots);
+    out->open_transactions = count_pins(&db->txns);
     env_mutex_unlock(&db->mu);
 }

@@ -172,6 +172,8 @@ static void write_one_locked(struct shl_lsm *db)
         return;
     }
     db->last_wal_id = id;
+    db->counts.wal_flushes++;
+    db->counts.wal_flush_bytes += bytes;
     db->durable_wal_seq = last_seq;
     shl_lsm_durable_locked(db, last_seq);
     env_cond_broadcast(&db->progress_cond);

@@ -127,6 +127,7 @@ shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err)
         db->frozen_tail->next = f;
     db->frozen_tail = f;
     db->frozen_count++;
+    db->counts.freezes++;
     db->frozen_bytes += f->encoded_bytes;
     env_cond_broadcast(&db->flush_cond);
     return SHALE_OK;
@@ -198,6 +199,7 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
         } else if (!arenas_full_locked(db, active)) {
             return SHALE_OK;
         }
+        db->counts.backpressure++;
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
     }
 }
@@ -308,6 +310,9 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
     db->last_seq = seq;
     env_store_relaxed(&db->last_tick, tick);
     db->activity++;
+    db->counts.write_batches++;
+    db->counts.write_ops += c->count;
+    db->counts.memtable_bytes_written += c->key_value_bytes;
     track_locked(db, seq, tick);
     if (__builtin_expect(db->txns.oldest != NULL, 0))
         shl_txn_note_commit_locked(db, how->txn, seq, c->rows, c->count);

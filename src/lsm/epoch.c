@@ -20,6 +20,7 @@
 struct epoch_slot {
     alignas(
         EPOCH_LINE_BYTES) _Atomic uint64_t word; /* [atomic] seq_cst to enter, release to leave */
+    _Atomic uint64_t counts[SHL_EPOCH_COUNTS];   /* [atomic] relaxed; written by who is inside */
 };
 static_assert(sizeof(struct epoch_slot) == EPOCH_LINE_BYTES, "a slot is one cache line");
 
@@ -38,7 +39,7 @@ shale_code shl_epoch_new(struct shl_epoch **out, shale_error *err)
     if (e == NULL)
         return shl_nomem(err);
     for (size_t i = 0; i < EPOCH_SLOTS; i++)
-        atomic_init(&e->slots[i].word, 0);
+        e->slots[i] = (struct epoch_slot){0};
     atomic_init(&e->now, 1);
     env_mutex_init(&e->mu);
     e->retired = NULL;
@@ -93,6 +94,20 @@ void shl_epoch_leave(struct shl_epoch *e, uint32_t token)
     SHL_ASSERT(token < EPOCH_SLOTS);
     SHL_ASSERT_SLOW(env_load_relaxed(&e->slots[token].word) != 0);
     env_store_release(&e->slots[token].word, 0);
+}
+
+void shl_epoch_count(struct shl_epoch *e, uint32_t token, enum shl_epoch_count what, uint64_t n)
+{
+    _Atomic uint64_t *count = &e->slots[token].counts[what];
+    env_store_relaxed(count, env_load_relaxed(count) + n);
+}
+
+uint64_t shl_epoch_counted(const struct shl_epoch *e, enum shl_epoch_count what)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < EPOCH_SLOTS; i++)
+        sum += env_load_relaxed(&e->slots[i].counts[what]);
+    return sum;
 }
 
 /* The oldest epoch that a reader is in, or the given one if nobody is inside. */

@@ -27,6 +27,19 @@ void shl_epoch_free(struct shl_epoch *e);
 uint32_t shl_epoch_enter(struct shl_epoch *e);
 void shl_epoch_leave(struct shl_epoch *e, uint32_t token);
 
+/* What readers count while they are inside: without a lock or a line of its own, for a slot is one reader's alone until it leaves. */
+enum shl_epoch_count {
+    SHL_COUNT_GETS,
+    SHL_COUNT_FILTER_POSITIVE, /* a filter let a key through */
+    SHL_COUNT_FILTER_NEGATIVE,
+    SHL_COUNT_FILTER_FALSE,    /* ... and the SST did not have it */
+    SHL_COUNT_OPERANDS,        /* merge operands that gets met */
+    SHL_EPOCH_COUNTS
+};
+void shl_epoch_count(struct shl_epoch *e, uint32_t token, enum shl_epoch_count what, uint64_t n);
+/* Since the epoch was made. Any task; what is counted right now may be missing. */
+uint64_t shl_epoch_counted(const struct shl_epoch *e, enum shl_epoch_count what);
+
 /* Hands over an object that new readers can no longer reach. Every 64th call collects by itself. */
 void shl_epoch_retire(struct shl_epoch *e, struct shl_retired *r, void (*free_fn)(struct shl_retired *r));
 /* Frees what no reader can hold any more; returns how many objects wait on. Not inside an epoch of the caller. */

@@ -109,6 +109,7 @@ static shale_code fold(struct shl_retain *r, size_t first, size_t end, struct sh
         next.len = 0;
         SHL_TRY(r->rules.merge->merge(r->rules.merge->ctx, shl_buf_view(&r->key), have,
                                       kept_value(r, i), &next, err));
+        r->operands++;
         struct shl_buf swap = *value;
         *value = next;
         next = swap;

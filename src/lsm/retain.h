@@ -32,6 +32,7 @@ struct shl_retain {
     SHL_ARRAY(struct shl_kept_row) rows; /* gathered, newest first */
     SHL_ARRAY(struct shl_row) held; /* tombstones that are dropped unless an older row is kept */
     uint64_t purged;                /* expired rows */
+    uint64_t operands;              /* that were folded */
 };
 
 void shl_retain_init(struct shl_retain *r, const struct shl_retain_rules *rules,

@@ -130,12 +130,16 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
         i = p->start_index;
     } else {
         struct shl_sst_seek seek;
-        if (m->block_count == 0 || !first_bit_passes(t, m, p->hash))
+        if (m->block_count == 0)
+            return SHL_PROBE_MISSING;
+        p->filter = SHL_FILTER_SAID_NO;
+        if (!first_bit_passes(t, m, p->hash))
             return SHL_PROBE_MISSING;
         /* Most that comes here is there: the index's lines are fetched beside those of the filter. */
         shl_sst_meta_seek_begin(m, p->key, &seek);
         if (!filters_pass(t, m, p->key, p->hash))
             return SHL_PROBE_MISSING;
+        p->filter = m->filter.len > 0 ? SHL_FILTER_SAID_YES : 0;
         i = shl_sst_meta_seek_end(m, &seek);
     }
     for (;; i++) {

@@ -89,6 +89,7 @@ struct shl_probe_state {
     uint32_t block_index; /* out: with NEED_BLOCK */
     struct shl_row row;   /* out: with FOUND */
     struct shl_block *block; /* out: with FOUND; borrowed */
+    uint8_t filter;          /* out, and kept: what the filters said; 0: nobody asked them */
     bool has_start;       /* in: the filters were asked, and the index: */
     uint32_t start_index; /* what shl_sst_ahead_block gave */
     /* What NEED_BLOCK made the caller load for exactly this SST and key; used instead of the slot, and nothing before it is searched
@@ -99,6 +100,8 @@ struct shl_probe_state {
     /* What was held for this SST, and for the same reason; used instead of the handle's. NULL at first; owned by the caller. */
     struct shl_sst_meta *meta;
 };
+#define SHL_FILTER_SAID_NO  1
+#define SHL_FILTER_SAID_YES 2
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err);
 /* After NEED_BLOCK, with p->meta held: whether the key, if it is there at all, is most likely in the block after that one. */
 bool shl_sst_probe_goes_on(const struct shl_probe_state *p);

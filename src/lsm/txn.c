@@ -153,6 +153,8 @@ shale_code shl_txn_begin(struct shl_lsm *db, bool serializable, struct shl_txn *
     return SHALE_OK;
 }
 
+static const char in_conflict[] = "in conflict";
+
 /* What only an open transaction needs. */
 static void end(struct shl_txn *t, const char *how)
 {
@@ -162,6 +164,8 @@ static void end(struct shl_txn *t, const char *how)
     t->ended = true;
     t->how_ended = how;
     env_mutex_lock(&db->mu);
+    db->counts.transactions++;
+    db->counts.conflicts += how == in_conflict;
     unpin_locked(&db->txns, &t->pin);
     if (db->txns.oldest == NULL)
         shl_conflict_log_trim(&db->conflicts, UINT64_MAX);
@@ -523,7 +527,7 @@ shale_code shl_txn_commit(struct shl_txn *t, bool await_durable, uint64_t seq,
     if (t->ended)
         return check(t, err);
     shale_code rc = commit(t, await_durable, seq, &written, err);
-    end(t, rc == SHALE_OK ? "committed" : rc == SHALE_CONFLICT ? "in conflict" : "not committed");
+    end(t, rc == SHALE_OK ? "committed" : rc == SHALE_CONFLICT ? in_conflict : "not committed");
     if (rc == SHALE_OK && out != NULL)
         *out = written;
     return rc;

@@ -15,7 +15,7 @@
 
 static const char *const headers[] = {"shale.h",  "admin.h",   "db.h",      "error.h",
                                       "export.h", "metrics.h", "options.h", "store.h",
-                                      "txn.h",    "types.h",   "version.h"};
+                                      "txn.h",    "types.h",   "version.h", "wal.h"};
 
 static const struct {
     const char *name;

@@ -225,6 +225,17 @@ class Peer:
         now = await admin.read_compactions(None)
         return {"jobs": {} if now is None else {c.id: c.status.name for c in now.recent_compactions}}
 
+    async def wal(self, q):
+        """All changes in the WAL from an id on: [id, kind, key, value, seq, expire]."""
+        reader = slate.SlateDbWalReader(path_in_store(q), store_at(q["root"]))
+        last, it, found = await reader.last_wal_file_id(0), await reader.iterator(q["from"]), []
+        while True:
+            some = await it.next()
+            found += [[some.last_consumed_wal_file_id, r.kind.name.lower(), r.key.hex(), None if r.value is None else r.value.hex(), r.seq, r.expire_ts]
+                      for r in some.rows]
+            if some.last_consumed_wal_file_id >= last:
+                return {"rows": found}
+
     async def collect(self, q):
         now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=0, dry_run=dry) for dry in (False, True))
         admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()

@@ -1,0 +1,182 @@
+/* Goal: every counter counts what its name says, and the three ways to read metrics say the same.
+ * Method: a database in memory that is told what to do; metrics are looked up by name and label. */
+#include <shale/shale.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+/* cmocka.h wants some of the above */
+#include <cmocka.h>
+
+static shale_error err;
+
+static void ok(shale_code rc)
+{
+    if (rc != SHALE_OK)
+        fail_msg("%s: %s", shale_code_name(rc), err.text);
+}
+
+struct wanted {
+    const char *name, *label; /* label: the value of one of its labels; NULL: any */
+    bool found;
+    uint64_t value;
+    unsigned seen;
+};
+
+static bool look(void *ctx, const shale_metric *m)
+{
+    struct wanted *w = ctx;
+    bool fits = w->label == NULL;
+    w->seen++;
+    for (size_t i = 0; i < m->label_count; i++)
+        fits = fits || strcmp(m->label_values[i], w->label) == 0;
+    if (strcmp(m->name, w->name) != 0 || !fits)
+        return true;
+    w->found = true;
+    w->value = m->value;
+    return false;
+}
+
+static uint64_t metric(shale_db *db, const char *name, const char *label)
+{
+    struct wanted w = {.name = name, .label = label};
+    shale_db_metrics_each(db, look, &w);
+    if (!w.found)
+        fail_msg("no metric %s %s", name, label != NULL ? label : "");
+    return w.value;
+}
+
+#define expect(name, label, n) assert_int_equal(metric(db, (name), (label)), (n))
+
+static shale_db *open_quiet(void)
+{
+    static const char *const settings[][2] = {
+        {"merge_operator", "concat"}, {"min_filter_keys", "1"}, {"compactor_options", "none"}};
+    shale_db *db = NULL;
+    shale_options *o = shale_options_new();
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        ok(shale_options_set(o, settings[i][0], settings[i][1], &err));
+    ok(shale_db_open(&db, "memory:", o, &err));
+    shale_options_free(o);
+    return db;
+}
+
+static void get(shale_db *db, const char *key, bool there)
+{
+    shale_pinned found = {0};
+    assert_int_equal(shale_db_get(&found, db, shale_str(key), NULL, &err),
+                     there ? SHALE_OK : SHALE_NOT_FOUND);
+    shale_pinned_release(&found);
+}
+
+static void test_what_is_counted(void **state)
+{
+    (void)state;
+    shale_db *db = open_quiet();
+    shale_batch *batch = shale_batch_new();
+    shale_iter *it = NULL;
+    expect("slatedb.db.write_ops", NULL, 0);
+    for (char key[] = "a"; key[0] <= 'e'; key[0]++)
+        shale_batch_put(batch, shale_str(key), SHALE_STR("12"));
+    ok(shale_db_write(db, batch, NULL, &err));
+    shale_batch_free(batch);
+    ok(shale_db_merge(db, SHALE_STR("a"), SHALE_STR("3"), NULL, &err));
+    expect("slatedb.db.write_ops", NULL, 6);
+    expect("slatedb.db.write_batch_count", NULL, 2);
+    expect("slatedb.db.memtable_write_bytes", NULL, 5 * 3 + 2);
+    expect("slatedb.wal.wal_buffer_flushes", NULL, 2);
+    get(db, "a", true);
+    expect("slatedb.merge_operator_operands", "read", 1);
+    ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+    expect("slatedb.merge_operator_operands", "flush", 1);
+    expect("slatedb.memtable_flush.memtable_freeze_count", NULL, 1);
+    expect("slatedb.memtable_flush.l0_upload_count", NULL, 1);
+    expect("slatedb.db.immutable_memtable_flushes", NULL, 1);
+    expect("slatedb.db.l0_sst_count", NULL, 1);
+    expect("slatedb.db.sst_count", NULL, 1);
+    expect("slatedb.db.l0_stall_count", "num_ssts", 0);
+    assert_true(metric(db, "slatedb.db.l0_flush_bytes", NULL) > 20);
+    get(db, "b", true);
+    get(db, "bb", false);
+    expect("slatedb.db.request_count", "get", 3);
+    expect("slatedb.db.sst_filter_positive_count", NULL,
+           1 + metric(db, "slatedb.db.sst_filter_false_positive_count", NULL));
+    assert_int_equal(metric(db, "slatedb.db.sst_filter_negative_count", NULL) +
+                         metric(db, "slatedb.db.sst_filter_false_positive_count", NULL),
+                     1);
+    ok(shale_db_scan(&it, db, shale_range_all(), NULL, &err));
+    shale_iter_close(it);
+    expect("slatedb.db.request_count", "scan", 1);
+    expect("slatedb.db.request_count", "flush", 1);
+    ok(shale_db_close(db, &err));
+}
+
+static void test_transactions_are_counted(void **state)
+{
+    (void)state;
+    shale_db *db = open_quiet();
+    shale_txn *t = NULL;
+    shale_snapshot *s = NULL;
+    ok(shale_db_begin(&t, db, NULL, &err));
+    ok(shale_db_snapshot(&s, db, &err));
+    expect("shale.db.open_transaction_count", NULL, 1);
+    expect("shale.db.open_snapshot_count", NULL, 1);
+    ok(shale_txn_put(t, SHALE_STR("a"), SHALE_STR("1"), &err));
+    ok(shale_db_put(db, SHALE_STR("a"), SHALE_STR("2"), NULL, &err));
+    assert_true(metric(db, "shale.db.transaction_log_bytes", NULL) > 0);
+    assert_int_equal(shale_txn_commit(t, NULL, &err), SHALE_CONFLICT);
+    shale_txn_close(t);
+    shale_snapshot_close(s);
+    expect("shale.db.transaction_count", NULL, 1);
+    expect("shale.db.transaction_conflict_count", NULL, 1);
+    expect("shale.db.open_transaction_count", NULL, 0);
+    expect("shale.db.open_snapshot_count", NULL, 0);
+    expect("shale.db.transaction_log_bytes", NULL, 0); /* nothing is kept for nobody */
+    ok(shale_db_close(db, &err));
+}
+
+static bool is_in(void *ctx, const shale_metric *m)
+{
+    const char *const *texts = ctx;
+    char flat[80];
+    size_t n = 0;
+    for (; m->name[n] != '\0' && n < sizeof flat - 1; n++)
+        flat[n] = m->name[n] == '.' ? '_' : m->name[n];
+    flat[n] = '\0';
+    assert_non_null(strstr(texts[0], m->name));
+    assert_non_null(strstr(texts[1], flat));
+    return true;
+}
+
+static void test_the_three_ways_say_the_same(void **state)
+{
+    (void)state;
+    shale_db *db = open_quiet();
+    struct wanted none = {.name = "none"};
+    char *texts[] = {shale_db_metrics_json(db), shale_db_metrics_prometheus(db)};
+    shale_db_metrics_each(db, is_in, texts);
+    shale_db_metrics_each(db, look, &none);
+    assert_true(none.seen > 40);
+    assert_non_null(
+        strstr(texts[1],
+               "\nslatedb_db_cache_access_count{entry_kind=\"data_block\",result=\"miss\"} 0\n"));
+    assert_non_null(
+        strstr(texts[0], "\"labels\":{\"entry_kind\":\"data_block\",\"result\":\"hit\"}"));
+    shale_text_free(texts[0]);
+    shale_text_free(texts[1]);
+    shale_db_metrics_each(db, NULL, NULL);
+    ok(shale_db_close(db, &err));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_counted),
+        cmocka_unit_test(test_transactions_are_counted),
+        cmocka_unit_test(test_the_three_ways_say_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
