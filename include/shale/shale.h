@@ -3,6 +3,7 @@
 #define SHALE_H
 
 #include <shale/admin.h>
+#include <shale/checkpoint.h>
 #include <shale/db.h>
 #include <shale/error.h>
 #include <shale/metrics.h>

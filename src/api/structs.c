@@ -72,3 +72,9 @@ void shale_scan_options_init(shale_scan_options *o, size_t struct_size)
     const shale_scan_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
+
+void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t struct_size)
+{
+    const shale_checkpoint_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}

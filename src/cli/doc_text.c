@@ -29,6 +29,10 @@ static const struct doc_example examples[] = {
     {"sst", "The largest SSTables.",
      "shale sst ./pkgs --json | jq -r 'sort_by(-.bytes)[:3][] | [.sst, .bytes] | @tsv'\n"},
     {"wal", "How many objects wait.", "shale wal ./pkgs --json | jq '.objects | length'\n"},
+    {"checkpoint create", "One that a script gives up again.",
+     "id=$(shale checkpoint create ./pkgs --name job --lifetime 1h)\n"
+     "shale dump ./pkgs --checkpoint $id > pkgs.jsonl\n"
+     "shale checkpoint delete ./pkgs $id\n"},
     {"store ls", "The bytes of each folder of a database.",
      "shale store ls ./pkgs --json |\n"
      "    jq -s 'group_by(.key | split(\"/\")[0]) | map({(.[0].key | split(\"/\")[0]): "
@@ -84,6 +88,17 @@ static const struct doc_function functions[] = {
     {NULL, "shale_iter_next", "the next row; DONE behind the last"},
     {NULL, "shale_iter_seek", "skips ahead to a key"},
     {NULL, "shale_iter_close", "ends a scan"},
+    {"Keep", "shale_db_checkpoint", "a checkpoint of all that the open writer wrote"},
+    {NULL, "shale_checkpoint_options_init", "fills in the defaults of a checkpoint"},
+    {NULL, "shale_db_begin_checkpoint", "the same without waiting; its id is known at once"},
+    {NULL, "shale_checkpoint_id", "that id"},
+    {NULL, "shale_checkpoint_wait", "waits until it is there"},
+    {NULL, "shale_checkpoint_free", "lets go of what begin gave"},
+    {NULL, "shale_admin_checkpoint_create",
+     "a checkpoint of the newest manifest, without a writer"},
+    {NULL, "shale_admin_checkpoint_refresh", "lets one live longer"},
+    {NULL, "shale_admin_checkpoint_delete", "gives one up"},
+    {NULL, "shale_admin_checkpoints", "lists them, as JSON"},
     {"Options", "shale_options_new", "all defaults"},
     {NULL, "shale_options_set", "sets one by name and text"},
     {NULL, "shale_options_set_bool", "the same with a truth value"},

@@ -130,6 +130,7 @@ struct shl_lsm {
     size_t l0_in_flight;       /* SSTs being uploaded or waiting to be published */
     struct shl_ulid last_ulid; /* newest SST id that we made */
     bool publishing;
+    struct shl_lsm_checkpoint *checkpoints; /* that are to be written; counted */
 
     /* the manifest: one task at a time has the turn */
     bool manifest_busy; /* [mu] */
@@ -226,6 +227,16 @@ uint64_t shl_lsm_wal_limit(const struct shl_lsm *db);
 /* Freezes the active memtable if it has rows. Under mu. Out of memory: tried again at the next write. */
 SHL_MUST shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err);
 void shl_frozen_free(struct shl_frozen *f);
+
+/* ---- db_checkpoint.c */
+/* Tables with rows above it are not published, and the manifest's last WAL id does not pass the other one. */
+uint64_t shl_checkpoint_seq_bound_locked(const struct shl_lsm *db);
+uint64_t shl_checkpoint_wal_bound_locked(const struct shl_lsm *db);
+/* One that can be written now, or NULL. */
+struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db);
+void shl_checkpoint_write_locked(struct shl_lsm *db, struct shl_lsm_checkpoint *c);
+/* The handle failed or closes: those that nobody writes will not be. */
+void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
 
 /* ---- db_wal.c, db_flush.c, db_compact.c, db_reader.c: background tasks */
 void shl_wal_task(void *db);
