@@ -6,6 +6,7 @@
 #include <shale/checkpoint.h>
 #include <shale/db.h>
 #include <shale/error.h>
+#include <shale/gc.h>
 #include <shale/metrics.h>
 #include <shale/options.h>
 #include <shale/store.h>

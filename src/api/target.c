@@ -8,6 +8,7 @@ shl_api_with_target(struct shl_api_target *t, const char *url, const shale_optio
                     void *arg, shale_error *err)
 {
     shale_options *defaults = NULL;
+    shale_error mine = {0}; /* on the way to a success some answer may have been "no such object" */
     shale_code rc;
     *t = (struct shl_api_target){.options = options};
     if (url == NULL)
@@ -18,12 +19,14 @@ shl_api_with_target(struct shl_api_target *t, const char *url, const shale_optio
             return shl_nomem(err);
         t->options = defaults;
     }
-    SHL_TRY(shl_api_stack_open(&t->stack, url, t->options, true, err));
-    SHL_TRY(shl_manifests_init(&t->manifests, t->stack.store, t->stack.path, false, err));
-    SHL_TRY(work(t, arg, err));
+    SHL_TRY(shl_api_stack_open(&t->stack, url, t->options, true, &mine));
+    SHL_TRY(shl_manifests_init(&t->manifests, t->stack.store, t->stack.path, false, &mine));
+    SHL_TRY(work(t, arg, &mine));
 out:
     if (rc != SHALE_OK && t->stack.store != NULL)
-        shl_api_suggest(&t->stack, err);
+        shl_api_suggest(&t->stack, &mine);
+    if (rc != SHALE_OK)
+        *err = mine;
     shl_manifests_deinit(&t->manifests);
     shl_api_stack_close(&t->stack);
     shale_options_free(defaults);

@@ -33,6 +33,8 @@ static const struct doc_example examples[] = {
      "id=$(shale checkpoint create ./pkgs --name job --lifetime 1h)\n"
      "shale dump ./pkgs --checkpoint $id > pkgs.jsonl\n"
      "shale checkpoint delete ./pkgs $id\n"},
+    {"gc", "Every object that would go, by name.",
+     "shale gc ./pkgs --dry-run --min-age 1ms -v 2>&1 | grep 'would delete '\n"},
     {"store ls", "The bytes of each folder of a database.",
      "shale store ls ./pkgs --json |\n"
      "    jq -s 'group_by(.key | split(\"/\")[0]) | map({(.[0].key | split(\"/\")[0]): "
@@ -99,6 +101,13 @@ static const struct doc_function functions[] = {
     {NULL, "shale_admin_checkpoint_refresh", "lets one live longer"},
     {NULL, "shale_admin_checkpoint_delete", "gives one up"},
     {NULL, "shale_admin_checkpoints", "lists them, as JSON"},
+    {"Garbage", "shale_gc_open", "a collector for a database, beside whoever has it open"},
+    {NULL, "shale_gc_options_init", "fills in the defaults of a collector"},
+    {NULL, "shale_gc_run", "one pass, and what it deleted"},
+    {NULL, "shale_gc_step", "a pass over what is due, and when the next is"},
+    {NULL, "shale_gc_resource_name", "the name of a kind of objects"},
+    {NULL, "shale_gc_store_counts", "requests of a collector"},
+    {NULL, "shale_gc_close", "lets go of a collector"},
     {"Options", "shale_options_new", "all defaults"},
     {NULL, "shale_options_set", "sets one by name and text"},
     {NULL, "shale_options_set_bool", "the same with a truth value"},

@@ -66,5 +66,32 @@ const struct cli_command cli_keep_commands[] = {
               "writer's collector.",
      .exits = "0 deleted, 1 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_delete},
+    {.name = "gc",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "delete what neither the newest manifest nor a checkpoint needs",
+     .usage = "DB [--once] [--dry-run] [--resource R] [...]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = PLACE | CLI_BIT(OPT_ONCE) | CLI_BIT(OPT_DRY_RUN) | CLI_BIT(OPT_RESOURCE) |
+                CLI_BIT(OPT_MIN_AGE) | CLI_BIT(OPT_INTERVAL),
+     .examples = {{"shale gc ./pkgs --once", "one pass"},
+                  {"shale gc ./pkgs --dry-run", "what would go, and how much it is"},
+                  {"shale gc ./pkgs --once --resource wal,manifest --min-age 1h",
+                   "only these, and only what is older"},
+                  {"shale gc s3://acme-prod/orders --interval 1h", "until Ctrl-C"}},
+     .notes =
+         "Safe beside writers, readers, compactors and other collectors, which it does not "
+         "disturb. Checkpoints that expired are taken out first. Without --once it goes on until "
+         "Ctrl-C, which ends it after the batch at work. Empty WAL objects (wal-fence) are only "
+         "counted unless garbage_collector_options.wal_fence_options.dry_run=false is set: a "
+         "writer that slept must meet one. -v names each object.",
+     .exits =
+         "0 done, also after Ctrl-C; 3 something could not be collected. Cost: a pass takes 2 "
+         "LISTs and one per 1,000 objects of each folder (two of wal), some 6 GETs and one per "
+         "new checkpoint, 1 PUT each for manifests and compactions files, a DELETE per 1,000 "
+         "objects (one each where the bucket has no bulk deletes).",
+     .run = cmd_gc},
 };
 const size_t cli_keep_command_count = SHL_COUNT_OF(cli_keep_commands);

@@ -70,6 +70,7 @@ struct shl_lsm {
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */
+    char *path;                  /* owned: as it was given */
     struct shl_db_paths paths;   /* owned */
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
@@ -100,6 +101,7 @@ struct shl_lsm {
         progress_cond; /* for everybody else: something was flushed, published, compacted, or failed */
     struct env_cond compact_cond; /* for the compactor: L0 grew, stop */
     struct env_cond poll_cond;    /* for the poller: stop, or poll now */
+    struct env_cond gc_cond;      /* for the collector: stop */
     shale_error failure;          /* [mu] why closed is set */
     bool stopping;                /* [mu] close was called */
 
@@ -162,7 +164,7 @@ struct shl_lsm {
     uint64_t replayed_wal_id;    /* written with refresh_mu and mu held */
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
 
-    struct env_task *wal_task, *compact_task, *poll_task;
+    struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
     struct env_task **flush_tasks; /* owned */
     size_t flush_task_count;
 };
@@ -237,6 +239,11 @@ struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db);
 void shl_checkpoint_write_locked(struct shl_lsm *db, struct shl_lsm_checkpoint *c);
 /* The handle failed or closes: those that nobody writes will not be. */
 void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
+
+/* ---- db_gc.c */
+void shl_gc_task_main(void *db);
+/* After FENCED, with no task running: the SSTs of tables that were not published go, unless a manifest names them. */
+void shl_lsm_drop_orphans(struct shl_lsm *db);
 
 /* ---- db_wal.c, db_flush.c, db_compact.c, db_reader.c: background tasks */
 void shl_wal_task(void *db);

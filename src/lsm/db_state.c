@@ -31,6 +31,7 @@ void shl_lsm_fail_locked(struct shl_lsm *db, const shale_error *why)
     env_cond_broadcast(&db->progress_cond);
     env_cond_broadcast(&db->compact_cond);
     env_cond_broadcast(&db->poll_cond);
+    env_cond_broadcast(&db->gc_cond);
 }
 
 void shl_lsm_fail(struct shl_lsm *db, const shale_error *why)

@@ -12,6 +12,28 @@
 
 enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
 
+/* What the collector does, in the order in which a pass does it. */
+enum shl_gc_task {
+    SHL_GC_MANIFEST,
+    SHL_GC_WAL,
+    SHL_GC_WAL_FENCE,
+    SHL_GC_COMPACTED,
+    SHL_GC_COMPACTIONS,
+    SHL_GC_DETACH,
+    SHL_GC_TASKS
+};
+struct shl_gc_task_settings {
+    bool on;
+    uint64_t interval_ns; /* 600 s */
+    uint64_t min_age_ns;  /* 300 s; of no meaning to detach */
+    bool dry_run;         /* true for wal_fence_options, else false; of no meaning to detach */
+};
+struct shl_gc_settings {
+    bool enabled;        /* garbage_collector_options: not null */
+    bool boundary_files; /* garbage_collector_options.boundary_files_enabled: true */
+    struct shl_gc_task_settings tasks[SHL_GC_TASKS];
+};
+
 struct shl_lsm_settings {
     /* SlateDB's names and defaults */
     uint64_t flush_interval_ns; /* flush_interval: 100 ms; none = only on demand or by size */
@@ -36,6 +58,7 @@ struct shl_lsm_settings {
         min_compaction_sources; /* compactor_options.scheduler_options.min_compaction_sources: 4 */
     uint32_t max_compaction_sources; /* 8 */
     double include_size_threshold;   /* 4.0 */
+    struct shl_gc_settings gc;       /* garbage_collector_options */
     uint64_t max_sst_size_bytes;     /* compactor_options.worker.max_sst_size: 256 MiB */
 
     /* SlateDB's builder options */
@@ -52,6 +75,7 @@ struct shl_lsm_settings {
     uint64_t max_memtable_bytes;  /* readers: 64 MiB */
 };
 
+void shl_gc_settings_default(struct shl_gc_settings *s);
 void shl_lsm_settings_default(struct shl_lsm_settings *s);
 /* The checks of slatedb-behaviour 2 step 1, each with a text that names the setting. */
 SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err);

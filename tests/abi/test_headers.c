@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 static const char *const headers[] = {"shale.h", "admin.h",  "checkpoint.h", "db.h",
-                                      "error.h", "export.h", "metrics.h",    "options.h",
+                                      "error.h", "export.h", "gc.h", "metrics.h",    "options.h",
                                       "store.h", "types.h",  "version.h"};
 
 static const struct {

@@ -65,6 +65,8 @@ SAMPLES = {
                                  cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
     "checkpoint delete": Sample(["DB", "kept"], ["DB", "none"], ["NONE", "c"],
                                 cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
+    "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
+                 cost=("2 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 8 and n["GET"] <= 10 and n["PUT"] <= 2)),
     "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
                        cost=("1 LIST per 1,000", lambda n: (n["LIST"], total(n)) == (1, 1))),
     "store cat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/db/o", "DEAD"], raw=True, cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
@@ -85,7 +87,7 @@ SAMPLES = {
     "help": Sample(["scan"], READS_ALL, NO_ROOM, raw=True, more=([], ["urls"])),
     "version": Sample([], READS_ALL, NO_ROOM),
 }
-NEEDS_DATABASE = {"del", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
+NEEDS_DATABASE = {"del", "gc", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
 NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
 DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]
 

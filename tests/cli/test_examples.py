@@ -50,6 +50,8 @@ class Examples(Case):
         line = re.sub(r"\b01J79B\w{20}\b", sst, line)
         line = line.replace("wal ./pkgs 17", "wal ./pkgs 2").replace("/tmp/b ", "./bench ")
         line = re.sub(r" --num \d+", "", line).replace("--workload ", "--num 500 --workload ")
+        if line.startswith("shale gc ") and "--once" not in line and "--dry-run" not in line:
+            line = line.replace("shale gc", "shale gc --once")
         return line.replace("readcold", "readcold --reads 50") if "readcold" in line else line.replace("readhot", "readhot --reads 50")
 
     def test_examples_of_help_and_manual(self):
