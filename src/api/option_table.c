@@ -62,15 +62,15 @@ static const struct shl_opt_word wal_flushes[] = {
         .name = n, .type = SHL_OPT_ENUM, .nullable = true, .words = list, .default_text = def,     \
         .offset = at, .help = text                                                                 \
     }
-#define GC_DIRECTORY(n, field, dry)                                                                \
-    TABLE("garbage_collector_options." n, LATER(gc_##field),                                       \
-          "collect these objects; none = never" NO_EFFECT),                                        \
-        TIME("garbage_collector_options." n ".interval", LATER(gc_##field##_interval), "600s",     \
-             "how often" NO_EFFECT),                                                               \
-        TIME("garbage_collector_options." n ".min_age", LATER(gc_##field##_age), "300s",           \
-             "younger ones stay" NO_EFFECT),                                                       \
-        BOOL("garbage_collector_options." n ".dry_run", LATER(gc_##field##_dry), dry,              \
-             "only say what would go" NO_EFFECT)
+#define GC(task, field) LSM(gc.tasks[task].field)
+#define GC_DIRECTORY(n, task, dry)                                                                 \
+    TABLE("garbage_collector_options." n, GC(task, on), "collect these objects; none = never"),    \
+        TIME("garbage_collector_options." n ".interval", GC(task, interval_ns), "600s",            \
+             "how often; the first time so long after opening"),                                   \
+        TIME("garbage_collector_options." n ".min_age", GC(task, min_age_ns), "300s",              \
+             "younger ones stay"),                                                                 \
+        BOOL("garbage_collector_options." n ".dry_run", GC(task, dry_run), dry,                    \
+             "only log what would go")
 
 static const struct shl_opt opts[] = {
     {.name = "flush_interval",
@@ -179,20 +179,20 @@ static const struct shl_opt opts[] = {
     RETRIES("compactor_options.worker.object_store_max_retries", LATER(worker_retries),
             "none = for ever" NO_EFFECT),
 
-    TABLE("garbage_collector_options", LATER(gc), "none: this process collects nothing" NO_EFFECT),
-    GC_DIRECTORY("manifest_options", manifest, "false"),
-    GC_DIRECTORY("wal_options", wal, "false"),
-    GC_DIRECTORY("compacted_options", compacted, "false"),
-    GC_DIRECTORY("compactions_options", compactions, "false"),
-    GC_DIRECTORY("wal_fence_options", wal_fence, "true"),
-    TABLE("garbage_collector_options.detach_options", LATER(gc_detach),
-          "let go of parents of clones; none = never" NO_EFFECT),
-    TIME("garbage_collector_options.detach_options.interval", LATER(gc_detach_interval), "600s",
-         "how often" NO_EFFECT),
+    TABLE("garbage_collector_options", LSM(gc.enabled), "none: this process collects nothing"),
+    GC_DIRECTORY("manifest_options", SHL_GC_MANIFEST, "false"),
+    GC_DIRECTORY("wal_options", SHL_GC_WAL, "false"),
+    GC_DIRECTORY("compacted_options", SHL_GC_COMPACTED, "false"),
+    GC_DIRECTORY("compactions_options", SHL_GC_COMPACTIONS, "false"),
+    GC_DIRECTORY("wal_fence_options", SHL_GC_WAL_FENCE, "true"),
+    TABLE("garbage_collector_options.detach_options", GC(SHL_GC_DETACH, on),
+          "let go of parents of clones; none = never"),
+    TIME("garbage_collector_options.detach_options.interval", GC(SHL_GC_DETACH, interval_ns),
+         "600s", "how often"),
     WORD("garbage_collector_options.metric_level", LATER(gc_metric_level), own_levels, "none",
          "none = as metric_level" NO_EFFECT),
-    BOOL("garbage_collector_options.boundary_files_enabled", LATER(gc_boundary_files), "true",
-         "write boundary objects" NO_EFFECT),
+    BOOL("garbage_collector_options.boundary_files_enabled", LSM(gc.boundary_files), "true",
+         "false: min_age must exceed any pause of a process"),
     RETRIES("garbage_collector_options.object_store_max_retries", LATER(gc_retries),
             "none = for ever" NO_EFFECT),
 

@@ -19,14 +19,8 @@ struct shl_api_unused {
     bool incremental_compaction;
     unsigned compactor_metric_level, worker_metric_level;
     uint32_t compactor_retries, worker_retries;
-    bool gc, gc_boundary_files;
     unsigned gc_metric_level;
     uint32_t gc_retries;
-    bool gc_manifest, gc_wal, gc_compacted, gc_compactions, gc_wal_fence, gc_detach;
-    uint64_t gc_manifest_interval, gc_wal_interval, gc_compacted_interval, gc_compactions_interval,
-        gc_wal_fence_interval, gc_detach_interval;
-    uint64_t gc_manifest_age, gc_wal_age, gc_compacted_age, gc_compactions_age, gc_wal_fence_age;
-    bool gc_manifest_dry, gc_wal_dry, gc_compacted_dry, gc_compactions_dry, gc_wal_fence_dry;
     uint64_t checkpoint_lifetime;
 };
 

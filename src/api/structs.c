@@ -90,3 +90,15 @@ void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
     const shale_txn_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
+
+void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t struct_size)
+{
+    const shale_checkpoint_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_gc_options_init(shale_gc_options *o, size_t struct_size)
+{
+    const shale_gc_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}

@@ -138,6 +138,9 @@ void cli_tell(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* Flushes stdout; `code`, or CLI_FAILED after a message if it could not be written. */
 int cli_finish(struct cli *c, int code);
 
+/* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. (cmd_inspect.c) */
+void cli_pause(uint64_t ns);
+
 /* ---- progress (progress.c) */
 #define CLI_SAMPLES 11 /* one a second: the rate of the last ten */
 struct cli_price;
@@ -200,6 +203,11 @@ int cmd_sst(struct cli *c);
 int cmd_wal(struct cli *c);
 int cmd_tail(struct cli *c);
 int cmd_explain(struct cli *c);
+int cmd_gc(struct cli *c);
+int cmd_checkpoint_create(struct cli *c);
+int cmd_checkpoint_list(struct cli *c);
+int cmd_checkpoint_refresh(struct cli *c);
+int cmd_checkpoint_delete(struct cli *c);
 int cmd_store_ls(struct cli *c);
 int cmd_store_cat(struct cli *c);
 int cmd_store_cp(struct cli *c);

@@ -472,8 +472,7 @@ static int stat_once(struct cli *c)
     return code;
 }
 
-/* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. */
-static void pause_for(uint64_t ns)
+void cli_pause(uint64_t ns)
 {
     os_life_still(true);
     for (uint64_t slice = 50 * ENV_NS_PER_MS; ns > 0 && os_stop_code() == 0 && !os_timed_out();
@@ -491,7 +490,7 @@ int cmd_stat(struct cli *c)
     int code = stat_once(c);
     while (cli_has(&c->args, OPT_WATCH) && code == CLI_YES && c->out->failed == 0) {
         (void)out_finish(c->out);
-        pause_for(c->args.number[OPT_WATCH]);
+        cli_pause(c->args.number[OPT_WATCH]);
         if (os_stop_code() != 0 || os_timed_out())
             return os_stop_code();
         out_text(c->out, redraw ? home : cli_has(&c->args, OPT_JSON) ? "" : "\n");

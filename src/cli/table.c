@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "cli/cmd.h"
+#include "cli/table_parts.h"
 
 #include <limits.h>
 #include <string.h>
@@ -80,7 +81,7 @@ static const struct cli_option options[OPT_IDS] = {
                      "only submit it, for the compactor that the database has", NULL, WHAT},
     [OPT_NO_WORKER] = {"no-worker", 0, CLI_FLAG, false, NULL, "only plan and commit: others merge",
                        NULL, WHAT},
-    [OPT_ONCE] = {"once", 0, CLI_FLAG, false, NULL, "end when nothing is due", NULL, WHAT},
+    [OPT_ONCE] = {"once", 0, CLI_FLAG, false, NULL, "do what is due, then end", NULL, WHAT},
     [OPT_ROOT] = {"root", 0, CLI_TEXT, false, "URL",
                   "the bucket [the parent folder of the database]", NULL, DB},
     [OPT_WAL_URL] = {"wal-url", 0, CLI_TEXT, false, "URL", "another bucket for wal/", NULL, DB},
@@ -112,6 +113,18 @@ static const struct cli_option options[OPT_IDS] = {
                      PRINT},
     [OPT_BUNDLE] = {"bundle", 0, CLI_TEXT, false, "FILE",
                     "a report for an issue too, without secrets", NULL, PRINT},
+    [OPT_NAME] = {"name", 0, CLI_TEXT, false, "TEXT", "name of the checkpoint", NULL, WHAT},
+    [OPT_LIFETIME] = {"lifetime", 0, CLI_DURATION, false, "DUR",
+                      "it expires so long from now, e.g. 7d [never]", NULL, WHAT},
+    [OPT_SOURCE] = {"source", 0, CLI_TEXT, false, "C",
+                    "the state of another checkpoint, by id or name [the newest state]", NULL,
+                    WHAT},
+    [OPT_RESOURCE] = {"resource", 0, CLI_TEXT, true, "R[,R..]",
+                      "manifest, wal, wal-fence, compacted, compactions, detach [all]", NULL, WHAT},
+    [OPT_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
+                     "younger objects stay [as the settings say: 5m]", NULL, WHAT},
+    [OPT_INTERVAL] = {"interval", 0, CLI_DURATION, false, "DUR",
+                      "pause between passes [as the settings say: 10m]", NULL, WHAT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_TIMEOUT] = {"timeout", 0, CLI_DURATION, false, "DUR",
@@ -140,12 +153,6 @@ static const struct cli_option options[OPT_IDS] = {
      CLI_BIT(OPT_SET) | CLI_BIT(OPT_STORE_OPTION) | CLI_BIT(OPT_SETTINGS) | CLI_BIT(OPT_PROFILE) | \
      CLI_BIT(OPT_REGION) | CLI_BIT(OPT_ENDPOINT) | CLI_BIT(OPT_TIMEOUT) | CLI_BIT(OPT_TRACE) |     \
      CLI_BIT(OPT_PRICE_TABLE))
-#define OPENS                                                                                      \
-    (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_WAL_URL) | CLI_BIT(OPT_MERGE) | CLI_BIT(OPT_SEGMENTS) |       \
-     CLI_BIT(OPT_BLOOM_PREFIX) | CLI_BIT(OPT_TRANSFORMER))
-#define READS (OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_DURABILITY))
-#define RANGE (CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_FROM) | CLI_BIT(OPT_TO))
-#define ANY   UINT_MAX
 
 static const struct cli_command commands[] = {
     {.name = "put",
@@ -701,17 +708,17 @@ enum cli_option_id cli_option_letter(char letter)
     return OPT_IDS;
 }
 
-uint64_t cli_command_options(const struct cli_command *command)
+cli_option_set cli_command_options(const struct cli_command *command)
 {
     return command->options | COMMON;
 }
 
-uint64_t cli_common_options(void)
+cli_option_set cli_common_options(void)
 {
     return COMMON;
 }
 
-uint64_t cli_open_options(void)
+cli_option_set cli_open_options(void)
 {
     return OPENS;
 }
@@ -724,8 +731,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Work", "Bucket",
-                                                  "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Keep",
+                                                  "Work", "Bucket",     "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -737,28 +744,31 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands);
+    return SHL_COUNT_OF(commands) + cli_keep_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
-    SHL_ASSERT(index < SHL_COUNT_OF(commands));
-    return &commands[index];
+    SHL_ASSERT(index < cli_command_count());
+    return index < SHL_COUNT_OF(commands) ? &commands[index]
+                                          : &cli_keep_commands[index - SHL_COUNT_OF(commands)];
 }
 
 const struct cli_command *cli_command_find(const char *name)
 {
-    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    for (size_t i = 0; i < cli_command_count(); i++)
+        if (strcmp(cli_command_at(i)->name, name) == 0)
+            return cli_command_at(i);
     return NULL;
 }
 
 bool cli_command_is_group(const char *word)
 {
     size_t len = strlen(word);
-    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
-        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const char *name = cli_command_at(i)->name;
+        if (strncmp(name, word, len) == 0 && name[len] == ' ')
             return true;
+    }
     return false;
 }

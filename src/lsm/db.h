@@ -174,6 +174,22 @@ struct shl_lsm_metrics {
     uint64_t snapshots, open_transactions;
 };
 void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out);
+/* A checkpoint of an open writer: one view of the database at the moment of the call, which writes that follow do not show in. */
+struct shl_lsm_checkpoint;
+struct shl_lsm_checkpoint_how {
+    bool durable_only;    /* what is durable now, without a flush; else all that was written */
+    uint64_t lifetime_ms; /* 0: it never expires */
+    const char *source;   /* UUID or name of the checkpoint whose state it takes; NULL: the state now */
+    const char *name;     /* NULL: none */
+};
+/* Returns as soon as it is known what it will hold; it is written in the background. Its id is known at once. The caller frees it. */
+SHL_MUST shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_checkpoint_how *how,
+                                             struct shl_lsm_checkpoint **out, shale_error *err);
+struct shl_ulid shl_lsm_checkpoint_id(const struct shl_lsm_checkpoint *c);
+/* Waits until it is there; also after the handle was closed. INTERNAL: the store did not answer, so it may be there or not. */
+SHL_MUST shale_code shl_lsm_checkpoint_wait(struct shl_lsm_checkpoint *c, uint64_t *manifest_id, shale_error *err);
+void shl_lsm_checkpoint_free(struct shl_lsm_checkpoint *c); /* what was begun goes on; NULL is fine */
+
 /* Reader: looks for newer manifests and WAL objects now. */
 SHL_MUST shale_code shl_lsm_refresh(struct shl_lsm *db, shale_error *err);
 

@@ -270,8 +270,9 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
 static size_t publishable_locked(struct shl_lsm *db)
 {
     size_t n = 0;
-    for (struct shl_frozen *f = db->frozen_head; f != NULL && f->state == SHL_FROZEN_UPLOADED;
-         f = f->next, n++)
+    uint64_t bound = shl_checkpoint_seq_bound_locked(db);
+    for (struct shl_frozen *f = db->frozen_head;
+         f != NULL && f->state == SHL_FROZEN_UPLOADED && f->last_seq <= bound; f = f->next, n++)
         if (db->settings.wal_enabled && db->durable_wal_seq < f->last_seq) {
             if (n == 0 && db->wal_request_seq < f->last_seq) { /* L0 never runs ahead of the WAL */
                 db->wal_request_seq = f->last_seq;
@@ -396,7 +397,9 @@ static shale_code retire_locked(struct shl_lsm *db, size_t count, struct shl_lev
 /* Out of memory is tried again: the tables stay queued, and stay readable from memory. */
 static void publish_locked(struct shl_lsm *db, size_t count)
 {
-    struct publish p = {.first = db->frozen_head, .count = count, .last_wal_id = db->last_wal_id};
+    struct publish p = {.first = db->frozen_head,
+                        .count = count,
+                        .last_wal_id = shl_checkpoint_wal_bound_locked(db)};
     struct shl_levels *levels = NULL;
     shale_error err = {0};
     shale_code rc;
@@ -442,11 +445,14 @@ void shl_flush_task(void *arg)
     while (env_load_relaxed(&db->closed) == SHALE_OK) {
         size_t ready = db->publishing ? 0 : publishable_locked(db);
         struct shl_frozen *f = ready > 0 ? NULL : next_upload_locked(db);
+        struct shl_lsm_checkpoint *c = db->publishing ? NULL : shl_checkpoint_due_locked(db);
         if (ready > 0)
             publish_locked(db, ready);
+        else if (c != NULL)
+            shl_checkpoint_write_locked(db, c);
         else if (f != NULL)
             upload_locked(db, f);
-        else if (db->stopping && db->frozen_head == NULL)
+        else if (db->stopping && db->frozen_head == NULL && db->checkpoints == NULL)
             break;
         else
             env_cond_wait(&db->flush_cond, &db->mu);

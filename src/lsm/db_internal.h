@@ -84,6 +84,7 @@ struct shl_lsm {
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */
+    char *path;                  /* owned: as it was given */
     struct shl_db_paths paths;   /* owned */
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
@@ -115,6 +116,7 @@ struct shl_lsm {
         progress_cond; /* for everybody else: something was flushed, published, compacted, or failed */
     struct env_cond compact_cond; /* for the compactor: L0 grew, a job ended, stop */
     struct env_cond poll_cond;    /* for the poller: stop, or poll now */
+    struct env_cond gc_cond;      /* for the collector: stop */
     shale_error failure;          /* [mu] why closed is set */
     bool stopping;                /* [mu] close was called */
 
@@ -152,6 +154,7 @@ struct shl_lsm {
     size_t l0_in_flight;       /* SSTs being uploaded or waiting to be published */
     struct shl_ulid last_ulid; /* newest SST id that we made */
     bool publishing;
+    struct shl_lsm_checkpoint *checkpoints; /* that are to be written; counted */
 
     /* the manifest: one task at a time has the turn */
     bool manifest_busy; /* [mu] */
@@ -181,7 +184,7 @@ struct shl_lsm {
     uint64_t replayed_wal_id;    /* written with refresh_mu and mu held */
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
 
-    struct env_task *wal_task, *compact_task, *poll_task;
+    struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
     struct env_task **flush_tasks; /* owned */
     size_t flush_task_count;
 };
@@ -277,6 +280,21 @@ uint64_t shl_lsm_wal_limit(const struct shl_lsm *db);
 /* Freezes the active memtable if it has rows. Under mu. Out of memory: tried again at the next write. */
 SHL_MUST shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err);
 void shl_frozen_free(struct shl_frozen *f);
+
+/* ---- db_checkpoint.c */
+/* Tables with rows above it are not published, and the manifest's last WAL id does not pass the other one. */
+uint64_t shl_checkpoint_seq_bound_locked(const struct shl_lsm *db);
+uint64_t shl_checkpoint_wal_bound_locked(const struct shl_lsm *db);
+/* One that can be written now, or NULL. */
+struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db);
+void shl_checkpoint_write_locked(struct shl_lsm *db, struct shl_lsm_checkpoint *c);
+/* The handle failed or closes: those that nobody writes will not be. */
+void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
+
+/* ---- db_gc.c */
+void shl_gc_task_main(void *db);
+/* After FENCED, with no task running: the SSTs of tables that were not published go, unless a manifest names them. */
+void shl_lsm_drop_orphans(struct shl_lsm *db);
 
 /* ---- db_wal.c, db_flush.c, db_compact.c, db_reader.c: background tasks */
 void shl_wal_task(void *db);

@@ -19,6 +19,7 @@ static void init_sync(struct shl_lsm *db)
     env_cond_init(&db->progress_cond);
     env_cond_init(&db->compact_cond);
     env_cond_init(&db->poll_cond);
+    env_cond_init(&db->gc_cond);
     env_cond_init(&db->manifest_cond);
 }
 
@@ -29,6 +30,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->progress_cond);
     env_cond_deinit(&db->compact_cond);
     env_cond_deinit(&db->poll_cond);
+    env_cond_deinit(&db->gc_cond);
     env_cond_deinit(&db->manifest_cond);
     shl_conflict_log_deinit(&db->conflicts);
     env_mutex_deinit(&db->refresh_mu);
@@ -61,6 +63,7 @@ static void destroy(struct shl_lsm *db)
     shl_cache_free(db->cache);
     shl_epoch_free(db->epoch);
     shl_db_paths_deinit(&db->paths);
+    env_free(db->path);
     shl_array_free(&db->wal_listed.items);
     shl_store_unref(db->store);
     shl_store_unref(db->wal_store);
@@ -114,6 +117,9 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     atomic_init(&db->closed, SHALE_OK);
     SHL_TRY(start_fanout(db, err));
     SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
+    db->path = env_strdup(o->path);
+    if (db->path == NULL)
+        SHL_TRY(shl_nomem(err));
     if (writer) {
         SHL_TRY(shl_mem_pool_new(shl_lsm_arena_limit(&db->settings), &db->arenas, err));
         SHL_TRY(shl_piece_pool_new(PIECES_KEPT_BYTES, &db->pieces, err));
@@ -254,6 +260,7 @@ static void join_all(struct shl_lsm *db)
         join(&db->flush_tasks[i]);
     join(&db->compact_task);
     join(&db->poll_task);
+    join(&db->gc_task);
 }
 
 static void stop_hard(struct shl_lsm *db)
@@ -328,6 +335,8 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(shl_lsm_replay(db, objects, first, fence, err));
     start_clocks(db, fence);
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
+    if (db->settings.gc.enabled)
+        SHL_TRY(spawn(&db->gc_task, "shale-gc", shl_gc_task_main, db, err));
     shl_log_write(db->log, SHL_LOG_INFO,
                   "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
                   db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
@@ -425,11 +434,14 @@ static shale_code close_writer(struct shl_lsm *db, shale_error *err)
     env_cond_broadcast(&db->progress_cond);
     env_cond_broadcast(&db->compact_cond);
     env_cond_broadcast(&db->poll_cond);
+    env_cond_broadcast(&db->gc_cond);
     env_mutex_unlock(&db->mu);
     join_all(db);
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc == SHALE_FENCED)
+        shl_lsm_drop_orphans(db);
     if (failed_before)
         return SHALE_OK;
-    shale_code rc = shl_lsm_check(db, err);
     if (rc == SHALE_OK)
         rc = write_final_manifest(db, err);
     return rc;

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "lsm/checkpoint.h"
 #include <inttypes.h>
 
 #define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)
@@ -12,28 +13,16 @@
 
 /* ---------------------------------------------------------------- readers */
 
-static bool matches(const struct shl_checkpoint *c, const char *text)
-{
-    struct shl_ulid id;
-    if (shl_uuid_parse(shl_slice_str(text), &id) && shl_ulid_eq(id, c->id))
-        return true;
-    return c->name != NULL && strcmp(c->name, text) == 0;
-}
-
 shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *checkpoint, shale_error *err)
 {
     struct shl_buf body = {0};
     struct shl_manifest *m = NULL;
-    uint64_t id = 0;
-    shale_code rc;
-    for (size_t i = 0; i < db->manifest->checkpoints.count && id == 0; i++)
-        if (matches(&db->manifest->checkpoints.items[i], checkpoint))
-            id = db->manifest->checkpoints.items[i].manifest_id;
-    if (id == 0)
-        return shl_fail(err, SHALE_NOT_FOUND,
-                        "checkpoint \"%s\": manifest %" PRIu64
-                        " of \"%s\" has none of that id or name",
-                        checkpoint, db->manifests.id, db->paths.r1);
+    const struct shl_checkpoint *found;
+    uint64_t id;
+    shale_code rc = shl_checkpoint_find(db->manifest, checkpoint, db->paths.r1, &found, err);
+    if (rc != SHALE_OK)
+        return rc;
+    id = found->manifest_id;
     SHL_TRY(shl_sequenced_read(&db->manifests, id, &body, err));
     rc = shl_manifest_decode(shl_buf_view(&body), &m, err);
     if (rc != SHALE_OK) {

@@ -189,27 +189,30 @@ static void timestamp(struct shl_json_writer *w, uint64_t unix_s)
     shl_json_str(w, text);
 }
 
+void shl_inspect_checkpoint(struct shl_json_writer *w, const struct shl_checkpoint *c)
+{
+    shl_json_object(w);
+    shl_json_key(w, "id");
+    uuid(w, c->id);
+    key_u64(w, "manifest_id", c->manifest_id);
+    shl_json_key(w, "expire_time");
+    if (c->expire_s != 0)
+        timestamp(w, c->expire_s);
+    else
+        shl_json_null(w);
+    shl_json_key(w, "create_time");
+    timestamp(w, c->create_s);
+    shl_json_key(w, "name");
+    shl_json_str(w, c->name);
+    shl_json_object_end(w);
+}
+
 void shl_inspect_checkpoints(struct shl_json_writer *w, const struct shl_manifest *m)
 {
     shl_json_key(w, "checkpoints");
     shl_json_array(w);
-    for (size_t i = 0; i < m->checkpoints.count; i++) {
-        const struct shl_checkpoint *c = &m->checkpoints.items[i];
-        shl_json_object(w);
-        shl_json_key(w, "id");
-        uuid(w, c->id);
-        key_u64(w, "manifest_id", c->manifest_id);
-        shl_json_key(w, "expire_time");
-        if (c->expire_s != 0)
-            timestamp(w, c->expire_s);
-        else
-            shl_json_null(w);
-        shl_json_key(w, "create_time");
-        timestamp(w, c->create_s);
-        shl_json_key(w, "name");
-        shl_json_str(w, c->name);
-        shl_json_object_end(w);
-    }
+    for (size_t i = 0; i < m->checkpoints.count; i++)
+        shl_inspect_checkpoint(w, &m->checkpoints.items[i]);
     shl_json_array_end(w);
 }
 

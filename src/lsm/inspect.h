@@ -68,6 +68,8 @@ void shl_inspect_ulid(struct shl_json_writer *w, struct shl_ulid id);
 void shl_inspect_hex(struct shl_json_writer *w, const char *key, struct shl_slice bytes);
 /* "value", "tombstone", "merge", with key and value in hex, seq and times. */
 void shl_inspect_row(struct shl_json_writer *w, const struct shl_row *row);
+/* One object; and the member "checkpoints". */
+void shl_inspect_checkpoint(struct shl_json_writer *w, const struct shl_checkpoint *c);
 void shl_inspect_checkpoints(struct shl_json_writer *w, const struct shl_manifest *m);
 /* SlateDB's tool prints byte strings as arrays of numbers, and bounds and SSTs like this. */
 void shl_inspect_byte_array(struct shl_json_writer *w, struct shl_slice bytes);

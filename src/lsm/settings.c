@@ -7,6 +7,16 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
+void shl_gc_settings_default(struct shl_gc_settings *s)
+{
+    *s = (struct shl_gc_settings){.enabled = true, .boundary_files = true};
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        s->tasks[i] = (struct shl_gc_task_settings){
+            .on = true, .interval_ns = 600 * ENV_NS_PER_SEC, .min_age_ns = 300 * ENV_NS_PER_SEC};
+    /* A writer that slept must always meet an object at its next WAL id. */
+    s->tasks[SHL_GC_WAL_FENCE].dry_run = true;
+}
+
 void shl_lsm_settings_default(struct shl_lsm_settings *s)
 {
     *s = (struct shl_lsm_settings){
@@ -52,6 +62,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
     };
+    shl_gc_settings_default(&s->gc);
 }
 
 /* What coordinators and workers wait for: a pause of nothing would make them spin. */
@@ -92,6 +103,10 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
     shale_code rc = check_pauses(s, err);
     if (rc != SHALE_OK)
         return rc;
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        if (s->gc.enabled && s->gc.tasks[i].on && s->gc.tasks[i].interval_ns < ENV_NS_PER_MS)
+            return shl_fail(err, SHALE_INVALID,
+                            "garbage_collector_options: an interval must be at least 1ms");
     if (s->filter.bits_per_key > 100)
         return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
                         s->filter.bits_per_key);

@@ -13,6 +13,28 @@
 enum shl_scheduler_kind { SHL_SCHEDULER_SIZE_TIERED, SHL_SCHEDULER_LEVELED };
 enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
 
+/* What the collector does, in the order in which a pass does it. */
+enum shl_gc_task {
+    SHL_GC_MANIFEST,
+    SHL_GC_WAL,
+    SHL_GC_WAL_FENCE,
+    SHL_GC_COMPACTED,
+    SHL_GC_COMPACTIONS,
+    SHL_GC_DETACH,
+    SHL_GC_TASKS
+};
+struct shl_gc_task_settings {
+    bool on;
+    uint64_t interval_ns; /* 600 s */
+    uint64_t min_age_ns;  /* 300 s; of no meaning to detach */
+    bool dry_run;         /* true for wal_fence_options, else false; of no meaning to detach */
+};
+struct shl_gc_settings {
+    bool enabled;        /* garbage_collector_options: not null */
+    bool boundary_files; /* garbage_collector_options.boundary_files_enabled: true */
+    struct shl_gc_task_settings tasks[SHL_GC_TASKS];
+};
+
 struct shl_lsm_settings {
     /* SlateDB's names and defaults */
     uint64_t flush_interval_ns; /* flush_interval: 100 ms; none = only on demand or by size */
@@ -54,6 +76,7 @@ struct shl_lsm_settings {
     uint32_t worker_min_filter_keys;
     bool worker_has_codec; /* else as compression_codec */
     enum shl_compression worker_compression;
+    struct shl_gc_settings gc;       /* garbage_collector_options */
 
     /* SlateDB's builder options */
     uint32_t sst_block_size_bytes;          /* 4 KiB: 1, 2, 4 .. 64 KiB */
@@ -73,6 +96,7 @@ struct shl_lsm_settings {
     uint64_t max_memtable_bytes;  /* readers: 64 MiB */
 };
 
+void shl_gc_settings_default(struct shl_gc_settings *s);
 void shl_lsm_settings_default(struct shl_lsm_settings *s);
 /* The checks of slatedb-behaviour 2 step 1, each with a text that names the setting. */
 SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err);

@@ -1,7 +1,7 @@
 """How to run each command: what the tests of the promises (test_checklist.py, test_stores.py) share.
 
 `shale __doc list` says what commands there are; SAMPLES says how to run each one. In the samples DB is a database with rows, OBJECT an object of
-it, SST the name of an SSTable, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
+it, SST the name of an SSTable, kept the name of a checkpoint of DB, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
 bucket or folder that may be made, OLD one that is there, DEAD the options for a store that nobody answers for, and T the temporary folder.
 The places are folders in one test and prefixes of a bucket in another."""
 
@@ -67,6 +67,16 @@ SAMPLES = {
                         cost=("4 GETs each poll_interval", lambda n: total(n) <= 30)),
     "compactor-worker": Sample(["DB", "--once"], DONE_OR_FAILED, ["NONE", "--once"],
                                cost=("2 GETs each compactions_poll_interval", lambda n: n["PUT"] == 0 and total(n) <= 10)),
+    "checkpoint create": Sample(["DB", "--name", "one"], DONE_OR_FAILED, ["NONE"], more=(["DB", "--lifetime", "1h"],),
+                                cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
+    "checkpoint list": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "--name", "one"],),
+                              cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
+    "checkpoint refresh": Sample(["DB", "kept", "--lifetime", "1h"], ["DB", "none"], ["NONE", "c"],
+                                 cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
+    "checkpoint delete": Sample(["DB", "kept"], ["DB", "none"], ["NONE", "c"],
+                                cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
+    "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
+                 cost=("2 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 8 and n["GET"] <= 10 and n["PUT"] <= 2)),
     "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
                        cost=("1 LIST per 1,000", lambda n: (n["LIST"], total(n)) == (1, 1))),
     "store cat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/db/o", "DEAD"], raw=True, cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
@@ -87,6 +97,7 @@ SAMPLES = {
     "help": Sample(["scan"], READS_ALL, NO_ROOM, raw=True, more=([], ["urls"])),
     "version": Sample([], READS_ALL, NO_ROOM),
 }
+NEEDS_DATABASE = {"del", "gc", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
 NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
 DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]
 

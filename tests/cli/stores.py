@@ -113,6 +113,7 @@ class Original:
         rows = [(b"%04d" % i, b"value of %d" % i) for i in range(300)]
         case.load(rows, db=db)
         case.run_shale("put", db, "0007", "again", "--store-option", "local_fsync=off")
+        case.run_shale("checkpoint", "create", db, "--name", "kept", "--lifetime", "7d")
         for name, text in (("broken/manifest/00000000000000000001.manifest", "no manifest at all"), ("spare", "x"), ("heap/one", "x"), ("heap/two", "y"), ("old/x", "x")):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -25,6 +25,7 @@ class Checklist(Case):
     def setUp(self):
         super().setUp()
         self.load([(b"%04d" % i, b"value of %d" % i) for i in range(300)])
+        self.run_shale("checkpoint", "create", self.db, "--name", "kept")
         self.object = os.path.join(self.db, "manifest", sorted(os.listdir(os.path.join(self.db, "manifest")))[0])
         self.sst = os.listdir(os.path.join(self.db, "compacted"))[0][:-4]
         with open(os.path.join(self.dir, "rows.jsonl"), "w") as f:
@@ -55,6 +56,8 @@ class Checklist(Case):
 
     def words(self, name, args):
         self.set_up_again()
+        if "kept" in args and self.run_shale("checkpoint", "list", self.db, "--name", "kept", "--json", want=None).stdout == b"[]\n":
+            self.run_shale("checkpoint", "create", self.db, "--name", "kept")
         places = {"DB": self.db, "PACKED": os.path.join(self.dir, "packed"), "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
                   "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
         if "LIAR" in args:
@@ -397,6 +400,10 @@ class Checklist(Case):
                 self.assertEqual((again.returncode, b"no such object" in again.stderr), (1, True))
             elif c["name"] == "store mb":
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
+            elif c["name"] == "checkpoint delete":
+                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (1, True))
+            elif c["name"] == "checkpoint create":  # another one, with an id of its own
+                self.assertEqual((again.returncode, len(again.stdout)), (0, len(first.stdout)))
             elif c["name"] == "bench" or c["name"].endswith("doctor"):  # what they measure differs
                 self.assertEqual(again.returncode, 0)
             else:
