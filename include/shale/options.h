@@ -74,6 +74,10 @@ typedef shale_code (*shale_transform_fn)(void *ctx, shale_slice in, void (*emit)
 SHALE_API void shale_options_set_transformer(shale_options *options, shale_transform_fn encode, shale_transform_fn decode,
                                              void *ctx);
 
+/* A writer takes over only from epoch `epoch` (shale_db_status.writer_epoch of who wrote last; 0: nobody yet): if the database is at another one,
+ * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
+SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);
+
 /* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
 SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);

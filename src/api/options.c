@@ -442,6 +442,12 @@ shale_code shale_options_load_env(shale_options *o, shale_error *err)
 
 /* ---- components */
 
+void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
+{
+    o->settings.lsm.has_expected_epoch = true;
+    o->settings.lsm.expected_epoch = epoch;
+}
+
 void shale_options_set_transformer(shale_options *o, shale_transform_fn encode,
                                    shale_transform_fn decode, void *ctx)
 {
