@@ -25,7 +25,9 @@ SHALE_API void shale_options_free(shale_options *options); /* NULL is fine */
  *                        max-i64 | min-i64 (exactly 8 bytes, two's complement) | max-bytes | min-bytes (by unsigned bytes, a prefix is less) | none
  *   segment_extractor    N (first bytes) | slash (up to the first '/') | none
  *   bloom_bits_per_key, bloom_prefix, bloom_whole_key, sst_block_size, block_cache_bytes, meta_cache_bytes, wal_flush = adaptive | interval
- *   transformer          xor:HH | none */
+ *   transformer          aes-256-gcm:file:PATH | aes-256-gcm:env:NAME (a key of 32 bytes: raw, hex or base64; a random nonce for every block, whose
+ *                        tag is checked at every read) | xor:HH | none
+ *   strict_ttl, transaction_log_bytes */
 SHALE_API SHALE_MUST shale_code shale_options_set(shale_options *options, const char *name, const char *value,
                                                   shale_error *err);
 SHALE_API SHALE_MUST shale_code shale_options_set_bool(shale_options *options, const char *name, bool value,
@@ -63,6 +65,18 @@ SHALE_API SHALE_MUST shale_code shale_options_load_env(shale_options *options, s
 typedef shale_code (*shale_merge_fn)(void *ctx, shale_slice key, const shale_slice *existing, shale_slice operand,
                                      void (*emit)(void *emit_ctx, shale_slice result), void *emit_ctx);
 SHALE_API void shale_options_set_merge_operator(shale_options *options, shale_merge_fn merge, void *ctx);
+
+/* A block transformer, e.g. encryption: hands what the stored bytes `in` become to emit(emit_ctx, result), once. Every block, index and filter of SSTables and
+ * WAL objects goes through encode before it is written, and through decode behind it is read; both sides of a bucket need the same one. decode answers
+ * CORRUPTION for bytes that cannot be its own. Any thread; must not call the database. NULL: none. It stands before the setting "transformer". */
+typedef shale_code (*shale_transform_fn)(void *ctx, shale_slice in, void (*emit)(void *emit_ctx, shale_slice result),
+                                         void *emit_ctx);
+SHALE_API void shale_options_set_transformer(shale_options *options, shale_transform_fn encode, shale_transform_fn decode,
+                                             void *ctx);
+
+/* A writer takes over only from epoch `epoch` (shale_db_status.writer_epoch of who wrote last; 0: nobody yet): if the database is at another one,
+ * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
+SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);
 
 /* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);

@@ -3,6 +3,7 @@
 #include "api/db.h"
 #include "api/near.h"
 #include "api/stack.h"
+#include "api/transform.h"
 #include "base/env/env.h"
 #include "base/str.h"
 #include "lsm/explain.h"
@@ -46,6 +47,7 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
 {
     struct shl_api_stack stack = {0};
     struct shl_api_resolved resolved;
+    struct shl_api_transform transform = {0};
     struct shl_buf text = {0};
     struct shl_json_writer w;
     shale_options *defaults = NULL;
@@ -61,12 +63,12 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
         options = defaults;
     }
     SHL_TRY(shl_api_resolve(options, true, &resolved, err));
+    SHL_TRY(shl_api_transform_init(&transform, options, err));
     SHL_TRY(shl_api_stack_open(&stack, url, options, true, err));
     in = (struct shl_inspect){.store = stack.store,
                               .wal_store = stack.wal_store,
                               .path = stack.path,
-                              .transformer =
-                                  resolved.has_transformer ? &resolved.transformer : NULL};
+                              .transformer = transform.is_there ? &transform.transformer : NULL};
     shl_json_begin(&w, &text, err);
     if (with_requests)
         shl_json_object(&w);
@@ -83,6 +85,7 @@ out:
     if (rc != SHALE_OK && stack.store != NULL)
         shl_api_suggest(&stack, err);
     shl_buf_free(&text);
+    shl_api_transform_drop(&transform);
     shl_api_stack_close(&stack);
     shale_options_free(defaults);
     return rc;

@@ -24,6 +24,7 @@ struct shale_compactor {
 static void ground_close(struct ground *g)
 {
     shl_api_stack_close(&g->db.stack);
+    shl_api_transform_drop(&g->db.transform);
 }
 
 static shale_code ground_open(struct ground *g, const char *url, const shale_options *options,
@@ -35,6 +36,7 @@ static shale_code ground_open(struct ground *g, const char *url, const shale_opt
     if (o == NULL)
         return shl_nomem(err);
     SHL_TRY(shl_api_resolve(o, false, &g->resolved, err));
+    SHL_TRY(shl_api_transform_init(&g->db.transform, o, err));
     SHL_TRY(shl_api_stack_open(&g->db.stack, url, o, true, err));
     shl_api_take_components(&g->db, o, &g->resolved);
 out:
@@ -49,7 +51,7 @@ static struct shl_process_open process_of(struct ground *g)
         .path = g->db.stack.path,
         .settings = &g->resolved.lsm,
         .merge = g->db.merge_operator.merge != NULL ? &g->db.merge_operator : NULL,
-        .transformer = g->resolved.has_transformer ? &g->db.transformer : NULL,
+        .transformer = g->db.transform.is_there ? &g->db.transform.transformer : NULL,
         .log = shl_api_hooks_log(g->db.stack.hooks),
         .coordinates = true,
         .works = true};

@@ -55,7 +55,6 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
 void shl_api_take_components(struct shale_db *db, const shale_options *o,
                              const struct shl_api_resolved *r)
 {
-    db->transformer = r->transformer;
     if (o->merge != NULL) {
         db->merge = o->merge;
         db->merge_ctx = o->merge_ctx;
@@ -70,6 +69,7 @@ static void db_free(struct shale_db *db)
     if (db == NULL)
         return;
     shl_api_stack_close(&db->stack);
+    shl_api_transform_drop(&db->transform);
     env_free(db);
 }
 
@@ -99,18 +99,19 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
     if (db == NULL)
         return shl_nomem(err);
     SHL_TRY(shl_api_resolve(o, reader != NULL, &resolved, err));
+    SHL_TRY(shl_api_transform_init(&db->transform, o, err));
     SHL_TRY(shl_api_stack_open(&db->stack, url, o, reader != NULL, err));
     shl_api_take_components(db, o, &resolved);
-    how = (struct shl_lsm_open){.store = db->stack.store,
-                                .wal_store = db->stack.wal_store,
-                                .path = db->stack.path,
-                                .settings = &resolved.lsm,
-                                .merge =
-                                    db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
-                                .transformer = resolved.has_transformer ? &db->transformer : NULL,
-                                .log = shl_api_hooks_log(db->stack.hooks),
-                                .before_create = check_store,
-                                .before_create_ctx = db};
+    how = (struct shl_lsm_open){
+        .store = db->stack.store,
+        .wal_store = db->stack.wal_store,
+        .path = db->stack.path,
+        .settings = &resolved.lsm,
+        .merge = db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
+        .transformer = db->transform.is_there ? &db->transform.transformer : NULL,
+        .log = shl_api_hooks_log(db->stack.hooks),
+        .before_create = check_store,
+        .before_create_ctx = db};
     if (reader != NULL)
         SHL_TRY(shl_lsm_open_reader(&how, reader, &db->lsm, err));
     else

@@ -3,6 +3,7 @@
 #define SHL_API_DB_H
 
 #include "api/stack.h"
+#include "api/transform.h"
 #include "lsm/db.h"
 #include "lsm/txn.h"
 
@@ -14,7 +15,7 @@ struct shale_db {
     struct shl_api_stack stack; /* owned [const] */
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
-    struct shl_transformer transformer;
+    struct shl_api_transform transform;
     shale_merge_fn merge;
     void *merge_ctx;
 };

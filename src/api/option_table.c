@@ -259,7 +259,10 @@ static const struct shl_opt opts[] = {
     WORD("wal_flush", LSM(wal_flush), wal_flushes, "adaptive",
          "adaptive: a waiting put starts a flush; interval: only flush_interval does, as in "
          "SlateDB"),
-    TEXT("transformer", AT(transformer), "xor:HH: every byte of a block is XORed with HH"),
+    TEXT("transformer", AT(transformer),
+         "aes-256-gcm:file:PATH or aes-256-gcm:env:NAME: blocks are encrypted with a key of 32 "
+         "bytes (raw, "
+         "hex, base64); xor:HH: every byte is XORed with HH"),
 };
 
 const struct shl_optable shl_api_table = {.opts = opts, .count = SHL_COUNT_OF(opts)};

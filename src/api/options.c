@@ -1,5 +1,7 @@
 #include "api/options.h"
 
+#include "api/transform.h"
+
 #include "api/api.h"
 #include "api/stack.h"
 #include "base/assert.h"
@@ -120,8 +122,7 @@ static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, 
 {
     struct shl_extractor extractor;
     struct shl_merge_operator merge;
-    uint8_t byte;
-    char text[64];
+    char text[1024];
     if (opt->type != SHL_OPT_STRING || shl_slice_ieq(value, "none") || shl_slice_ieq(value, "null"))
         return SHALE_OK;
     (void)snprintf(text, sizeof text, "%.*s", (int)shl_min_size(value.len, sizeof text - 1),
@@ -134,9 +135,9 @@ static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, 
     if (extracts && !shl_extractor_parse(text, &extractor))
         return shl_fail(err, SHALE_INVALID, "%s: \"%s\"; it is a number of bytes, slash or none",
                         opt->name, text);
-    if (strcmp(opt->name, "transformer") == 0 && !shl_api_transformer_parse(text, &byte))
-        return shl_fail(err, SHALE_INVALID,
-                        "transformer: \"%s\"; it is xor:HH (two hex digits) or none", text);
+    if (strcmp(opt->name, "transformer") == 0 && !shl_api_transform_form(text))
+        return shl_fail(err, SHALE_INVALID, "transformer: \"%s\"; it is " SHL_TRANSFORMER_FORMS,
+                        text);
     return SHALE_OK;
 }
 
@@ -441,6 +442,21 @@ shale_code shale_options_load_env(shale_options *o, shale_error *err)
 
 /* ---- components */
 
+void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
+{
+    o->settings.lsm.has_expected_epoch = true;
+    o->settings.lsm.expected_epoch = epoch;
+}
+
+void shale_options_set_transformer(shale_options *o, shale_transform_fn encode,
+                                   shale_transform_fn decode, void *ctx)
+{
+    bool both = encode != NULL && decode != NULL;
+    o->encode = both ? encode : NULL;
+    o->decode = both ? decode : NULL;
+    o->transform_ctx = ctx;
+}
+
 void shale_options_set_merge_operator(shale_options *o, shale_merge_fn merge, void *ctx)
 {
     if (o == NULL)
@@ -498,38 +514,16 @@ void shale_options_each(const shale_options *o,
 
 /* ---- what an open needs */
 
-bool shl_api_transformer_parse(const char *text, uint8_t *out_byte)
-{
-    static const char digits[] = "0123456789abcdef";
-    unsigned byte = 0;
-    if (strncmp(text, "xor:", 4) != 0 || strlen(text) != 6)
-        return false;
-    for (size_t i = 4; i < 6; i++) {
-        char c = text[i] >= 'A' && text[i] <= 'F' ? (char)(text[i] - 'A' + 'a') : text[i];
-        const char *at = strchr(digits, c);
-        if (at == NULL)
-            return false;
-        byte = byte << 4 | (unsigned)(at - digits);
-    }
-    *out_byte = (uint8_t)byte;
-    return true;
-}
-
 static shale_code resolve_texts(const shale_options *o, struct shl_api_resolved *out,
                                 shale_error *err)
 {
     const struct shl_api_settings *s = &o->settings;
-    uint8_t byte = 0;
     if (s->segment_extractor != NULL &&
         !shl_extractor_parse(s->segment_extractor, &out->lsm.segment_extractor))
         return shl_fail(err, SHALE_INVALID, "segment_extractor: \"%s\"", s->segment_extractor);
     if (s->bloom_prefix != NULL &&
         !shl_extractor_parse(s->bloom_prefix, &out->lsm.filter.extractor))
         return shl_fail(err, SHALE_INVALID, "bloom_prefix: \"%s\"", s->bloom_prefix);
-    out->has_transformer =
-        s->transformer != NULL && shl_api_transformer_parse(s->transformer, &byte);
-    if (out->has_transformer)
-        out->transformer = shl_transformer_xor(byte);
     out->has_builtin =
         s->merge_operator != NULL && shl_merge_operator_builtin(s->merge_operator, &out->builtin);
     return SHALE_OK;

@@ -59,6 +59,8 @@ struct shale_options {
     SHL_ARRAY(struct shl_api_pair) store_options;
     shale_merge_fn merge;
     void *merge_ctx;
+    shale_transform_fn encode, decode; /* both or none */
+    void *transform_ctx;
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;
@@ -73,14 +75,9 @@ size_t shl_api_option_index(const char *name);
 /* True if nothing has set the option. */
 bool shl_api_is_default(const shale_options *o, const char *name);
 
-/* "xor:5a" to 0x5a; false if it is none. */
-SHL_MUST bool shl_api_transformer_parse(const char *text, uint8_t *out_byte);
-
 /* What an open needs, made of the options: settings with extractors parsed and readers' defaults, components. Borrows from the options. */
 struct shl_api_resolved {
     struct shl_lsm_settings lsm;
-    struct shl_transformer transformer;
-    bool has_transformer;
     struct shl_merge_operator builtin;
     bool has_builtin;
 };

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/near.h"
 #include "api/stack.h"
+#include "api/transform.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/tail.h"
@@ -12,7 +13,7 @@
 
 struct shale_wal {
     struct shl_api_stack stack;
-    struct shl_transformer transformer;
+    struct shl_api_transform transform;
     struct shl_tail *tail;    /* owned */
     struct shl_wal_file file; /* owned: what the last call gave */
     SHL_ARRAY(shale_wal_row) rows;
@@ -22,7 +23,6 @@ shale_code shale_wal_open(shale_wal **out, const char *url, const shale_options 
                           shale_error *err)
 {
     SHL_API_ERR(err);
-    struct shl_api_resolved resolved;
     struct shl_tail_open how;
     shale_options *defaults = NULL;
     shale_wal *w = NULL;
@@ -35,13 +35,13 @@ shale_code shale_wal_open(shale_wal **out, const char *url, const shale_options 
     w = env_calloc(1, sizeof *w);
     if (w == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(shl_api_resolve(options, true, &resolved, err));
+    SHL_TRY(shl_api_transform_init(&w->transform, options, err));
     SHL_TRY(shl_api_stack_open(&w->stack, url, options, true, err));
-    w->transformer = resolved.transformer;
     how = (struct shl_tail_open){.store = w->stack.store,
                                  .wal_store = w->stack.wal_store,
                                  .path = w->stack.path,
-                                 .transformer = resolved.has_transformer ? &w->transformer : NULL};
+                                 .transformer =
+                                     w->transform.is_there ? &w->transform.transformer : NULL};
     SHL_TRY(shl_tail_new(&how, &w->tail, err));
     *out = w;
     w = NULL; /* moved to the caller */
@@ -61,6 +61,7 @@ void shale_wal_close(shale_wal *w)
     shl_array_free(&w->rows);
     shl_tail_free(w->tail);
     shl_api_stack_close(&w->stack);
+    shl_api_transform_drop(&w->transform);
     env_free(w);
 }
 

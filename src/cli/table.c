@@ -93,8 +93,10 @@ static const struct cli_option options[OPT_IDS] = {
                       "segment extractor: N (first bytes), slash, none", NULL, DB},
     [OPT_BLOOM_PREFIX] = {"bloom-prefix", 0, CLI_TEXT, false, "X",
                           "prefix in the filters: N (first bytes), slash, none", NULL, DB},
-    [OPT_TRANSFORMER] = {"transformer", 0, CLI_TEXT, false, "T",
-                         "how blocks are transformed: xor:HH, none", NULL, DB},
+    [OPT_TRANSFORMER] =
+        {"transformer", 0, CLI_TEXT, false, "T",
+         "how blocks are transformed: aes-256-gcm:file:PATH, aes-256-gcm:env:NAME, xor:HH, none",
+         NULL, DB},
     [OPT_SET] = {"set", 0, CLI_TEXT, true, "NAME=V",
                  "a setting, e.g. compression_codec=zstd (all: shale help settings)", NULL, DB},
     [OPT_STORE_OPTION] = {"store-option", 0, CLI_TEXT, true, "K=V",

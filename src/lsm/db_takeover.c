@@ -123,7 +123,13 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
 static shale_code edit_writer_epoch(struct shl_lsm *db, struct shl_manifest *m, void *arg,
                                     shale_error *err)
 {
+    const struct shl_lsm_settings *s = &db->settings;
     shale_code rc = shl_lsm_check_manifest(db, m, err);
+    if (rc == SHALE_OK && s->has_expected_epoch && m->writer_epoch != s->expected_epoch)
+        rc = shl_fail(err, SHALE_FENCED,
+                      "\"%s\" is at writer epoch %" PRIu64 ", not %" PRIu64
+                      " as expected: another process opened it as writer. It was left alone",
+                      db->paths.r1, m->writer_epoch, s->expected_epoch);
     *(uint64_t *)arg = ++m->writer_epoch;
     return rc;
 }

@@ -83,6 +83,9 @@ struct shl_lsm_settings {
     struct shl_filter_policy filter;        /* bloom_bits_per_key 10, whole key, no prefix */
     struct shl_extractor segment_extractor; /* none */
 
+    bool has_expected_epoch; /* a writer claims expected_epoch + 1 or nothing */
+    uint64_t expected_epoch;
+
     /* ours */
     enum shl_wal_flush wal_flush; /* adaptive */
     enum shl_scheduler_kind scheduler; /* compactor_options.scheduler: size-tiered */

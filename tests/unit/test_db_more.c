@@ -293,6 +293,30 @@ static void test_segments_are_trees_of_their_own(void **state)
     bench_end(&b);
 }
 
+static void test_an_expected_epoch_is_taken_or_nothing(void **state)
+{
+    struct bench b;
+    struct shl_lsm *other;
+    (void)state;
+    bench_init(&b);
+    b.settings.has_expected_epoch = true; /* 0: nobody was here */
+    bench_open(&b);
+    assert_int_equal(status_of(b.db).writer_epoch, 1);
+    put(&b, "a", "1");
+    size_t before = objects_below(b.store, "");
+    FAILS(try_open(&b, &other), SHALE_FENCED);
+    assert_non_null(strstr(db_err.text, "is at writer epoch 1, not 0 as expected"));
+    assert_int_equal(objects_below(b.store, ""), before);
+    OK(shl_lsm_flush(b.db, true, &db_err)); /* nobody was fenced */
+    b.settings.expected_epoch = 1;
+    bench_reopen(&b);
+    assert_int_equal(status_of(b.db).writer_epoch, 2);
+    b.settings.has_expected_epoch = false;
+    bench_reopen(&b);
+    assert_int_equal(status_of(b.db).writer_epoch, 3);
+    bench_end(&b);
+}
+
 static void test_an_extractor_is_for_life(void **state)
 {
     struct bench b;
@@ -899,6 +923,7 @@ int main(void)
         cmocka_unit_test(test_a_deleted_key_leaves_the_last_run),
         cmocka_unit_test(test_segments_are_trees_of_their_own),
         cmocka_unit_test(test_an_extractor_is_for_life),
+        cmocka_unit_test(test_an_expected_epoch_is_taken_or_nothing),
         cmocka_unit_test(test_a_reader_writes_nothing_and_refuses_to),
         cmocka_unit_test(test_a_following_reader_catches_up_by_itself),
         cmocka_unit_test(test_a_reader_of_a_checkpoint_stays_there),
