@@ -656,7 +656,7 @@ static void choose_settings(struct scene *s)
     s->settings.worker_heartbeat_interval_ns = (5 + sim_rand_below(60)) * ENV_NS_PER_MS;
     s->settings.worker_heartbeat_timeout_ns = (200 + sim_rand_below(400)) * ENV_NS_PER_MS;
     s->settings.subcompaction_min_bytes = 1;
-    s->settings.compactor_checkpoint_lifetime_ns = sim_rand_below(3) * ENV_NS_PER_SEC;
+    s->settings.compactor_checkpoint_lifetime_ns = (5 + sim_rand_below(5)) * ENV_NS_PER_SEC;
     s->settings.gc.enabled = sim_chance(0.3);
     for (unsigned i = 0; i < SHL_GC_TASKS; i++) {
         s->settings.gc.tasks[i].interval_ns = (50 + sim_rand_below(200)) * ENV_NS_PER_MS;

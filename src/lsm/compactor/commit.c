@@ -2,24 +2,16 @@
 
 #include "base/env/env.h"
 #include "base/num.h"
+#include "lsm/checkpoint.h"
 
 shale_code shl_commit_checkpoint(struct shl_manifest *m, uint64_t manifest_id, struct shl_ulid id,
-                                 uint32_t now_s, uint64_t life_s, shale_error *err)
+                                 int64_t now_ms, uint64_t life_ms, shale_error *err)
 {
-    for (size_t i = m->checkpoints.count; i-- > 0;) {
-        struct shl_checkpoint *c = &m->checkpoints.items[i];
-        if (c->expire_s == 0 || c->expire_s > now_s)
-            continue;
-        env_free(c->name);
-        memmove(c, c + 1, (m->checkpoints.count - i - 1) * sizeof *c);
-        m->checkpoints.count--;
-    }
-    uint64_t until = now_s + shl_max_u64(life_s, 1);
-    struct shl_checkpoint c = {.id = id,
-                               .manifest_id = manifest_id,
-                               .create_s = now_s,
-                               .expire_s = (uint32_t)shl_min_u64(until, UINT32_MAX)};
-    return shl_array_push(&m->checkpoints, c) ? SHALE_OK : shl_nomem(err);
+    uint64_t its_id;
+    struct shl_checkpoint_want want = {
+        .id = id, .now_ms = now_ms, .lifetime_ms = shl_max_u64(life_ms, 1), .where = ""};
+    (void)shl_checkpoint_expire(m, now_ms);
+    return shl_checkpoint_add(m, manifest_id, &want, &its_id, err);
 }
 
 static void remove_view(struct shl_tree *t, size_t i)

@@ -5,9 +5,9 @@
 
 #include "lsm/compactor/check.h"
 
-/* Adds a checkpoint of manifest `manifest_id` (the one it is written in). Expired ones go, else they would pile up without a collector. */
+/* Adds a checkpoint of manifest `manifest_id` (the one it is written in), which expires life_ms from now, rounded up to a second. Expired ones go, else they would pile up without a collector. */
 SHL_MUST shale_code shl_commit_checkpoint(struct shl_manifest *m, uint64_t manifest_id,
-                                          struct shl_ulid id, uint32_t now_s, uint64_t life_s,
+                                          struct shl_ulid id, int64_t now_ms, uint64_t life_ms,
                                           shale_error *err);
 /* Puts the outputs of a tiered job (or, trivial: its inputs as they are) in the place of its sources, or drops the sources of a drain.
  * CONFLICT with the reason if the job no longer fits; m is then as it was, but after NOMEM it may be half changed. */

@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "lsm/compactor/check.h"
+#include "lsm/checkpoint.h"
 #include "lsm/compactor/commit.h"
 
 #include <inttypes.h>
@@ -87,9 +88,9 @@ static shale_code change_checkpoint(struct shl_manifest *m, uint64_t id, void *a
     shale_code rc = check_change(a, m, err);
     if (rc != SHALE_OK)
         return rc;
-    return shl_commit_checkpoint(
-        m, id, shl_uuid_make(env_rand64(), env_rand64()), (uint32_t)(wall_ms() / 1000),
-        a->c->o.settings->compactor_checkpoint_lifetime_ns / ENV_NS_PER_SEC, err);
+    return shl_commit_checkpoint(m, id, shl_checkpoint_new_id(), (int64_t)wall_ms(),
+                                 a->c->o.settings->compactor_checkpoint_lifetime_ns / ENV_NS_PER_MS,
+                                 err);
 }
 
 static shale_code change_tree(struct shl_manifest *m, uint64_t id, void *arg, shale_error *err)
