@@ -105,8 +105,12 @@ class Compact(Case):
     def test_a_second_equal_request_is_refused(self):
         self.tables(4)
         self.run_shale("compact", self.db, *FAST)
+        self.assertNotIn(b"work ", self.run_shale("stat", self.db).stdout)
         first = json.loads(self.run_shale("compact", self.db, "--full", "--no-wait", "--json", *FAST).stdout)[0]
         self.assertEqual(first["status"], "Submitted")
+        self.assertIn(b"work     1 compaction open, 0 running", self.run_shale("stat", self.db).stdout)
+        (job,) = json.loads(self.run_shale("stat", self.db, "--json").stdout)["compactions"]
+        self.assertEqual((job["id"], job["status"], job["run_count"]), (first["id"], "Submitted", 1))
         p = self.run_shale("compact", self.db, "--full", "--no-wait", *FAST, want=3)
         self.assertIn(first["id"], p.stderr.decode())
         self.assertIn("try: shale compactions ", p.stderr.decode())
