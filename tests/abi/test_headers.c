@@ -13,8 +13,9 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
-static const char *const headers[] = {"shale.h",   "admin.h",   "db.h",    "error.h", "export.h",
-                                      "metrics.h", "options.h", "store.h", "types.h", "version.h"};
+static const char *const headers[] = {"shale.h", "admin.h",  "compactor.h", "db.h",
+                                      "error.h", "export.h", "metrics.h",   "options.h",
+                                      "store.h", "types.h",  "version.h"};
 
 static const struct {
     const char *name;
