@@ -360,6 +360,21 @@ static void checkpoints(struct out *o, const json_t *stat)
     out_char(o, '\n');
 }
 
+/* Only where somebody is at work, or should be. */
+static void compactions(struct cli *c, struct out *o, const json_t *stat)
+{
+    const json_t *all = json_object_get(stat, "compactions");
+    size_t running = 0;
+    size_t i;
+    json_t *job;
+    json_array_foreach(all, i, job) running +=
+        shl_slice_eq(text_member(job, "status"), shl_slice_str("Running"));
+    if (json_array_size(all) > 0)
+        out_printf(o, "work     %zu compaction%s open, %zu running (shale compactions %s)\n",
+                   json_array_size(all), plural(json_array_size(all)), running,
+                   c->args.positional[0]);
+}
+
 static void sizes(struct out *o, const json_t *stat)
 {
     char size[SHL_UNITS_TEXT];
@@ -415,6 +430,7 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
         out_text(o, "no WAL object waits for L0\n");
     sizes(o, stat);
     checkpoints(o, stat);
+    compactions(c, o, stat);
     if (member(stat, "external_db_count") > 0)
         out_printf(o, "parents  a clone: SSTables of %" PRIu64 " other database%s are in use\n",
                    member(stat, "external_db_count"), plural(member(stat, "external_db_count")));

@@ -90,6 +90,13 @@ static const struct way_out ways_out[] = {
      {"shale store ls s3://\tlists the buckets that these keys may see",
       "shale store mb {bucket}\tmakes it"}},
     {SHALE_FENCED,
+     "another compactor took over",
+     "no",
+     "Nothing is lost: what was begun, the other one goes on with. Run one compactor, and writers "
+     "with compactor_options=none beside it.",
+     {"shale compactions {db}"}},
+    {SHALE_CONFLICT, "compaction", "later", NULL, {"shale compactions {db}\twhich jobs there are"}},
+    {SHALE_FENCED,
      NULL,
      "no",
      "Rows acknowledged as durable are safe; the others may or may not be there. Run one writer, "

@@ -288,8 +288,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits = "0 done. Cost: 3 LISTs, 2 GETs (the manifest, and whether there is a newer one), 1 "
-              "or 2 GETs per SSTable for its stats.",
+     .exits = "0 done. Cost: 4 LISTs, 2 GETs (the manifest, and whether there is a newer one), 2 "
+              "more if it was ever compacted, 1 or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
      .group = CLI_GROUP_INSIDE,

@@ -42,7 +42,7 @@ SHL_MUST shale_code shl_inspect_compactions(const struct shl_inspect *in, uint64
 /* One object: a job of the newest file. INVALID: not a ULID. NOT_FOUND: it is not in it. */
 SHL_MUST shale_code shl_inspect_compaction(const struct shl_inspect *in, const char *ulid,
                                            struct shl_json_writer *w, shale_error *err);
-/* Members: shape, sizes, rows, checkpoints, storage cost. Three LISTs, a GET of the manifest, one per SST (at most SHL_INSPECT_STATS_MAX). */
+/* Members: shape, sizes, rows, checkpoints, open compactions, storage cost. Four LISTs, GETs of the manifest and the compactions, one per SST (at most SHL_INSPECT_STATS_MAX). */
 #define SHL_INSPECT_STATS_MAX 512
 SHL_MUST shale_code shl_inspect_stat(const struct shl_inspect *in, struct shl_json_writer *w,
                                      shale_error *err);
@@ -62,6 +62,9 @@ void shl_inspected_deinit(struct shl_inspected *x);
 /* Full key of an SST of this manifest (an SST of a clone's parent lies below the parent's path). Owned; NULL if out of memory. */
 char *shl_inspect_sst_key(const struct shl_inspected *x, struct shl_ulid id, shale_error *err);
 
+/* An array of the jobs that are not finished, in short; null if the file cannot be read. A LIST and 2 GETs, or a LIST if nothing was compacted. */
+SHL_MUST shale_code shl_inspect_open_jobs(const struct shl_inspect *in, struct shl_json_writer *w,
+                                          shale_error *err);
 /* A job as an object. */
 void shl_inspect_job(struct shl_json_writer *w, const struct shl_compaction *job);
 void shl_inspect_ulid(struct shl_json_writer *w, struct shl_ulid id);

@@ -132,20 +132,20 @@ void shl_inspect_job(struct shl_json_writer *w, const struct shl_compaction *job
 }
 
 /* A database that was never compacted, or none at all. */
-static shale_code none_here(const struct shl_inspect *in, const struct shl_db_paths *paths,
-                            shale_error *err)
+static shale_code none_here(const struct shl_inspect *in, shale_error *err)
 {
     struct shl_inspected x = {0};
     shale_code rc = shl_inspect_load(in, 0, &x, err);
+    if (rc == SHALE_OK)
+        rc = shl_fail(err, SHALE_NOT_FOUND, "no compactions yet: %s has no %s%scompactions/",
+                      in->store->name, x.paths.r1, x.paths.r1[0] != '\0' ? "/" : "");
     shl_inspected_deinit(&x);
-    if (rc != SHALE_OK)
-        return rc;
-    return shl_fail(err, SHALE_NOT_FOUND, "no compactions yet: %s has no %s%scompactions/",
-                    in->store->name, paths->r1, paths->r1[0] != '\0' ? "/" : "");
+    return rc;
 }
 
-static shale_code load(const struct shl_inspect *in, uint64_t id, uint64_t *out_id,
-                       struct shl_compactions **out, shale_error *err)
+/* NOT_FOUND: there is no such file; the words are the caller's. */
+static shale_code load_file(const struct shl_inspect *in, uint64_t id, uint64_t *out_id,
+                            struct shl_compactions **out, shale_error *err)
 {
     struct shl_db_paths paths = {0};
     struct shl_sequenced versions;
@@ -156,11 +156,6 @@ static shale_code load(const struct shl_inspect *in, uint64_t id, uint64_t *out_
     shl_sequenced_init(&versions, in->store, &paths, "compactions", NULL);
     rc = id == 0 ? shl_sequenced_load(&versions, &body, &changed, err)
                  : shl_sequenced_read(&versions, id, &body, err);
-    if (rc == SHALE_NOT_FOUND && id == 0)
-        rc = none_here(in, &paths, err);
-    else if (rc == SHALE_NOT_FOUND)
-        rc = shl_fail(err, SHALE_NOT_FOUND, "no compactions file %" PRIu64 " in %s", id,
-                      in->store->name);
     SHL_TRY(rc);
     *out_id = id == 0 ? versions.id : id;
     rc = shl_compactions_decode(shl_buf_view(&body), out, err);
@@ -170,6 +165,18 @@ out:
     shl_buf_free(&body);
     shl_db_paths_deinit(&paths);
     return rc;
+}
+
+static shale_code load(const struct shl_inspect *in, uint64_t id, uint64_t *out_id,
+                       struct shl_compactions **out, shale_error *err)
+{
+    shale_code rc = load_file(in, id, out_id, out, err);
+    if (rc != SHALE_NOT_FOUND)
+        return rc;
+    if (id == 0)
+        return none_here(in, err);
+    return shl_fail(err, SHALE_NOT_FOUND, "no compactions file %" PRIu64 " in %s", id,
+                    in->store->name);
 }
 
 shale_code shl_inspect_compactions(const struct shl_inspect *in, uint64_t id,
@@ -216,4 +223,36 @@ shale_code shl_inspect_compaction(const struct shl_inspect *in, const char *ulid
                       version);
     shl_compactions_free(c);
     return rc;
+}
+
+shale_code shl_inspect_open_jobs(const struct shl_inspect *in, struct shl_json_writer *w,
+                                 shale_error *err)
+{
+    struct shl_compactions *c = NULL;
+    uint64_t version;
+    shale_code rc = load_file(in, 0, &version, &c, err);
+    if (rc == SHALE_CORRUPTION) { /* the rest of the database may be sound */
+        shl_json_null(w);
+        return SHALE_OK;
+    }
+    if (rc != SHALE_OK && rc != SHALE_NOT_FOUND)
+        return rc;
+    shl_json_array(w);
+    for (size_t i = 0; c != NULL && i < c->jobs.count; i++) {
+        const struct shl_compaction *job = &c->jobs.items[i];
+        if (!shl_job_is_active(job))
+            continue;
+        shl_json_object(w);
+        shl_json_key(w, "id");
+        shl_inspect_ulid(w, job->id);
+        shl_json_key(w, "status");
+        shl_json_str(w, shl_job_status_name(job->status));
+        key_u64(w, "l0_count", job->l0_view_ids.count);
+        key_u64(w, "run_count", job->runs.count);
+        worker(w, job);
+        shl_json_object_end(w);
+    }
+    shl_json_array_end(w);
+    shl_compactions_free(c);
+    return SHALE_OK;
 }

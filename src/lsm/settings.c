@@ -52,6 +52,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .worker_max_fetch_tasks = 4,
         .worker_bytes_to_fetch = 2 * MIB,
         .worker_max_subcompactions = 4,
+        .worker_min_filter_keys = 1000,
         .subcompaction_min_bytes = 16 * MIB,
         .sst_block_size_bytes = 4 * KIB,
         .filter = {.bits_per_key = 10, .whole_key = true},

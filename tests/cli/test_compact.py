@@ -105,10 +105,15 @@ class Compact(Case):
     def test_a_second_equal_request_is_refused(self):
         self.tables(4)
         self.run_shale("compact", self.db, *FAST)
+        self.assertNotIn(b"work ", self.run_shale("stat", self.db).stdout)
         first = json.loads(self.run_shale("compact", self.db, "--full", "--no-wait", "--json", *FAST).stdout)[0]
         self.assertEqual(first["status"], "Submitted")
+        self.assertIn(b"work     1 compaction open, 0 running", self.run_shale("stat", self.db).stdout)
+        (job,) = json.loads(self.run_shale("stat", self.db, "--json").stdout)["compactions"]
+        self.assertEqual((job["id"], job["status"], job["run_count"]), (first["id"], "Submitted", 1))
         p = self.run_shale("compact", self.db, "--full", "--no-wait", *FAST, want=3)
         self.assertIn(first["id"], p.stderr.decode())
+        self.assertIn("try: shale compactions ", p.stderr.decode())
         self.run_shale("compactor", self.db, "--once", *FAST)
         self.assertEqual(self.jobs()[first["id"]]["status"], "Completed")
         self.check_rows(4)
@@ -127,6 +132,13 @@ class Compact(Case):
         self.assertEqual(self.end(worker, how=signal.SIGTERM), b"")
         self.check_rows(9)
 
+    def test_it_says_what_it_did(self):
+        self.tables(4)
+        done = json.loads(self.run_shale("compactor", self.db, "--once", "--json", *FAST).stdout)
+        self.assertEqual((done["compactor_epoch"], done["committed"], done["executed"]), (1, 1, 1))
+        done = json.loads(self.run_shale("compactor", self.db, "--once", "--json", *FAST).stdout)
+        self.assertEqual((done["compactor_epoch"], done["committed"], done["executed"]), (2, 0, 0))
+
     def test_the_younger_coordinator_wins(self):
         self.tables(1)
         older = self.start("compactor", self.db)
@@ -135,6 +147,7 @@ class Compact(Case):
         _, err = older.communicate(timeout=60)
         self.assertEqual(older.returncode, 3, err)
         self.assertIn(b"another compactor took over", err)
+        self.assertIn(b"try: shale compactions ", err)
 
     def test_an_interrupted_compaction_of_slatedb_is_resumed(self):
         """What SlateDB had finished of a job stays; the rest is done."""

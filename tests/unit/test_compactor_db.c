@@ -376,6 +376,36 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
     bench_end(&b);
 }
 
+/* A coordinator without workers: the job is merged by who wants it, and the coordinator stays what it is. */
+static void test_a_job_that_lacks_a_worker_gets_one(void **state)
+{
+    struct bench b;
+    struct side there;
+    size_t l0, runs;
+    (void)state;
+    quick(&b);
+    b.settings.min_compaction_sources = 4;
+    bench_open(&b);
+    for (unsigned t = 0; t < 8; t++) {
+        table(&b, t * 10, "v");
+        if (t % 4 == 3)
+            run_once(&b);
+    }
+    side_start(&there, &b, true, false);
+    struct shl_request full = {.kind = SHL_REQUEST_FULL};
+    struct shl_once_result result;
+    struct shl_process_open o = process_of(&b, true, true);
+    struct shl_once once = {.request = &full, .take_over_ns = 2 * ENV_NS_PER_SEC};
+    OK(shl_compact_once(&o, &once, &result, &db_err));
+    assert_true(result.by_us);
+    assert_int_equal(result.compactions, 1);
+    shl_proposals_free(&result.jobs);
+    side_stop(&there, SHALE_OK); /* nobody took its place */
+    shape(&b, &l0, &runs);
+    assert_int_equal(runs, 1);
+    bench_end(&b);
+}
+
 /* Each run at least the ratio of the one above it, whatever is written. */
 static void test_levels_stay_levels(void **state)
 {
@@ -451,6 +481,7 @@ int main(void)
         cmocka_unit_test(test_tables_that_do_not_overlap_are_moved),
         cmocka_unit_test(test_a_segment_is_drained_and_the_writer_takes_it_away),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
+        cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),
         cmocka_unit_test(test_levels_stay_levels),
         cmocka_unit_test(test_parts_give_what_the_whole_gives),
     };

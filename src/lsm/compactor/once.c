@@ -15,7 +15,8 @@ struct watch {
     struct shl_once_result *result;
     bool over;        /* all is done */
     bool never;       /* there was never a coordinator */
-    bool waits;       /* something of it was not even looked at by a coordinator */
+    bool waits;       /* something of it waits for a coordinator, */
+    bool free;        /* or for a worker */
     uint64_t sign_ns; /* of life, the last */
 };
 
@@ -23,7 +24,7 @@ struct watch {
 static shale_code look_at_jobs(struct watch *w, shale_error *err)
 {
     w->over = true;
-    w->waits = false;
+    w->waits = w->free = false;
     for (size_t i = 0; i < w->result->jobs.count; i++) {
         struct shl_compaction *mine = &w->result->jobs.items[i];
         const struct shl_compaction *job =
@@ -41,6 +42,7 @@ static shale_code look_at_jobs(struct watch *w, shale_error *err)
         *mine = copy;
         w->over = w->over && !shl_job_is_active(mine);
         w->waits = w->waits || mine->status == SHL_COMPACTION_SUBMITTED;
+        w->free = w->free || shl_job_is_free(mine);
     }
     return SHALE_OK;
 }
@@ -54,8 +56,11 @@ static shale_code look_at_all(struct watch *w, const struct shl_manifest *m, sha
     shale_code rc = w->scheduler.propose(w->scheduler.ctx, m, c, 1, &due, err);
     w->waits = due.count > 0 || shl_jobs_active(c) == 0;
     w->over = due.count == 0 && shl_jobs_active(c) == 0;
-    for (size_t i = 0; i < c->jobs.count; i++)
+    w->free = false;
+    for (size_t i = 0; i < c->jobs.count; i++) {
         w->waits = w->waits || c->jobs.items[i].status == SHL_COMPACTION_SUBMITTED;
+        w->free = w->free || shl_job_is_free(&c->jobs.items[i]);
+    }
     shl_proposals_free(&due);
     return rc;
 }
@@ -85,12 +90,12 @@ static bool stopped(struct watch *w, enum shl_once_phase phase)
     return w->result->stopped;
 }
 
-/* A coordinator that lives takes what is submitted within its poll interval; a job that a worker has is lost only with its heartbeats. */
+/* Who lives takes what waits within its poll interval; a job that a worker has is lost only with its heartbeats. */
 static bool is_alone(const struct watch *w)
 {
     const struct shl_lsm_settings *s = w->o->settings;
     uint64_t patience = w->how->take_over_ns;
-    if (!w->waits)
+    if (!w->waits && !w->free)
         patience = shl_max_u64(patience,
                                s->worker_heartbeat_timeout_ns + 2 * s->compactor_poll_interval_ns);
     return w->never || env_now_mono_ns() - w->sign_ns >= patience;
@@ -104,7 +109,7 @@ static shale_code wait_for_others(struct watch *w, shale_error *err)
         shale_code rc = look(w, err);
         if (rc != SHALE_OK || w->over || is_alone(w))
             return rc;
-        enum shl_once_phase phase = w->waits ? SHL_ONCE_ASKED : SHL_ONCE_OTHERS_WORK;
+        enum shl_once_phase phase = w->waits || w->free ? SHL_ONCE_ASKED : SHL_ONCE_OTHERS_WORK;
         for (uint64_t slept = 0; slept < LOOK_NS; slept += TICK_NS) {
             if (stopped(w, phase))
                 return SHALE_OK;
@@ -128,21 +133,41 @@ static bool on_tick(void *ctx, const struct shl_compactor_report *now)
     return o->w->result->stopped;
 }
 
-static shale_code work(struct watch *w, shale_error *err)
+/* As the coordinator with a worker, or as a worker only. *executed: jobs that were merged. */
+static shale_code work(struct watch *w, bool coordinates, uint64_t *executed, shale_error *err)
 {
     struct shl_process_open open = *w->o;
     struct shl_compactor_process *p = NULL;
     struct ours ours = {.w = w};
     struct shl_process_run run = {.once = true, .tick = on_tick, .ctx = &ours};
-    open.coordinates = open.works = true;
+    open.coordinates = coordinates;
+    open.works = true;
     shale_code rc = shl_process_new(&open, &p, err);
     if (rc != SHALE_OK)
         return rc;
     w->result->by_us = true;
     rc = shl_process_run(p, &run, err);
-    w->result->compactions = ours.last.committed;
+    w->result->compactions += ours.last.executed;
+    *executed = ours.last.executed;
     shl_process_free(p);
     return rc == SHALE_OK && !w->result->stopped ? look(w, err) : rc;
+}
+
+/* Others first. A job that only lacks a worker gets ours: its coordinator may be alive. Else we take the place of a coordinator that is not. */
+static shale_code work_or_wait(struct watch *w, shale_error *err)
+{
+    bool helps = true;
+    for (;;) {
+        uint64_t executed;
+        shale_code rc = wait_for_others(w, err);
+        if (rc != SHALE_OK || w->over || w->result->stopped)
+            return rc;
+        helps = helps && w->free && !w->never;
+        rc = work(w, !helps, &executed, err);
+        if (rc != SHALE_OK || w->over || w->result->stopped || !helps)
+            return rc;
+        helps = executed > 0;
+    }
 }
 
 static shale_code check_ends(const struct watch *w, shale_error *err)
@@ -173,9 +198,7 @@ shale_code shl_compact_once(const struct shl_process_open *o, const struct shl_o
         SHL_TRY(shl_request_submit(o->store, o->path, how->request, &out->jobs, err));
     if (how->request != NULL && (how->no_wait || out->jobs.count == 0))
         goto out;
-    SHL_TRY(wait_for_others(&w, err));
-    if (!w.over && !out->stopped)
-        SHL_TRY(work(&w, err));
+    SHL_TRY(work_or_wait(&w, err));
     if (!out->stopped)
         SHL_TRY(check_ends(&w, err));
 out:

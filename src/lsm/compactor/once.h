@@ -9,7 +9,7 @@ enum shl_once_phase { SHL_ONCE_ASKED, SHL_ONCE_OTHERS_WORK, SHL_ONCE_WE_WORK };
 struct shl_once {
     const struct shl_request *request; /* NULL: what is due */
     bool no_wait;                      /* with a request: only submit it */
-    /* Another coordinator that has given no sign for so long does not live. One that never was needs no waiting. */
+    /* Who has given no sign for so long does not live: a worker, then a coordinator. A coordinator that never was needs no waiting. */
     uint64_t take_over_ns;
     /* As in shl_process_run; while others work `now` is zeroed but for `active`. NULL: nobody asks. */
     bool (*tick)(void *ctx, enum shl_once_phase phase, const struct shl_compactor_report *now);
@@ -17,7 +17,7 @@ struct shl_once {
 };
 struct shl_once_result {
     shl_proposals jobs;    /* owned: those of the request, as the file says at the end; free with shl_proposals_free */
-    bool by_us;            /* we were the compactor */
+    bool by_us;            /* we were the compactor, or a worker */
     bool stopped;          /* tick said so: the jobs stay where they are */
     uint64_t compactions;  /* by us */
 };

@@ -336,6 +336,8 @@ shale_code shl_process_run(struct shl_compactor_process *p, const struct shl_pro
         if (must_stop(p))
             break;
     }
+    if (how->tick != NULL)
+        (void)how->tick(how->ctx, &report); /* what it came to */
     shale_code rc2 = shl_compactor_finish(p->compactor, rc == SHALE_OK ? err : &second);
     return rc == SHALE_OK && !may_pass(rc2) ? rc2 : rc;
 }
