@@ -16,6 +16,7 @@ struct shale_db {
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
     struct shl_api_transform transform;
+    struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;
 };
