@@ -74,6 +74,18 @@ typedef shale_code (*shale_transform_fn)(void *ctx, shale_slice in, void (*emit)
 SHALE_API void shale_options_set_transformer(shale_options *options, shale_transform_fn encode, shale_transform_fn decode,
                                              void *ctx);
 
+/* A prefix extractor: the first *len bytes of `key` are its prefix; false: it has none. is_beginning: `key` is only what some keys begin with (a prefix
+ * scan asks); answer false unless all of them have the same prefix; a prefix that it gave for some key is its own. Must always say the same, be quick, and not call the library; any thread. */
+typedef bool (*shale_prefix_fn)(void *ctx, shale_slice key, bool is_beginning, size_t *len);
+typedef enum shale_prefix_use {
+    SHALE_PREFIX_SEGMENTS = 0, /* one tree for each prefix (as segment_extractor): for life, and under this name */
+    SHALE_PREFIX_FILTERS = 1   /* prefixes go into the filters (as bloom_prefix), so that prefix scans pass SSTables by */
+} shale_prefix_use;
+/* name: 1 to 31 bytes, stored with what is written; SlateDB needs an extractor of the same name. INVALID: the name. */
+SHALE_API SHALE_MUST shale_code shale_options_set_prefix_extractor(shale_options *options, shale_prefix_use use,
+                                                                   const char *name, shale_prefix_fn prefix, void *ctx,
+                                                                   shale_error *err);
+
 /* A writer takes over only from epoch `epoch` (shale_db_status.writer_epoch of who wrote last; 0: nobody yet): if the database is at another one,
  * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
 SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);

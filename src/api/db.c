@@ -53,8 +53,13 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
 /* ---- open, close */
 
 void shl_api_take_components(struct shale_db *db, const shale_options *o,
-                             const struct shl_api_resolved *r)
+                             struct shl_api_resolved *r)
 {
+    memcpy(db->extractors, o->extractors, sizeof db->extractors);
+    if (db->extractors[SHALE_PREFIX_SEGMENTS].prefix != NULL)
+        r->lsm.segment_extractor = shl_api_user_extractor(&db->extractors[SHALE_PREFIX_SEGMENTS]);
+    if (db->extractors[SHALE_PREFIX_FILTERS].prefix != NULL)
+        r->lsm.filter.extractor = shl_api_user_extractor(&db->extractors[SHALE_PREFIX_FILTERS]);
     if (o->merge != NULL) {
         db->merge = o->merge;
         db->merge_ctx = o->merge_ctx;

@@ -16,13 +16,14 @@ struct shale_db {
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
     struct shl_api_transform transform;
+    struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;
 };
 
 /* Merge operator and transformer of the options. The struct must not be moved afterwards. */
 void shl_api_take_components(struct shale_db *db, const shale_options *o,
-                             const struct shl_api_resolved *r);
+                             struct shl_api_resolved *r);
 
 struct shale_batch {
     struct shl_batch batch;

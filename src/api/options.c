@@ -442,6 +442,40 @@ shale_code shale_options_load_env(shale_options *o, shale_error *err)
 
 /* ---- components */
 
+shale_code shale_options_set_prefix_extractor(shale_options *o, shale_prefix_use use,
+                                              const char *name, shale_prefix_fn prefix, void *ctx,
+                                              shale_error *err)
+{
+    SHL_API_ERR(err);
+    if ((unsigned)use > SHALE_PREFIX_FILTERS)
+        return shl_fail(err, SHALE_INVALID, "prefix extractor: use is %u, known 0 and 1",
+                        (unsigned)use);
+    struct shl_api_extractor *x = &o->extractors[use];
+    size_t len = name == NULL ? 0 : strlen(name);
+    if (prefix != NULL && (len == 0 || len >= sizeof x->name))
+        return shl_fail(err, SHALE_INVALID,
+                        "prefix extractor: a name of %zu bytes; it must have 1 to %zu", len,
+                        sizeof x->name - 1);
+    *x = (struct shl_api_extractor){.prefix = prefix, .ctx = ctx};
+    if (prefix != NULL)
+        memcpy(x->name, name, len);
+    return SHALE_OK;
+}
+
+static bool user_prefix(void *ctx, struct shl_slice key, bool is_beginning, size_t *out_len)
+{
+    const struct shl_api_extractor *x = ctx;
+    return x->prefix(x->ctx, shale_bytes(key.data, key.len), is_beginning, out_len);
+}
+
+struct shl_extractor shl_api_user_extractor(const struct shl_api_extractor *from)
+{
+    struct shl_extractor x = {.kind = SHL_EXTRACT_USER, .prefix = user_prefix};
+    memcpy(x.name, from->name, sizeof x.name);
+    memcpy(&x.ctx, &from, sizeof x.ctx);
+    return x;
+}
+
 void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
 {
     o->settings.lsm.has_expected_epoch = true;

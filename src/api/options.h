@@ -59,6 +59,11 @@ struct shale_options {
     SHL_ARRAY(struct shl_api_pair) store_options;
     shale_merge_fn merge;
     void *merge_ctx;
+    struct shl_api_extractor {
+        shale_prefix_fn prefix; /* NULL: as the settings say */
+        void *ctx;
+        char name[32];
+    } extractors[2];                   /* by enum shale_prefix_use */
     shale_transform_fn encode, decode; /* both or none */
     void *transform_ctx;
     struct shl_log log; /* its sink calls log_fn */
@@ -81,6 +86,8 @@ struct shl_api_resolved {
     struct shl_merge_operator builtin;
     bool has_builtin;
 };
+/* The function of the user behind the engine's interface. `from` lives as long as the extractor. */
+struct shl_extractor shl_api_user_extractor(const struct shl_api_extractor *from);
 /* reader: readers' defaults where nothing was set. INVALID names the setting. */
 SHL_MUST shale_code shl_api_resolve(const shale_options *o, bool reader,
                                     struct shl_api_resolved *out, shale_error *err);

@@ -12,6 +12,7 @@
 #include "lsm/manifest_store.h"
 #include "lsm/memtable_arena.h"
 #include "lsm/piece_pool.h"
+#include "lsm/segment_set.h"
 #include "lsm/wal_fetch.h"
 
 /* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
@@ -129,6 +130,7 @@ struct shl_lsm {
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
 
     struct shl_lsm_counts counts; /* [mu] */
+    struct shl_segment_set segments; /* [mu] with an extractor of the user */
     _Atomic uint64_t scans;       /* [atomic] relaxed */
 
     /* snapshots and transactions that are open [mu] */
@@ -265,6 +267,9 @@ static inline bool shl_row_expired(const struct shl_row *row, int64_t now)
 SHL_MUST shale_code shl_lsm_check_kind(const struct shl_lsm *db, uint8_t kind, shale_error *err);
 SHL_MUST shale_code shl_lsm_check_row(const struct shl_lsm *db, struct shl_slice key,
                                       struct shl_slice value, shale_error *err);
+/* The segment of a key is one of ours from now on. Under mu, or before anybody else has the handle. *is_new: it was none. */
+SHL_MUST shale_code shl_lsm_add_segment(struct shl_lsm *db, struct shl_slice key, bool *is_new,
+                                        shale_error *err);
 SHL_MUST shale_code shl_commit_log_reserve(struct shl_commit_log *log, size_t rows,
                                            shale_error *err);
 void shl_commit_log_add(struct shl_commit_log *log, const struct shl_mem_entry *e);

@@ -33,6 +33,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->gc_cond);
     env_cond_deinit(&db->manifest_cond);
     shl_conflict_log_deinit(&db->conflicts);
+    shl_segment_set_deinit(&db->segments);
     env_mutex_deinit(&db->refresh_mu);
     env_mutex_deinit(&db->mu);
 }
@@ -164,8 +165,8 @@ out:
 
 /* ---------------------------------------------------------------- checks of what is stored */
 
-/* The extractor gives each stored prefix back. That is also why a write needs no test whether its segment and another one are prefixes of each
- * other: our extractors never give a prefix and a longer one that begins with it, neither fixed lengths nor "up to the first /". */
+/* The extractor gives each stored prefix back. That is also why a write with one of ours needs no test whether its segment and another one are prefixes of
+ * each other: they never give a prefix and a longer one that begins with it, neither fixed lengths nor "up to the first /". */
 static shale_code check_segments(const struct shl_lsm *db, const struct shl_manifest *m,
                                  shale_error *err)
 {
@@ -173,7 +174,7 @@ static shale_code check_segments(const struct shl_lsm *db, const struct shl_mani
     for (size_t i = 0; i < m->segments.count; i++) {
         struct shl_slice prefix = shl_buf_view(&m->segments.items[i].prefix);
         size_t len = 0;
-        if (!shl_extractor_prefix(x, prefix, &len) || len != prefix.len)
+        if (!shl_extractor_prefix_of_all(x, prefix, &len) || len != prefix.len)
             return shl_fail(err, SHALE_INVALID,
                             "\"%s\" has a segment whose prefix of %zu bytes segment extractor %s "
                             "does not give (%zu bytes)",
@@ -307,6 +308,18 @@ static void note_newest_ulid(struct shl_lsm *db)
     shl_version_unref(v);
 }
 
+static shale_code note_segments(struct shl_lsm *db, shale_error *err)
+{
+    bool ignored;
+    shale_code rc = SHALE_OK;
+    if (db->settings.segment_extractor.kind != SHL_EXTRACT_USER)
+        return SHALE_OK;
+    for (size_t i = 0; i < db->manifest->segments.count && rc == SHALE_OK; i++)
+        rc = shl_segment_set_add(
+            &db->segments, shl_buf_view(&db->manifest->segments.items[i].prefix), &ignored, err);
+    return rc;
+}
+
 shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out, shale_error *err)
 {
     struct shl_lsm *db = NULL;
@@ -318,6 +331,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(shl_lsm_take_over(db, o, &fence, &objects, err));
     SHL_TRY(install_first(db, err));
     note_newest_ulid(db);
+    SHL_TRY(note_segments(db, err));
     db->last_seq = db->durable_wal_seq = db->manifest->last_l0_seq;
     env_store_relaxed(&db->last_tick, db->manifest->last_l0_clock_tick);
     db->last_wal_id = db->active_first_wal_id = db->manifest->replay_after_wal_id;

@@ -88,6 +88,7 @@ shale_code shl_lsm_replay_file(struct shl_lsm *db, struct shl_replay *r, uint64_
                                const struct shl_wal_file *f, shale_error *err)
 {
     size_t rows = 0, bytes = 0;
+    bool ignored;
     if (f->count > 0 && f->rows[0].seq <= r->last_seq)
         return shl_fail(err, SHALE_CORRUPTION,
                         "%s/wal/%020" PRIu64 ".sst: begins with seq %" PRIu64
@@ -105,6 +106,8 @@ shale_code shl_lsm_replay_file(struct shl_lsm *db, struct shl_replay *r, uint64_
         r->last_seq = shl_max_u64(r->last_seq, row->seq);
         if (row->seq <= r->last_l0_seq)
             continue;
+        if (db->writer)
+            rc = shl_lsm_add_segment(db, row->key, &ignored, err);
         (void)shl_memtable_add(r->table, row);
         r->last_tick = shl_max_i64(r->last_tick, row->create_ts);
     }

@@ -376,6 +376,42 @@ static shale_code check_segment(const struct shl_lsm *db, struct shl_slice key, 
                     key.len, db->settings.segment_extractor.name);
 }
 
+static bool segments_may_clash(const struct shl_lsm *db)
+{
+    return db->settings.segment_extractor.kind == SHL_EXTRACT_USER;
+}
+
+shale_code shl_lsm_add_segment(struct shl_lsm *db, struct shl_slice key, bool *is_new,
+                               shale_error *err)
+{
+    size_t len = 0;
+    *is_new = false;
+    if (!segments_may_clash(db) ||
+        !shl_extractor_prefix(&db->settings.segment_extractor, key, &len))
+        return SHALE_OK;
+    return shl_segment_set_add(&db->segments, shl_slice_of(key.data, len), is_new, err);
+}
+
+/* The new segments of a commit, for as long as it takes: one that fails leaves none. slatedb-behaviour 12. */
+static shale_code commit_with_segments_locked(struct shl_lsm *db, struct commit *c,
+                                              const struct shl_lsm_write *how,
+                                              struct shl_lsm_written *out, shale_error *err)
+{
+    bool *is_new = env_calloc(c->count, sizeof *is_new);
+    size_t len;
+    shale_code rc = is_new != NULL ? SHALE_OK : shl_nomem(err);
+    for (size_t i = 0; i < c->count && rc == SHALE_OK; i++)
+        rc = shl_lsm_add_segment(db, c->rows[i].key, &is_new[i], err);
+    if (rc == SHALE_OK)
+        rc = commit_locked(db, c, how, out, err);
+    for (size_t i = 0; is_new != NULL && i < c->count && rc != SHALE_OK; i++)
+        if (is_new[i] &&
+            shl_extractor_prefix(&db->settings.segment_extractor, c->rows[i].key, &len))
+            shl_segment_set_remove(&db->segments, shl_slice_of(c->rows[i].key.data, len));
+    env_free(is_new);
+    return rc;
+}
+
 static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_lsm_write *how,
                          struct shl_lsm_written *out, shale_error *err)
 {
@@ -395,7 +431,8 @@ static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_
         }
     c->now_ms = env_now_wall_ms();
     env_mutex_lock(&db->mu);
-    rc = commit_locked(db, c, how, &written, err);
+    rc = segments_may_clash(db) ? commit_with_segments_locked(db, c, how, &written, err)
+                                : commit_locked(db, c, how, &written, err);
     if (rc == SHALE_OK && how->await_durable)
         rc = shl_lsm_wait_durable_locked(db, written.seq, err);
     env_mutex_unlock(&db->mu);

@@ -44,7 +44,7 @@ static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_me
     for (size_t i = 0; i < t->cx.policy_count; i++) {
         const struct shl_bloom *b = &m->blooms[i];
         size_t len;
-        if (b->present && shl_extractor_prefix(&t->cx.policies[i].extractor, prefix, &len) &&
+        if (b->present && shl_extractor_prefix_of_all(&t->cx.policies[i].extractor, prefix, &len) &&
             !shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
             return false;
     }

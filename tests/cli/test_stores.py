@@ -54,8 +54,6 @@ SAME = {"compact": jobs, "doctor": levels, "store doctor": levels, "bench": lamb
         "config path": lambda text: None, "stat": plain, "shell": answers, "explain": answers}
 
 
-
-
 class StoreCase(Case):
     """A server, and a database that its bucket and folders get copies of."""
 

@@ -29,7 +29,8 @@ bool shl_extractor_parse(const char *text, struct shl_extractor *out)
     return true;
 }
 
-bool shl_extractor_prefix(const struct shl_extractor *x, struct shl_slice key, size_t *out_len)
+static bool prefix_of(const struct shl_extractor *x, struct shl_slice key, bool is_beginning,
+                      size_t *out_len)
 {
     const uint8_t *slash = NULL;
     switch (x->kind) {
@@ -46,6 +47,19 @@ bool shl_extractor_prefix(const struct shl_extractor *x, struct shl_slice key, s
             return false;
         *out_len = (size_t)(slash - key.data) + 1;
         return true;
+    case SHL_EXTRACT_USER:
+        return x->prefix(x->ctx, key, is_beginning, out_len) && *out_len <= key.len;
     }
     SHL_NEVER();
+}
+
+bool shl_extractor_prefix(const struct shl_extractor *x, struct shl_slice key, size_t *out_len)
+{
+    return prefix_of(x, key, false, out_len);
+}
+
+bool shl_extractor_prefix_of_all(const struct shl_extractor *x, struct shl_slice beginning,
+                                 size_t *out_len)
+{
+    return prefix_of(x, beginning, true, out_len);
 }

@@ -131,16 +131,21 @@ SHL_MUST shale_code shl_sst_stats_encode(const struct shl_sst_stats *stats, stru
 
 /* ---- filter */
 /* The prefix of a key by an extractor ("3": first bytes; "slash": up to and including the first '/'). */
-enum shl_extractor_kind { SHL_EXTRACT_NONE, SHL_EXTRACT_FIXED, SHL_EXTRACT_SLASH };
+enum shl_extractor_kind { SHL_EXTRACT_NONE, SHL_EXTRACT_FIXED, SHL_EXTRACT_SLASH, SHL_EXTRACT_USER };
 struct shl_extractor {
     enum shl_extractor_kind kind;
     size_t fixed_len;
     char name[32]; /* stored name: "fixed3", "upto-slash" */
+    /* USER; pure and quick, for lookups ask it inside an epoch. is_beginning: `key` is what keys begin with. */
+    bool (*prefix)(void *ctx, struct shl_slice key, bool is_beginning, size_t *out_len);
+    void *ctx;
 };
 /* From "N" or "slash"; false if it is neither. */
 SHL_MUST bool shl_extractor_parse(const char *text, struct shl_extractor *out);
 /* Length of the prefix of `key`, or false if it has none. */
 bool shl_extractor_prefix(const struct shl_extractor *x, struct shl_slice key, size_t *out_len);
+/* The prefix that all keys have which begin with `beginning`, or false if they may differ. */
+bool shl_extractor_prefix_of_all(const struct shl_extractor *x, struct shl_slice beginning, size_t *out_len);
 
 struct shl_filter_policy { /* the built-in Bloom policy */
     uint32_t bits_per_key;   /* 0: no filter is written */
