@@ -27,7 +27,6 @@ struct shl_api_unused {
     unsigned worker_compression, worker_metric_level;
     unsigned gc_metric_level;
     uint32_t gc_retries;
-    uint64_t checkpoint_lifetime;
 };
 
 /* The struct that the table describes; strings are owned. */

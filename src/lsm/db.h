@@ -25,17 +25,20 @@ struct shl_lsm_open {
     void *before_create_ctx;
 };
 
-enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT };
+enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT, SHL_READER_MANAGED };
 struct shl_lsm_reader {
     enum shl_reader_mode mode;
     const char *checkpoint; /* UUID or name; with CHECKPOINT */
-    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background */
+    bool skip_wal_replay;   /* also without the setting */
+    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background; MANAGED always does */
 };
 
 /* Creates the database if there is none. Fences the writer before. Errors: slatedb-behaviour 20. */
 SHL_MUST shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out,
                                         shale_error *err);
-/* Writes nothing and fences nobody. NOT_FOUND if there is no database. */
+/* Fences nobody, and writes nothing, except that MANAGED keeps a checkpoint of its own in the manifest, which protects what it reads from collectors: made
+ * at open, replaced when it moves on, renewed before it expires (settings.checkpoint_lifetime_ns: INVALID below 1 s or twice the poll interval), made again if it
+ * vanished, removed at close. NOT_FOUND if there is no database. */
 SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
                                         const struct shl_lsm_reader *how, struct shl_lsm **out,
                                         shale_error *err);

@@ -362,6 +362,8 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
     if (how->mode == SHL_READER_CHECKPOINT)
         SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
     SHL_TRY(shl_lsm_check_manifest(db, db->manifest, err));
+    if (how->mode == SHL_READER_MANAGED)
+        SHL_TRY(shl_lsm_managed_open(db, err));
     SHL_TRY(shl_lsm_reader_install(db, err));
 out:
     return rc;
@@ -374,8 +376,9 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
     shale_code rc = new_handle(o, false, &db, err);
     if (rc != SHALE_OK)
         return rc;
+    db->settings.skip_wal_replay = db->settings.skip_wal_replay || how->skip_wal_replay;
     SHL_TRY(reader_start(db, how, err));
-    db->follow = how->follow && how->mode == SHL_READER_LATEST;
+    db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
     if (db->follow)
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
     *out = db;
@@ -383,6 +386,7 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
 out:
     if (db != NULL) {
         stop_hard(db);
+        shl_lsm_managed_close(db);
         destroy(db);
     }
     return rc;
@@ -450,8 +454,10 @@ shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
         return SHALE_OK;
     if (db->writer)
         rc = close_writer(db, err);
-    else
+    else {
         stop_hard(db);
+        shl_lsm_managed_close(db);
+    }
     destroy(db);
     return rc;
 }
