@@ -129,6 +129,18 @@ SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice 
                                       shale_error *err);
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
+/* Makes a checkpoint's state the newest one, as a writer that fences all others, compactors too. What was there is kept by a checkpoint. */
+struct shl_lsm_restored {
+    uint64_t manifest_id;     /* the new manifest */
+    uint64_t checkpoint_manifest_id; /* whose state it has */
+    struct shl_ulid undo;     /* the checkpoint of the state before */
+    uint64_t wal_rows;        /* rows that were in WAL objects of the checkpoint, and are in an SST now */
+};
+/* undo_lifetime_ms 0: that checkpoint never expires. NOT_FOUND: no database or checkpoint (nothing was changed, but the epoch was taken); CONFLICT: a compactor started
+ * meanwhile (nothing was changed). Cost: that of opening and closing a writer, the WAL objects of the checkpoint, and one SST. */
+SHL_MUST shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint, uint64_t undo_lifetime_ms,
+                                    struct shl_lsm_restored *out, shale_error *err);
+
 struct shl_lsm_status {
     bool writer;
     uint64_t manifest_id;

@@ -178,6 +178,17 @@ struct shl_lsm {
     size_t flush_task_count;
 };
 
+/* ---- db_open.c: a handle without tasks, versions and requests, for who does one thing as a writer */
+SHL_MUST shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                                       shale_error *err);
+void shl_lsm_handle_free(struct shl_lsm *db); /* no task runs */
+
+/* ---- db_flush.c */
+/* The rows of a table through the retention rules into one SST, or one per segment: f->outputs. */
+SHL_MUST shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier, shale_error *err);
+/* Puts them at the front of the trees. */
+SHL_MUST shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err);
+
 /* ---- db_state.c */
 /* SHALE_OK, or the reason why the handle cannot be used any more. */
 shale_code shl_lsm_check(struct shl_lsm *db, shale_error *err);

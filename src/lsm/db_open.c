@@ -36,7 +36,7 @@ static void deinit_sync(struct shl_lsm *db)
 }
 
 /* No task runs any more. */
-static void destroy(struct shl_lsm *db)
+void shl_lsm_handle_free(struct shl_lsm *db)
 {
     struct shl_version *v = env_load_relaxed(&db->version);
     shl_fanout_free(db->tasks); /* what was given up may still run, and uses all the rest */
@@ -86,8 +86,8 @@ static shale_code start_fanout(struct shl_lsm *db, shale_error *err)
     return rc;
 }
 
-static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
-                             shale_error *err)
+shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                              shale_error *err)
 {
     shale_code rc = shl_lsm_settings_check(o->settings, err);
     if (rc != SHALE_OK)
@@ -139,7 +139,7 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     db = NULL;
 out:
     if (db != NULL)
-        destroy(db);
+        shl_lsm_handle_free(db);
     return rc;
 }
 
@@ -310,7 +310,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     struct shl_lsm *db = NULL;
     struct shl_wal_fetch *objects = NULL;
     uint64_t fence, first;
-    shale_code rc = new_handle(o, true, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
     SHL_TRY(shl_lsm_take_over(db, o, &fence, &objects, err));
@@ -342,7 +342,7 @@ out:
     shl_wal_fetch_free(objects);
     if (db != NULL) {
         stop_hard(db);
-        destroy(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -373,7 +373,7 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
                                struct shl_lsm **out, shale_error *err)
 {
     struct shl_lsm *db = NULL;
-    shale_code rc = new_handle(o, false, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, false, &db, err);
     if (rc != SHALE_OK)
         return rc;
     db->settings.skip_wal_replay = db->settings.skip_wal_replay || how->skip_wal_replay;
@@ -387,7 +387,7 @@ out:
     if (db != NULL) {
         stop_hard(db);
         shl_lsm_managed_close(db);
-        destroy(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -458,6 +458,6 @@ shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
         stop_hard(db);
         shl_lsm_managed_close(db);
     }
-    destroy(db);
+    shl_lsm_handle_free(db);
     return rc;
 }

@@ -13,9 +13,9 @@
 /* cmocka.h wants the four above */
 #include <cmocka.h>
 
-static const char *const headers[] = {"shale.h", "admin.h",  "checkpoint.h", "db.h",
-                                      "error.h", "export.h", "gc.h", "metrics.h",    "options.h",
-                                      "store.h", "types.h",  "version.h"};
+static const char *const headers[] = {
+    "shale.h",  "admin.h",   "checkpoint.h", "db.h",    "error.h", "export.h", "gc.h",
+    "manage.h", "metrics.h", "options.h",    "store.h", "types.h", "version.h"};
 
 static const struct {
     const char *name;
