@@ -192,7 +192,7 @@ static shale_code pick(struct shl_api_target *t, struct moment *m, const struct 
 static shale_code find_moment(struct shl_api_target *t, void *arg, shale_error *err)
 {
     struct state *s = NULL;
-    size_t count;
+    size_t count = 0;
     shale_code rc = shl_manifests_load(&t->manifests, err);
     if (rc == SHALE_OK)
         rc = list_states(t->manifests.newest, &s, &count, err);

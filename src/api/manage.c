@@ -131,10 +131,15 @@ static shale_code run_clone(struct shl_api_target *t, void *arg, shale_error *er
 {
     struct cloning *c = arg;
     struct sources s;
+    struct shl_api_resolved resolved;
     shale_code rc = take_sources(&s, c, t, err);
+    if (rc == SHALE_OK)
+        rc = shl_api_resolve(t->options, true, &resolved, err);
     if (rc == SHALE_OK) {
         struct shl_clone how = {.store = t->stack.store,
                                 .wal_store = t->stack.wal_store,
+                                .transformer =
+                                    resolved.has_transformer ? &resolved.transformer : NULL,
                                 .path = t->stack.path,
                                 .sources = s.items,
                                 .source_count = s.count};

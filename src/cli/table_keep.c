@@ -74,8 +74,8 @@ const struct cli_command cli_keep_commands[] = {
      .args_min = 2,
      .args_max = 2,
      .args = {"SRC", "DST"},
-     .options = PLACE | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_FROM) | CLI_BIT(OPT_TO) |
-                CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_AND),
+     .options = PLACE | CLI_BIT(OPT_TRANSFORMER) | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_FROM) |
+                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_AND),
      .examples = {{"shale clone ./pkgs ./try", "try something on it"},
                   {"shale clone ./pkgs ./then --checkpoint nightly", "as it was"},
                   {"shale clone ./pkgs ./libs --from lib --to lic", "a part of it"},

@@ -70,7 +70,7 @@ static shale_code cut_view(struct shl_sst_view *v, const struct shl_key_range *r
                            shale_error *err)
 {
     struct shl_key_range whole;
-    struct shl_bytes_range *visible;
+    struct shl_bytes_range *visible = NULL;
     shl_sst_view_range(v, &whole);
     struct shl_key_range part = common(&whole, range);
     *keep = !shl_key_range_empty(&part);
