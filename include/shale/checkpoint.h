@@ -66,6 +66,27 @@ SHALE_API SHALE_MUST shale_code shale_admin_checkpoint_delete(shale_checkpoint_r
 SHALE_API SHALE_MUST shale_code shale_admin_checkpoints(char **out_json, const char *url, const shale_options *options,
                                                         const char *name, shale_error *err);
 
+/* ---- time travel */
+
+/* When a sequence number was written, by the points that the newest manifest keeps: one a minute, and fewer of what is long past. Without a point for exactly that
+ * one the next lower answers, or the next higher (round_up). NOT_FOUND: there is none. */
+SHALE_API SHALE_MUST shale_code shale_admin_seq_to_time(int64_t *out_unix_s, const char *url, const shale_options *options,
+                                                        uint64_t seq, bool round_up, shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_admin_time_to_seq(uint64_t *out_seq, const char *url, const shale_options *options,
+                                                        int64_t unix_s, bool round_up, shale_error *err);
+
+/* The newest checkpoint whose state is not younger than a time, or has no row of a seq above the one given (seq > 0: by it, else by unix_s). NOT_FOUND tells what is
+ * covered. By time: cost of a list; by seq: checkpoints are opened, as many as halving their number takes. */
+typedef struct shale_checkpoint_found {
+    char id[SHALE_UUID_TEXT];
+    uint64_t manifest_id;
+    int64_t made_unix_s; /* when that state was kept */
+    uint64_t seq;        /* newest visible one; 0: not looked at */
+} shale_checkpoint_found;
+SHALE_API SHALE_MUST shale_code shale_admin_checkpoint_as_of(shale_checkpoint_found *out, const char *url,
+                                                             const shale_options *options, uint64_t seq, int64_t unix_s,
+                                                             shale_error *err);
+
 SHALE_END_DECLS
 
 #endif

@@ -221,8 +221,8 @@ static const struct shl_opt opts[] = {
     U64("object_store_cache_options.max_open_file_handles", LATER(cache_handles), "1000", 1,
         "open files" NO_EFFECT),
 
-    TIME("checkpoint_lifetime", LATER(checkpoint_lifetime), "600s",
-         "readers: of a managed checkpoint" NO_EFFECT),
+    TIME("checkpoint_lifetime", LSM(checkpoint_lifetime_ns), "600s",
+         "readers: of a managed checkpoint"),
     SIZE("max_memtable_bytes", LSM(max_memtable_bytes), "64MiB", 1,
          "readers: bytes of one table of replayed rows"),
     BOOL("skip_wal_replay", LSM(skip_wal_replay), "false",

@@ -21,7 +21,6 @@ struct shl_api_unused {
     uint32_t compactor_retries, worker_retries;
     unsigned gc_metric_level;
     uint32_t gc_retries;
-    uint64_t checkpoint_lifetime;
 };
 
 /* The struct that the table describes; strings are owned. */

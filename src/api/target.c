@@ -29,6 +29,15 @@ out:
         *err = mine;
     shl_manifests_deinit(&t->manifests);
     shl_api_stack_close(&t->stack);
+    shl_api_transform_drop(&t->transform);
     shale_options_free(defaults);
+    return rc;
+}
+
+shale_code shl_api_target_transformer(struct shl_api_target *t, const struct shl_transformer **out,
+                                      shale_error *err)
+{
+    shale_code rc = shl_api_transform_init(&t->transform, t->options, err);
+    *out = rc == SHALE_OK && t->transform.is_there ? &t->transform.transformer : NULL;
     return rc;
 }

@@ -95,6 +95,8 @@ SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
 /* The same, but a missing database is not made: for commands that would only take something away. */
 SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
+/* The checkpoint of --as-of, which is noted; c->options must be made. 0, or an exit code after a message. (cmd_when.c) */
+SHL_MUST int cli_checkpoint_as_of(struct cli *c, shale_checkpoint_found *out);
 /* Closes a reader, but not that of a shell; passes `code` on. */
 int cli_close_reader(struct cli *c, shale_db *db, int code);
 /* True if the objects of a database of this name lie under other names (docs/compat.md); notes it for a new one. */
@@ -204,6 +206,10 @@ int cmd_wal(struct cli *c);
 int cmd_tail(struct cli *c);
 int cmd_explain(struct cli *c);
 int cmd_gc(struct cli *c);
+int cmd_clone(struct cli *c);
+int cmd_restore(struct cli *c);
+int cmd_delete(struct cli *c);
+int cmd_when(struct cli *c);
 int cmd_checkpoint_create(struct cli *c);
 int cmd_checkpoint_list(struct cli *c);
 int cmd_checkpoint_refresh(struct cli *c);

@@ -33,6 +33,12 @@ static const struct doc_example examples[] = {
      "id=$(shale checkpoint create ./pkgs --name job --lifetime 1h)\n"
      "shale dump ./pkgs --checkpoint $id > pkgs.jsonl\n"
      "shale checkpoint delete ./pkgs $id\n"},
+    {"clone", "A trial on yesterday's rows, and away with it.",
+     "shale clone ./pkgs ./trial --checkpoint nightly\n"
+     "shale put ./trial zlib 9.9 && shale delete ./trial --yes\n"},
+    {"restore",
+     "Rows that somebody deleted, back from a checkpoint, without taking all of it back.",
+     "shale dump ./pkgs --checkpoint nightly | grep '\"zlib\"' | shale load ./pkgs\n"},
     {"gc", "Every object that would go, by name.",
      "shale gc ./pkgs --dry-run --min-age 1ms -v 2>&1 | grep 'would delete '\n"},
     {"store ls", "The bytes of each folder of a database.",
@@ -134,6 +140,12 @@ static const struct doc_function functions[] = {
     {NULL, "shale_admin_checkpoint_refresh", "lets one live longer"},
     {NULL, "shale_admin_checkpoint_delete", "gives one up"},
     {NULL, "shale_admin_checkpoints", "lists them, as JSON"},
+    {NULL, "shale_admin_checkpoint_as_of", "the newest one at or before a moment"},
+    {NULL, "shale_admin_seq_to_time", "when a sequence number was written"},
+    {NULL, "shale_admin_time_to_seq", "the newest sequence number at a time"},
+    {NULL, "shale_clone", "a new database over the SSTables of others"},
+    {NULL, "shale_restore", "makes the state of a checkpoint the newest one"},
+    {NULL, "shale_delete", "deletes a database, and what it holds in others"},
     {"Garbage", "shale_gc_open", "a collector for a database, beside whoever has it open"},
     {NULL, "shale_gc_options_init", "fills in the defaults of a collector"},
     {NULL, "shale_gc_run", "one pass, and what it deleted"},

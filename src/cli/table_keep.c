@@ -66,6 +66,85 @@ const struct cli_command cli_keep_commands[] = {
               "writer's collector.",
      .exits = "0 deleted, 1 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_delete},
+    {.name = "clone",
+     .group = CLI_GROUP_KEEP,
+     .effect = CLI_WRITES,
+     .summary = "make a new database over the SSTables of others, without copying them",
+     .usage = "SRC DST [--checkpoint C] [--from A] [--to B] [--and SRC[,..]]",
+     .args_min = 2,
+     .args_max = 2,
+     .args = {"SRC", "DST"},
+     .options = PLACE | CLI_BIT(OPT_TRANSFORMER) | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_FROM) |
+                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_AND),
+     .examples = {{"shale clone ./pkgs ./try", "try something on it"},
+                  {"shale clone ./pkgs ./then --checkpoint nightly", "as it was"},
+                  {"shale clone ./pkgs ./libs --from lib --to lic", "a part of it"},
+                  {"shale clone ./pkgs ./both --to m --and ./a,from=m", "two databases as one"},
+                  {"shale clone s3://acme-prod/orders s3://acme-prod/orders-test", "in a bucket"}},
+     .notes =
+         "Source and clone lie in one bucket (of a folder: beside each other, or --root). Both go "
+         "on apart; a checkpoint without an end keeps in the source what is borrowed, until "
+         "compactions of the clone have replaced it (shale gc lets go) or the clone is deleted "
+         "(shale delete). --checkpoint, --from, --to and --prefix are about SRC. Ranges of several "
+         "sources must not overlap, and a source that is cut or joined must not have rows that are "
+         "only in its WAL. May be repeated after a failure.",
+     .exits = "0 made, or made before. Cost: 1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs for "
+              "the clone, a copy per WAL object.",
+     .run = cmd_clone},
+    {.name = "restore",
+     .group = CLI_GROUP_KEEP,
+     .effect = CLI_WRITES,
+     .summary = "make the state of a checkpoint the newest one",
+     .usage = "DB --checkpoint C [--undo DUR] [--yes]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_UNDO) | CLI_BIT(OPT_YES) |
+                CLI_BIT(OPT_DRY_RUN),
+     .examples = {{"shale restore ./pkgs --checkpoint nightly --yes", "back to it"},
+                  {"shale restore ./pkgs --checkpoint nightly -n", "what that would mean"}},
+     .notes =
+         "Fences the writer and the compactor: start them again. What was there before is kept "
+         "as checkpoint before-restore, and can be restored likewise. Asks on a terminal; "
+         "elsewhere it needs --yes.",
+     .exits = "0 restored, 1 no such checkpoint, or the answer was no. Cost: that of opening a "
+              "writer, some 10 GETs and 4 PUTs, the WAL objects of the checkpoint.",
+     .run = cmd_restore},
+    {.name = "delete",
+     .group = CLI_GROUP_KEEP,
+     .effect = CLI_WRITES,
+     .summary = "delete a database",
+     .usage = "DB [--yes]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = PLACE | CLI_BIT(OPT_YES) | CLI_BIT(OPT_DRY_RUN),
+     .examples = {{"shale delete ./pkgs -n", "what would go"},
+                  {"shale delete ./pkgs --yes", "for good"}},
+     .notes = "Only the objects of the database, whatever else lies below its path; those of a "
+              "clone give up what they hold in its source. Checkpoints without an end may be held "
+              "by clones: those break. Asks on a terminal for the name; elsewhere it says what "
+              "would go, and needs --yes. May be repeated after a failure.",
+     .exits = "0 deleted, 1 the answer was no. Cost: 6 LISTs and one per 1,000 objects, 1 PUT, a "
+              "DELETE per 1,000 objects (one each where the bucket has no bulk deletes).",
+     .run = cmd_delete},
+    {.name = "when",
+     .group = CLI_GROUP_INSIDE,
+     .effect = CLI_READS,
+     .summary = "the time of a sequence number, or the sequence number of a time",
+     .usage = "DB seq:N|TIME [--round down|up]",
+     .args_min = 2,
+     .args_max = 2,
+     .args = {"DB", "WHEN"},
+     .options = PLACE | CLI_BIT(OPT_ROUND),
+     .examples = {{"shale when ./pkgs seq:9", "when row version 9 was written"},
+                  {"shale when ./pkgs --round up -- -1m", "a minute ago"},
+                  {"shale when ./pkgs 2026-11-20T10:00:00Z || echo 'nothing so early'",
+                   "a point in time"}},
+     .notes = "TIME is 2026-11-20T10:00:00Z, a number of Unix seconds, or -2h: so long ago. A "
+              "database keeps a point a minute, and fewer of what is long past.",
+     .exits = "0 found, 1 nothing is on record there. Cost: 1 LIST, 2 GETs.",
+     .run = cmd_when},
     {.name = "gc",
      .group = CLI_GROUP_WORK,
      .effect = CLI_WRITES,

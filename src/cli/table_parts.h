@@ -9,7 +9,8 @@
 #define OPENS                                                                                      \
     (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_WAL_URL) | CLI_BIT(OPT_MERGE) | CLI_BIT(OPT_SEGMENTS) |       \
      CLI_BIT(OPT_BLOOM_PREFIX) | CLI_BIT(OPT_TRANSFORMER))
-#define READS (OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_DURABILITY))
+#define READS                                                                                      \
+    (OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_AS_OF) | CLI_BIT(OPT_DURABILITY))
 #define RANGE (CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_FROM) | CLI_BIT(OPT_TO))
 #define ANY   UINT_MAX
 /* Of a database whose rows are not looked at. */

@@ -118,9 +118,8 @@ static void drop_outputs(struct shl_frozen *f)
     f->outputs.count = 0;
 }
 
-/* Rows of the table through the retention rules into one SST, or one per segment. */
-static shale_code build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier,
-                           shale_error *err)
+shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier,
+                            shale_error *err)
 {
     struct build b = {.db = db, .frozen = f};
     struct shl_retain retain;
@@ -251,7 +250,7 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
     f->id = shl_lsm_next_ulid_locked(db);
     for (;;) {
         env_mutex_unlock(&db->mu);
-        rc = build_l0(db, f, barrier, &err);
+        rc = shl_lsm_build_l0(db, f, barrier, &err);
         env_mutex_lock(&db->mu);
         if (rc == SHALE_OK || !again_locked(db, rc, &closing_tries))
             break;
@@ -319,7 +318,7 @@ out:
     return rc;
 }
 
-static shale_code add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err)
+shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err)
 {
     for (size_t i = 0; i < f->outputs.count; i++) {
         const struct shl_new_l0 *o = &f->outputs.items[i];
@@ -348,7 +347,7 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
     for (size_t i = 0; i < p->count; i++) {
         if (i > 0)
             f = f->next; /* of the last one it belongs to writers: a newer table may come */
-        shale_code rc = add_outputs(m, f, err);
+        shale_code rc = shl_lsm_add_outputs(m, f, err);
         if (rc == SHALE_OK)
             rc = add_to_tracker(m, &f->tracker, err);
         if (rc != SHALE_OK)

@@ -74,6 +74,12 @@ struct shl_frozen {
 
 struct shl_compactor;
 
+/* A version that a managed reader has moved on from, and the checkpoint that covers it. */
+struct shl_held_version {
+    struct shl_version *version; /* counted */
+    struct shl_ulid checkpoint;
+};
+
 struct shl_lsm {
     /* [const] after open */
     bool writer;
@@ -185,11 +191,25 @@ struct shl_lsm {
     struct env_mutex refresh_mu; /* one refresh at a time */
     uint64_t replayed_wal_id;    /* written with refresh_mu and mu held */
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
+    bool managed;                /* [const] it has a checkpoint of its own: */
+    struct shl_ulid own_id;      /* [refresh_mu] */
+    SHL_ARRAY(struct shl_held_version) held; /* [refresh_mu] of versions that were replaced and may still be read */
 
     struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
     struct env_task **flush_tasks; /* owned */
     size_t flush_task_count;
 };
+
+/* ---- db_open.c: a handle without tasks, versions and requests, for who does one thing as a writer */
+SHL_MUST shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                                       shale_error *err);
+void shl_lsm_handle_free(struct shl_lsm *db); /* no task runs */
+
+/* ---- db_flush.c */
+/* The rows of a table through the retention rules into one SST, or one per segment: f->outputs. */
+SHL_MUST shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier, shale_error *err);
+/* Puts them at the front of the trees. */
+SHL_MUST shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err);
 
 /* ---- db_state.c */
 /* SHALE_OK, or the reason why the handle cannot be used any more. */
@@ -214,7 +234,7 @@ void shl_manifest_turn_begin(struct shl_lsm *db);
 void shl_manifest_turn_end(struct shl_lsm *db);
 /* Loads newer versions and merges our side into them; FENCED if another writer took over. With the turn. */
 SHL_MUST shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_error *err);
-/* edit changes a copy of the newest manifest (it may run several times); then it is written, and becomes db->manifest. With the turn. */
+/* edit changes a copy of the newest manifest (it may run several times; SHALE_DONE: there is nothing to change); then it is written, and becomes db->manifest. With the turn. */
 typedef shale_code (*shl_manifest_edit)(struct shl_lsm *db, struct shl_manifest *m, void *arg,
                                         shale_error *err);
 SHL_MUST shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
@@ -351,6 +371,15 @@ SHL_MUST shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *check
                                            shale_error *err);
 /* Reader: builds and installs the version of db->manifest with the WAL above it. */
 SHL_MUST shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err);
+/* ---- db_managed.c: the checkpoint of a managed reader; all under refresh_mu or before anybody else has the handle */
+/* With the newest manifest loaded: the first one. */
+SHL_MUST shale_code shl_lsm_managed_open(struct shl_lsm *db, shale_error *err);
+/* Whenever another manifest was loaded that may become the version before the next follow: covers it. */
+SHL_MUST shale_code shl_lsm_managed_cover(struct shl_lsm *db, shale_error *err);
+/* With a newer manifest loaded: makes the checkpoint cover it, if it is about other SSTs, or renews it. *moved: the version has to be replaced. */
+SHL_MUST shale_code shl_lsm_managed_follow(struct shl_lsm *db, bool *moved, shale_error *err);
+/* Removes it. What fails is only logged: it expires. */
+void shl_lsm_managed_close(struct shl_lsm *db);
 /* Waits until `seq` is durable or the handle failed. */
 SHL_MUST shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_error *err);
 

@@ -39,7 +39,7 @@ static void deinit_sync(struct shl_lsm *db)
 }
 
 /* No task runs any more. */
-static void destroy(struct shl_lsm *db)
+void shl_lsm_handle_free(struct shl_lsm *db)
 {
     struct shl_version *v = env_load_relaxed(&db->version);
     shl_compactor_free(db->compactor);
@@ -89,8 +89,8 @@ static shale_code start_fanout(struct shl_lsm *db, shale_error *err)
     return rc;
 }
 
-static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
-                             shale_error *err)
+shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                              shale_error *err)
 {
     shale_code rc = shl_lsm_settings_check(o->settings, err);
     if (rc != SHALE_OK)
@@ -142,7 +142,7 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     db = NULL;
 out:
     if (db != NULL)
-        destroy(db);
+        shl_lsm_handle_free(db);
     return rc;
 }
 
@@ -325,7 +325,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     struct shl_lsm *db = NULL;
     struct shl_wal_fetch *objects = NULL;
     uint64_t fence, first;
-    shale_code rc = new_handle(o, true, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
     SHL_TRY(shl_lsm_take_over(db, o, &fence, &objects, err));
@@ -360,7 +360,7 @@ out:
     shl_wal_fetch_free(objects);
     if (db != NULL) {
         stop_hard(db);
-        destroy(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -380,6 +380,8 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
     if (how->mode == SHL_READER_CHECKPOINT)
         SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
     SHL_TRY(shl_lsm_check_manifest(db, db->manifest, err));
+    if (how->mode == SHL_READER_MANAGED)
+        SHL_TRY(shl_lsm_managed_open(db, err));
     SHL_TRY(shl_lsm_reader_install(db, err));
 out:
     return rc;
@@ -389,11 +391,12 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
                                struct shl_lsm **out, shale_error *err)
 {
     struct shl_lsm *db = NULL;
-    shale_code rc = new_handle(o, false, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, false, &db, err);
     if (rc != SHALE_OK)
         return rc;
+    db->settings.skip_wal_replay = db->settings.skip_wal_replay || how->skip_wal_replay;
     SHL_TRY(reader_start(db, how, err));
-    db->follow = how->follow && how->mode == SHL_READER_LATEST;
+    db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
     if (db->follow)
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
     *out = db;
@@ -401,7 +404,8 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
 out:
     if (db != NULL) {
         stop_hard(db);
-        destroy(db);
+        shl_lsm_managed_close(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -468,8 +472,10 @@ shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
         return SHALE_OK;
     if (db->writer)
         rc = close_writer(db, err);
-    else
+    else {
         stop_hard(db);
-    destroy(db);
+        shl_lsm_managed_close(db);
+    }
+    shl_lsm_handle_free(db);
     return rc;
 }

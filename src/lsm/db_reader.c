@@ -154,6 +154,8 @@ shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
         if (rc != SHALE_OK || !gone || may_end)
             return rc;
         rc = shl_lsm_refresh_manifest(db, &changed, err);
+        if (rc == SHALE_OK && changed && db->managed)
+            rc = shl_lsm_managed_cover(db, err);
         if (rc != SHALE_OK)
             return rc;
         may_end = !changed || tries == INSTALLS_MAX;
@@ -197,6 +199,11 @@ static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error 
     /* Not only after a change: what was loaded before may have failed to become the version. */
     bool shown = ((struct shl_version *)env_load_relaxed(&db->version))->levels->manifest_id ==
                  db->manifests.id;
+    if (rc == SHALE_OK && db->managed) {
+        bool moved;
+        rc = shl_lsm_managed_follow(db, &moved, err);
+        shown = !moved;
+    }
     if (rc == SHALE_OK)
         rc = shown ? follow_wal(db, err) : shl_lsm_reader_install(db, err);
     *changed = *changed || env_load_relaxed(&db->committed_seq) != before;
@@ -257,6 +264,15 @@ static uint64_t sleep_locked(const struct shl_lsm *db, struct pace *p)
     return p->stall_ns;
 }
 
+/* A checkpoint is renewed in the second half of its life. */
+static uint64_t quiet_max(const struct shl_lsm *db, uint64_t interval)
+{
+    uint64_t ns = shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS);
+    return db->managed
+               ? shl_min_u64(ns, shl_max_u64(interval, db->settings.checkpoint_lifetime_ns / 4))
+               : ns;
+}
+
 /* Whether to make requests now: always while anything changes or is asked, else ever more rarely. */
 static bool is_due_locked(struct shl_lsm *db, struct pace *p)
 {
@@ -269,8 +285,7 @@ static bool is_due_locked(struct shl_lsm *db, struct pace *p)
     else if (now - p->asked_ns < p->quiet_ns)
         return false;
     else
-        p->quiet_ns =
-            shl_min_u64(p->quiet_ns * 2, shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS));
+        p->quiet_ns = shl_min_u64(p->quiet_ns * 2, quiet_max(db, interval));
     p->asked_ns = now;
     return true;
 }

@@ -62,6 +62,7 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .transaction_log_bytes = 64 * MIB,
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
+        .checkpoint_lifetime_ns = 600 * ENV_NS_PER_SEC,
     };
     shl_gc_settings_default(&s->gc);
 }

@@ -97,6 +97,7 @@ struct shl_lsm_settings {
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */
     bool skip_wal_replay;         /* readers */
     uint64_t max_memtable_bytes;  /* readers: 64 MiB */
+    uint64_t checkpoint_lifetime_ns; /* managed readers: 600 s */
 };
 
 void shl_gc_settings_default(struct shl_gc_settings *s);

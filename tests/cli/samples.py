@@ -1,7 +1,7 @@
 """How to run each command: what the tests of the promises (test_checklist.py, test_stores.py) share.
 
 `shale __doc list` says what commands there are; SAMPLES says how to run each one. In the samples DB is a database with rows, OBJECT an object of
-it, SST the name of an SSTable, kept the name of a checkpoint of DB, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
+it, SST the name of an SSTable, kept the name of a checkpoint of DB, U/doomed another database, U/clone none, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
 bucket or folder that may be made, OLD one that is there, DEAD the options for a store that nobody answers for, and T the temporary folder.
 The places are folders in one test and prefixes of a bucket in another."""
 
@@ -75,6 +75,14 @@ SAMPLES = {
                                  cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
     "checkpoint delete": Sample(["DB", "kept"], ["DB", "none"], ["NONE", "c"],
                                 cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
+    "clone": Sample(["DB", "U/clone"], DONE_OR_FAILED, ["NONE", "U/clone"], more=(["DB", "U/clone", "--checkpoint", "kept"],),
+                    cost=("1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs", lambda n: n["LIST"] <= 5 and n["GET"] <= 20 and n["PUT"] <= 8)),
+    "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], ["DB", "--checkpoint", "none", "--yes"], ["NONE", "--checkpoint", "kept", "--yes"],
+                      cost=("that of opening a writer, some 10 GETs and 4 PUTs", lambda n: n["PUT"] <= 7 and total(n) <= 40)),
+    "delete": Sample(["U/doomed", "--yes"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
+                     cost=("6 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 12 and n["PUT"] <= 1)),
+    "when": Sample(["DB", "seq:9"], ["DB", "1"], ["NONE", "seq:9"], more=(["DB", "--round", "up", "1"],),
+                   cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
     "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
                  cost=("2 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 8 and n["GET"] <= 10 and n["PUT"] <= 2)),
     "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
@@ -97,7 +105,7 @@ SAMPLES = {
     "help": Sample(["scan"], READS_ALL, NO_ROOM, raw=True, more=([], ["urls"])),
     "version": Sample([], READS_ALL, NO_ROOM),
 }
-NEEDS_DATABASE = {"del", "gc", "compact", "compactor", "compactor-worker", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
+NEEDS_DATABASE = {"del", "gc", "compact", "compactor", "compactor-worker", "clone", "restore", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
 NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
 DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]
 

@@ -114,6 +114,7 @@ class Original:
         case.load(rows, db=db)
         case.run_shale("put", db, "0007", "again", "--store-option", "local_fsync=off")
         case.run_shale("checkpoint", "create", db, "--name", "kept", "--lifetime", "7d")
+        shutil.copytree(db, os.path.join(folder, "doomed"))
         for name, text in (("broken/manifest/00000000000000000001.manifest", "no manifest at all"), ("spare", "x"), ("heap/one", "x"), ("heap/two", "y"), ("old/x", "x")):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -153,7 +154,7 @@ def keys_of(place, client):
         found = {key[len(prefix):]: etag for key, _, etag in client.listed(prefix)}
     else:
         found = {os.path.relpath(os.path.join(where, f), place.url): None for where, _, files in os.walk(place.url) for f in files}
-    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/"))), found
+    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/"))), found
 
 
 __all__ = ["Front", "Original", "Place", "WRITING", "keys_of", "proxy", "s3", "servers", "start"]

@@ -43,8 +43,12 @@ class Checklist(Case):
         """What the samples delete or make is there, or not there, again."""
         with open(os.path.join(self.dir, "spare"), "w") as f:
             f.write("x")
-        for name in ("newfolder", "bench"):
+        for name in ("newfolder", "bench", "clone"):
             shutil.rmtree(os.path.join(self.dir, name), True)
+        if not os.path.exists(os.path.join(self.dir, "doomed", "gc")):
+            shutil.rmtree(os.path.join(self.dir, "doomed"), True)
+            shutil.copytree(self.db, os.path.join(self.dir, "doomed"))
+            os.makedirs(os.path.join(self.dir, "doomed", "gc"))
         os.makedirs(os.path.join(self.dir, "heap"), exist_ok=True)
         with open(os.path.join(self.dir, "heap", "one"), "w") as f:
             f.write("x")
@@ -402,6 +406,8 @@ class Checklist(Case):
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
             elif c["name"] == "checkpoint delete":
                 self.assertEqual((again.returncode, b"has none of that" in again.stderr), (1, True))
+            elif c["name"] == "delete":
+                self.assertEqual((again.returncode, b"no database here" in again.stderr), (3, True))
             elif c["name"] == "checkpoint create":  # another one, with an id of its own
                 self.assertEqual((again.returncode, len(again.stdout)), (0, len(first.stdout)))
             elif c["name"] == "bench" or c["name"].endswith("doctor"):  # what they measure differs

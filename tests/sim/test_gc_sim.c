@@ -300,6 +300,41 @@ static void reader_process(void *arg)
     view_close(&v);
 }
 
+/* It follows, and nothing that it reads is ever taken away, though its clock and those of the collectors are minutes apart. */
+static void managed_process(void *arg)
+{
+    struct scene *s = arg;
+    struct view v;
+    uint64_t last = 0;
+    view_open(&v, s, 2);
+    while (!s->stop) {
+        struct shl_lsm *db = NULL;
+        shale_error err = {0};
+        struct shl_lsm_settings settings = s->settings;
+        settings.manifest_poll_interval_ns = (100 + sim_rand_below(900)) * ENV_NS_PER_MS;
+        settings.checkpoint_lifetime_ns = 3600 * ENV_NS_PER_SEC; /* longer than clocks differ */
+        struct shl_lsm_open o = {.store = v.store, .path = "db", .settings = &settings};
+        shale_code rc = shl_lsm_open_reader(
+            &o, &(struct shl_lsm_reader){.mode = SHL_READER_MANAGED}, &db, &err);
+        if (rc != SHALE_OK && rc != SHALE_NOT_FOUND)
+            die_of("open a managed reader", &err);
+        for (unsigned i = 0; rc == SHALE_OK && i < 4 && !s->stop; i++) {
+            struct shl_lsm_status status;
+            (void)rows_hash(db);
+            shl_lsm_status(db, &status);
+            if (status.committed_seq < last)
+                env_die("a managed reader went back in time");
+            last = status.committed_seq;
+            env_sleep_ns(sim_rand_below(1500 * ENV_NS_PER_MS));
+            if (sim_chance(0.5))
+                must(shl_lsm_refresh(db, &err), &err, "refresh of a managed reader");
+        }
+        must(shl_lsm_close(db, &err), &err, "close of a managed reader");
+        env_sleep_ns(1 + sim_rand_below(600 * ENV_NS_PER_MS));
+    }
+    view_close(&v);
+}
+
 /* Somebody gives checkpoints up: what they held may go, nothing else. */
 static void give_up_some(struct scene *s)
 {
@@ -380,7 +415,7 @@ static void let_live(struct scene *s, sim_group g)
 static void all_main(void *arg)
 {
     struct scene *s = arg;
-    sim_group collectors[2] = {0}, reader;
+    sim_group collectors[2] = {0}, reader, managed;
     unsigned count = 1 + (unsigned)sim_rand_below(2);
     for (unsigned i = 0; i < 3; i++)
         random_faults(&s->faults[i]);
@@ -389,6 +424,7 @@ static void all_main(void *arg)
     for (unsigned i = 0; i < count; i++)
         collectors[i] = start_one(s, "gc", collector_process);
     reader = start_one(s, "reader", reader_process);
+    managed = start_one(s, "managed", managed_process);
     unsigned rounds = 2 + (unsigned)sim_rand_below(6);
     for (unsigned i = 0; i < rounds; i++) {
         own_collector(&s->settings);
@@ -411,10 +447,11 @@ static void all_main(void *arg)
     for (unsigned i = 0; i < count; i++)
         sim_group_wait(collectors[i]);
     sim_group_wait(reader);
+    sim_group_wait(managed);
     check_bucket(s);
     for (unsigned i = 0; i < s->kept_count; i++)
         check_kept(s, s->bucket, i);
-    if (sim_alloc_live(last) > 0 || sim_alloc_live(reader) > 0)
+    if (sim_alloc_live(last) > 0 || sim_alloc_live(reader) > 0 || sim_alloc_live(managed) > 0)
         env_die("memory of an ended process is still there");
 }
 
