@@ -170,9 +170,15 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
     }
     if (first == 0)
         return no_command(argc, argv, p);
+    char name[64] = "";
     args->word = argv[first];
     is_word[first] = true;
-    args->command = cli_command_find(argv[first]);
+    if (second != 0)
+        (void)snprintf(name, sizeof name, "%s %s", argv[first], argv[second]);
+    args->command = cli_command_find(name);
+    is_word[second] = is_word[second] || args->command != NULL;
+    if (args->command == NULL)
+        args->command = cli_command_find(argv[first]); /* as wal is, beside wal tail */
     if (args->command != NULL)
         return CLI_PARSE_OK;
     char names[CLI_NEAR_TEXT];
@@ -187,14 +193,8 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
     if (second == 0)
         return bad(p, help, "%s: which one? %s", argv[first],
                    subcommands(argv[first], NULL, names));
-    char name[64];
-    (void)snprintf(name, sizeof name, "%s %s", argv[first], argv[second]);
-    args->command = cli_command_find(name);
-    if (args->command == NULL)
-        return bad(p, help, "unknown command \"%.60s\": %s", name,
-                   subcommands(argv[first], argv[second], names));
-    is_word[second] = true;
-    return CLI_PARSE_OK;
+    return bad(p, help, "unknown command \"%.60s\": %s", name,
+               subcommands(argv[first], argv[second], names));
 }
 
 static bool is_choice(const char *choices, const char *value)

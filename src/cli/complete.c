@@ -37,15 +37,19 @@ static enum cli_option_id option_of(const char *word, bool *has_value)
 
 static void take_word(struct before *b, const char *word, const char *shell_db)
 {
-    char name[64];
+    char name[64] = "";
+    bool is_second = b->group != NULL && b->args == 0;
+    if (is_second)
+        (void)snprintf(name, sizeof name, "%s %s", b->group, word);
+    const struct cli_command *pair = cli_command_find(name);
     if (b->command == NULL && b->group == NULL) {
         b->command = cli_command_find(word);
-        if (b->command == NULL && cli_command_is_group(word))
+        if (cli_command_is_group(word))
             b->group = word;
-    } else if (b->command == NULL) {
-        (void)snprintf(name, sizeof name, "%s %s", b->group, word);
-        b->command = cli_command_find(name);
-    } else {
+    } else if (pair != NULL) {
+        b->command = pair;
+        b->group = NULL;
+    } else if (b->command != NULL) {
         if (b->args == 0)
             b->db = word;
         b->args++;
@@ -282,6 +286,8 @@ void complete(struct cli *c, const struct complete_ask *ask)
         else
             offer_options(ask, &b, typed);
     } else if (b.command != NULL) {
+        if (b.group != NULL && b.args == 0)
+            offer_group(ask, b.group, typed);
         offer_argument(c, ask, &b, typed);
     } else if (b.group != NULL) {
         offer_group(ask, b.group, typed);

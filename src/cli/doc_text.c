@@ -60,8 +60,8 @@ static const struct doc_example examples[] = {
      "del fruit/kiwi\n"
      ".commit\n"
      "END\n"},
-    {"tail", "Follow the changes of one kind of key.",
-     "shale tail ./pkgs --no-follow --json | jq -r 'select(.kind == \"put\") | .key' | head -n "
+    {"wal tail", "Follow the changes of one kind of key.",
+     "shale wal tail ./pkgs --no-follow --json | jq -r 'select(.kind == \"put\") | .key' | head -n "
      "3\n"},
     {"completion", "For this session of bash.", "source <(shale completion bash)\n"},
 };

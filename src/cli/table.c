@@ -342,7 +342,7 @@ static const struct cli_command commands[] = {
                   {"shale wal ./pkgs 17", "the rows of one"}},
      .exits = "0 done. Cost: 2 LISTs, 2 GETs; with ID 1 GET of that object and no more.",
      .run = cmd_wal},
-    {.name = "tail",
+    {.name = "wal tail",
      .group = CLI_GROUP_INSIDE,
      .effect = CLI_READS,
      .summary = "print changes as they become durable",
@@ -352,10 +352,10 @@ static const struct cli_command commands[] = {
      .args = {"DB"},
      .options = OPENS | CLI_BIT(OPT_SINCE_ID) | CLI_BIT(OPT_NO_FOLLOW) | CLI_BIT(OPT_LIMIT) |
                 CLI_BIT(OPT_HEX),
-     .examples = {{"shale tail ./pkgs --no-follow", "what is not in SSTables yet"},
-                  {"shale tail ./pkgs --since-id 3 --no-follow --json",
+     .examples = {{"shale wal tail ./pkgs --no-follow", "what is not in SSTables yet"},
+                  {"shale wal tail ./pkgs --since-id 3 --no-follow --json",
                    "from WAL object 3 on, a line a change"},
-                  {"shale tail s3://acme-prod/orders --json",
+                  {"shale wal tail s3://acme-prod/orders --json",
                    "every change from now on, until Ctrl-C"}},
      .notes = "A line: WAL object, sequence number, put, delete or merge, key, value. Rows of a "
               "batch share "

@@ -11,7 +11,7 @@ from common import Case, SHALE, tree
 
 class Tail(Case):
     def rows(self, *args):
-        p = self.run_shale("tail", self.db, "--no-follow", "--json", *args)
+        p = self.run_shale("wal", "tail", self.db, "--no-follow", "--json", *args)
         return [json.loads(line) for line in p.stdout.splitlines()]
 
     def test_what_is_in_the_wal(self):
@@ -22,7 +22,7 @@ class Tail(Case):
         self.assertEqual([(r["kind"], r["key"], r.get("value")) for r in self.rows("--since-id", "1")], [("put", "a", "1"), ("put", "b", "2"), ("delete", "a", None)])
         seqs = [(r["wal_id"], r["seq"]) for r in self.rows("--since-id", "1")]
         self.assertEqual(seqs, sorted(seqs))
-        p = self.run_shale("tail", self.db, "--no-follow", "--since-id", str(seqs[1][0]), "--hex")
+        p = self.run_shale("wal", "tail", self.db, "--no-follow", "--since-id", str(seqs[1][0]), "--hex")
         self.assertEqual(p.stdout.splitlines()[0], b"%d\t%d\tput\t62\t32" % seqs[1])
         self.assertEqual(self.rows("--since-id", "1", "-L", "1"), self.rows("--since-id", "1")[:1])
         self.assertEqual(self.rows(), [])  # all is in SSTables
@@ -32,12 +32,12 @@ class Tail(Case):
         self.run_shale("put", self.db, "a", "1")
         folder = os.path.join(self.db, "wal")
         os.unlink(os.path.join(folder, sorted(os.listdir(folder))[0]))
-        p = self.run_shale("tail", self.db, "--since-id", "1", want=3)
+        p = self.run_shale("wal", "tail", self.db, "--since-id", "1", want=3)
         self.assertIn(b"WAL truncated: object 1 was collected", p.stderr)
 
     def test_it_follows_a_writer_until_ctrl_c(self):
         self.run_shale("put", self.db, "a", "1")
-        p = subprocess.Popen([SHALE, "tail", self.db, "--json", "--since-id", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        p = subprocess.Popen([SHALE, "wal", "tail", self.db, "--json", "--since-id", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(p.kill)
         self.assertEqual(json.loads(p.stdout.readline())["key"], "a")
         self.run_shale("put", self.db, "later", "2")
