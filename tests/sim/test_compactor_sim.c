@@ -246,13 +246,6 @@ static void run_writer(struct scene *s)
 
 /* ---------------------------------------------------------------- the chain of compactions files */
 
-static bool is_own(const struct shl_compaction *j)
-{
-    char own[SHL_ULID_TEXT];
-    shl_ulid_format(j->id, own);
-    return j->worker_id != NULL && strcmp(j->worker_id, own) == 0;
-}
-
 static bool same_worker(const struct shl_compaction *a, const struct shl_compaction *b)
 {
     return a->worker_id != NULL && b->worker_id != NULL && strcmp(a->worker_id, b->worker_id) == 0;
@@ -267,7 +260,8 @@ static bool may_follow(const struct shl_compaction *a, const struct shl_compacti
         return b->status != SHL_COMPACTION_COMPACTED && b->status != SHL_COMPACTION_COMPLETED;
     case SHL_COMPACTION_RUNNING:
         if (b->status == SHL_COMPACTION_RUNNING)
-            return same_worker(a, b) || is_own(b); /* taken back and given out in one write */
+            return same_worker(a, b) ||
+                   shl_job_is_own(b); /* taken back and given out in one write */
         if (b->status == SHL_COMPACTION_COMPACTED)
             return same_worker(a, b);
         return b->status == SHL_COMPACTION_SCHEDULED || b->status == SHL_COMPACTION_SUBMITTED ||
@@ -494,6 +488,17 @@ static uint64_t newest_compactions(struct scene *s, struct shl_compactions **out
     return id;
 }
 
+static bool is_held(struct scene *s, const char *worker)
+{
+    struct shl_compactions *c = NULL;
+    bool held = false;
+    (void)newest_compactions(s, &c);
+    for (size_t k = 0; c != NULL && k < c->jobs.count; k++)
+        held = held || shl_job_is_held_by(&c->jobs.items[k], worker);
+    shl_compactions_free(c);
+    return held;
+}
+
 /* Waits until a job runs that has published something and whose worker is not `other`, and gives its worker's id. */
 static void wait_for_owner(struct scene *s, const char *other, char out[SHL_ULID_TEXT])
 {
@@ -542,6 +547,8 @@ static void paused_main(void *arg)
 {
     struct scene *s = arg;
     char a[SHL_ULID_TEXT] = "", b[SHL_ULID_TEXT] = "";
+    struct shl_compactions *before = NULL, *after = NULL;
+    uint64_t id;
     roles_settings(s);
     s->settings.l0_max_ssts = s->settings.l0_max_ssts_per_key = 32;
     s->settings.l0_sst_size_bytes = 1 << 20;
@@ -553,22 +560,25 @@ static void paused_main(void *arg)
     sim_group_spawn(g, "main", fill_process, s);
     sim_group_wait(g);
     s->faults = (struct world_faults){.fixed_ns = 20 * ENV_NS_PER_MS}; /* a job takes its time */
+    bool both = sim_chance(0.5); /* A and B are coordinators, too, and there is no third one */
     for (unsigned i = 0; i < 3; i++)
-        s->roles[i] = (struct role){.scene = s, .coordinates = i == 0, .works = i != 0};
-    for (unsigned i = 0; i < 2; i++) {
+        s->roles[i] = (struct role){.scene = s, .coordinates = i == 0 || both, .works = i != 0};
+    for (unsigned i = both; i < 2; i++) {
         s->roles[i].group = sim_group_new(i == 0 ? "coordinator" : "worker a", 0);
         sim_group_spawn(s->roles[i].group, "main", role_process, &s->roles[i]);
     }
     wait_for_owner(s, "", a);
     env_sleep_ns(sim_rand_below(200 * ENV_NS_PER_MS));
     sim_group_pause(s->roles[1].group);
+    if (!is_held(s, a)) /* it was fast */
+        goto end;
     s->roles[2].group = sim_group_new("worker b", 0);
     sim_group_spawn(s->roles[2].group, "main", role_process, &s->roles[2]);
     wait_for_owner(s, a, b);
     sim_group_pause(s->roles[2].group);
-    sim_group_kill(s->roles[0].group); /* else B would lose the job, too */
-    struct shl_compactions *before = NULL, *after = NULL;
-    uint64_t id = newest_compactions(s, &before);
+    if (!both)
+        sim_group_kill(s->roles[0].group); /* else B would lose the job, too */
+    id = newest_compactions(s, &before);
     sim_group_resume(s->roles[1].group);
     for (unsigned i = 0; i < 20; i++) {
         env_sleep_ns(ENV_NS_PER_SEC);
@@ -578,10 +588,13 @@ static void paused_main(void *arg)
         env_die("a worker wrote a job that it had lost");
     shl_compactions_free(before);
     shl_compactions_free(after);
+end:
     s->stop = true;
-    sim_group_resume(s->roles[2].group);
-    sim_group_wait(s->roles[1].group);
-    sim_group_wait(s->roles[2].group);
+    for (unsigned i = 0; i < 3; i++)
+        if (s->roles[i].group != 0 && sim_group_alive(s->roles[i].group)) {
+            sim_group_resume(s->roles[i].group);
+            sim_group_wait(s->roles[i].group);
+        }
     drain(s);
     sim_group last = sim_group_new("last", 0);
     sim_group_spawn(last, "main", writer_process, s);
