@@ -35,6 +35,8 @@ struct scene {
     struct world_faults faults;
     struct shl_lsm_settings settings;
     struct role roles[ROLES];
+    bool
+        alone; /* one process is coordinator and worker: a job stays with the worker that began it */
     bool embedded; /* the writer has a coordinator inside; the workers are others */
     bool clean, opened, stop, drained;
     bool wal_always_on;
@@ -322,6 +324,9 @@ static void check_step(struct scene *s, uint64_t id, const struct shl_compaction
             s->compactions += a->status == SHL_COMPACTION_COMPACTED;
             continue;
         }
+        if (s->alone && a->status == SHL_COMPACTION_RUNNING &&
+            b->status == SHL_COMPACTION_RUNNING && !same_worker(a, b))
+            die_at(id, b, "a coordinator took a job from itself");
         if (!may_follow(a, b))
             die_at(id, b, shl_job_status_name(a->status));
         if (shl_job_is_at_work(b) && !shl_job_context_grows(a, b))
@@ -542,6 +547,25 @@ static void fill_process(void *arg)
     shl_store_unref(world);
 }
 
+/* A coordinator that works itself sleeps for longer than workers may be silent: its job goes on, once. */
+static void sleep_alone(struct scene *s)
+{
+    char a[SHL_ULID_TEXT] = "";
+    s->alone = true;
+    s->roles[0] = (struct role){.scene = s, .coordinates = true, .works = true};
+    s->roles[0].group = sim_group_new("alone", 0);
+    sim_group_spawn(s->roles[0].group, "main", role_process, &s->roles[0]);
+    wait_for_owner(s, "", a);
+    env_sleep_ns(sim_rand_below(200 * ENV_NS_PER_MS));
+    sim_group_pause(s->roles[0].group);
+    env_sleep_ns(2 * s->settings.worker_heartbeat_timeout_ns);
+    sim_group_resume(s->roles[0].group);
+    for (unsigned i = 0; i < 20; i++) {
+        env_sleep_ns(ENV_NS_PER_SEC);
+        sim_progress();
+    }
+}
+
 /* Worker A sleeps with a job until that is B's, and wakes: nothing is written any more by A, whatever it has done meanwhile. */
 static void paused_main(void *arg)
 {
@@ -549,6 +573,7 @@ static void paused_main(void *arg)
     char a[SHL_ULID_TEXT] = "", b[SHL_ULID_TEXT] = "";
     struct shl_compactions *before = NULL, *after = NULL;
     uint64_t id;
+    bool both;
     roles_settings(s);
     s->settings.l0_max_ssts = s->settings.l0_max_ssts_per_key = 32;
     s->settings.l0_sst_size_bytes = 1 << 20;
@@ -560,7 +585,11 @@ static void paused_main(void *arg)
     sim_group_spawn(g, "main", fill_process, s);
     sim_group_wait(g);
     s->faults = (struct world_faults){.fixed_ns = 20 * ENV_NS_PER_MS}; /* a job takes its time */
-    bool both = sim_chance(0.5); /* A and B are coordinators, too, and there is no third one */
+    if (sim_chance(0.3)) {
+        sleep_alone(s);
+        goto end;
+    }
+    both = sim_chance(0.5); /* A and B are coordinators, too, and there is no third one */
     for (unsigned i = 0; i < 3; i++)
         s->roles[i] = (struct role){.scene = s, .coordinates = i == 0 || both, .works = i != 0};
     for (unsigned i = both; i < 2; i++) {
