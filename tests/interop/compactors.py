@@ -209,6 +209,7 @@ def main():
             place = Place(root, settings={})
             try:
                 model = case(shale, venv, place, writer, draw(seed, case.__name__))
+                once(shale, place)  # what was scheduled last, when the workers had gone
                 differs(shale, venv, place, model)
                 print("ok    %s: %d rows" % (case.__name__, len(model.rows)))
             except Exception as e:  # each case says what went wrong with it

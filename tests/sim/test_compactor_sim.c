@@ -35,6 +35,8 @@ struct scene {
     struct world_faults faults;
     struct shl_lsm_settings settings;
     struct role roles[ROLES];
+    bool
+        alone; /* one process is coordinator and worker: a job stays with the worker that began it */
     bool embedded; /* the writer has a coordinator inside; the workers are others */
     bool clean, opened, stop, drained;
     bool wal_always_on;
@@ -246,13 +248,6 @@ static void run_writer(struct scene *s)
 
 /* ---------------------------------------------------------------- the chain of compactions files */
 
-static bool is_own(const struct shl_compaction *j)
-{
-    char own[SHL_ULID_TEXT];
-    shl_ulid_format(j->id, own);
-    return j->worker_id != NULL && strcmp(j->worker_id, own) == 0;
-}
-
 static bool same_worker(const struct shl_compaction *a, const struct shl_compaction *b)
 {
     return a->worker_id != NULL && b->worker_id != NULL && strcmp(a->worker_id, b->worker_id) == 0;
@@ -267,7 +262,8 @@ static bool may_follow(const struct shl_compaction *a, const struct shl_compacti
         return b->status != SHL_COMPACTION_COMPACTED && b->status != SHL_COMPACTION_COMPLETED;
     case SHL_COMPACTION_RUNNING:
         if (b->status == SHL_COMPACTION_RUNNING)
-            return same_worker(a, b) || is_own(b); /* taken back and given out in one write */
+            return same_worker(a, b) ||
+                   shl_job_is_own(b); /* taken back and given out in one write */
         if (b->status == SHL_COMPACTION_COMPACTED)
             return same_worker(a, b);
         return b->status == SHL_COMPACTION_SCHEDULED || b->status == SHL_COMPACTION_SUBMITTED ||
@@ -328,6 +324,9 @@ static void check_step(struct scene *s, uint64_t id, const struct shl_compaction
             s->compactions += a->status == SHL_COMPACTION_COMPACTED;
             continue;
         }
+        if (s->alone && a->status == SHL_COMPACTION_RUNNING &&
+            b->status == SHL_COMPACTION_RUNNING && !same_worker(a, b))
+            die_at(id, b, "a coordinator took a job from itself");
         if (!may_follow(a, b))
             die_at(id, b, shl_job_status_name(a->status));
         if (shl_job_is_at_work(b) && !shl_job_context_grows(a, b))
@@ -494,6 +493,17 @@ static uint64_t newest_compactions(struct scene *s, struct shl_compactions **out
     return id;
 }
 
+static bool is_held(struct scene *s, const char *worker)
+{
+    struct shl_compactions *c = NULL;
+    bool held = false;
+    (void)newest_compactions(s, &c);
+    for (size_t k = 0; c != NULL && k < c->jobs.count; k++)
+        held = held || shl_job_is_held_by(&c->jobs.items[k], worker);
+    shl_compactions_free(c);
+    return held;
+}
+
 /* Waits until a job runs that has published something and whose worker is not `other`, and gives its worker's id. */
 static void wait_for_owner(struct scene *s, const char *other, char out[SHL_ULID_TEXT])
 {
@@ -537,11 +547,33 @@ static void fill_process(void *arg)
     shl_store_unref(world);
 }
 
+/* A coordinator that works itself sleeps for longer than workers may be silent: its job goes on, once. */
+static void sleep_alone(struct scene *s)
+{
+    char a[SHL_ULID_TEXT] = "";
+    s->alone = true;
+    s->roles[0] = (struct role){.scene = s, .coordinates = true, .works = true};
+    s->roles[0].group = sim_group_new("alone", 0);
+    sim_group_spawn(s->roles[0].group, "main", role_process, &s->roles[0]);
+    wait_for_owner(s, "", a);
+    env_sleep_ns(sim_rand_below(200 * ENV_NS_PER_MS));
+    sim_group_pause(s->roles[0].group);
+    env_sleep_ns(2 * s->settings.worker_heartbeat_timeout_ns);
+    sim_group_resume(s->roles[0].group);
+    for (unsigned i = 0; i < 20; i++) {
+        env_sleep_ns(ENV_NS_PER_SEC);
+        sim_progress();
+    }
+}
+
 /* Worker A sleeps with a job until that is B's, and wakes: nothing is written any more by A, whatever it has done meanwhile. */
 static void paused_main(void *arg)
 {
     struct scene *s = arg;
     char a[SHL_ULID_TEXT] = "", b[SHL_ULID_TEXT] = "";
+    struct shl_compactions *before = NULL, *after = NULL;
+    uint64_t id;
+    bool both;
     roles_settings(s);
     s->settings.l0_max_ssts = s->settings.l0_max_ssts_per_key = 32;
     s->settings.l0_sst_size_bytes = 1 << 20;
@@ -553,22 +585,29 @@ static void paused_main(void *arg)
     sim_group_spawn(g, "main", fill_process, s);
     sim_group_wait(g);
     s->faults = (struct world_faults){.fixed_ns = 20 * ENV_NS_PER_MS}; /* a job takes its time */
+    if (sim_chance(0.3)) {
+        sleep_alone(s);
+        goto end;
+    }
+    both = sim_chance(0.5); /* A and B are coordinators, too, and there is no third one */
     for (unsigned i = 0; i < 3; i++)
-        s->roles[i] = (struct role){.scene = s, .coordinates = i == 0, .works = i != 0};
-    for (unsigned i = 0; i < 2; i++) {
+        s->roles[i] = (struct role){.scene = s, .coordinates = i == 0 || both, .works = i != 0};
+    for (unsigned i = both; i < 2; i++) {
         s->roles[i].group = sim_group_new(i == 0 ? "coordinator" : "worker a", 0);
         sim_group_spawn(s->roles[i].group, "main", role_process, &s->roles[i]);
     }
     wait_for_owner(s, "", a);
     env_sleep_ns(sim_rand_below(200 * ENV_NS_PER_MS));
     sim_group_pause(s->roles[1].group);
+    if (!is_held(s, a)) /* it was fast */
+        goto end;
     s->roles[2].group = sim_group_new("worker b", 0);
     sim_group_spawn(s->roles[2].group, "main", role_process, &s->roles[2]);
     wait_for_owner(s, a, b);
     sim_group_pause(s->roles[2].group);
-    sim_group_kill(s->roles[0].group); /* else B would lose the job, too */
-    struct shl_compactions *before = NULL, *after = NULL;
-    uint64_t id = newest_compactions(s, &before);
+    if (!both)
+        sim_group_kill(s->roles[0].group); /* else B would lose the job, too */
+    id = newest_compactions(s, &before);
     sim_group_resume(s->roles[1].group);
     for (unsigned i = 0; i < 20; i++) {
         env_sleep_ns(ENV_NS_PER_SEC);
@@ -578,10 +617,13 @@ static void paused_main(void *arg)
         env_die("a worker wrote a job that it had lost");
     shl_compactions_free(before);
     shl_compactions_free(after);
+end:
     s->stop = true;
-    sim_group_resume(s->roles[2].group);
-    sim_group_wait(s->roles[1].group);
-    sim_group_wait(s->roles[2].group);
+    for (unsigned i = 0; i < 3; i++)
+        if (s->roles[i].group != 0 && sim_group_alive(s->roles[i].group)) {
+            sim_group_resume(s->roles[i].group);
+            sim_group_wait(s->roles[i].group);
+        }
     drain(s);
     sim_group last = sim_group_new("last", 0);
     sim_group_spawn(last, "main", writer_process, s);

@@ -281,7 +281,14 @@ static void test_a_restart_looks_at_scheduled_jobs_again(void **state)
         const struct spec s = {.runs = {9, 7}, .destination = 7};
         (void)add(c, job(1, SHL_COMPACTION_SCHEDULED, s));
         OK(shl_job_claim(add(c, job(2, SHL_COMPACTION_SCHEDULED, s)), "w", 5, &err));
-        OK(shl_job_claim_own(add(c, job(3, SHL_COMPACTION_SCHEDULED, s)), 5, &err));
+        OK(shl_job_claim_own(add(c, job(3, SHL_COMPACTION_SCHEDULED, s)), (struct shl_ulid){7, 8},
+                             5, &err));
+        char other[SHL_ULID_TEXT];
+        memcpy(other, shl_jobs_find(c, id(3))->worker_id, sizeof other);
+        assert_true(shl_job_is_own(shl_jobs_find(c, id(3))));
+        assert_false(shl_job_is_own(shl_jobs_find(c, id(2))));
+        OK(shl_job_claim_own(shl_jobs_find(c, id(3)), (struct shl_ulid){7, 9}, 5, &err));
+        assert_false(shl_job_is_held_by(shl_jobs_find(c, id(3)), other)); /* another process */
         (void)add(c, job(4, SHL_COMPACTION_COMPACTED, s));
         shl_jobs_restart(c, heirs == 1);
         assert_int_equal(c->jobs.items[0].status, SHL_COMPACTION_SUBMITTED);

@@ -305,7 +305,8 @@ static shale_code claim_own(struct shl_compactor *c, struct shl_compactions *nex
         struct shl_compaction *job = &next->jobs.items[i];
         if (!shl_worker_wants(c, next, job, r->claimed.count))
             continue;
-        shale_code rc = shl_job_claim_own(job, wall_ms(), err);
+        shale_code rc = shl_job_claim_own(
+            job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()}, wall_ms(), err);
         if (rc != SHALE_OK)
             return rc;
         if (!shl_array_push(&r->claimed, job->id) || !shl_array_reserve(&c->held, r->claimed.count))
@@ -326,6 +327,7 @@ static shale_code edit_round(struct shl_compactor *c, struct shl_compactions *ne
     SHL_TRY(c->o.db.levels(c->o.db.ctx, &r->levels, err));
     r->manifest = r->levels->manifest;
     apply_outcomes(next, r->done, changed);
+    shl_worker_touch(c, next);
     r->reclaimed = shl_jobs_reclaim(next, wall_ms(),
                                     c->o.settings->worker_heartbeat_timeout_ns / ENV_NS_PER_MS);
     refuse(c, next, r);

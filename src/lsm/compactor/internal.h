@@ -75,6 +75,8 @@ bool shl_worker_wants(const struct shl_compactor *c, const struct shl_compaction
 /* Starts the run of a job that the file says is ours. Never fails: what cannot be started is given back. room in `held` is there. */
 void shl_worker_begin(struct shl_compactor *c, const struct shl_compaction *job,
                       struct shl_levels *levels);
+/* Signs of life for our own jobs in `next`, so that our coordinator does not take them from us after we were asleep. Not worth a write. */
+void shl_worker_touch(const struct shl_compactor *c, struct shl_compactions *next);
 uint64_t shl_worker_next_ns(const struct shl_compactor *c);
 void shl_worker_stop_all(struct shl_compactor *c);
 void shl_worker_drop(struct shl_compactor *c, size_t i);

@@ -163,18 +163,18 @@ void shl_jobs_trim(struct shl_compactions *c)
 
 /* ---------------------------------------------------------------- the coordinator */
 
-static bool is_own(const struct shl_compaction *job)
+bool shl_job_is_own(const struct shl_compaction *job)
 {
-    char own[SHL_ULID_TEXT];
-    shl_ulid_format(job->id, own);
-    return job->worker_id != NULL && strcmp(job->worker_id, own) == 0;
+    struct shl_ulid worker;
+    return job->worker_id != NULL && shl_ulid_parse(shl_slice_str(job->worker_id), &worker) &&
+           shl_ulid_time_ms(worker) == shl_ulid_time_ms(job->id);
 }
 
 void shl_jobs_restart(struct shl_compactions *c, bool heirs)
 {
     for (size_t i = 0; i < c->jobs.count; i++) {
         struct shl_compaction *job = &c->jobs.items[i];
-        if (heirs && job->status == SHL_COMPACTION_RUNNING && is_own(job))
+        if (heirs && job->status == SHL_COMPACTION_RUNNING && shl_job_is_own(job))
             shl_job_release(job);
         if (job->status == SHL_COMPACTION_SCHEDULED)
             job->status = SHL_COMPACTION_SUBMITTED;
@@ -314,10 +314,11 @@ shale_code shl_job_claim(struct shl_compaction *job, const char *worker_id, uint
     return SHALE_OK;
 }
 
-shale_code shl_job_claim_own(struct shl_compaction *job, uint64_t now_ms, shale_error *err)
+shale_code shl_job_claim_own(struct shl_compaction *job, struct shl_ulid chance, uint64_t now_ms,
+                             shale_error *err)
 {
     char own[SHL_ULID_TEXT];
-    shl_ulid_format(job->id, own);
+    shl_ulid_format(shl_ulid_make(shl_ulid_time_ms(job->id), chance.hi, chance.lo), own);
     return shl_job_claim(job, own, now_ms, err);
 }
 

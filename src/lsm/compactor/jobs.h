@@ -44,9 +44,12 @@ SHL_MUST shale_code shl_jobs_merge(const struct shl_compactions *known,
 bool shl_job_is_free(const struct shl_compaction *job);
 SHL_MUST shale_code shl_job_claim(struct shl_compaction *job, const char *worker_id,
                                   uint64_t now_ms, shale_error *err);
-/* A coordinator's process takes a job of its own: the worker is called like the job, so that heirs know it. */
-SHL_MUST shale_code shl_job_claim_own(struct shl_compaction *job, uint64_t now_ms,
-                                      shale_error *err);
+/* A coordinator's process takes a job of its own: the worker's id has the job's time, so that heirs know it, and `chance`, so that no other process
+ * has the same. */
+SHL_MUST shale_code shl_job_claim_own(struct shl_compaction *job, struct shl_ulid chance,
+                                      uint64_t now_ms, shale_error *err);
+/* Whether a coordinator's process gave it itself. */
+bool shl_job_is_own(const struct shl_compaction *job);
 bool shl_job_is_held_by(const struct shl_compaction *job, const char *worker_id);
 /* Back to Scheduled; the context stays. */
 void shl_job_release(struct shl_compaction *job);

@@ -69,6 +69,9 @@ bool shl_worker_wants(const struct shl_compactor *c, const struct shl_compaction
         job->kind != SHL_COMPACTION_TIERED ||
         c->held.count + more >= c->o.settings->worker_max_concurrent)
         return false;
+    for (size_t i = 0; i < c->held.count; i++) /* lost, but its run has not ended yet */
+        if (shl_ulid_eq(c->held.items[i].id, job->id))
+            return false;
     /* Nobody runs two jobs with one destination, whatever the file says; stock coordinators let equal ones pass. */
     for (size_t i = 0; i < jobs->jobs.count; i++) {
         const struct shl_compaction *other = &jobs->jobs.items[i];
@@ -287,6 +290,15 @@ shale_code shl_worker_step(struct shl_compactor *c, bool look, bool *did, shale_
 out:
     shl_array_free(&claims.ids);
     return rc;
+}
+
+void shl_worker_touch(const struct shl_compactor *c, struct shl_compactions *next)
+{
+    for (size_t i = 0; i < c->held.count; i++) {
+        struct shl_compaction *job = shl_jobs_find(next, c->held.items[i].id);
+        if (job != NULL && shl_job_is_held_by(job, c->held.items[i].worker_id))
+            job->worker_heartbeat_ms = shl_max_u64(job->worker_heartbeat_ms, wall_ms());
+    }
 }
 
 uint64_t shl_worker_next_ns(const struct shl_compactor *c)
