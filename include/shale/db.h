@@ -24,13 +24,24 @@ typedef struct shale_recency shale_recency;
 SHALE_API SHALE_MUST shale_code shale_db_open(shale_db **out, const char *url, const shale_options *options,
                                               shale_error *err);
 
+typedef enum shale_reader_mode {
+    SHALE_READER_DEFAULT = 0,    /* that checkpoint if one is named, else the newest state */
+    SHALE_READER_LATEST = 1,     /* the newest state: writes nothing, and is not protected from collectors */
+    SHALE_READER_CHECKPOINT = 2, /* one checkpoint, which is as it is for ever: writes nothing, never polls */
+    SHALE_READER_MANAGED = 3     /* follows, and keeps a checkpoint of its own in the manifest, so that no collector takes what it reads: needs the right to
+                                  * write. Made at open, replaced as the database changes, renewed before checkpoint_lifetime is over (default 10
+                                  * minutes; INVALID below 1 s or twice manifest_poll_interval), made again if it vanished, removed at close */
+} shale_reader_mode;
+
 typedef struct shale_reader_options {
     size_t struct_size;
     const char *checkpoint; /* UUID or name of a checkpoint; NULL: the newest state */
-    bool follow;            /* look for newer data every manifest_poll_interval; default false: as it was at open */
+    bool follow;            /* look for newer data every manifest_poll_interval; default false: as it was at open, until shale_db_refresh */
+    bool skip_wal_replay;   /* leave out rows that are only in WAL objects yet; default: as the setting says (false) */
+    shale_reader_mode mode; /* default SHALE_READER_DEFAULT */
 } shale_reader_options;
 SHALE_API void shale_reader_options_init(shale_reader_options *o, size_t struct_size);
-/* Opens for reading: writes nothing to the store and fences nobody. Writing calls return INVALID. NOT_FOUND: no database there. */
+/* Opens for reading: fences nobody, and writes nothing to the store (but for the checkpoint of a managed reader). Writing calls return INVALID. NOT_FOUND: no database there. */
 SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
                                                      const shale_reader_options *reader, shale_error *err);
 

@@ -3,8 +3,12 @@
 #define SHALE_H
 
 #include <shale/admin.h>
+#include <shale/checkpoint.h>
+#include <shale/compactor.h>
 #include <shale/db.h>
 #include <shale/error.h>
+#include <shale/gc.h>
+#include <shale/manage.h>
 #include <shale/metrics.h>
 #include <shale/options.h>
 #include <shale/store.h>

@@ -10,11 +10,12 @@
 #include "lsm/inspect.h"
 
 #include <shale/admin.h>
+#include <shale/compactor.h>
 
 /* What a call asks for. */
 struct ask {
     uint64_t id;
-    const char *sst;
+    const char *sst; /* or a job */
     bool rows;
 };
 typedef shale_code (*answer_fn)(const struct shl_inspect *in, const struct ask *ask,
@@ -116,6 +117,13 @@ static shale_code answer_wal(const struct shl_inspect *in, const struct ask *ask
     return ask->id == 0 ? shl_inspect_wal(in, w, err) : shl_inspect_wal_rows(in, ask->id, w, err);
 }
 
+static shale_code answer_compactions(const struct shl_inspect *in, const struct ask *ask,
+                                     struct shl_json_writer *w, shale_error *err)
+{
+    return ask->sst == NULL ? shl_inspect_compactions(in, ask->id, w, err)
+                            : shl_inspect_compaction(in, ask->sst, w, err);
+}
+
 static shale_code answer_stat(const struct shl_inspect *in, const struct ask *ask,
                               struct shl_json_writer *w, shale_error *err)
 {
@@ -150,6 +158,24 @@ shale_code shale_admin_wal(char **out_json, const char *url, const shale_options
 {
     SHL_API_ERR(err);
     return ask_json(out_json, url, options, answer_wal, &(struct ask){.id = id}, false, err);
+}
+
+shale_code shale_admin_compactions(char **out_json, const char *url, const shale_options *options,
+                                   uint64_t id, shale_error *err)
+{
+    SHL_API_ERR(err);
+    return ask_json(out_json, url, options, answer_compactions, &(struct ask){.id = id}, false,
+                    err);
+}
+
+shale_code shale_admin_compaction(char **out_json, const char *url, const shale_options *options,
+                                  const char *job, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (job == NULL)
+        return shl_fail(err, SHALE_INVALID, "admin: the name of the compaction is NULL");
+    return ask_json(out_json, url, options, answer_compactions, &(struct ask){.sst = job}, false,
+                    err);
 }
 
 shale_code shale_admin_stat(char **out_json, const char *url, const shale_options *options,

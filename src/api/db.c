@@ -52,7 +52,8 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
 
 /* ---- open, close */
 
-static void take_components(struct shale_db *db, const shale_options *o, struct shl_api_resolved *r)
+void shl_api_take_components(struct shale_db *db, const shale_options *o,
+                             struct shl_api_resolved *r)
 {
     memcpy(db->extractors, o->extractors, sizeof db->extractors);
     if (db->extractors[SHALE_PREFIX_SEGMENTS].prefix != NULL)
@@ -105,7 +106,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
     SHL_TRY(shl_api_resolve(o, reader != NULL, &resolved, err));
     SHL_TRY(shl_api_transform_init(&db->transform, o, err));
     SHL_TRY(shl_api_stack_open(&db->stack, url, o, reader != NULL, err));
-    take_components(db, o, &resolved);
+    shl_api_take_components(db, o, &resolved);
     how = (struct shl_lsm_open){
         .store = db->stack.store,
         .wal_store = db->stack.wal_store,
@@ -161,6 +162,22 @@ shale_code shale_db_open(shale_db **out, const char *url, const shale_options *o
     return give(open_with(out, url, options, NULL, &mine), &mine, err);
 }
 
+static shale_code reader_mode(const shale_reader_options *how, enum shl_reader_mode *out,
+                              shale_error *err)
+{
+    static const enum shl_reader_mode modes[] = {SHL_READER_LATEST, SHL_READER_LATEST,
+                                                 SHL_READER_CHECKPOINT, SHL_READER_MANAGED};
+    bool named = how->checkpoint != NULL;
+    if ((unsigned)how->mode > SHALE_READER_MANAGED)
+        return shl_fail(err, SHALE_INVALID, "reader mode is %u, known 0..3", (unsigned)how->mode);
+    if (how->mode != SHALE_READER_DEFAULT && named != (how->mode == SHALE_READER_CHECKPOINT))
+        return shl_fail(err, SHALE_INVALID,
+                        named ? "reader: a checkpoint is named, but the mode is another one"
+                              : "reader: the mode is a checkpoint's, but none is named");
+    *out = named ? SHL_READER_CHECKPOINT : modes[how->mode];
+    return SHALE_OK;
+}
+
 shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
                                 const shale_reader_options *reader, shale_error *err)
 {
@@ -170,10 +187,11 @@ shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_opt
     shale_code rc = shl_api_take_struct(&how, sizeof how, reader, "shale_reader_options", &mine);
     if (rc != SHALE_OK)
         return give(rc, &mine, err);
-    const struct shl_lsm_reader mode = {.mode = how.checkpoint != NULL ? SHL_READER_CHECKPOINT
-                                                                       : SHL_READER_LATEST,
-                                        .checkpoint = how.checkpoint,
-                                        .follow = how.follow};
+    struct shl_lsm_reader mode = {
+        .checkpoint = how.checkpoint, .follow = how.follow, .skip_wal_replay = how.skip_wal_replay};
+    rc = reader_mode(&how, &mode.mode, &mine);
+    if (rc != SHALE_OK)
+        return give(rc, &mine, err);
     return give(open_with(out, url, options, &mode, &mine), &mine, err);
 }
 

@@ -22,6 +22,10 @@ struct shale_db {
     void *merge_ctx;
 };
 
+/* Merge operator and transformer of the options. The struct must not be moved afterwards. */
+void shl_api_take_components(struct shale_db *db, const shale_options *o,
+                             struct shl_api_resolved *r);
+
 struct shale_batch {
     struct shl_batch batch;
 };

@@ -16,6 +16,8 @@ static const struct shl_opt_word codecs[] = {
 static const struct shl_opt_word levels[] = {{"Info", 0}, {"Debug", 1}, {NULL, 0}};
 static const struct shl_opt_word own_levels[] = {{"none", 0}, {"Info", 1}, {"Debug", 2}, {NULL, 0}};
 static const struct shl_opt_word preloads[] = {{"none", 0}, {"L0Sst", 1}, {"AllSst", 2}, {NULL, 0}};
+static const struct shl_opt_word schedulers[] = {
+    {"size-tiered", SHL_SCHEDULER_SIZE_TIERED}, {"leveled", SHL_SCHEDULER_LEVELED}, {NULL, 0}};
 static const struct shl_opt_word wal_flushes[] = {
     {"adaptive", SHL_WAL_FLUSH_ADAPTIVE}, {"interval", SHL_WAL_FLUSH_INTERVAL}, {NULL, 0}};
 
@@ -60,15 +62,15 @@ static const struct shl_opt_word wal_flushes[] = {
         .name = n, .type = SHL_OPT_ENUM, .nullable = true, .words = list, .default_text = def,     \
         .offset = at, .help = text                                                                 \
     }
-#define GC_DIRECTORY(n, field, dry)                                                                \
-    TABLE("garbage_collector_options." n, LATER(gc_##field),                                       \
-          "collect these objects; none = never" NO_EFFECT),                                        \
-        TIME("garbage_collector_options." n ".interval", LATER(gc_##field##_interval), "600s",     \
-             "how often" NO_EFFECT),                                                               \
-        TIME("garbage_collector_options." n ".min_age", LATER(gc_##field##_age), "300s",           \
-             "younger ones stay" NO_EFFECT),                                                       \
-        BOOL("garbage_collector_options." n ".dry_run", LATER(gc_##field##_dry), dry,              \
-             "only say what would go" NO_EFFECT)
+#define GC(task, field) LSM(gc.tasks[task].field)
+#define GC_DIRECTORY(n, task, dry)                                                                 \
+    TABLE("garbage_collector_options." n, GC(task, on), "collect these objects; none = never"),    \
+        TIME("garbage_collector_options." n ".interval", GC(task, interval_ns), "600s",            \
+             "how often; the first time so long after opening"),                                   \
+        TIME("garbage_collector_options." n ".min_age", GC(task, min_age_ns), "300s",              \
+             "younger ones stay"),                                                                 \
+        BOOL("garbage_collector_options." n ".dry_run", GC(task, dry_run), dry,                    \
+             "only log what would go")
 
 static const struct shl_opt opts[] = {
     {.name = "flush_interval",
@@ -116,12 +118,18 @@ static const struct shl_opt opts[] = {
     TABLE("compactor_options", LSM(compactor_enabled), "none: this process compacts nothing"),
     TIME("compactor_options.poll_interval", LSM(compactor_poll_interval_ns), "5s",
          "how often to look for work"),
-    TIME("compactor_options.manifest_update_timeout", LATER(compactor_manifest_timeout), "300s",
-         "as above" NO_EFFECT),
+    TIME("compactor_options.manifest_update_timeout", LSM(compactor_manifest_timeout_ns), "300s",
+         "as above, for a compactor of its own"),
     U32("compactor_options.max_concurrent_compactions", LSM(compactor_max_concurrent), "4", 1,
         "jobs at once"),
-    BOOL("compactor_options.enable_trivial_move", LATER(trivial_move), "false",
-         "move instead of rewriting" NO_EFFECT),
+    BOOL("compactor_options.enable_trivial_move", LSM(enable_trivial_move), "false",
+         "sources that do not overlap become a run as they are"),
+    {.name = "compactor_options.scheduler",
+     .type = SHL_OPT_ENUM,
+     .words = schedulers,
+     .default_text = "size-tiered",
+     .offset = LSM(scheduler),
+     .help = "size-tiered, as in SlateDB, or leveled: fewer runs for a get to ask, more rewriting"},
     U32("compactor_options.scheduler_options.min_compaction_sources", LSM(min_compaction_sources),
         "4", 2, "fewest sources of a job"),
     U32("compactor_options.scheduler_options.max_compaction_sources", LSM(max_compaction_sources),
@@ -130,61 +138,61 @@ static const struct shl_opt opts[] = {
      .type = SHL_OPT_F64,
      .default_text = "4.0",
      .offset = LSM(include_size_threshold),
-     .help = "a source may be so many times larger than the smallest"},
+     .help = "a source may be so many times larger than the smallest; leveled: a run is so many "
+             "times the one above it"},
     U64("compactor_options.scheduler_options.sorted_run_consolidation_threshold",
-        LATER(consolidation_threshold), "0", 0,
-        "merge all runs from so many on; 0 = off" NO_EFFECT),
-    TIME("compactor_options.commit_compacted_interval", LATER(commit_compacted_interval), "1s",
-         "pause between commits" NO_EFFECT),
+        LSM(sorted_run_consolidation_threshold), "0", 0,
+        "merge runs of any size while there are more than so many; 0 = off"),
+    TIME("compactor_options.commit_compacted_interval", LSM(commit_compacted_interval_ns), "1s",
+         "how often to look for what other workers have done"),
     BOOL("compactor_options.enable_experimental_incremental_compaction",
          LATER(incremental_compaction), "false", "publish finished parts early" NO_EFFECT),
     TIME("compactor_options.checkpoint_lifetime", LSM(compactor_checkpoint_lifetime_ns), "900s",
          "of the checkpoints that pin its inputs"),
-    TIME("compactor_options.worker_heartbeat_timeout", LATER(worker_heartbeat_timeout), "30s",
-         "a silent worker loses its job" NO_EFFECT),
+    TIME("compactor_options.worker_heartbeat_timeout", LSM(worker_heartbeat_timeout_ns), "30s",
+         "a silent worker loses its job"),
     WORD("compactor_options.metric_level", LATER(compactor_metric_level), own_levels, "none",
          "none = as metric_level" NO_EFFECT),
     RETRIES("compactor_options.object_store_max_retries", LATER(compactor_retries),
             "none = for ever" NO_EFFECT),
-    TABLE("compactor_options.worker", LATER(worker),
-          "none: jobs are left to other workers" NO_EFFECT),
-    U32("compactor_options.worker.max_concurrent_compactions", LATER(worker_concurrent), "4", 1,
-        "jobs at once" NO_EFFECT),
-    TIME("compactor_options.worker.compactions_poll_interval", LATER(worker_poll_interval), "5s",
-         "how often to look for jobs" NO_EFFECT),
-    TIME("compactor_options.worker.heartbeat_interval", LATER(worker_heartbeat_interval), "10s",
-         "between signs of life" NO_EFFECT),
+    TABLE("compactor_options.worker", LSM(worker_enabled), "none: jobs are left to other workers"),
+    U32("compactor_options.worker.max_concurrent_compactions", LSM(worker_max_concurrent), "4", 1,
+        "jobs at once"),
+    TIME("compactor_options.worker.compactions_poll_interval", LSM(worker_poll_interval_ns), "5s",
+         "how often to look for jobs; half to one and a half of it"),
+    TIME("compactor_options.worker.heartbeat_interval", LSM(worker_heartbeat_interval_ns), "10s",
+         "between signs of life"),
     SIZE("compactor_options.worker.max_sst_size", LSM(max_sst_size_bytes), "256MiB", 1,
          "an output SSTable ends at this size"),
-    U32("compactor_options.worker.max_fetch_tasks", LATER(worker_fetch_tasks), "4", 1,
-        "reads ahead at once" NO_EFFECT),
-    SIZE("compactor_options.worker.bytes_to_fetch", LATER(worker_fetch_bytes), "2MiB", 1,
-         "bytes of one read" NO_EFFECT),
-    U32("compactor_options.worker.max_subcompactions", LATER(worker_subcompactions), "4", 1,
-        "parts of one job at once" NO_EFFECT),
-    U32("compactor_options.worker.min_filter_keys", LATER(worker_filter_keys), "1000", 0,
-        "as above" NO_EFFECT),
-    WORD("compactor_options.worker.compression_codec", LATER(worker_compression), codecs, "none",
-         "as above" NO_EFFECT),
+    U32("compactor_options.worker.max_fetch_tasks", LSM(worker_max_fetch_tasks), "4", 1,
+        "reads ahead at once"),
+    SIZE("compactor_options.worker.bytes_to_fetch", LSM(worker_bytes_to_fetch), "2MiB", 1,
+         "bytes of one read"),
+    U32("compactor_options.worker.max_subcompactions", LSM(worker_max_subcompactions), "4", 0,
+        "parts of one job at once; up to 1 = not cut into parts"),
+    U32("compactor_options.worker.min_filter_keys", LSM(worker_min_filter_keys), "1000", 0,
+        "if not set, min_filter_keys"),
+    WORD("compactor_options.worker.compression_codec", LSM(worker_compression), codecs, "none",
+         "if not set, compression_codec"),
     WORD("compactor_options.worker.metric_level", LATER(worker_metric_level), own_levels, "none",
          "none = as metric_level" NO_EFFECT),
     RETRIES("compactor_options.worker.object_store_max_retries", LATER(worker_retries),
             "none = for ever" NO_EFFECT),
 
-    TABLE("garbage_collector_options", LATER(gc), "none: this process collects nothing" NO_EFFECT),
-    GC_DIRECTORY("manifest_options", manifest, "false"),
-    GC_DIRECTORY("wal_options", wal, "false"),
-    GC_DIRECTORY("compacted_options", compacted, "false"),
-    GC_DIRECTORY("compactions_options", compactions, "false"),
-    GC_DIRECTORY("wal_fence_options", wal_fence, "true"),
-    TABLE("garbage_collector_options.detach_options", LATER(gc_detach),
-          "let go of parents of clones; none = never" NO_EFFECT),
-    TIME("garbage_collector_options.detach_options.interval", LATER(gc_detach_interval), "600s",
-         "how often" NO_EFFECT),
+    TABLE("garbage_collector_options", LSM(gc.enabled), "none: this process collects nothing"),
+    GC_DIRECTORY("manifest_options", SHL_GC_MANIFEST, "false"),
+    GC_DIRECTORY("wal_options", SHL_GC_WAL, "false"),
+    GC_DIRECTORY("compacted_options", SHL_GC_COMPACTED, "false"),
+    GC_DIRECTORY("compactions_options", SHL_GC_COMPACTIONS, "false"),
+    GC_DIRECTORY("wal_fence_options", SHL_GC_WAL_FENCE, "true"),
+    TABLE("garbage_collector_options.detach_options", GC(SHL_GC_DETACH, on),
+          "let go of parents of clones; none = never"),
+    TIME("garbage_collector_options.detach_options.interval", GC(SHL_GC_DETACH, interval_ns),
+         "600s", "how often"),
     WORD("garbage_collector_options.metric_level", LATER(gc_metric_level), own_levels, "none",
          "none = as metric_level" NO_EFFECT),
-    BOOL("garbage_collector_options.boundary_files_enabled", LATER(gc_boundary_files), "true",
-         "write boundary objects" NO_EFFECT),
+    BOOL("garbage_collector_options.boundary_files_enabled", LSM(gc.boundary_files), "true",
+         "false: min_age must exceed any pause of a process"),
     RETRIES("garbage_collector_options.object_store_max_retries", LATER(gc_retries),
             "none = for ever" NO_EFFECT),
 
@@ -213,8 +221,8 @@ static const struct shl_opt opts[] = {
     U64("object_store_cache_options.max_open_file_handles", LATER(cache_handles), "1000", 1,
         "open files" NO_EFFECT),
 
-    TIME("checkpoint_lifetime", LATER(checkpoint_lifetime), "600s",
-         "readers: of a managed checkpoint" NO_EFFECT),
+    TIME("checkpoint_lifetime", LSM(checkpoint_lifetime_ns), "600s",
+         "readers: of a managed checkpoint"),
     SIZE("max_memtable_bytes", LSM(max_memtable_bytes), "64MiB", 1,
          "readers: bytes of one table of replayed rows"),
     BOOL("skip_wal_replay", LSM(skip_wal_replay), "false",

@@ -570,5 +570,9 @@ shale_code shl_api_resolve(const shale_options *o, bool reader, struct shl_api_r
     /* SlateDB's readers look less often than its writers (slatedb-surface 2.7). */
     if (reader && shl_api_is_default(o, "manifest_poll_interval"))
         out->lsm.manifest_poll_interval_ns = 10 * ENV_NS_PER_SEC;
+    out->lsm.worker_has_min_filter_keys =
+        !shl_api_is_default(o, "compactor_options.worker.min_filter_keys");
+    out->lsm.worker_has_codec =
+        !shl_api_is_default(o, "compactor_options.worker.compression_codec");
     return resolve_texts(o, out, err);
 }

@@ -16,24 +16,11 @@ struct shl_api_unused {
     uint64_t cache_max_bytes, cache_part_bytes, cache_scan_interval, cache_handles;
     bool cache_on_flush, cache_on_compaction;
     unsigned cache_preload;
-    uint64_t compactor_manifest_timeout, commit_compacted_interval, worker_heartbeat_timeout;
-    bool trivial_move, incremental_compaction, worker;
-    uint64_t consolidation_threshold;
-    unsigned compactor_metric_level;
-    uint32_t compactor_retries;
-    uint32_t worker_concurrent, worker_fetch_tasks, worker_subcompactions, worker_filter_keys,
-        worker_retries;
-    uint64_t worker_poll_interval, worker_heartbeat_interval, worker_fetch_bytes;
-    unsigned worker_compression, worker_metric_level;
-    bool gc, gc_boundary_files;
+    bool incremental_compaction;
+    unsigned compactor_metric_level, worker_metric_level;
+    uint32_t compactor_retries, worker_retries;
     unsigned gc_metric_level;
     uint32_t gc_retries;
-    bool gc_manifest, gc_wal, gc_compacted, gc_compactions, gc_wal_fence, gc_detach;
-    uint64_t gc_manifest_interval, gc_wal_interval, gc_compacted_interval, gc_compactions_interval,
-        gc_wal_fence_interval, gc_detach_interval;
-    uint64_t gc_manifest_age, gc_wal_age, gc_compacted_age, gc_compactions_age, gc_wal_fence_age;
-    bool gc_manifest_dry, gc_wal_dry, gc_compacted_dry, gc_compactions_dry, gc_wal_fence_dry;
-    uint64_t checkpoint_lifetime;
 };
 
 /* The struct that the table describes; strings are owned. */

@@ -73,8 +73,32 @@ void shale_scan_options_init(shale_scan_options *o, size_t struct_size)
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
+void shale_compactor_options_init(shale_compactor_options *o, size_t struct_size)
+{
+    const shale_compactor_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_compact_options_init(shale_compact_options *o, size_t struct_size)
+{
+    const shale_compact_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
 void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
 {
     const shale_txn_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t struct_size)
+{
+    const shale_checkpoint_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_gc_options_init(shale_gc_options *o, size_t struct_size)
+{
+    const shale_gc_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }

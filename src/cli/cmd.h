@@ -95,6 +95,8 @@ SHL_MUST int cli_open_writer(struct cli *c, shale_db **out);
 /* The same, but a missing database is not made: for commands that would only take something away. */
 SHL_MUST int cli_open_existing_writer(struct cli *c, shale_db **out);
 SHL_MUST int cli_open_reader(struct cli *c, shale_db **out);
+/* The checkpoint of --as-of, which is noted; c->options must be made. 0, or an exit code after a message. (cmd_when.c) */
+SHL_MUST int cli_checkpoint_as_of(struct cli *c, shale_checkpoint_found *out);
 /* Closes a reader, but not that of a shell; passes `code` on. */
 int cli_close_reader(struct cli *c, shale_db *db, int code);
 /* True if the objects of a database of this name lie under other names (docs/compat.md); notes it for a new one. */
@@ -137,6 +139,9 @@ void cli_note(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 void cli_tell(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* Flushes stdout; `code`, or CLI_FAILED after a message if it could not be written. */
 int cli_finish(struct cli *c, int code);
+
+/* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. (cmd_inspect.c) */
+void cli_pause(uint64_t ns);
 
 /* ---- progress (progress.c) */
 #define CLI_SAMPLES 11 /* one a second: the rate of the last ten */
@@ -200,6 +205,15 @@ int cmd_sst(struct cli *c);
 int cmd_wal(struct cli *c);
 int cmd_tail(struct cli *c);
 int cmd_explain(struct cli *c);
+int cmd_gc(struct cli *c);
+int cmd_clone(struct cli *c);
+int cmd_restore(struct cli *c);
+int cmd_delete(struct cli *c);
+int cmd_when(struct cli *c);
+int cmd_checkpoint_create(struct cli *c);
+int cmd_checkpoint_list(struct cli *c);
+int cmd_checkpoint_refresh(struct cli *c);
+int cmd_checkpoint_delete(struct cli *c);
 int cmd_store_ls(struct cli *c);
 int cmd_store_cat(struct cli *c);
 int cmd_store_cp(struct cli *c);
@@ -211,6 +225,10 @@ int cmd_doctor(struct cli *c);
 int cmd_config_show(struct cli *c);
 int cmd_config_path(struct cli *c);
 int cmd_bench(struct cli *c);
+int cmd_compact(struct cli *c);
+int cmd_compactions(struct cli *c);
+int cmd_compactor(struct cli *c);
+int cmd_compactor_worker(struct cli *c);
 int cmd_shell(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_help(struct cli *c);

@@ -360,6 +360,21 @@ static void checkpoints(struct out *o, const json_t *stat)
     out_char(o, '\n');
 }
 
+/* Only where somebody is at work, or should be. */
+static void compactions(struct cli *c, struct out *o, const json_t *stat)
+{
+    const json_t *all = json_object_get(stat, "compactions");
+    size_t running = 0;
+    size_t i;
+    json_t *job;
+    json_array_foreach(all, i, job) running +=
+        shl_slice_eq(text_member(job, "status"), shl_slice_str("Running"));
+    if (json_array_size(all) > 0)
+        out_printf(o, "work     %zu compaction%s open, %zu running (shale compactions %s)\n",
+                   json_array_size(all), plural(json_array_size(all)), running,
+                   c->args.positional[0]);
+}
+
 static void sizes(struct out *o, const json_t *stat)
 {
     char size[SHL_UNITS_TEXT];
@@ -415,6 +430,7 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
         out_text(o, "no WAL object waits for L0\n");
     sizes(o, stat);
     checkpoints(o, stat);
+    compactions(c, o, stat);
     if (member(stat, "external_db_count") > 0)
         out_printf(o, "parents  a clone: SSTables of %" PRIu64 " other database%s are in use\n",
                    member(stat, "external_db_count"), plural(member(stat, "external_db_count")));
@@ -472,8 +488,7 @@ static int stat_once(struct cli *c)
     return code;
 }
 
-/* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. */
-static void pause_for(uint64_t ns)
+void cli_pause(uint64_t ns)
 {
     os_life_still(true);
     for (uint64_t slice = 50 * ENV_NS_PER_MS; ns > 0 && os_stop_code() == 0 && !os_timed_out();
@@ -491,7 +506,7 @@ int cmd_stat(struct cli *c)
     int code = stat_once(c);
     while (cli_has(&c->args, OPT_WATCH) && code == CLI_YES && c->out->failed == 0) {
         (void)out_finish(c->out);
-        pause_for(c->args.number[OPT_WATCH]);
+        cli_pause(c->args.number[OPT_WATCH]);
         if (os_stop_code() != 0 || os_timed_out())
             return os_stop_code();
         out_text(c->out, redraw ? home : cli_has(&c->args, OPT_JSON) ? "" : "\n");

@@ -14,7 +14,7 @@ struct before {
     bool only_args;                    /* behind -- */
     size_t args;                       /* positional ones before it, a shell's database included */
     const char *db;                    /* the first of them */
-    uint64_t given;                    /* options that are there already */
+    cli_option_set given;              /* options that are there already */
 };
 
 void complete_offer(const struct complete_ask *ask, const char *typed, const char *word,
@@ -113,7 +113,8 @@ static void offer_group(const struct complete_ask *ask, const char *group, const
 
 static void offer_options(const struct complete_ask *ask, const struct before *b, const char *typed)
 {
-    uint64_t mask = b->command != NULL ? cli_command_options(b->command) : cli_common_options();
+    cli_option_set mask =
+        b->command != NULL ? cli_command_options(b->command) : cli_common_options();
     for (unsigned i = 0; i < OPT_IDS; i++) {
         const struct cli_option *option = cli_option_at((enum cli_option_id)i);
         char word[64];

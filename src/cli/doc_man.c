@@ -144,7 +144,7 @@ static void option_item(struct out *o, const struct cli_option *option)
     man_text(o, option->help);
 }
 
-static void options_under(struct out *o, uint64_t mask)
+static void options_under(struct out *o, cli_option_set mask)
 {
     for (size_t h = 0; cli_heading_at(h) != NULL; h++) {
         bool any = false;

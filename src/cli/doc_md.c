@@ -35,7 +35,7 @@ static void option_row(struct out *o, const struct cli_option *option)
     out_text(o, " |\n");
 }
 
-static void option_table(struct out *o, uint64_t mask, const char *title)
+static void option_table(struct out *o, cli_option_set mask, const char *title)
 {
     bool any = false;
     for (size_t h = 0; cli_heading_at(h) != NULL; h++)

@@ -58,7 +58,7 @@ static void option_line(struct out *o, const struct cli_option *option)
     cli_wrapped(o, option->help, 25);
 }
 
-static void options_under(struct out *o, uint64_t mask, const char *title)
+static void options_under(struct out *o, cli_option_set mask, const char *title)
 {
     bool first = true;
     for (unsigned i = 0; i < OPT_IDS; i++) {
@@ -81,7 +81,7 @@ void cli_help_command(struct out *o, const struct cli_command *command)
     out_printf(o, "shale %s - %s\n\nUsage: shale %s%s%s\n\n", command->name, command->summary,
                command->name, command->usage[0] != '\0' ? " " : "", command->usage);
     examples(o, command);
-    uint64_t own = command->options & ~cli_open_options();
+    cli_option_set own = command->options & ~cli_open_options();
     for (size_t i = 0; cli_heading_at(i) != NULL; i++)
         options_under(o, own, cli_heading_at(i));
     out_text(o,
@@ -202,7 +202,7 @@ static void topic_settings(struct out *o)
 
 static void topic_common(struct out *o)
 {
-    uint64_t mask = cli_common_options() | cli_open_options();
+    cli_option_set mask = cli_common_options() | cli_open_options();
     out_text(
         o,
         "Options that every command takes, before, between or behind its arguments. --name value "

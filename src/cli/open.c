@@ -81,8 +81,17 @@ int cli_open_reader(struct cli *c, shale_db **out)
     if (!cli_options(c))
         return CLI_USAGE;
     shale_reader_options reader;
+    shale_checkpoint_found found;
     shale_reader_options_init(&reader, sizeof reader);
     reader.checkpoint = c->args.value[OPT_CHECKPOINT];
+    if (cli_has(&c->args, OPT_AS_OF)) {
+        if (reader.checkpoint != NULL)
+            return cli_usage(c, NULL, "--as-of picks a checkpoint: give it or --checkpoint");
+        int code = cli_checkpoint_as_of(c, &found);
+        if (code != CLI_YES)
+            return code;
+        reader.checkpoint = found.id;
+    }
     if (shale_db_open_reader(out, url, c->options, &reader, &c->err) != SHALE_OK)
         return cli_fail(c, url);
     return CLI_YES;

@@ -9,8 +9,9 @@
 
 bool session_line_differs(const struct cli *c)
 {
-    const uint64_t opens = cli_open_options() | CLI_BIT(OPT_SET) | CLI_BIT(OPT_STORE_OPTION) |
-                           CLI_BIT(OPT_SETTINGS) | CLI_BIT(OPT_CHECKPOINT);
+    const cli_option_set opens = cli_open_options() | CLI_BIT(OPT_SET) | CLI_BIT(OPT_STORE_OPTION) |
+                                 CLI_BIT(OPT_SETTINGS) | CLI_BIT(OPT_CHECKPOINT) |
+                                 CLI_BIT(OPT_AS_OF);
     for (size_t i = c->forwarded; i < c->args.given_count; i++)
         if ((opens & CLI_BIT(c->args.given[i].id)) != 0)
             return true;

@@ -40,7 +40,8 @@ struct forwarded {
     struct shl_buf text; /* owned: "--name=value" with NULs; offsets until the end */
 };
 
-static void forward(struct forwarded *f, uint64_t takes, enum cli_option_id id, const char *value)
+static void forward(struct forwarded *f, cli_option_set takes, enum cli_option_id id,
+                    const char *value)
 {
     shale_error err;
     if ((takes & CLI_BIT(id)) == 0 || f->count + 1 >= FORWARDED_MAX)
@@ -58,10 +59,10 @@ static void forward(struct forwarded *f, uint64_t takes, enum cli_option_id id, 
 }
 
 /* `takes`: options of the command. */
-static void forward_all(const struct shell *s, uint64_t takes, struct forwarded *f)
+static void forward_all(const struct shell *s, cli_option_set takes, struct forwarded *f)
 {
     static const char *const formats[] = {NULL, "json", "csv", NULL};
-    const uint64_t own =
+    const cli_option_set own =
         (cli_open_options() | cli_common_options()) & ~CLI_BIT(OPT_HELP) & ~CLI_BIT(OPT_VERSION);
     for (size_t i = 0; i < s->c->args.given_count; i++) {
         const struct cli_given *g = &s->c->args.given[i];
@@ -257,13 +258,13 @@ static int run_argv(struct shell *s, struct cli *line, int argc, char **argv)
 }
 
 /* What the command is decides which of the shell's options it gets, so the words are parsed once before. */
-static uint64_t options_taken(struct shell *s, int argc, char **argv)
+static cli_option_set options_taken(struct shell *s, int argc, char **argv)
 {
     struct cli_args args;
     struct cli_problem ignored;
     enum cli_parse parsed = cli_args_parse(argc, argv, s->session.url, &args, &ignored);
     (void)parsed; /* what is wrong is told by the second time */
-    uint64_t takes = args.command != NULL ? cli_command_options(args.command) : 0;
+    cli_option_set takes = args.command != NULL ? cli_command_options(args.command) : 0;
     cli_args_deinit(&args);
     return takes;
 }
@@ -280,7 +281,7 @@ int shell_command(struct shell *s, const char *const *words, size_t count)
     memcpy(&args, &argv, sizeof args); /* the parser changes none of them, as main's */
     argv[0] = "shale";
     memcpy(argv + 1, words, count * sizeof *argv);
-    uint64_t takes = options_taken(s, (int)count + 1, args);
+    cli_option_set takes = options_taken(s, (int)count + 1, args);
     forward_all(s, takes, &f);
     memcpy(argv + 1, f.argv, f.count * sizeof *argv);
     memcpy(argv + 1 + f.count, words, count * sizeof *argv);

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "cli/cmd.h"
+#include "cli/table_parts.h"
 
 #include <limits.h>
 #include <string.h>
@@ -70,6 +71,17 @@ static const struct cli_option options[OPT_IDS] = {
                         "wait so long before each GET, PUT and part [0]", NULL, WHAT},
     [OPT_KEEP_GOING] = {"keep-going", 0, CLI_FLAG, false, NULL,
                         "commands from a file or pipe: go on after an error", NULL, WHAT},
+    [OPT_FULL] = {"full", 0, CLI_FLAG, false, NULL, "all sorted runs of each tree into one", NULL,
+                  WHAT},
+    [OPT_SEGMENT] = {"segment", 0, CLI_TEXT, false, "P",
+                     "all sorted runs of the segment with prefix P into one", NULL, WHAT},
+    [OPT_SPEC] = {"spec", 0, CLI_TEXT, false, "JSON", "exactly this, as SlateDB writes it", NULL,
+                  WHAT},
+    [OPT_NO_WAIT] = {"no-wait", 0, CLI_FLAG, false, NULL,
+                     "only submit it, for the compactor that the database has", NULL, WHAT},
+    [OPT_NO_WORKER] = {"no-worker", 0, CLI_FLAG, false, NULL, "only plan and commit: others merge",
+                       NULL, WHAT},
+    [OPT_ONCE] = {"once", 0, CLI_FLAG, false, NULL, "do what is due, then end", NULL, WHAT},
     [OPT_ROOT] = {"root", 0, CLI_TEXT, false, "URL",
                   "the bucket [the parent folder of the database]", NULL, DB},
     [OPT_WAL_URL] = {"wal-url", 0, CLI_TEXT, false, "URL", "another bucket for wal/", NULL, DB},
@@ -103,6 +115,28 @@ static const struct cli_option options[OPT_IDS] = {
                      PRINT},
     [OPT_BUNDLE] = {"bundle", 0, CLI_TEXT, false, "FILE",
                     "a report for an issue too, without secrets", NULL, PRINT},
+    [OPT_NAME] = {"name", 0, CLI_TEXT, false, "TEXT", "name of the checkpoint", NULL, WHAT},
+    [OPT_LIFETIME] = {"lifetime", 0, CLI_DURATION, false, "DUR",
+                      "it expires so long from now, e.g. 7d [never]", NULL, WHAT},
+    [OPT_SOURCE] = {"source", 0, CLI_TEXT, false, "C",
+                    "the state of another checkpoint, by id or name [the newest state]", NULL,
+                    WHAT},
+    [OPT_RESOURCE] = {"resource", 0, CLI_TEXT, true, "R[,R..]",
+                      "manifest, wal, wal-fence, compacted, compactions, detach [all]", NULL, WHAT},
+    [OPT_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
+                     "younger objects stay [as the settings say: 5m]", NULL, WHAT},
+    [OPT_INTERVAL] = {"interval", 0, CLI_DURATION, false, "DUR",
+                      "pause between passes [as the settings say: 10m]", NULL, WHAT},
+    [OPT_AND] = {"and", 0, CLI_TEXT, true, "SRC[,..]",
+                 "another source: its URL, then ,checkpoint=C ,from=A ,to=B as wanted", NULL, WHAT},
+    [OPT_UNDO] = {"undo", 0, CLI_DURATION, false, "DUR",
+                  "how long the state before is kept as checkpoint before-restore [7d]", NULL,
+                  WHAT},
+    [OPT_ROUND] = {"round", 0, CLI_CHOICE, false, "HOW",
+                   "down or up: to the earlier or later one that is on record [down]", "down|up",
+                   WHAT},
+    [OPT_AS_OF] = {"as-of", 0, CLI_TEXT, false, "WHEN",
+                   "the newest checkpoint at or before a time, e.g. -2h, or seq:N", NULL, ROWS},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_TIMEOUT] = {"timeout", 0, CLI_DURATION, false, "DUR",
@@ -131,12 +165,6 @@ static const struct cli_option options[OPT_IDS] = {
      CLI_BIT(OPT_SET) | CLI_BIT(OPT_STORE_OPTION) | CLI_BIT(OPT_SETTINGS) | CLI_BIT(OPT_PROFILE) | \
      CLI_BIT(OPT_REGION) | CLI_BIT(OPT_ENDPOINT) | CLI_BIT(OPT_TIMEOUT) | CLI_BIT(OPT_TRACE) |     \
      CLI_BIT(OPT_PRICE_TABLE))
-#define OPENS                                                                                      \
-    (CLI_BIT(OPT_ROOT) | CLI_BIT(OPT_WAL_URL) | CLI_BIT(OPT_MERGE) | CLI_BIT(OPT_SEGMENTS) |       \
-     CLI_BIT(OPT_BLOOM_PREFIX) | CLI_BIT(OPT_TRANSFORMER))
-#define READS (OPENS | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_DURABILITY))
-#define RANGE (CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_FROM) | CLI_BIT(OPT_TO))
-#define ANY   UINT_MAX
 
 static const struct cli_command commands[] = {
     {.name = "put",
@@ -270,8 +298,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits = "0 done. Cost: 3 LISTs, 2 GETs (the manifest, and whether there is a newer one), 1 "
-              "or 2 GETs per SSTable for its stats.",
+     .exits = "0 done. Cost: 4 LISTs, 2 GETs (the manifest, and whether there is a newer one), 2 "
+              "more if it was ever compacted, 1 or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
      .group = CLI_GROUP_INSIDE,
@@ -353,6 +381,87 @@ static const struct cli_command commands[] = {
               "run. A filter that says no spares the blocks of its SSTable.",
      .exits = "0 there is a row, 1 there is none. Cost: that of the get.",
      .run = cmd_explain},
+    {.name = "compactions",
+     .group = CLI_GROUP_INSIDE,
+     .effect = CLI_READS,
+     .summary = "jobs of compactors and workers",
+     .usage = "DB [JOB] [--id N]",
+     .args_min = 1,
+     .args_max = 2,
+     .args = {"DB", "JOB"},
+     .options = OPENS | CLI_BIT(OPT_ID),
+     .examples = {{"shale compactions ./packed", "those at work, and the last that ended"},
+                  {"shale compactions ./packed --json | jq .compactor_epoch",
+                   "in SlateDB's JSON shape"},
+                  {"shale compactions s3://acme-prod/orders", "of a bucket"}},
+     .exits = "0 done, 1 nothing was ever compacted, or no such job. Cost: 1 LIST, 2 GETs; with "
+              "--id 1 GET.",
+     .run = cmd_compactions},
+    {.name = "compact",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "compact now, and wait until it is done",
+     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_FULL) | CLI_BIT(OPT_SEGMENT) | CLI_BIT(OPT_SPEC) |
+                CLI_BIT(OPT_NO_WAIT),
+     .examples = {{"shale compact ./pkgs", "what is due by the settings"},
+                  {"shale compact ./pkgs --full", "all sorted runs into one"},
+                  {"shale compact s3://acme-prod/orders --full --no-wait",
+                   "let the compactor that runs there do it"}},
+     .notes = "Asks the compactor that the database has: that of an open writer, or a shale "
+              "compactor. If none moves for some seconds, or there never was one, this one does "
+              "the work, and takes the place of the other: a Shale writer stands back then, a "
+              "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
+              "enough are there; --full leaves them alone. May be repeated, and stopped: what is "
+              "not done, another compactor goes on with.",
+     .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
+              "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
+              "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "
+              "8 MiB of its outputs.",
+     .run = cmd_compact},
+    {.name = "compactor",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "run the compactor of a database outside of its writer",
+     .usage = "DB [--no-worker] [--once]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_NO_WORKER) | CLI_BIT(OPT_ONCE),
+     .examples = {{"shale compactor s3://acme-prod/orders", "until Ctrl-C"},
+                  {"shale compactor ./pkgs --once", "until nothing is due"},
+                  {"shale compactor s3://acme-prod/orders --no-worker",
+                   "workers elsewhere do the merging"}},
+     .notes = "Takes the place of any other compactor, so open the writer with --set "
+              "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
+              "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
+              "where another one stopped or died.",
+     .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
+              "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
+              "happens; about 20 requests a job, as shale compact.",
+     .run = cmd_compactor},
+    {.name = "compactor-worker",
+     .group = CLI_GROUP_WORK,
+     .effect = CLI_WRITES,
+     .summary = "merge for the compactor of a database",
+     .usage = "DB [--once]",
+     .args_min = 1,
+     .args_max = 1,
+     .args = {"DB"},
+     .options = OPENS | CLI_BIT(OPT_ONCE),
+     .examples = {{"shale compactor-worker s3://acme-prod/orders", "until Ctrl-C"},
+                  {"shale compactor-worker ./pkgs --once", "until there is no job to take"}},
+     .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
+              "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
+              "done when it is stopped. Merge operator, codec, block size and filters should be "
+              "the writer's.",
+     .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
+              "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "
+              "its inputs and outputs.",
+     .run = cmd_compactor_worker},
     {.name = "store ls",
      .group = CLI_GROUP_BUCKET,
      .effect = CLI_READS,
@@ -611,17 +720,17 @@ enum cli_option_id cli_option_letter(char letter)
     return OPT_IDS;
 }
 
-uint64_t cli_command_options(const struct cli_command *command)
+cli_option_set cli_command_options(const struct cli_command *command)
 {
     return command->options | COMMON;
 }
 
-uint64_t cli_common_options(void)
+cli_option_set cli_common_options(void)
 {
     return COMMON;
 }
 
-uint64_t cli_open_options(void)
+cli_option_set cli_open_options(void)
 {
     return OPENS;
 }
@@ -634,8 +743,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Work", "Bucket",
-                                                  "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Keep",
+                                                  "Work", "Bucket",     "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -647,28 +756,31 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands);
+    return SHL_COUNT_OF(commands) + cli_keep_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
-    SHL_ASSERT(index < SHL_COUNT_OF(commands));
-    return &commands[index];
+    SHL_ASSERT(index < cli_command_count());
+    return index < SHL_COUNT_OF(commands) ? &commands[index]
+                                          : &cli_keep_commands[index - SHL_COUNT_OF(commands)];
 }
 
 const struct cli_command *cli_command_find(const char *name)
 {
-    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
+    for (size_t i = 0; i < cli_command_count(); i++)
+        if (strcmp(cli_command_at(i)->name, name) == 0)
+            return cli_command_at(i);
     return NULL;
 }
 
 bool cli_command_is_group(const char *word)
 {
     size_t len = strlen(word);
-    for (size_t i = 0; i < SHL_COUNT_OF(commands); i++)
-        if (strncmp(commands[i].name, word, len) == 0 && commands[i].name[len] == ' ')
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const char *name = cli_command_at(i)->name;
+        if (strncmp(name, word, len) == 0 && name[len] == ' ')
             return true;
+    }
     return false;
 }

@@ -37,6 +37,12 @@ enum cli_option_id {
     OPT_DURABLE_OPS,
     OPT_LATENCY_MS,
     OPT_KEEP_GOING,
+    OPT_FULL,
+    OPT_SEGMENT,
+    OPT_SPEC,
+    OPT_NO_WAIT,
+    OPT_NO_WORKER,
+    OPT_ONCE,
     OPT_ROOT,
     OPT_WAL_URL,
     OPT_MERGE,
@@ -51,6 +57,16 @@ enum cli_option_id {
     OPT_ENDPOINT,
     OPT_CHANGED,
     OPT_BUNDLE,
+    OPT_NAME,
+    OPT_LIFETIME,
+    OPT_SOURCE,
+    OPT_RESOURCE,
+    OPT_MIN_AGE,
+    OPT_INTERVAL,
+    OPT_AND,
+    OPT_UNDO,
+    OPT_ROUND,
+    OPT_AS_OF,
     OPT_WATCH,
     OPT_TIMEOUT,
     OPT_TRACE,
@@ -65,7 +81,9 @@ enum cli_option_id {
     OPT_VERSION,
     OPT_IDS
 };
-#define CLI_BIT(id) (UINT64_C(1) << (id))
+/* A set of options. */
+__extension__ typedef unsigned __int128 cli_option_set;
+#define CLI_BIT(id) ((cli_option_set)1 << (id))
 
 enum cli_type { CLI_FLAG, CLI_TEXT, CLI_NUMBER, CLI_SIZE, CLI_DURATION, CLI_CHOICE };
 
@@ -94,6 +112,7 @@ struct cli_example {
 enum cli_group {
     CLI_GROUP_ROWS,
     CLI_GROUP_INSIDE,
+    CLI_GROUP_KEEP,
     CLI_GROUP_WORK,
     CLI_GROUP_BUCKET,
     CLI_GROUP_PROGRAM,
@@ -116,7 +135,7 @@ struct cli_command {
     unsigned args_min;   /* positional, DB included */
     unsigned args_max;   /* UINT_MAX: any number */
     const char *args[3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
-    uint64_t options;    /* CLI_BIT of those of its own; the common ones come on top */
+    cli_option_set options; /* CLI_BIT of those of its own; the common ones come on top */
     struct cli_example examples[5]; /* each runs as pasted; the first is the commonest use */
     const char *notes; /* lines under the options; NULL: none */
     const char *exits; /* exit codes, cost */
@@ -129,9 +148,9 @@ const struct cli_option *cli_option_at(enum cli_option_id id);
 enum cli_option_id cli_option_find(const char *name, size_t len);
 enum cli_option_id cli_option_letter(char letter);
 /* All options that a command takes; those of all commands; those of opening a database. */
-uint64_t cli_command_options(const struct cli_command *command);
-uint64_t cli_common_options(void);
-uint64_t cli_open_options(void);
+cli_option_set cli_command_options(const struct cli_command *command);
+cli_option_set cli_common_options(void);
+cli_option_set cli_open_options(void);
 /* Headings of option lists, in their order; NULL behind the last. */
 const char *cli_heading_at(size_t index);
 const char *cli_group_name(enum cli_group group);

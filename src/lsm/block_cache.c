@@ -388,21 +388,12 @@ static bool holds_too_much(const struct shl_cache *c)
     return shl_block_pool_bytes(c->pool) > c->limit_bytes + c->limit_bytes / RETIRED_SHARE;
 }
 
-bool shl_cache_admits(struct shl_cache *c, uint64_t hash)
+bool shl_cache_has_memory(struct shl_cache *c)
 {
-    if (holds_too_much(c)) {
-        (void)shl_epoch_collect(c->epoch);
-        if (holds_too_much(c))
-            return false;
-    }
-    struct shard *s = shard_of(c, hash);
-    env_mutex_lock(&s->mu);
-    uint64_t *place = ghost_place(c, s, hash);
-    bool seen = *place == hash;
-    *place = seen ? 0 : hash; /* it begins on probation */
-    s->has_ghosts = true;
-    env_mutex_unlock(&s->mu);
-    return seen;
+    if (!holds_too_much(c))
+        return true;
+    (void)shl_epoch_collect(c->epoch);
+    return !holds_too_much(c);
 }
 
 bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot)

@@ -5,8 +5,8 @@
  * A slot is NULL, or the loading mark of its cache (somebody fetches it), or a block. Readers load it inside an epoch. Every change
  * from or to a block happens under the lock of the slot's shard, where the block is also linked into one of two rings:
  * new blocks enter the probationary one, a tenth of the bytes; those hit there move on to the main ring when the hand passes. A block
- * that fell out of probation leaves its hash behind, and enters the main ring at once if it comes back soon (S3-FIFO). On a near store a
- * block that is missed for the first time only leaves its hash (shl_cache_admits). */
+ * that fell out of probation leaves its hash behind, and enters the main ring at once if it comes back soon (S3-FIFO). On a near store
+ * only what was missed a few times comes in at all (sst_handle.c). */
 #ifndef SHL_LSM_BLOCK_CACHE_H
 #define SHL_LSM_BLOCK_CACHE_H
 
@@ -63,10 +63,9 @@ struct shl_block *shl_cache_loading(struct shl_cache *c);
 SHL_MUST bool shl_cache_reserve(struct shl_cache *c, uint64_t hash, size_t bytes);
 void shl_cache_unreserve(struct shl_cache *c, size_t bytes);
 
-/* Whether a missed block is worth keeping where a miss costs little: not at its first miss, which is remembered for a while. What is read once
- * takes no fresh memory then, and pushes nothing out. Neither while much of what was evicted cannot be freed yet: a reader that lost its processor
- * inside the epoch keeps all of it. Not inside an epoch. */
-SHL_MUST bool shl_cache_admits(struct shl_cache *c, uint64_t hash);
+/* False while much of what was evicted cannot be freed yet: a reader that lost its processor inside the epoch keeps all of it. Not inside an
+ * epoch. */
+SHL_MUST bool shl_cache_has_memory(struct shl_cache *c);
 /* NULL -> loading. True: the caller fetches, and ends with publish or abandon. */
 SHL_MUST bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot);
 /* loading -> block; takes over one reference, and shl_block_charge of what it was made with must have been reserved. */

@@ -25,17 +25,20 @@ struct shl_lsm_open {
     void *before_create_ctx;
 };
 
-enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT };
+enum shl_reader_mode { SHL_READER_LATEST, SHL_READER_CHECKPOINT, SHL_READER_MANAGED };
 struct shl_lsm_reader {
     enum shl_reader_mode mode;
     const char *checkpoint; /* UUID or name; with CHECKPOINT */
-    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background */
+    bool skip_wal_replay;   /* also without the setting */
+    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background; MANAGED always does */
 };
 
 /* Creates the database if there is none. Fences the writer before. Errors: slatedb-behaviour 20. */
 SHL_MUST shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **out,
                                         shale_error *err);
-/* Writes nothing and fences nobody. NOT_FOUND if there is no database. */
+/* Fences nobody, and writes nothing, except that MANAGED keeps a checkpoint of its own in the manifest, which protects what it reads from collectors: made
+ * at open, replaced when it moves on, renewed before it expires (settings.checkpoint_lifetime_ns: INVALID below 1 s or twice the poll interval), made again if it
+ * vanished, removed at close. NOT_FOUND if there is no database. */
 SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
                                         const struct shl_lsm_reader *how, struct shl_lsm **out,
                                         shale_error *err);
@@ -141,6 +144,18 @@ SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice 
                                       shale_error *err);
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
+/* Makes a checkpoint's state the newest one, as a writer that fences all others, compactors too. What was there is kept by a checkpoint. */
+struct shl_lsm_restored {
+    uint64_t manifest_id;     /* the new manifest */
+    uint64_t checkpoint_manifest_id; /* whose state it has */
+    struct shl_ulid undo;     /* the checkpoint of the state before */
+    uint64_t wal_rows;        /* rows that were in WAL objects of the checkpoint, and are in an SST now */
+};
+/* undo_lifetime_ms 0: that checkpoint never expires. NOT_FOUND: no database or checkpoint (nothing was changed, but the epoch was taken); CONFLICT: a compactor started
+ * meanwhile (nothing was changed). Cost: that of opening and closing a writer, the WAL objects of the checkpoint, and one SST. */
+SHL_MUST shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint, uint64_t undo_lifetime_ms,
+                                    struct shl_lsm_restored *out, shale_error *err);
+
 struct shl_lsm_status {
     bool writer;
     uint64_t manifest_id;
@@ -174,6 +189,22 @@ struct shl_lsm_metrics {
     uint64_t snapshots, open_transactions;
 };
 void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out);
+/* A checkpoint of an open writer: one view of the database at the moment of the call, which writes that follow do not show in. */
+struct shl_lsm_checkpoint;
+struct shl_lsm_checkpoint_how {
+    bool durable_only;    /* what is durable now, without a flush; else all that was written */
+    uint64_t lifetime_ms; /* 0: it never expires */
+    const char *source;   /* UUID or name of the checkpoint whose state it takes; NULL: the state now */
+    const char *name;     /* NULL: none */
+};
+/* Returns as soon as it is known what it will hold; it is written in the background. Its id is known at once. The caller frees it. */
+SHL_MUST shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_checkpoint_how *how,
+                                             struct shl_lsm_checkpoint **out, shale_error *err);
+struct shl_ulid shl_lsm_checkpoint_id(const struct shl_lsm_checkpoint *c);
+/* Waits until it is there; also after the handle was closed. INTERNAL: the store did not answer, so it may be there or not. */
+SHL_MUST shale_code shl_lsm_checkpoint_wait(struct shl_lsm_checkpoint *c, uint64_t *manifest_id, shale_error *err);
+void shl_lsm_checkpoint_free(struct shl_lsm_checkpoint *c); /* what was begun goes on; NULL is fine */
+
 /* Reader: looks for newer manifests and WAL objects now. */
 SHL_MUST shale_code shl_lsm_refresh(struct shl_lsm *db, shale_error *err);
 

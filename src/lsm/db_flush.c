@@ -118,9 +118,8 @@ static void drop_outputs(struct shl_frozen *f)
     f->outputs.count = 0;
 }
 
-/* Rows of the table through the retention rules into one SST, or one per segment. */
-static shale_code build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier,
-                           shale_error *err)
+shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier,
+                            shale_error *err)
 {
     struct build b = {.db = db, .frozen = f};
     struct shl_retain retain;
@@ -251,7 +250,7 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
     f->id = shl_lsm_next_ulid_locked(db);
     for (;;) {
         env_mutex_unlock(&db->mu);
-        rc = build_l0(db, f, barrier, &err);
+        rc = shl_lsm_build_l0(db, f, barrier, &err);
         env_mutex_lock(&db->mu);
         if (rc == SHALE_OK || !again_locked(db, rc, &closing_tries))
             break;
@@ -270,8 +269,9 @@ static void upload_locked(struct shl_lsm *db, struct shl_frozen *f)
 static size_t publishable_locked(struct shl_lsm *db)
 {
     size_t n = 0;
-    for (struct shl_frozen *f = db->frozen_head; f != NULL && f->state == SHL_FROZEN_UPLOADED;
-         f = f->next, n++)
+    uint64_t bound = shl_checkpoint_seq_bound_locked(db);
+    for (struct shl_frozen *f = db->frozen_head;
+         f != NULL && f->state == SHL_FROZEN_UPLOADED && f->last_seq <= bound; f = f->next, n++)
         if (db->settings.wal_enabled && db->durable_wal_seq < f->last_seq) {
             if (n == 0 && db->wal_request_seq < f->last_seq) { /* L0 never runs ahead of the WAL */
                 db->wal_request_seq = f->last_seq;
@@ -318,7 +318,7 @@ out:
     return rc;
 }
 
-static shale_code add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err)
+shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err)
 {
     for (size_t i = 0; i < f->outputs.count; i++) {
         const struct shl_new_l0 *o = &f->outputs.items[i];
@@ -347,7 +347,7 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
     for (size_t i = 0; i < p->count; i++) {
         if (i > 0)
             f = f->next; /* of the last one it belongs to writers: a newer table may come */
-        shale_code rc = add_outputs(m, f, err);
+        shale_code rc = shl_lsm_add_outputs(m, f, err);
         if (rc == SHALE_OK)
             rc = add_to_tracker(m, &f->tracker, err);
         if (rc != SHALE_OK)
@@ -396,7 +396,9 @@ static shale_code retire_locked(struct shl_lsm *db, size_t count, struct shl_lev
 /* Out of memory is tried again: the tables stay queued, and stay readable from memory. */
 static void publish_locked(struct shl_lsm *db, size_t count)
 {
-    struct publish p = {.first = db->frozen_head, .count = count, .last_wal_id = db->last_wal_id};
+    struct publish p = {.first = db->frozen_head,
+                        .count = count,
+                        .last_wal_id = shl_checkpoint_wal_bound_locked(db)};
     struct shl_levels *levels = NULL;
     shale_error err = {0};
     shale_code rc;
@@ -442,11 +444,14 @@ void shl_flush_task(void *arg)
     while (env_load_relaxed(&db->closed) == SHALE_OK) {
         size_t ready = db->publishing ? 0 : publishable_locked(db);
         struct shl_frozen *f = ready > 0 ? NULL : next_upload_locked(db);
+        struct shl_lsm_checkpoint *c = db->publishing ? NULL : shl_checkpoint_due_locked(db);
         if (ready > 0)
             publish_locked(db, ready);
+        else if (c != NULL)
+            shl_checkpoint_write_locked(db, c);
         else if (f != NULL)
             upload_locked(db, f);
-        else if (db->stopping && db->frozen_head == NULL)
+        else if (db->stopping && db->frozen_head == NULL && db->checkpoints == NULL)
             break;
         else
             env_cond_wait(&db->flush_cond, &db->mu);

@@ -72,6 +72,14 @@ struct shl_frozen {
     uint64_t l0_bytes, operands;          /* of its upload, for the counts */
 };
 
+struct shl_compactor;
+
+/* A version that a managed reader has moved on from, and the checkpoint that covers it. */
+struct shl_held_version {
+    struct shl_version *version; /* counted */
+    struct shl_ulid checkpoint;
+};
+
 struct shl_lsm {
     /* [const] after open */
     bool writer;
@@ -83,6 +91,7 @@ struct shl_lsm {
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */
+    char *path;                  /* owned: as it was given */
     struct shl_db_paths paths;   /* owned */
     struct shl_epoch *epoch;     /* owned */
     struct shl_cache *cache;     /* owned */
@@ -112,8 +121,9 @@ struct shl_lsm {
     struct env_cond flush_cond; /* for uploaders: a frozen table, room in L0, durability, stop */
     struct env_cond
         progress_cond; /* for everybody else: something was flushed, published, compacted, or failed */
-    struct env_cond compact_cond; /* for the compactor: L0 grew, stop */
+    struct env_cond compact_cond; /* for the compactor: L0 grew, a job ended, stop */
     struct env_cond poll_cond;    /* for the poller: stop, or poll now */
+    struct env_cond gc_cond;      /* for the collector: stop */
     shale_error failure;          /* [mu] why closed is set */
     bool stopping;                /* [mu] close was called */
 
@@ -152,6 +162,7 @@ struct shl_lsm {
     size_t l0_in_flight;       /* SSTs being uploaded or waiting to be published */
     struct shl_ulid last_ulid; /* newest SST id that we made */
     bool publishing;
+    struct shl_lsm_checkpoint *checkpoints; /* that are to be written; counted */
 
     /* the manifest: one task at a time has the turn */
     bool manifest_busy; /* [mu] */
@@ -170,23 +181,35 @@ struct shl_lsm {
     } wal_listed;
 
     /* compaction */
-    bool compacting;   /* [mu] */
+    bool compacting;   /* [mu] it looks, or a job runs */
     bool compact_due;  /* [mu] look now */
     bool compact_idle; /* [mu] the last look found nothing to do since compact_due was set */
     uint64_t compactions_done;             /* [mu] */
-    uint64_t compactor_epoch;              /* [compactor] 0: not claimed */
-    struct shl_sequenced compactions_file; /* [compactor] */
-    struct shl_buf compactions_body; /* [compactor] owned: the version that we wrote last; empty: to be loaded */
+    struct shl_compactor *compactor;       /* owned; NULL: none; only its task steps it */
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
     uint64_t replayed_wal_id;    /* written with refresh_mu and mu held */
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
+    bool managed;                /* [const] it has a checkpoint of its own: */
+    struct shl_ulid own_id;      /* [refresh_mu] */
+    SHL_ARRAY(struct shl_held_version) held; /* [refresh_mu] of versions that were replaced and may still be read */
 
-    struct env_task *wal_task, *compact_task, *poll_task;
+    struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
     struct env_task **flush_tasks; /* owned */
     size_t flush_task_count;
 };
+
+/* ---- db_open.c: a handle without tasks, versions and requests, for who does one thing as a writer */
+SHL_MUST shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                                       shale_error *err);
+void shl_lsm_handle_free(struct shl_lsm *db); /* no task runs */
+
+/* ---- db_flush.c */
+/* The rows of a table through the retention rules into one SST, or one per segment: f->outputs. */
+SHL_MUST shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier, shale_error *err);
+/* Puts them at the front of the trees. */
+SHL_MUST shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err);
 
 /* ---- db_state.c */
 /* SHALE_OK, or the reason why the handle cannot be used any more. */
@@ -211,7 +234,7 @@ void shl_manifest_turn_begin(struct shl_lsm *db);
 void shl_manifest_turn_end(struct shl_lsm *db);
 /* Loads newer versions and merges our side into them; FENCED if another writer took over. With the turn. */
 SHL_MUST shale_code shl_lsm_refresh_manifest(struct shl_lsm *db, bool *changed, shale_error *err);
-/* edit changes a copy of the newest manifest (it may run several times); then it is written, and becomes db->manifest. With the turn. */
+/* edit changes a copy of the newest manifest (it may run several times; SHALE_DONE: there is nothing to change); then it is written, and becomes db->manifest. With the turn. */
 typedef shale_code (*shl_manifest_edit)(struct shl_lsm *db, struct shl_manifest *m, void *arg,
                                         shale_error *err);
 SHL_MUST shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, void *arg,
@@ -283,10 +306,26 @@ uint64_t shl_lsm_wal_limit(const struct shl_lsm *db);
 SHL_MUST shale_code shl_lsm_freeze_locked(struct shl_lsm *db, shale_error *err);
 void shl_frozen_free(struct shl_frozen *f);
 
+/* ---- db_checkpoint.c */
+/* Tables with rows above it are not published, and the manifest's last WAL id does not pass the other one. */
+uint64_t shl_checkpoint_seq_bound_locked(const struct shl_lsm *db);
+uint64_t shl_checkpoint_wal_bound_locked(const struct shl_lsm *db);
+/* One that can be written now, or NULL. */
+struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db);
+void shl_checkpoint_write_locked(struct shl_lsm *db, struct shl_lsm_checkpoint *c);
+/* The handle failed or closes: those that nobody writes will not be. */
+void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
+
+/* ---- db_gc.c */
+void shl_gc_task_main(void *db);
+/* After FENCED, with no task running: the SSTs of tables that were not published go, unless a manifest names them. */
+void shl_lsm_drop_orphans(struct shl_lsm *db);
+
 /* ---- db_wal.c, db_flush.c, db_compact.c, db_reader.c: background tasks */
 void shl_wal_task(void *db);
 void shl_flush_task(void *db);
 void shl_compact_task(void *db);
+SHL_MUST shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err);
 void shl_poll_task(void *db);
 /* Replay of WAL objects into a memtable that nobody else writes to. */
 struct shl_replay {
@@ -332,6 +371,15 @@ SHL_MUST shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *check
                                            shale_error *err);
 /* Reader: builds and installs the version of db->manifest with the WAL above it. */
 SHL_MUST shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err);
+/* ---- db_managed.c: the checkpoint of a managed reader; all under refresh_mu or before anybody else has the handle */
+/* With the newest manifest loaded: the first one. */
+SHL_MUST shale_code shl_lsm_managed_open(struct shl_lsm *db, shale_error *err);
+/* Whenever another manifest was loaded that may become the version before the next follow: covers it. */
+SHL_MUST shale_code shl_lsm_managed_cover(struct shl_lsm *db, shale_error *err);
+/* With a newer manifest loaded: makes the checkpoint cover it, if it is about other SSTs, or renews it. *moved: the version has to be replaced. */
+SHL_MUST shale_code shl_lsm_managed_follow(struct shl_lsm *db, bool *moved, shale_error *err);
+/* Removes it. What fails is only logged: it expires. */
+void shl_lsm_managed_close(struct shl_lsm *db);
 /* Waits until `seq` is durable or the handle failed. */
 SHL_MUST shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_error *err);
 

@@ -161,7 +161,8 @@ shale_code shl_lsm_put_manifest(struct shl_lsm *db, shl_manifest_edit edit, void
     shale_code rc;
     SHL_TRY(shl_manifest_clone(db->manifest, &next, err));
     SHL_TRY(edit(db, next, arg, err));
-    remove_empty_segments(next);
+    if (db->writer)
+        remove_empty_segments(next);
     SHL_TRY(shl_manifest_encode(next, &body, err));
     SHL_TRY(shl_sequenced_put(&db->manifests, shl_buf_view(&body), err));
     *out = next;
@@ -206,6 +207,8 @@ shale_code shl_lsm_update_manifest(struct shl_lsm *db, shl_manifest_edit edit, v
             return SHALE_OK;
         }
         shl_manifest_free(next);
+        if (rc == SHALE_DONE)
+            return SHALE_OK;
         if (rc == SHALE_PRECONDITION)
             rc = shl_lsm_lost_manifest(db, deadline, err);
         if (rc != SHALE_OK)

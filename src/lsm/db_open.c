@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "lsm/compactor/compactor.h"
 #include <inttypes.h>
 
 #define PIECES_KEPT_BYTES ((size_t)12 << 20) /* a WAL object and a part on their way */
@@ -18,6 +19,7 @@ static void init_sync(struct shl_lsm *db)
     env_cond_init(&db->progress_cond);
     env_cond_init(&db->compact_cond);
     env_cond_init(&db->poll_cond);
+    env_cond_init(&db->gc_cond);
     env_cond_init(&db->manifest_cond);
 }
 
@@ -28,6 +30,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->progress_cond);
     env_cond_deinit(&db->compact_cond);
     env_cond_deinit(&db->poll_cond);
+    env_cond_deinit(&db->gc_cond);
     env_cond_deinit(&db->manifest_cond);
     shl_conflict_log_deinit(&db->conflicts);
     shl_segment_set_deinit(&db->segments);
@@ -36,9 +39,10 @@ static void deinit_sync(struct shl_lsm *db)
 }
 
 /* No task runs any more. */
-static void destroy(struct shl_lsm *db)
+void shl_lsm_handle_free(struct shl_lsm *db)
 {
     struct shl_version *v = env_load_relaxed(&db->version);
+    shl_compactor_free(db->compactor);
     shl_fanout_free(db->tasks); /* what was given up may still run, and uses all the rest */
     while (db->frozen_head != NULL) {
         struct shl_frozen *next = db->frozen_head->next;
@@ -53,7 +57,6 @@ static void destroy(struct shl_lsm *db)
     shl_seq_tracker_deinit(&db->tracker);
     shl_log_chunks_free(db->commit_log.head);
     shl_manifest_free(db->manifest);
-    shl_buf_free(&db->compactions_body);
     if (db->epoch != NULL)
         (void)shl_epoch_collect(
             db->epoch); /* retired versions let go of their SSTs, which leave the cache */
@@ -61,6 +64,7 @@ static void destroy(struct shl_lsm *db)
     shl_cache_free(db->cache);
     shl_epoch_free(db->epoch);
     shl_db_paths_deinit(&db->paths);
+    env_free(db->path);
     shl_array_free(&db->wal_listed.items);
     shl_store_unref(db->store);
     shl_store_unref(db->wal_store);
@@ -85,8 +89,8 @@ static shale_code start_fanout(struct shl_lsm *db, shale_error *err)
     return rc;
 }
 
-static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
-                             shale_error *err)
+shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
+                              shale_error *err)
 {
     shale_code rc = shl_lsm_settings_check(o->settings, err);
     if (rc != SHALE_OK)
@@ -114,6 +118,9 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     atomic_init(&db->closed, SHALE_OK);
     SHL_TRY(start_fanout(db, err));
     SHL_TRY(shl_db_paths_init(&db->paths, o->path, err));
+    db->path = env_strdup(o->path);
+    if (db->path == NULL)
+        SHL_TRY(shl_nomem(err));
     if (writer) {
         SHL_TRY(shl_mem_pool_new(shl_lsm_arena_limit(&db->settings), &db->arenas, err));
         SHL_TRY(shl_piece_pool_new(PIECES_KEPT_BYTES, &db->pieces, err));
@@ -131,12 +138,11 @@ static shale_code new_handle(const struct shl_lsm_open *o, bool writer, struct s
     db->level_source =
         (struct shl_level_source){.context = &db->context, .store = db->store, .paths = &db->paths};
     shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest", db->fanout);
-    shl_sequenced_init(&db->compactions_file, db->store, &db->paths, "compactions", db->fanout);
     *out = db;
     db = NULL;
 out:
     if (db != NULL)
-        destroy(db);
+        shl_lsm_handle_free(db);
     return rc;
 }
 
@@ -255,6 +261,7 @@ static void join_all(struct shl_lsm *db)
         join(&db->flush_tasks[i]);
     join(&db->compact_task);
     join(&db->poll_task);
+    join(&db->gc_task);
 }
 
 static void stop_hard(struct shl_lsm *db)
@@ -318,7 +325,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     struct shl_lsm *db = NULL;
     struct shl_wal_fetch *objects = NULL;
     uint64_t fence, first;
-    shale_code rc = new_handle(o, true, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, true, &db, err);
     if (rc != SHALE_OK)
         return rc;
     SHL_TRY(shl_lsm_take_over(db, o, &fence, &objects, err));
@@ -334,12 +341,16 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     /* All of them before the replay: it may have to wait for room in L0, which our compactor or another one makes. */
     SHL_TRY(start_flushers(db, err));
     db->compact_due = true;
-    if (db->settings.compactor_enabled)
+    if (db->settings.compactor_enabled) {
+        SHL_TRY(shl_lsm_compactor_new(db, err));
         SHL_TRY(spawn(&db->compact_task, "shale-compact", shl_compact_task, db, err));
+    }
     SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
     SHL_TRY(shl_lsm_replay(db, objects, first, fence, err));
     start_clocks(db, fence);
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
+    if (db->settings.gc.enabled)
+        SHL_TRY(spawn(&db->gc_task, "shale-gc", shl_gc_task_main, db, err));
     shl_log_write(db->log, SHL_LOG_INFO,
                   "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
                   db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
@@ -349,7 +360,7 @@ out:
     shl_wal_fetch_free(objects);
     if (db != NULL) {
         stop_hard(db);
-        destroy(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -369,6 +380,8 @@ static shale_code reader_start(struct shl_lsm *db, const struct shl_lsm_reader *
     if (how->mode == SHL_READER_CHECKPOINT)
         SHL_TRY(shl_lsm_pin_checkpoint(db, how->checkpoint, err));
     SHL_TRY(shl_lsm_check_manifest(db, db->manifest, err));
+    if (how->mode == SHL_READER_MANAGED)
+        SHL_TRY(shl_lsm_managed_open(db, err));
     SHL_TRY(shl_lsm_reader_install(db, err));
 out:
     return rc;
@@ -378,11 +391,12 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
                                struct shl_lsm **out, shale_error *err)
 {
     struct shl_lsm *db = NULL;
-    shale_code rc = new_handle(o, false, &db, err);
+    shale_code rc = shl_lsm_handle_new(o, false, &db, err);
     if (rc != SHALE_OK)
         return rc;
+    db->settings.skip_wal_replay = db->settings.skip_wal_replay || how->skip_wal_replay;
     SHL_TRY(reader_start(db, how, err));
-    db->follow = how->follow && how->mode == SHL_READER_LATEST;
+    db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
     if (db->follow)
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
     *out = db;
@@ -390,7 +404,8 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
 out:
     if (db != NULL) {
         stop_hard(db);
-        destroy(db);
+        shl_lsm_managed_close(db);
+        shl_lsm_handle_free(db);
     }
     return rc;
 }
@@ -437,11 +452,14 @@ static shale_code close_writer(struct shl_lsm *db, shale_error *err)
     env_cond_broadcast(&db->progress_cond);
     env_cond_broadcast(&db->compact_cond);
     env_cond_broadcast(&db->poll_cond);
+    env_cond_broadcast(&db->gc_cond);
     env_mutex_unlock(&db->mu);
     join_all(db);
+    shale_code rc = shl_lsm_check(db, err);
+    if (rc == SHALE_FENCED)
+        shl_lsm_drop_orphans(db);
     if (failed_before)
         return SHALE_OK;
-    shale_code rc = shl_lsm_check(db, err);
     if (rc == SHALE_OK)
         rc = write_final_manifest(db, err);
     return rc;
@@ -454,8 +472,10 @@ shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
         return SHALE_OK;
     if (db->writer)
         rc = close_writer(db, err);
-    else
+    else {
         stop_hard(db);
-    destroy(db);
+        shl_lsm_managed_close(db);
+    }
+    shl_lsm_handle_free(db);
     return rc;
 }

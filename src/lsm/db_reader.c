@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
+#include "lsm/checkpoint.h"
 #include <inttypes.h>
 
 #define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)
@@ -12,28 +13,16 @@
 
 /* ---------------------------------------------------------------- readers */
 
-static bool matches(const struct shl_checkpoint *c, const char *text)
-{
-    struct shl_ulid id;
-    if (shl_uuid_parse(shl_slice_str(text), &id) && shl_ulid_eq(id, c->id))
-        return true;
-    return c->name != NULL && strcmp(c->name, text) == 0;
-}
-
 shale_code shl_lsm_pin_checkpoint(struct shl_lsm *db, const char *checkpoint, shale_error *err)
 {
     struct shl_buf body = {0};
     struct shl_manifest *m = NULL;
-    uint64_t id = 0;
-    shale_code rc;
-    for (size_t i = 0; i < db->manifest->checkpoints.count && id == 0; i++)
-        if (matches(&db->manifest->checkpoints.items[i], checkpoint))
-            id = db->manifest->checkpoints.items[i].manifest_id;
-    if (id == 0)
-        return shl_fail(err, SHALE_NOT_FOUND,
-                        "checkpoint \"%s\": manifest %" PRIu64
-                        " of \"%s\" has none of that id or name",
-                        checkpoint, db->manifests.id, db->paths.r1);
+    const struct shl_checkpoint *found;
+    uint64_t id;
+    shale_code rc = shl_checkpoint_find(db->manifest, checkpoint, db->paths.r1, &found, err);
+    if (rc != SHALE_OK)
+        return rc;
+    id = found->manifest_id;
     SHL_TRY(shl_sequenced_read(&db->manifests, id, &body, err));
     rc = shl_manifest_decode(shl_buf_view(&body), &m, err);
     if (rc != SHALE_OK) {
@@ -165,6 +154,8 @@ shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
         if (rc != SHALE_OK || !gone || may_end)
             return rc;
         rc = shl_lsm_refresh_manifest(db, &changed, err);
+        if (rc == SHALE_OK && changed && db->managed)
+            rc = shl_lsm_managed_cover(db, err);
         if (rc != SHALE_OK)
             return rc;
         may_end = !changed || tries == INSTALLS_MAX;
@@ -208,6 +199,11 @@ static shale_code refresh_reader(struct shl_lsm *db, bool *changed, shale_error 
     /* Not only after a change: what was loaded before may have failed to become the version. */
     bool shown = ((struct shl_version *)env_load_relaxed(&db->version))->levels->manifest_id ==
                  db->manifests.id;
+    if (rc == SHALE_OK && db->managed) {
+        bool moved;
+        rc = shl_lsm_managed_follow(db, &moved, err);
+        shown = !moved;
+    }
     if (rc == SHALE_OK)
         rc = shown ? follow_wal(db, err) : shl_lsm_reader_install(db, err);
     *changed = *changed || env_load_relaxed(&db->committed_seq) != before;
@@ -268,6 +264,15 @@ static uint64_t sleep_locked(const struct shl_lsm *db, struct pace *p)
     return p->stall_ns;
 }
 
+/* A checkpoint is renewed in the second half of its life. */
+static uint64_t quiet_max(const struct shl_lsm *db, uint64_t interval)
+{
+    uint64_t ns = shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS);
+    return db->managed
+               ? shl_min_u64(ns, shl_max_u64(interval, db->settings.checkpoint_lifetime_ns / 4))
+               : ns;
+}
+
 /* Whether to make requests now: always while anything changes or is asked, else ever more rarely. */
 static bool is_due_locked(struct shl_lsm *db, struct pace *p)
 {
@@ -280,8 +285,7 @@ static bool is_due_locked(struct shl_lsm *db, struct pace *p)
     else if (now - p->asked_ns < p->quiet_ns)
         return false;
     else
-        p->quiet_ns =
-            shl_min_u64(p->quiet_ns * 2, shl_max_u64(interval * QUIET_FACTOR, QUIET_POLL_NS));
+        p->quiet_ns = shl_min_u64(p->quiet_ns * 2, quiet_max(db, interval));
     p->asked_ns = now;
     return true;
 }

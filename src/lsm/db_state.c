@@ -25,11 +25,13 @@ void shl_lsm_fail_locked(struct shl_lsm *db, const shale_error *why)
     }
     for (struct shl_waiter *w = db->waiters; w != NULL; w = w->next)
         env_cond_signal(&w->cond);
+    shl_checkpoints_fail_locked(db, &db->failure);
     env_cond_broadcast(&db->wal_cond);
     env_cond_broadcast(&db->flush_cond);
     env_cond_broadcast(&db->progress_cond);
     env_cond_broadcast(&db->compact_cond);
     env_cond_broadcast(&db->poll_cond);
+    env_cond_broadcast(&db->gc_cond);
 }
 
 void shl_lsm_fail(struct shl_lsm *db, const shale_error *why)

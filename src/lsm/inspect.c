@@ -113,7 +113,7 @@ void shl_inspect_hex(struct shl_json_writer *w, const char *key, struct shl_slic
 }
 
 /* SlateDB's tool prints byte strings as arrays of numbers. */
-static void byte_array(struct shl_json_writer *w, struct shl_slice bytes)
+void shl_inspect_byte_array(struct shl_json_writer *w, struct shl_slice bytes)
 {
     shl_json_array(w);
     for (size_t i = 0; i < bytes.len; i++)
@@ -126,7 +126,7 @@ static void key_byte_array(struct shl_json_writer *w, const char *key, bool pres
 {
     shl_json_key(w, key);
     if (present)
-        byte_array(w, bytes);
+        shl_inspect_byte_array(w, bytes);
     else
         shl_json_null(w);
 }
@@ -189,33 +189,36 @@ static void timestamp(struct shl_json_writer *w, uint64_t unix_s)
     shl_json_str(w, text);
 }
 
+void shl_inspect_checkpoint(struct shl_json_writer *w, const struct shl_checkpoint *c)
+{
+    shl_json_object(w);
+    shl_json_key(w, "id");
+    uuid(w, c->id);
+    key_u64(w, "manifest_id", c->manifest_id);
+    shl_json_key(w, "expire_time");
+    if (c->expire_s != 0)
+        timestamp(w, c->expire_s);
+    else
+        shl_json_null(w);
+    shl_json_key(w, "create_time");
+    timestamp(w, c->create_s);
+    shl_json_key(w, "name");
+    shl_json_str(w, c->name);
+    shl_json_object_end(w);
+}
+
 void shl_inspect_checkpoints(struct shl_json_writer *w, const struct shl_manifest *m)
 {
     shl_json_key(w, "checkpoints");
     shl_json_array(w);
-    for (size_t i = 0; i < m->checkpoints.count; i++) {
-        const struct shl_checkpoint *c = &m->checkpoints.items[i];
-        shl_json_object(w);
-        shl_json_key(w, "id");
-        uuid(w, c->id);
-        key_u64(w, "manifest_id", c->manifest_id);
-        shl_json_key(w, "expire_time");
-        if (c->expire_s != 0)
-            timestamp(w, c->expire_s);
-        else
-            shl_json_null(w);
-        shl_json_key(w, "create_time");
-        timestamp(w, c->create_s);
-        shl_json_key(w, "name");
-        shl_json_str(w, c->name);
-        shl_json_object_end(w);
-    }
+    for (size_t i = 0; i < m->checkpoints.count; i++)
+        shl_inspect_checkpoint(w, &m->checkpoints.items[i]);
     shl_json_array_end(w);
 }
 
 /* ---- the manifest as SlateDB prints it */
 
-static void bound(struct shl_json_writer *w, enum shl_bound_type type, struct shl_slice key)
+void shl_inspect_bound(struct shl_json_writer *w, enum shl_bound_type type, struct shl_slice key)
 {
     if (type == SHL_BOUND_UNBOUNDED) {
         shl_json_str(w, "Unbounded");
@@ -223,11 +226,11 @@ static void bound(struct shl_json_writer *w, enum shl_bound_type type, struct sh
     }
     shl_json_object(w);
     shl_json_key(w, type == SHL_BOUND_INCLUDED ? "Included" : "Excluded");
-    byte_array(w, key);
+    shl_inspect_byte_array(w, key);
     shl_json_object_end(w);
 }
 
-static void sst_id(struct shl_json_writer *w, struct shl_ulid id)
+void shl_inspect_sst_id(struct shl_json_writer *w, struct shl_ulid id)
 {
     shl_json_object(w);
     shl_json_key(w, "Compacted");
@@ -235,7 +238,7 @@ static void sst_id(struct shl_json_writer *w, struct shl_ulid id)
     shl_json_object_end(w);
 }
 
-static void sst_info(struct shl_json_writer *w, const struct shl_sst_info *info)
+void shl_inspect_sst_info(struct shl_json_writer *w, const struct shl_sst_info *info)
 {
     shl_json_object(w);
     key_byte_array(w, "first_entry", info->has_first_entry, info->first_entry);
@@ -262,9 +265,9 @@ static void view_range(struct shl_json_writer *w, const struct shl_sst_view *v)
     if (v->visible != NULL) {
         shl_json_object(w);
         shl_json_key(w, "start");
-        bound(w, v->visible->start.type, shl_buf_view(&v->visible->start.key));
+        shl_inspect_bound(w, v->visible->start.type, shl_buf_view(&v->visible->start.key));
         shl_json_key(w, "end");
-        bound(w, v->visible->end.type, shl_buf_view(&v->visible->end.key));
+        shl_inspect_bound(w, v->visible->end.type, shl_buf_view(&v->visible->end.key));
         shl_json_object_end(w);
     } else {
         shl_json_null(w);
@@ -273,13 +276,13 @@ static void view_range(struct shl_json_writer *w, const struct shl_sst_view *v)
     shl_json_key(w, "effective_range");
     shl_json_object(w);
     shl_json_key(w, "start");
-    bound(w, SHL_BOUND_INCLUDED, r.start);
+    shl_inspect_bound(w, SHL_BOUND_INCLUDED, r.start);
     shl_json_key(w, "end");
-    bound(w,
-          r.end_unbounded   ? SHL_BOUND_UNBOUNDED
-          : r.end_inclusive ? SHL_BOUND_INCLUDED
-                            : SHL_BOUND_EXCLUDED,
-          r.end);
+    shl_inspect_bound(w,
+                      r.end_unbounded   ? SHL_BOUND_UNBOUNDED
+                      : r.end_inclusive ? SHL_BOUND_INCLUDED
+                                        : SHL_BOUND_EXCLUDED,
+                      r.end);
     shl_json_object_end(w);
 }
 
@@ -296,10 +299,10 @@ static void views(struct shl_json_writer *w, const char *key, const struct shl_s
         shl_json_key(w, "sst");
         shl_json_object(w);
         shl_json_key(w, "id");
-        sst_id(w, v->sst->id);
+        shl_inspect_sst_id(w, v->sst->id);
         key_u64(w, "format_version", v->sst->format_version);
         shl_json_key(w, "info");
-        sst_info(w, &v->sst->info);
+        shl_inspect_sst_info(w, &v->sst->info);
         shl_json_object_end(w);
         view_range(w, v);
         shl_json_object_end(w);
@@ -349,7 +352,7 @@ static void external_dbs(struct shl_json_writer *w, const struct shl_manifest *m
         shl_json_key(w, "sst_ids");
         shl_json_array(w);
         for (size_t k = 0; k < e->sst_ids.count; k++)
-            sst_id(w, e->sst_ids.items[k]);
+            shl_inspect_sst_id(w, e->sst_ids.items[k]);
         shl_json_array_end(w);
         shl_json_object_end(w);
     }
@@ -363,7 +366,7 @@ static void segments(struct shl_json_writer *w, const struct shl_manifest *m)
     for (size_t i = 0; i < m->segments.count; i++) {
         shl_json_object(w);
         shl_json_key(w, "prefix");
-        byte_array(w, shl_buf_view(&m->segments.items[i].prefix));
+        shl_inspect_byte_array(w, shl_buf_view(&m->segments.items[i].prefix));
         shl_json_key(w, "tree");
         shl_json_object(w);
         tree(w, &m->segments.items[i].tree);

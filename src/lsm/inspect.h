@@ -4,7 +4,7 @@
 #define SHL_LSM_INSPECT_H
 
 #include "base/codec/json.h"
-#include "lsm/format/manifest.h"
+#include "lsm/format/compactions.h"
 #include "lsm/format/names.h"
 #include "store/store.h"
 
@@ -36,7 +36,13 @@ SHL_MUST shale_code shl_inspect_wal(const struct shl_inspect *in, struct shl_jso
 /* One object: a WAL object with its rows. One GET. */
 SHL_MUST shale_code shl_inspect_wal_rows(const struct shl_inspect *in, uint64_t id,
                                          struct shl_json_writer *w, shale_error *err);
-/* Members: shape, sizes, rows, checkpoints, storage cost. Three LISTs, a GET of the manifest, one per SST (at most SHL_INSPECT_STATS_MAX). */
+/* One object: the compactions file `id`, 0 = the newest, in SlateDB's shape. NOT_FOUND: there is none. A LIST and 2 GETs (newest), or a GET. */
+SHL_MUST shale_code shl_inspect_compactions(const struct shl_inspect *in, uint64_t id,
+                                            struct shl_json_writer *w, shale_error *err);
+/* One object: a job of the newest file. INVALID: not a ULID. NOT_FOUND: it is not in it. */
+SHL_MUST shale_code shl_inspect_compaction(const struct shl_inspect *in, const char *ulid,
+                                           struct shl_json_writer *w, shale_error *err);
+/* Members: shape, sizes, rows, checkpoints, open compactions, storage cost. Four LISTs, GETs of the manifest and the compactions, one per SST (at most SHL_INSPECT_STATS_MAX). */
 #define SHL_INSPECT_STATS_MAX 512
 SHL_MUST shale_code shl_inspect_stat(const struct shl_inspect *in, struct shl_json_writer *w,
                                      shale_error *err);
@@ -56,11 +62,23 @@ void shl_inspected_deinit(struct shl_inspected *x);
 /* Full key of an SST of this manifest (an SST of a clone's parent lies below the parent's path). Owned; NULL if out of memory. */
 char *shl_inspect_sst_key(const struct shl_inspected *x, struct shl_ulid id, shale_error *err);
 
+/* An array of the jobs that are not finished, in short; null if the file cannot be read. A LIST and 2 GETs, or a LIST if nothing was compacted. */
+SHL_MUST shale_code shl_inspect_open_jobs(const struct shl_inspect *in, struct shl_json_writer *w,
+                                          shale_error *err);
+/* A job as an object. */
+void shl_inspect_job(struct shl_json_writer *w, const struct shl_compaction *job);
 void shl_inspect_ulid(struct shl_json_writer *w, struct shl_ulid id);
 void shl_inspect_hex(struct shl_json_writer *w, const char *key, struct shl_slice bytes);
 /* "value", "tombstone", "merge", with key and value in hex, seq and times. */
 void shl_inspect_row(struct shl_json_writer *w, const struct shl_row *row);
+/* One object; and the member "checkpoints". */
+void shl_inspect_checkpoint(struct shl_json_writer *w, const struct shl_checkpoint *c);
 void shl_inspect_checkpoints(struct shl_json_writer *w, const struct shl_manifest *m);
+/* SlateDB's tool prints byte strings as arrays of numbers, and bounds and SSTs like this. */
+void shl_inspect_byte_array(struct shl_json_writer *w, struct shl_slice bytes);
+void shl_inspect_bound(struct shl_json_writer *w, enum shl_bound_type type, struct shl_slice key);
+void shl_inspect_sst_id(struct shl_json_writer *w, struct shl_ulid id);
+void shl_inspect_sst_info(struct shl_json_writer *w, const struct shl_sst_info *info);
 /* "none" as null, else "Snappy", "Zlib", "Lz4", "Zstd". */
 void shl_inspect_codec(struct shl_json_writer *w, enum shl_compression codec);
 

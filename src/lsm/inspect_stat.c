@@ -287,6 +287,8 @@ shale_code shl_inspect_stat(const struct shl_inspect *in, struct shl_json_writer
     size_members(x.manifest, &s, w);
     other_objects(&x, &s, w, &all_bytes);
     shl_inspect_checkpoints(w, x.manifest);
+    shl_json_key(w, "compactions");
+    SHL_TRY(shl_inspect_open_jobs(in, w, err));
     for (size_t i = 0; i < wal.count; i++)
         all_bytes += wal.items[i].size;
     key_u64(w, "stored_bytes", all_bytes);

@@ -2,6 +2,7 @@
 
 #include "base/env/env.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 /* SlateDB probes so many ids before it lists again. */
 #define PROBES_MAX 4
@@ -42,8 +43,9 @@ static shale_code parse_boundary(struct shl_slice text, const char *key, uint64_
     return SHALE_OK;
 }
 
-/* The boundary below which ids are dead; 0 if the collector has not written any. */
-static shale_code read_boundary(struct shl_sequenced *q, uint64_t *out, shale_error *err)
+/* The boundary below which ids are dead; *there false, and 0, if the collector has not written any. */
+static shale_code look_at_boundary(struct shl_sequenced *q, bool *there, uint64_t *out,
+                                   shale_error *err)
 {
     shale_code rc;
     struct shl_buf body = {0};
@@ -53,6 +55,7 @@ static shale_code read_boundary(struct shl_sequenced *q, uint64_t *out, shale_er
     if (key == NULL)
         return shl_nomem(err);
     rc = shl_store_get(q->store, key, &how, &body, &meta, err);
+    *there = rc != SHALE_NOT_FOUND;
     if (rc == SHALE_NOT_FOUND) {
         *out = 0;
         rc = SHALE_OK;
@@ -69,6 +72,45 @@ static shale_code read_boundary(struct shl_sequenced *q, uint64_t *out, shale_er
     shl_buf_free(&body);
     env_free(key);
     return rc;
+}
+
+static shale_code read_boundary(struct shl_sequenced *q, uint64_t *out, shale_error *err)
+{
+    bool there;
+    return look_at_boundary(q, &there, out, err);
+}
+
+/* PRECONDITION: somebody else moved it since it was read. */
+static shale_code put_boundary(struct shl_sequenced *q, bool there, uint64_t to, shale_error *err)
+{
+    char text[24];
+    int n = snprintf(text, sizeof text, "%" PRIu64, to);
+    struct shl_slice body = shl_slice_of(text, (size_t)n);
+    struct shl_put how = {.mode = there ? SHL_PUT_IF_MATCH : SHL_PUT_CREATE,
+                          .if_match = there ? q->boundary_etag : NULL};
+    char *key = shl_name_boundary(q->paths, q->what);
+    if (key == NULL)
+        return shl_nomem(err);
+    shale_code rc =
+        there && q->boundary_etag[0] == '\0'
+            ? shl_fail(err, SHALE_NOT_SUPPORTED, "%s: %s gives no ETag", key, q->store->name)
+            : shl_store_put(q->store, key, &body, 1, &how, NULL, err);
+    env_free(key);
+    return rc == SHALE_ALREADY_EXISTS ? SHALE_PRECONDITION : rc;
+}
+
+shale_code shl_sequenced_move_boundary(struct shl_sequenced *q, uint64_t to, shale_error *err)
+{
+    for (;;) {
+        bool there;
+        uint64_t now;
+        shale_code rc = look_at_boundary(q, &there, &now, err);
+        if (rc != SHALE_OK || now >= to)
+            return rc;
+        rc = put_boundary(q, there, to, err);
+        if (rc != SHALE_PRECONDITION)
+            return rc;
+    }
 }
 
 shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_buf *body,

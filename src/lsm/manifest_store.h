@@ -47,6 +47,9 @@ SHL_MUST shale_code shl_sequenced_write(struct shl_sequenced *q, struct shl_slic
 SHL_MUST shale_code shl_sequenced_put(struct shl_sequenced *q, struct shl_slice body,
                                       shale_error *err);
 SHL_MUST shale_code shl_sequenced_confirm(struct shl_sequenced *q, shale_error *err);
+/* For the collector: moves the boundary up to `to`, which is below the newest version; never down. NOT_SUPPORTED: the store cannot overwrite
+ * conditionally. A GET and a PUT, more if others move it too. */
+SHL_MUST shale_code shl_sequenced_move_boundary(struct shl_sequenced *q, uint64_t to, shale_error *err);
 /* The full key of version id, owned; NULL if out of memory. */
 char *shl_sequenced_key(const struct shl_sequenced *q, uint64_t id);
 

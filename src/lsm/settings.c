@@ -7,6 +7,16 @@
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
 
+void shl_gc_settings_default(struct shl_gc_settings *s)
+{
+    *s = (struct shl_gc_settings){.enabled = true, .boundary_files = true};
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        s->tasks[i] = (struct shl_gc_task_settings){
+            .on = true, .interval_ns = 600 * ENV_NS_PER_SEC, .min_age_ns = 300 * ENV_NS_PER_SEC};
+    /* A writer that slept must always meet an object at its next WAL id. */
+    s->tasks[SHL_GC_WAL_FENCE].dry_run = true;
+}
+
 void shl_lsm_settings_default(struct shl_lsm_settings *s)
 {
     *s = (struct shl_lsm_settings){
@@ -26,12 +36,24 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .object_store_max_retries = SHL_RETRIES_NONE,
         .compactor_enabled = true,
         .compactor_poll_interval_ns = 5 * ENV_NS_PER_SEC,
+        .compactor_manifest_timeout_ns = 300 * ENV_NS_PER_SEC,
+        .commit_compacted_interval_ns = ENV_NS_PER_SEC,
+        .worker_heartbeat_timeout_ns = 30 * ENV_NS_PER_SEC,
         .compactor_max_concurrent = 4,
         .compactor_checkpoint_lifetime_ns = 900 * ENV_NS_PER_SEC,
         .min_compaction_sources = 4,
         .max_compaction_sources = 8,
         .include_size_threshold = 4.0,
+        .worker_enabled = true,
+        .worker_max_concurrent = 4,
+        .worker_poll_interval_ns = 5 * ENV_NS_PER_SEC,
+        .worker_heartbeat_interval_ns = 10 * ENV_NS_PER_SEC,
         .max_sst_size_bytes = 256 * MIB,
+        .worker_max_fetch_tasks = 4,
+        .worker_bytes_to_fetch = 2 * MIB,
+        .worker_max_subcompactions = 4,
+        .worker_min_filter_keys = 1000,
+        .subcompaction_min_bytes = 16 * MIB,
         .sst_block_size_bytes = 4 * KIB,
         .filter = {.bits_per_key = 10, .whole_key = true},
         .wal_flush = SHL_WAL_FLUSH_ADAPTIVE,
@@ -40,7 +62,31 @@ void shl_lsm_settings_default(struct shl_lsm_settings *s)
         .transaction_log_bytes = 64 * MIB,
         .scan_window_bytes = MIB,
         .max_memtable_bytes = 64 * MIB,
+        .checkpoint_lifetime_ns = 600 * ENV_NS_PER_SEC,
     };
+    shl_gc_settings_default(&s->gc);
+}
+
+/* What coordinators and workers wait for: a pause of nothing would make them spin. */
+static shale_code check_pauses(const struct shl_lsm_settings *s, shale_error *err)
+{
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } pauses[] = {
+        {"compactor_options.commit_compacted_interval", s->commit_compacted_interval_ns},
+        {"compactor_options.worker_heartbeat_timeout", s->worker_heartbeat_timeout_ns},
+        {"compactor_options.worker.compactions_poll_interval", s->worker_poll_interval_ns},
+        {"compactor_options.worker.heartbeat_interval", s->worker_heartbeat_interval_ns},
+    };
+    for (size_t i = 0; i < sizeof pauses / sizeof pauses[0]; i++)
+        if (pauses[i].ns < ENV_NS_PER_MS)
+            return shl_fail(err, SHALE_INVALID, "%s: it must be at least 1ms", pauses[i].name);
+    if (s->worker_heartbeat_timeout_ns <= s->worker_heartbeat_interval_ns)
+        return shl_fail(err, SHALE_INVALID,
+                        "compactor_options.worker_heartbeat_timeout: it must be longer than "
+                        "compactor_options.worker.heartbeat_interval, or no worker keeps a job");
+    return SHALE_OK;
 }
 
 shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err)
@@ -56,6 +102,13 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
                         s->manifest_poll_interval_ns < ENV_NS_PER_MS
                             ? "manifest_poll_interval"
                             : "compactor_options.poll_interval");
+    shale_code rc = check_pauses(s, err);
+    if (rc != SHALE_OK)
+        return rc;
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        if (s->gc.enabled && s->gc.tasks[i].on && s->gc.tasks[i].interval_ns < ENV_NS_PER_MS)
+            return shl_fail(err, SHALE_INVALID,
+                            "garbage_collector_options: an interval must be at least 1ms");
     if (s->filter.bits_per_key > 100)
         return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
                         s->filter.bits_per_key);

@@ -10,7 +10,30 @@
 #define SHL_TTL_NONE      INT64_MIN
 #define SHL_RETRIES_NONE  UINT32_MAX /* for ever */
 
+enum shl_scheduler_kind { SHL_SCHEDULER_SIZE_TIERED, SHL_SCHEDULER_LEVELED };
 enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
+
+/* What the collector does, in the order in which a pass does it. */
+enum shl_gc_task {
+    SHL_GC_MANIFEST,
+    SHL_GC_WAL,
+    SHL_GC_WAL_FENCE,
+    SHL_GC_COMPACTED,
+    SHL_GC_COMPACTIONS,
+    SHL_GC_DETACH,
+    SHL_GC_TASKS
+};
+struct shl_gc_task_settings {
+    bool on;
+    uint64_t interval_ns; /* 600 s */
+    uint64_t min_age_ns;  /* 300 s; of no meaning to detach */
+    bool dry_run;         /* true for wal_fence_options, else false; of no meaning to detach */
+};
+struct shl_gc_settings {
+    bool enabled;        /* garbage_collector_options: not null */
+    bool boundary_files; /* garbage_collector_options.boundary_files_enabled: true */
+    struct shl_gc_task_settings tasks[SHL_GC_TASKS];
+};
 
 struct shl_lsm_settings {
     /* SlateDB's names and defaults */
@@ -30,13 +53,30 @@ struct shl_lsm_settings {
     uint32_t object_store_max_retries;         /* SHL_RETRIES_NONE */
     bool compactor_enabled;                    /* compactor_options: not null */
     uint64_t compactor_poll_interval_ns;       /* compactor_options.poll_interval: 5 s */
+    uint64_t compactor_manifest_timeout_ns;    /* compactor_options.manifest_update_timeout: 300 s */
+    uint64_t commit_compacted_interval_ns;     /* compactor_options.commit_compacted_interval: 1 s */
+    uint64_t worker_heartbeat_timeout_ns;      /* compactor_options.worker_heartbeat_timeout: 30 s */
+    bool enable_trivial_move;                  /* compactor_options.enable_trivial_move: false */
     uint32_t compactor_max_concurrent;         /* compactor_options.max_concurrent_compactions: 4 */
     uint64_t compactor_checkpoint_lifetime_ns; /* compactor_options.checkpoint_lifetime: 900 s */
     uint32_t
         min_compaction_sources; /* compactor_options.scheduler_options.min_compaction_sources: 4 */
     uint32_t max_compaction_sources; /* 8 */
     double include_size_threshold;   /* 4.0 */
-    uint64_t max_sst_size_bytes;     /* compactor_options.worker.max_sst_size: 256 MiB */
+    uint64_t sorted_run_consolidation_threshold; /* 0: off */
+    bool worker_enabled;             /* compactor_options.worker: not null */
+    uint32_t worker_max_concurrent;  /* compactor_options.worker.max_concurrent_compactions: 4 */
+    uint64_t worker_poll_interval_ns;      /* .compactions_poll_interval: 5 s */
+    uint64_t worker_heartbeat_interval_ns; /* .heartbeat_interval: 10 s */
+    uint64_t max_sst_size_bytes;           /* .max_sst_size: 256 MiB */
+    uint32_t worker_max_fetch_tasks;       /* 4 */
+    uint64_t worker_bytes_to_fetch;        /* 2 MiB */
+    uint32_t worker_max_subcompactions;    /* 4; up to 1: off */
+    bool worker_has_min_filter_keys;       /* else as min_filter_keys */
+    uint32_t worker_min_filter_keys;
+    bool worker_has_codec; /* else as compression_codec */
+    enum shl_compression worker_compression;
+    struct shl_gc_settings gc;       /* garbage_collector_options */
 
     /* SlateDB's builder options */
     uint32_t sst_block_size_bytes;          /* 4 KiB: 1, 2, 4 .. 64 KiB */
@@ -48,6 +88,8 @@ struct shl_lsm_settings {
 
     /* ours */
     enum shl_wal_flush wal_flush; /* adaptive */
+    enum shl_scheduler_kind scheduler; /* compactor_options.scheduler: size-tiered */
+    uint64_t subcompaction_min_bytes;  /* a job's parts are no smaller: 16 MiB */
     uint64_t block_cache_bytes;   /* 512 MiB */
     uint64_t meta_cache_bytes;    /* 128 MiB: indexes and filters */
     bool strict_ttl;                /* false: rows are read until a flush or compaction meets them expired */
@@ -55,8 +97,10 @@ struct shl_lsm_settings {
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */
     bool skip_wal_replay;         /* readers */
     uint64_t max_memtable_bytes;  /* readers: 64 MiB */
+    uint64_t checkpoint_lifetime_ns; /* managed readers: 600 s */
 };
 
+void shl_gc_settings_default(struct shl_gc_settings *s);
 void shl_lsm_settings_default(struct shl_lsm_settings *s);
 /* The checks of slatedb-behaviour 2 step 1, each with a text that names the setting. */
 SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err);

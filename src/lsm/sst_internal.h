@@ -32,6 +32,7 @@ struct shl_sst_meta {
     uint32_t *
         separator_ends; /* block i: separators[ends[i - 1] .. ends[i]), without the prefix; [0] = 0 */
     uint8_t *separators;
+    _Atomic uint8_t *misses;  /* [atomic] relaxed: of each block, until it is kept; near stores */
     struct shl_bloom *blooms; /* one per policy, pointing into filter */
     struct shl_buf filter;    /* owned */
     /* owners; all above is [const] */

@@ -164,7 +164,7 @@ int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struc
 
 /* Sizes and places inside of the one piece. */
 struct layout {
-    size_t groups, tops, offsets, blooms, lens, ends, prefix, separators;
+    size_t groups, tops, offsets, blooms, lens, ends, misses, prefix, separators;
     size_t total;
 };
 
@@ -188,7 +188,7 @@ static bool lay_out(struct layout *l, size_t blocks, size_t policies, size_t pre
            place(l, 8, blocks, sizeof(uint64_t), &l->offsets) &&
            place(l, alignof(struct shl_bloom), policies, sizeof(struct shl_bloom), &l->blooms) &&
            place(l, 4, blocks, sizeof(uint32_t), &l->lens) &&
-           place(l, 4, blocks, sizeof(uint32_t), &l->ends) &&
+           place(l, 4, blocks, sizeof(uint32_t), &l->ends) && place(l, 1, blocks, 1, &l->misses) &&
            place(l, 1, prefix_len, 1, &l->prefix) &&
            place(l, 1, separator_bytes, 1, &l->separators);
 }
@@ -291,11 +291,14 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                .lens = (void *)(base + l.lens),
                                .separator_ends = (void *)(base + l.ends),
                                .separators = base + l.separators,
+                               .misses = (void *)(base + l.misses),
                                .blooms = (void *)(base + l.blooms)};
     atomic_init(&m->recent, 0);
     atomic_init(&m->refs, 1);
     if (prefix.len > 0)
         memcpy(base + l.prefix, prefix.data, prefix.len);
+    for (size_t i = 0; i < m->block_count; i++)
+        atomic_init(&m->misses[i], 0);
     SHL_TRY(fill_blocks(m, index, err));
     SHL_TRY(fill_filters(m, cx, format, raw_filter, err));
     m->filter = *filter;

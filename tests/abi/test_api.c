@@ -6,6 +6,7 @@
 
 #include <shale/shale.h>
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -623,6 +624,101 @@ static bool count_object(void *ctx, const shale_object *object)
     return object->key != NULL;
 }
 
+struct ticks {
+    shale_compactor *compactor;
+    unsigned calls, stop_after;
+    shale_compactor_status last;
+};
+
+static bool count_ticks(void *ctx, const shale_compactor_status *now)
+{
+    struct ticks *t = ctx;
+    t->last = *now;
+    return ++t->calls == t->stop_after;
+}
+
+static void *stop_soon(void *ctx)
+{
+    shale_compactor_stop(ctx);
+    return NULL;
+}
+
+/* A compactor without a writer: once, until it is stopped, on request; a merge operator of the user is used. */
+static void test_compactors_of_their_own(void **state)
+{
+    static const char url[] = "memory://?name=test_api_compactor";
+    shale_error err;
+    shale_db *db;
+    char *text = NULL;
+    struct ticks ticks = {.stop_after = 0};
+    shale_compactor *c = NULL;
+    shale_compactor_options how;
+    shale_compact_options now;
+    shale_store_counts counts = {.struct_size = sizeof counts};
+    pthread_t other;
+    unsigned calls = 0;
+    (void)state;
+    shale_options *o = shale_options_new();
+    shale_options_set_merge_operator(o, longest, &calls);
+    assert_int_equal(shale_options_set(o, "compactor_options", "none", &err), SHALE_OK);
+    assert_int_equal(shale_admin_compactions(&text, url, o, 0, &err), SHALE_NOT_FOUND);
+    assert_int_equal(shale_db_open(&db, url, o, &err), SHALE_OK);
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(shale_db_merge(db, shale_str("k"), shale_bytes("dddd", i + 1), NULL, &err),
+                         SHALE_OK);
+        assert_int_equal(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err), SHALE_OK);
+    }
+    calls = 0;
+    shale_compactor_options_init(&how, sizeof how);
+    how.once = true;
+    how.tick = count_ticks;
+    how.tick_ctx = &ticks;
+    assert_int_equal(shale_compactor_open(&c, url, o, &how, &err), SHALE_OK);
+    assert_int_equal(shale_compactor_run(c, &err), SHALE_OK);
+    assert_int_equal(ticks.last.committed, 1);
+    assert_true(calls > 0);
+    assert_int_equal(ticks.last.epoch, 1);
+    shale_compactor_store_counts(c, &counts);
+    assert_true(counts.put > 0);
+    shale_compactor_close(c);
+    shale_compactor_close(NULL);
+    shale_compactor_stop(NULL);
+    /* In a loop: stopped by its own tick, and by another thread. */
+    how.once = false;
+    ticks = (struct ticks){.stop_after = 2};
+    assert_int_equal(shale_compactor_open(&c, url, o, &how, &err), SHALE_OK);
+    assert_int_equal(shale_compactor_run(c, &err), SHALE_OK);
+    shale_compactor_close(c);
+    how.tick = NULL;
+    assert_int_equal(shale_compactor_open(&c, url, o, &how, &err), SHALE_OK);
+    assert_int_equal(pthread_create(&other, NULL, stop_soon, c), 0);
+    assert_int_equal(shale_compactor_run(c, &err), SHALE_OK);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    shale_compactor_close(c);
+    how.no_coordinator = how.no_worker = true;
+    assert_int_equal(shale_compactor_open(&c, url, o, &how, &err), SHALE_INVALID);
+    /* On request; the coordinators above are gone. */
+    shale_compact_options_init(&now, sizeof now);
+    now.take_over_ms = 1;
+    assert_int_equal(shale_compact(&text, url, o, "\"Full\"", &now, &err), SHALE_OK);
+    assert_non_null(strstr(text, "\"status\":\"Completed\""));
+    shale_text_free(text);
+    assert_int_equal(shale_compact(NULL, url, o, NULL, &now, &err), SHALE_OK);
+    assert_int_equal(shale_compact(&text, url, o, "\"Half\"", &now, &err), SHALE_INVALID);
+    assert_int_equal(shale_compact(&text, "memory:", o, "\"Full\"", &now, &err), SHALE_NOT_FOUND);
+    assert_int_equal(shale_admin_compactions(&text, url, o, 0, &err), SHALE_OK);
+    assert_non_null(strstr(text, "\"recent_compactions\":{\""));
+    shale_text_free(text);
+    assert_int_equal(shale_admin_compaction(&text, url, o, "x", &err), SHALE_INVALID);
+    assert_int_equal(shale_db_refresh(db, &err), SHALE_OK);
+    shale_pinned value = {0};
+    assert_int_equal(shale_db_get(&value, db, shale_str("k"), NULL, &err), SHALE_OK);
+    assert_int_equal(value.value.len, 4);
+    shale_pinned_release(&value);
+    assert_int_equal(shale_db_close(db, &err), SHALE_OK);
+    shale_options_free(o);
+}
+
 static void test_raw_objects(void **state)
 {
     (void)state;
@@ -672,6 +768,7 @@ int main(void)
         cmocka_unit_test(test_merge_operators_of_the_user_and_built_in),
         cmocka_unit_test(test_a_reader_reads_and_does_not_write),
         cmocka_unit_test(test_metrics_and_admin_are_text),
+        cmocka_unit_test(test_compactors_of_their_own),
         cmocka_unit_test(test_raw_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -171,9 +171,10 @@ class Server:
             answer = self.store(objects, key, b"".join(parts[n] for n in sorted(parts)), headers)
             return 200, {}, b"<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>" % escape(answer[1]["etag"]).encode()
         if method == "POST" and "delete" in query:
-            for name in re.findall(rb"<Key>(.*?)</Key>", body):
+            names = re.findall(rb"<Key>(.*?)</Key>", body)
+            for name in names:
                 objects.pop(name.decode(), None)
-            return 200, {}, b"<DeleteResult></DeleteResult>"
+            return 200, {}, b"<DeleteResult>%s</DeleteResult>" % b"".join(b"<Deleted><Key>%s</Key></Deleted>" % n for n in names)
         if method == "DELETE":
             (self.uploads if "uploadId" in query else objects).pop(key, None)
             return 204, {}, b""

@@ -95,7 +95,7 @@ class Place:
 
     def __init__(self, url, files, sst, manifest, new, old):
         self.url, self.new, self.old = url, new, old
-        self.words = {"DB": url + "/db", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken",
+        self.words = {"DB": url + "/db", "PACKED": url + "/packed", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken",
                       "T": files, "U": url, "NEW": new, "OLD": old, "DEAD": samples.DEAD}
 
     def line(self, name, args):
@@ -113,11 +113,17 @@ class Original:
         rows = [(b"%04d" % i, b"value of %d" % i) for i in range(300)]
         case.load(rows, db=db)
         case.run_shale("put", db, "0007", "again", "--store-option", "local_fsync=off")
+        case.run_shale("checkpoint", "create", db, "--name", "kept", "--lifetime", "7d")
+        shutil.copytree(db, os.path.join(folder, "doomed"))
         for name, text in (("broken/manifest/00000000000000000001.manifest", "no manifest at all"), ("spare", "x"), ("heap/one", "x"), ("heap/two", "y"), ("old/x", "x")):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as f:
                 f.write(text)
+        packed = os.path.join(folder, "packed")
+        for i in range(4):
+            case.run_shale("put", packed, "k%d" % i, "v", "--store-option", "local_fsync=off")
+        case.run_shale("compact", packed, "--store-option", "local_fsync=off")
         self.sst = sorted(os.listdir(os.path.join(db, "compacted")))[0][:-4]
         self.manifest = sorted(os.listdir(os.path.join(db, "manifest")))[0]
         self.objects = {}
@@ -148,7 +154,7 @@ def keys_of(place, client):
         found = {key[len(prefix):]: etag for key, _, etag in client.listed(prefix)}
     else:
         found = {os.path.relpath(os.path.join(where, f), place.url): None for where, _, files in os.walk(place.url) for f in files}
-    return sorted(k for k in found if not k.startswith(("db/", "bench/"))), found
+    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/"))), found
 
 
 __all__ = ["Front", "Original", "Place", "WRITING", "keys_of", "proxy", "s3", "servers", "start"]

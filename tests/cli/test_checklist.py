@@ -25,10 +25,14 @@ class Checklist(Case):
     def setUp(self):
         super().setUp()
         self.load([(b"%04d" % i, b"value of %d" % i) for i in range(300)])
+        self.run_shale("checkpoint", "create", self.db, "--name", "kept")
         self.object = os.path.join(self.db, "manifest", sorted(os.listdir(os.path.join(self.db, "manifest")))[0])
         self.sst = os.listdir(os.path.join(self.db, "compacted"))[0][:-4]
         with open(os.path.join(self.dir, "rows.jsonl"), "w") as f:
             f.write('{"key":"a","value":"1"}\n{"key":"b","value":"2"}\n')
+        for i in range(4):
+            self.run_shale("put", "packed", "k%d" % i, "v", *FAST)
+        self.run_shale("compact", "packed", *FAST)
         self.set_up_again()
         broken = os.path.join(self.dir, "broken", "manifest")
         os.makedirs(broken)
@@ -39,8 +43,12 @@ class Checklist(Case):
         """What the samples delete or make is there, or not there, again."""
         with open(os.path.join(self.dir, "spare"), "w") as f:
             f.write("x")
-        for name in ("newfolder", "bench"):
+        for name in ("newfolder", "bench", "clone"):
             shutil.rmtree(os.path.join(self.dir, name), True)
+        if not os.path.exists(os.path.join(self.dir, "doomed", "gc")):
+            shutil.rmtree(os.path.join(self.dir, "doomed"), True)
+            shutil.copytree(self.db, os.path.join(self.dir, "doomed"))
+            os.makedirs(os.path.join(self.dir, "doomed", "gc"))
         os.makedirs(os.path.join(self.dir, "heap"), exist_ok=True)
         with open(os.path.join(self.dir, "heap", "one"), "w") as f:
             f.write("x")
@@ -52,7 +60,9 @@ class Checklist(Case):
 
     def words(self, name, args):
         self.set_up_again()
-        places = {"DB": self.db, "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
+        if "kept" in args and self.run_shale("checkpoint", "list", self.db, "--name", "kept", "--json", want=None).stdout == b"[]\n":
+            self.run_shale("checkpoint", "create", self.db, "--name", "kept")
+        places = {"DB": self.db, "PACKED": os.path.join(self.dir, "packed"), "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
                   "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
         if "LIAR" in args:
             places["LIAR"] = ["s3://acme/x", "--endpoint", self.liar()]
@@ -394,6 +404,12 @@ class Checklist(Case):
                 self.assertEqual((again.returncode, b"no such object" in again.stderr), (1, True))
             elif c["name"] == "store mb":
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
+            elif c["name"] == "checkpoint delete":
+                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (1, True))
+            elif c["name"] == "delete":
+                self.assertEqual((again.returncode, b"no database here" in again.stderr), (3, True))
+            elif c["name"] == "checkpoint create":  # another one, with an id of its own
+                self.assertEqual((again.returncode, len(again.stdout)), (0, len(first.stdout)))
             elif c["name"] == "bench" or c["name"].endswith("doctor"):  # what they measure differs
                 self.assertEqual(again.returncode, 0)
             else:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import shutil
 import socket
 import subprocess
 import time
@@ -365,6 +366,18 @@ class Folder(S3Case):
         self.assertIn("newer format: manifest version 3, known 1..2", lines[0].replace("manifest: version", "manifest version"))
         self.assertIn("Nothing was changed.", lines[1])
         self.assertTrue(self.tries(lines)[0].startswith("shale help formats"))
+
+    def test_formats_that_are_too_old(self):
+        for name, release in (("0.2.0", "0.2"), ("0.3.0", "0.3 or 0.4"), ("0.4.0", "0.3 or 0.4")):
+            db = os.path.join(self.dir, name)
+            shutil.copytree(os.path.join(SOURCE, "tests", "fixtures", "slatedb_refused", name), db)
+            before = sorted(f for _, _, fs in os.walk(db) for f in fs)
+            for command in (["stat", db], ["get", db, "a"], ["dump", db], ["put", db, "a", "1"], ["manifest", db]):
+                lines = self.fails(*command)
+                self.assertIn("SlateDB %s wrote it, in a format that no later release reads" % release, lines[0])
+                self.assertEqual(lines[1], "  Nothing was changed.")
+                self.assertTrue(self.tries(lines)[0].startswith("shale help formats"))
+            self.assertEqual(sorted(f for _, _, fs in os.walk(db) for f in fs), before)
 
     def test_damage(self):
         self.load([(b"%04d" % i, b"x" * 50) for i in range(500)])

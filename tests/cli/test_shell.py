@@ -138,7 +138,7 @@ class Script(Case):
         lines = p.stderr.decode().splitlines()
         self.assertRegex(lines[0], r"^3 rows, [\d.]+ ms, (\d+ (GET|LIST), )*.*~\$")
         self.assertRegex(lines[1], r"^1 row, [\d.]+ ms, .*~\$")
-        self.assertRegex(lines[2], r"^[\d.]+ ms, \d+ GET, 3 LIST \(\d+ B\), ~\$0\.00\d+$")
+        self.assertRegex(lines[2], r"^[\d.]+ ms, \d+ GET, 4 LIST \(\d+ B\), ~\$0\.00\d+$")
         self.assertRegex(lines[3], r"^0 requests, ~\$0$|GET")
 
     def test_the_timer_counts_what_stat_says_and_names_the_look(self):

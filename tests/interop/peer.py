@@ -5,8 +5,8 @@ Keys and values are hex. A request names what to do; how a database is opened st
   root, path          folder that is the bucket, or s3://BUCKET/PREFIX (AWS_* in the environment), and the database in it
   settings            {name: value}         codec, block_kib, bloom_bits, bloom_prefix, segments, merge, wal_root
 Requests: open; write (rows: [op, key, value, expire_ms], op p d m; batch: all in one); flush (what: wal | memtable); close (flush: wal |
-memtable | none); read (a reader: the rows); own_read (through the open writer); compact (one full compaction, waited for); collect (all that
-nothing needs, without a minimal age, fences excepted); die.
+memtable | none); read (a reader: the rows; checkpoint: as it was then); own_read (through the open writer); checkpoint (name); compact (one full compaction, waited for); submit (a job); jobs; collect (all that
+nothing needs, of min_age_ms or none, fences excepted); die.
 Answers: {"ok": true, ...} or {"error": text, "fenced": bool}."""
 import asyncio
 import json
@@ -179,7 +179,7 @@ class Peer:
 
     async def read(self, q):
         builder = common(slate.DbReaderBuilder(path_in_store(q), store_at(q["root"])), q)
-        builder.with_reader_mode(slate.ReaderMode.FOLLOW_LATEST())
+        builder.with_reader_mode(slate.ReaderMode.CHECKPOINT(q["checkpoint"]) if q.get("checkpoint") else slate.ReaderMode.FOLLOW_LATEST())
         builder.with_options(slate.ReaderOptions(manifest_poll_interval_ms=5000, checkpoint_lifetime_ms=60000, max_memtable_bytes=1 << 26,
                                                  skip_wal_replay=False))
         reader = await builder.build()
@@ -212,6 +212,18 @@ class Peer:
             await asyncio.sleep(WAIT_STEP_S)
         raise RuntimeError("the compaction did not end")
 
+    async def submit(self, q):
+        """One tiered job as an administrator asks for it; sources: view ids of L0 as text, numbers of sorted runs. Its id."""
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
+        sources = [slate.SourceId.SST_VIEW(x) if isinstance(x, str) else slate.SourceId.SORTED_RUN(x) for x in q["sources"]]
+        made = await admin.submit_compaction(slate.CompactionSpec.TIERED(segment=b"", sources=sources, destination=q["destination"]))
+        return {"id": getattr(made, "id", str(made))}
+
+    async def jobs(self, q):
+        """Status by id, as SlateDB reads it."""
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
+        now = await admin.read_compactions(None)
+        return {"jobs": {} if now is None else {c.id: c.status.name for c in now.recent_compactions}}
 
     async def wal(self, q):
         """All changes in the WAL from an id on: [id, kind, key, value, seq, expire]."""
@@ -224,8 +236,13 @@ class Peer:
             if some.last_consumed_wal_file_id >= last:
                 return {"rows": found}
 
+    async def checkpoint(self, q):
+        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
+        made = await admin.create_detached_checkpoint(slate.CheckpointOptions(lifetime_ms=None, source=None, name=q["name"]))
+        return {"id": made.id, "manifest_id": made.manifest_id}
+
     async def collect(self, q):
-        now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=0, dry_run=dry) for dry in (False, True))
+        now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=q.get("min_age_ms", 0), dry_run=dry) for dry in (False, True))
         admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
         await admin.run_gc_once(slate.GarbageCollectorOptions(
             manifest_options=now, wal_options=now, wal_fence_options=never, compacted_options=now, compactions_options=now,

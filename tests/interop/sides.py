@@ -33,7 +33,7 @@ def url_of(root):
 
 class Place:
     """A database and how it is opened, in the words of both sides. `root`: a folder, or s3://BUCKET/PREFIX. `how`: codec, block_kib, bloom_bits, bloom_prefix, segments, merge,
-    wal_root, settings."""
+    wal_root, settings, checkpoint (for readers)."""
 
     def __init__(self, root, **how):
         self.root, self.how = root, how
@@ -54,7 +54,7 @@ class Place:
         return found + ["%s=%s" % (k, json.dumps(v) if not isinstance(v, str) else v) for k, v in settings.items()]
 
     def for_reader(self):
-        flags = {"merge": "--merge", "segments": "--segments", "bloom_prefix": "--bloom-prefix"}
+        flags = {"merge": "--merge", "segments": "--segments", "bloom_prefix": "--bloom-prefix", "checkpoint": "--checkpoint"}
         found = [x for k, v in self.how.items() if k in flags for x in (flags[k], v)]
         if "wal_root" in self.how:
             found += ["--wal-url", url_of(self.how["wal_root"])]

@@ -109,6 +109,27 @@ static void test_kept_blocks_are_not_fetched_again(void **state)
     fixture_deinit(&fx);
 }
 
+/* What a near store gives back in a microsecond takes fresh memory only when it is wanted again and again. */
+static void test_near_stores_keep_a_block_at_its_third_miss(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    fixture_init(&fx, 64 << 20, 3000, SHL_COMPRESSION_NONE);
+    fx.store.base.caps |= SHL_STORE_NEAR;
+    for (int times = 0; times < 5; times++)
+        load(&fx, 1, false); /* what is not to be kept does not count */
+    for (int times = 0; times < 3; times++) {
+        assert_int_equal(held(&fx), 0);
+        assert_true(was_missing(&fx, 0));
+        if (times < 2)
+            assert_true(was_missing(&fx, 1));
+    }
+    assert_false(was_missing(&fx, 0));
+    assert_true(was_missing(&fx, 1)); /* its third */
+    assert_false(was_missing(&fx, 1));
+    fixture_deinit(&fx);
+}
+
 #define PIECES 3000
 
 /* Of all classes and none, in slabs: nobody's bytes are another one's, and all comes back. */
@@ -480,6 +501,7 @@ int main(void)
     printf("seed 0x%llx\n", (unsigned long long)SEED);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kept_blocks_are_not_fetched_again),
+        cmocka_unit_test(test_near_stores_keep_a_block_at_its_third_miss),
         cmocka_unit_test(test_pool_pieces_do_not_overlap),
         cmocka_unit_test(test_limit_holds_at_every_step),
         cmocka_unit_test(test_pinned_blocks_outlive_eviction_handle_and_cache),

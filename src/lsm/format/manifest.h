@@ -109,6 +109,7 @@ SHL_MUST shale_code shl_manifest_add_segment(struct shl_manifest *m, struct shl_
 void shl_manifest_remove_segment(struct shl_manifest *m, size_t index);
 /* Puts a view of `sst` (view id = SST id, whole) at the front of l0; takes a new reference. */
 SHL_MUST shale_code shl_tree_push_l0(struct shl_tree *t, struct shl_sst_desc *sst, shale_error *err);
+void shl_manifest_remove_external(struct shl_manifest *m, size_t index);
 /* Drops SST ids that no view names any more from external_dbs[].sst_ids. */
 void shl_manifest_prune_external(struct shl_manifest *m);
 /* Effective key range of a view: [first_entry, last_entry] cut by visible. Bounds borrow from the view. */

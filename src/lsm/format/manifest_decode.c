@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/env/env.h"
 #include "lsm/format/manifest_fb.h"
+#include "lsm/format/manifest_old.h"
 #include "lsm/format/manifest_slots.h"
 
 /* ---------------------------------------------------------------- schemas */
@@ -498,6 +499,31 @@ out:
     return rc;
 }
 
+/* What does not verify may be whole, and only older than all that later releases read; else err stays as it is. */
+static shale_code refuse_old(struct shl_slice file, shale_error *err)
+{
+    const char *release = shl_manifest_old_release(file);
+    if (release == NULL)
+        return SHALE_CORRUPTION;
+    return shl_fail(err, SHALE_NOT_SUPPORTED,
+                    "manifest: SlateDB %s wrote it, in a format that no later release reads: read "
+                    "the rows with that release, and write them to a new database",
+                    release);
+}
+
+static shale_code verify(struct shl_slice file, unsigned version, struct shl_fb_table *root,
+                         shale_error *err)
+{
+    shale_code rc;
+    if (version != 1 && version != 2)
+        rc = shl_fail(err, SHALE_CORRUPTION, "%smanifest: version %u, known 1..2",
+                      version > 2 ? "newer format: " : "", version);
+    else
+        rc = shl_fb_verify(shl_slice_of(file.data + 2, file.len - 2),
+                           version == 1 ? &manifest_v1_schema : &manifest_v2_schema, root, err);
+    return rc == SHALE_CORRUPTION ? refuse_old(file, err) : rc;
+}
+
 shale_code shl_manifest_decode(struct shl_slice file, struct shl_manifest **out, shale_error *err)
 {
     shale_code rc;
@@ -506,11 +532,7 @@ shale_code shl_manifest_decode(struct shl_slice file, struct shl_manifest **out,
     if (file.len < 2)
         return shl_fail(err, SHALE_CORRUPTION, "manifest: only %zu bytes", file.len);
     d.version = shl_load_u16be(file.data);
-    if (d.version != 1 && d.version != 2)
-        return shl_fail(err, SHALE_CORRUPTION, "%smanifest: version %u, known 1..2",
-                        d.version > 2 ? "newer format: " : "", d.version);
-    rc = shl_fb_verify(shl_slice_of(file.data + 2, file.len - 2),
-                       d.version == 1 ? &manifest_v1_schema : &manifest_v2_schema, &root, err);
+    rc = verify(file, d.version, &root, err);
     if (rc != SHALE_OK)
         return rc;
     d.m = env_calloc(1, sizeof *d.m);

@@ -242,6 +242,15 @@ static void external_deinit(struct shl_external_db *e)
     shl_array_free(&e->sst_ids);
 }
 
+void shl_manifest_remove_external(struct shl_manifest *m, size_t index)
+{
+    SHL_ASSERT(index < m->external_dbs.count);
+    struct shl_external_db *at = m->external_dbs.items + index;
+    external_deinit(at);
+    memmove(at, at + 1, (m->external_dbs.count - index - 1) * sizeof *at);
+    m->external_dbs.count--;
+}
+
 static shale_code external_copy(const struct shl_external_db *from, struct shl_external_db *out,
                                 shale_error *err)
 {

@@ -1,0 +1,220 @@
+/* Time travel: sequence numbers and times, and the checkpoint of a moment. */
+#include "api/api.h"
+#include "api/target.h"
+#include "base/codec/timefmt.h"
+#include "base/env/env.h"
+#include "lsm/checkpoint.h"
+#include "lsm/db.h"
+#include "lsm/seq_time.h"
+
+#include <inttypes.h>
+#include <shale/checkpoint.h>
+#include <stdlib.h>
+
+/* ---- seq <-> time */
+
+struct lookup {
+    bool by_time;
+    bool round_up;
+    uint64_t seq;
+    int64_t unix_s;
+};
+
+static shale_code look_up(struct shl_api_target *t, void *arg, shale_error *err)
+{
+    struct lookup *l = arg;
+    struct shl_seq_tracker points = {.points = {0}};
+    const struct shl_manifest *m;
+    bool found;
+    shale_code rc;
+    SHL_TRY(shl_manifests_load(&t->manifests, err));
+    m = t->manifests.newest;
+    if (m->has_sequence_tracker)
+        SHL_TRY(shl_seq_tracker_decode(shl_buf_view(&m->sequence_tracker), &points, err));
+    found = l->by_time ? shl_time_to_seq(&points, l->unix_s, l->round_up, &l->seq)
+                       : shl_seq_to_time(&points, l->seq, l->round_up, &l->unix_s);
+    if (!found)
+        rc = shl_fail(err, SHALE_NOT_FOUND,
+                      "nothing is on record there: %zu points from seq %" PRIu64 " to %" PRIu64,
+                      points.points.count, points.points.count > 0 ? points.points.items[0].seq : 0,
+                      points.points.count > 0 ? points.points.items[points.points.count - 1].seq
+                                              : 0);
+out:
+    shl_seq_tracker_deinit(&points);
+    return rc;
+}
+
+shale_code shale_admin_seq_to_time(int64_t *out_unix_s, const char *url,
+                                   const shale_options *options, uint64_t seq, bool round_up,
+                                   shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct lookup l = {.seq = seq, .round_up = round_up};
+    struct shl_api_target t;
+    if (out_unix_s == NULL)
+        return shl_fail(err, SHALE_INVALID, "seq to time: the place for the result is NULL");
+    shale_code rc = shl_api_with_target(&t, url, options, look_up, &l, err);
+    if (rc == SHALE_OK)
+        *out_unix_s = l.unix_s;
+    return rc;
+}
+
+shale_code shale_admin_time_to_seq(uint64_t *out_seq, const char *url, const shale_options *options,
+                                   int64_t unix_s, bool round_up, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct lookup l = {.by_time = true, .unix_s = unix_s, .round_up = round_up};
+    struct shl_api_target t;
+    if (out_seq == NULL)
+        return shl_fail(err, SHALE_INVALID, "time to seq: the place for the result is NULL");
+    shale_code rc = shl_api_with_target(&t, url, options, look_up, &l, err);
+    if (rc == SHALE_OK)
+        *out_seq = l.seq;
+    return rc;
+}
+
+/* ---- the checkpoint of a moment */
+
+struct moment {
+    uint64_t seq; /* 0: by time */
+    int64_t unix_s;
+    shale_checkpoint_found found;
+};
+
+/* A state was kept when the first checkpoint on its manifest was made: others may have been made of that one later. */
+struct state {
+    struct shl_ulid id;
+    uint64_t manifest_id;
+    int64_t made_unix_s;
+};
+
+static int by_manifest(const void *a, const void *b)
+{
+    const struct state *x = a, *y = b;
+    if (x->manifest_id != y->manifest_id)
+        return x->manifest_id < y->manifest_id ? -1 : 1;
+    return x->made_unix_s < y->made_unix_s ? -1 : x->made_unix_s > y->made_unix_s;
+}
+
+/* One state for each manifest, ascending. */
+static shale_code list_states(const struct shl_manifest *m, struct state **out, size_t *count,
+                              shale_error *err)
+{
+    struct state *s = env_calloc(m->checkpoints.count + 1, sizeof *s);
+    size_t kept = 0;
+    if (s == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < m->checkpoints.count; i++)
+        s[i] = (struct state){.id = m->checkpoints.items[i].id,
+                              .manifest_id = m->checkpoints.items[i].manifest_id,
+                              .made_unix_s = m->checkpoints.items[i].create_s};
+    qsort(s, m->checkpoints.count, sizeof *s, by_manifest);
+    for (size_t i = 0; i < m->checkpoints.count; i++)
+        if (kept == 0 || s[kept - 1].manifest_id != s[i].manifest_id)
+            s[kept++] = s[i];
+    *out = s;
+    *count = kept;
+    return SHALE_OK;
+}
+
+/* The newest seq that a reader of the state sees. */
+static shale_code seq_of(struct shl_api_target *t, const struct state *s, uint64_t *seq,
+                         shale_error *err)
+{
+    struct shl_api_resolved resolved;
+    struct shl_lsm *db = NULL;
+    struct shl_lsm_status status;
+    char id[SHL_UUID_TEXT];
+    shl_uuid_format(s->id, id);
+    const struct shl_transformer *transformer;
+    shale_code rc = shl_api_resolve(t->options, true, &resolved, err);
+    if (rc == SHALE_OK)
+        rc = shl_api_target_transformer(t, &transformer, err);
+    if (rc != SHALE_OK)
+        return rc;
+    struct shl_lsm_open how = {.store = t->stack.store,
+                               .wal_store = t->stack.wal_store,
+                               .path = t->stack.path,
+                               .settings = &resolved.lsm,
+                               .transformer = transformer,
+                               .log = shl_api_hooks_log(t->stack.hooks)};
+    rc = shl_lsm_open_reader(
+        &how, &(struct shl_lsm_reader){.mode = SHL_READER_CHECKPOINT, .checkpoint = id}, &db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    shl_lsm_status(db, &status);
+    *seq = status.committed_seq;
+    return shl_lsm_close(db, err);
+}
+
+static shale_code none_found(const struct moment *m, const struct state *oldest, uint64_t seq,
+                             shale_error *err)
+{
+    char when[SHL_TIME_TEXT];
+    if (oldest == NULL)
+        return shl_fail(err, SHALE_NOT_FOUND, "no checkpoint covers that moment: there are none");
+    shl_time_rfc3339(oldest->made_unix_s * 1000, when);
+    if (m->seq != 0)
+        return shl_fail(err, SHALE_NOT_FOUND,
+                        "no checkpoint covers seq %" PRIu64 ": the oldest is of seq %" PRIu64
+                        " (%s)",
+                        m->seq, seq, when);
+    return shl_fail(err, SHALE_NOT_FOUND, "no checkpoint covers that moment: the oldest is of %s",
+                    when);
+}
+
+/* States only grow with their manifests, so halving finds the last that fits. */
+static shale_code pick(struct shl_api_target *t, struct moment *m, const struct state *s,
+                       size_t count, shale_error *err)
+{
+    size_t low = 0, high = count;
+    uint64_t seq = 0, found_seq = 0;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        shale_code rc = m->seq != 0 ? seq_of(t, &s[mid], &seq, err) : SHALE_OK;
+        if (rc != SHALE_OK)
+            return rc;
+        bool fits = m->seq != 0 ? seq <= m->seq : s[mid].made_unix_s <= m->unix_s;
+        if (fits) {
+            low = mid + 1;
+            found_seq = seq;
+        } else {
+            high = mid;
+        }
+    }
+    if (low == 0)
+        return none_found(m, count > 0 ? &s[0] : NULL, seq, err);
+    m->found = (shale_checkpoint_found){.manifest_id = s[low - 1].manifest_id,
+                                        .made_unix_s = s[low - 1].made_unix_s,
+                                        .seq = found_seq};
+    shl_uuid_format(s[low - 1].id, m->found.id);
+    return SHALE_OK;
+}
+
+static shale_code find_moment(struct shl_api_target *t, void *arg, shale_error *err)
+{
+    struct state *s = NULL;
+    size_t count = 0;
+    shale_code rc = shl_manifests_load(&t->manifests, err);
+    if (rc == SHALE_OK)
+        rc = list_states(t->manifests.newest, &s, &count, err);
+    if (rc == SHALE_OK)
+        rc = pick(t, arg, s, count, err);
+    env_free(s);
+    return rc;
+}
+
+shale_code shale_admin_checkpoint_as_of(shale_checkpoint_found *out, const char *url,
+                                        const shale_options *options, uint64_t seq, int64_t unix_s,
+                                        shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct moment m = {.seq = seq, .unix_s = unix_s};
+    struct shl_api_target t;
+    if (out == NULL)
+        return shl_fail(err, SHALE_INVALID, "as of: the place for the result is NULL");
+    shale_code rc = shl_api_with_target(&t, url, options, find_moment, &m, err);
+    if (rc == SHALE_OK)
+        *out = m.found;
+    return rc;
+}

@@ -1,0 +1,145 @@
+/* checkpoint create, list, refresh, delete. */
+#include "base/codec/json.h"
+#include "base/env/env.h"
+#include "cli/cmd.h"
+#include "cli/os.h"
+
+#include <inttypes.h>
+
+#define ID_COLUMNS   36
+#define TIME_COLUMNS 20
+
+/* Milliseconds of --lifetime; 0: never. False after a message. */
+static bool lifetime_of(struct cli *c, uint64_t *out)
+{
+    uint64_t ns = cli_number(&c->args, OPT_LIFETIME, 0);
+    *out = ns / ENV_NS_PER_MS;
+    if (!cli_has(&c->args, OPT_LIFETIME) || ns >= ENV_NS_PER_SEC)
+        return true;
+    (void)cli_usage(c, NULL, "--lifetime %s: at least 1s, for expiry is kept in seconds",
+                    c->args.value[OPT_LIFETIME]);
+    return false;
+}
+
+/* What was done, with --json as SlateDB names it; for people on stderr, the id alone on stdout. */
+static int tell(struct cli *c, const char *done, const shale_checkpoint_result *result)
+{
+    if (cli_has(&c->args, OPT_JSON)) {
+        out_printf(c->out, "{\"id\":\"%s\"", result->id);
+        if (result->manifest_id != 0)
+            out_printf(c->out, ",\"manifest_id\":%" PRIu64, result->manifest_id);
+        out_text(c->out, "}\n");
+        return CLI_YES;
+    }
+    if (result->manifest_id != 0)
+        cli_note(c, "%s checkpoint %s of manifest %" PRIu64, done, result->id, result->manifest_id);
+    else
+        cli_note(c, "%s checkpoint %s", done, result->id);
+    if (c->args.command->run == cmd_checkpoint_create && !cli_to_terminal(c))
+        out_printf(c->out, "%s\n", result->id);
+    return CLI_YES;
+}
+
+/* "No such checkpoint" is an answer; that there is no database is a failure. */
+static int answer(struct cli *c)
+{
+    const char *url = c->args.positional[0];
+    bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
+                         strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
+    int code = cli_fail(c, url);
+    return no_checkpoint ? CLI_NO : code;
+}
+
+int cmd_checkpoint_create(struct cli *c)
+{
+    shale_checkpoint_options how;
+    shale_checkpoint_result result;
+    shale_checkpoint_options_init(&how, sizeof how);
+    how.name = c->args.value[OPT_NAME];
+    how.source = c->args.value[OPT_SOURCE];
+    if (!lifetime_of(c, &how.lifetime_ms) || !cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_checkpoint_create(&result, c->args.positional[0], c->options, &how, &c->err) !=
+        SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    return tell(c, "made", &result);
+}
+
+int cmd_checkpoint_refresh(struct cli *c)
+{
+    shale_checkpoint_result result;
+    uint64_t lifetime_ms;
+    if (!lifetime_of(c, &lifetime_ms) || !cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_checkpoint_refresh(&result, c->args.positional[0], c->options,
+                                       c->args.positional[1], lifetime_ms, &c->err) != SHALE_OK)
+        return answer(c);
+    return tell(c, "refreshed", &result);
+}
+
+int cmd_checkpoint_delete(struct cli *c)
+{
+    shale_checkpoint_result result;
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_checkpoint_delete(&result, c->args.positional[0], c->options,
+                                      c->args.positional[1], &c->err) != SHALE_OK)
+        return answer(c);
+    return tell(c, "deleted", &result);
+}
+
+/* ---- list */
+
+static void out_cell(struct out *o, const json_t *item, const char *member, int columns)
+{
+    struct shl_slice text = shl_slice_str("-");
+    (void)!shl_json_get_str(item, member, &text);
+    out_printf(o, "%-*.*s  ", columns, (int)text.len, (const char *)text.data);
+}
+
+static void out_line(struct out *o, const json_t *item)
+{
+    struct shl_slice name = shl_slice_str("-");
+    uint64_t manifest = 0;
+    (void)!shl_json_get_u64(item, "manifest_id", &manifest);
+    (void)!shl_json_get_str(item, "name", &name);
+    out_cell(o, item, "id", ID_COLUMNS);
+    out_printf(o, "%8" PRIu64 "  ", manifest);
+    out_cell(o, item, "create_time", TIME_COLUMNS);
+    out_cell(o, item, "expire_time", TIME_COLUMNS);
+    out_escaped(o, name, 0);
+    out_char(o, '\n');
+}
+
+static int show(struct cli *c, const char *text)
+{
+    json_t *list = NULL;
+    if (shl_json_parse_unsigned(shl_slice_str(text), &list, &c->err) != SHALE_OK)
+        return cli_fail(c, NULL);
+    if (json_array_size(list) == 0)
+        cli_note(c, "note: there are none");
+    else
+        out_printf(c->out, "%-*s  %8s  %-*s  %-*s  %s\n", ID_COLUMNS, "id", "manifest",
+                   TIME_COLUMNS, "made", TIME_COLUMNS, "expires", "name");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        out_line(c->out, json_array_get(list, i));
+    json_decref(list);
+    return CLI_YES;
+}
+
+int cmd_checkpoint_list(struct cli *c)
+{
+    char *text = NULL;
+    int code = CLI_YES;
+    if (!cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_checkpoints(&text, c->args.positional[0], c->options, c->args.value[OPT_NAME],
+                                &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out, "%s\n", text);
+    else
+        code = show(c, text);
+    shale_text_free(text);
+    return code;
+}

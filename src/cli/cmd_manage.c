@@ -1,0 +1,296 @@
+/* clone, restore, delete: whole databases. */
+#include "base/units.h"
+#include "cli/cmd.h"
+#include "cli/os.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#define SOURCES_MAX 64
+
+static bool is_dry(const struct cli *c)
+{
+    return cli_has(&c->args, OPT_DRY_RUN);
+}
+
+/* Before the store is asked, so that exit code 2 keeps its promise. */
+static int check_consent(struct cli *c, const char *what)
+{
+    char again[690];
+    if (cli_has(&c->args, OPT_YES) || is_dry(c) ||
+        (os_is_terminal(CLI_STDIN) && os_is_terminal(CLI_STDERR)))
+        return CLI_YES;
+    cli_command_again(c, " --yes", again, sizeof again);
+    return cli_usage(c, again, "%s: say --yes", what);
+}
+
+/* ---- clone */
+
+struct clone_words {
+    shale_clone_source sources[SOURCES_MAX];
+    size_t count;
+    char *texts[SOURCES_MAX]; /* owned: of --and, cut apart in place */
+};
+
+/* ",from=A" and the like behind the URL. False after a message. */
+static bool take_more(struct cli *c, shale_clone_source *s, char *more)
+{
+    for (char *next; more != NULL; more = next) {
+        next = strchr(more, ',');
+        if (next != NULL)
+            *next++ = '\0';
+        char *value = strchr(more, '=');
+        if (value != NULL)
+            *value++ = '\0';
+        if (value != NULL && strcmp(more, "checkpoint") == 0) {
+            s->checkpoint = value;
+        } else if (value != NULL && strcmp(more, "from") == 0) {
+            s->range.from = shale_str(value);
+            s->range.from_kind = SHALE_INCLUDED;
+        } else if (value != NULL && strcmp(more, "to") == 0) {
+            s->range.to = shale_str(value);
+            s->range.to_kind = SHALE_EXCLUDED;
+        } else {
+            (void)cli_usage(c, NULL, "--and: \"%.60s\" is none of checkpoint=C, from=A, to=B",
+                            more);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_source(struct cli *c, struct clone_words *w, const char *text)
+{
+    char *copy = w->count < SOURCES_MAX ? env_strdup(text) : NULL;
+    if (w->count == SOURCES_MAX) {
+        (void)cli_usage(c, NULL, "--and: at most %d sources", SOURCES_MAX);
+        return false;
+    }
+    if (copy == NULL) {
+        (void)cli_trouble(c, "out of memory");
+        return false;
+    }
+    w->texts[w->count] = copy;
+    shale_clone_source *s = &w->sources[w->count++];
+    *s = (shale_clone_source){.url = copy, .range = shale_range_all()};
+    char *more = strchr(copy, ',');
+    if (more != NULL)
+        *more++ = '\0';
+    return take_more(c, s, more);
+}
+
+static void first_source(const struct cli *c, struct clone_words *w)
+{
+    const struct cli_args *a = &c->args;
+    shale_clone_source *s = &w->sources[w->count++];
+    *s = (shale_clone_source){.url = a->positional[0],
+                              .checkpoint = a->value[OPT_CHECKPOINT],
+                              .range = shale_range_all()};
+    if (cli_has(a, OPT_PREFIX))
+        s->range = shale_range_prefix(shale_str(a->value[OPT_PREFIX]));
+    if (cli_has(a, OPT_FROM)) {
+        s->range.from = shale_str(a->value[OPT_FROM]);
+        s->range.from_kind = SHALE_INCLUDED;
+    }
+    if (cli_has(a, OPT_TO)) {
+        s->range.to = shale_str(a->value[OPT_TO]);
+        s->range.to_kind = SHALE_EXCLUDED;
+    }
+}
+
+static bool take_words(struct cli *c, struct clone_words *w)
+{
+    if (cli_has(&c->args, OPT_PREFIX) &&
+        (cli_has(&c->args, OPT_FROM) || cli_has(&c->args, OPT_TO))) {
+        (void)cli_usage(c, NULL, "--prefix stands for --from and --to: give one or the others");
+        return false;
+    }
+    first_source(c, w);
+    for (size_t i = 0; i < c->args.given_count; i++)
+        if (c->args.given[i].id == OPT_AND && !add_source(c, w, c->args.given[i].value))
+            return false;
+    return true;
+}
+
+static int tell_clone(struct cli *c, const shale_clone_result *r)
+{
+    const char *url = c->args.positional[1];
+    if (cli_has(&c->args, OPT_JSON)) {
+        out_char(c->out, '{');
+        out_json_member(c->out, "clone", shl_slice_str(url));
+        out_printf(c->out, ",\"was_there\":%s,\"ssts\":%" PRIu64 ",\"wal_objects\":%" PRIu64 "}\n",
+                   r->was_there ? "true" : "false", r->ssts, r->wal_objects);
+    } else if (r->was_there) {
+        cli_note(c, "%s is that clone already", url);
+    } else {
+        cli_note(c, "made %s: borrows %" PRIu64 " SSTable%s, copied %" PRIu64 " WAL object%s", url,
+                 r->ssts, r->ssts == 1 ? "" : "s", r->wal_objects, r->wal_objects == 1 ? "" : "s");
+    }
+    return CLI_YES;
+}
+
+int cmd_clone(struct cli *c)
+{
+    struct clone_words w = {.count = 0};
+    shale_clone_result result;
+    int code = CLI_USAGE;
+    if (take_words(c, &w) && cli_options(c)) {
+        shale_code rc =
+            shale_clone(&result, c->args.positional[1], w.sources, w.count, c->options, &c->err);
+        code = rc == SHALE_OK ? tell_clone(c, &result) : cli_fail(c, NULL);
+    }
+    for (size_t i = 0; i < SOURCES_MAX; i++)
+        env_free(w.texts[i]);
+    return code;
+}
+
+/* ---- restore */
+
+#define WEEK_MS (UINT64_C(7) * 24 * 3600 * 1000)
+
+/* Whether there is such a checkpoint, before anything is written. */
+static int look_at_checkpoint(struct cli *c, const char *checkpoint)
+{
+    shale_reader_options how;
+    shale_db *db = NULL;
+    shale_reader_options_init(&how, sizeof how);
+    how.checkpoint = checkpoint;
+    how.skip_wal_replay = true;
+    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK) {
+        bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
+                             strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
+        int code = cli_fail(c, c->args.positional[0]);
+        return no_checkpoint ? CLI_NO : code;
+    }
+    (void)cli_close_counted(c, db);
+    return CLI_YES;
+}
+
+static int ask_restore(struct cli *c, const char *checkpoint)
+{
+    char reply[16];
+    cli_note(c,
+             "%s %s to checkpoint %s: its writer and compactor are fenced, rows since then are "
+             "only in checkpoint before-restore",
+             is_dry(c) ? "would take" : "take", c->args.positional[0], checkpoint);
+    if (cli_has(&c->args, OPT_YES) || is_dry(c))
+        return CLI_YES;
+    (void)os_write(CLI_STDERR, "go on? [y/N] ", 13);
+    return os_read_line(reply, sizeof reply) && (reply[0] == 'y' || reply[0] == 'Y') ? CLI_YES
+                                                                                     : CLI_NO;
+}
+
+static int tell_restore(struct cli *c, const shale_restore_result *r)
+{
+    if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out,
+                   "{\"manifest_id\":%" PRIu64 ",\"checkpoint_manifest_id\":%" PRIu64
+                   ",\"wal_rows\":%" PRIu64 ",\"undo_checkpoint\":\"%s\"}\n",
+                   r->manifest_id, r->checkpoint_manifest_id, r->wal_rows, r->undo_checkpoint);
+    else
+        cli_note(c,
+                 "restored: manifest %" PRIu64 " has the state of manifest %" PRIu64
+                 "\n  back again: shale restore %s --checkpoint %s",
+                 r->manifest_id, r->checkpoint_manifest_id, c->args.positional[0],
+                 r->undo_checkpoint);
+    return CLI_YES;
+}
+
+int cmd_restore(struct cli *c)
+{
+    const char *checkpoint = c->args.value[OPT_CHECKPOINT];
+    uint64_t undo_ms =
+        cli_has(&c->args, OPT_UNDO) ? c->args.number[OPT_UNDO] / ENV_NS_PER_MS : WEEK_MS;
+    shale_restore_result result;
+    if (checkpoint == NULL)
+        return cli_usage(c, "shale checkpoint list DB", "--checkpoint is missing: which state?");
+    if (undo_ms < 1000)
+        return cli_usage(c, NULL, "--undo %s: at least 1s", c->args.value[OPT_UNDO]);
+    if (!cli_options(c))
+        return CLI_USAGE;
+    int code = check_consent(c, "restoring puts away what was written since");
+    if (code == CLI_YES)
+        code = look_at_checkpoint(c, checkpoint);
+    if (code == CLI_YES)
+        code = ask_restore(c, checkpoint);
+    if (code != CLI_YES || is_dry(c))
+        return code;
+    if (shale_restore(&result, c->args.positional[0], c->options, checkpoint, undo_ms, &c->err) !=
+        SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    return tell_restore(c, &result);
+}
+
+/* ---- delete */
+
+struct naming {
+    struct cli *c;
+    bool on;
+};
+
+static void name_one(void *ctx, const char *key, uint64_t bytes)
+{
+    struct naming *n = ctx;
+    if (n->on)
+        cli_note(n->c, "  %s (%" PRIu64 " B)", key, bytes);
+}
+
+static void tell_delete(struct cli *c, const char *verb, const shale_delete_result *r)
+{
+    char count[OUT_UNIT_BYTES];
+    char size[SHL_UNITS_TEXT];
+    cli_note(c, "%s %s object%s (%s) of %s", verb, out_count(count, r->objects),
+             r->objects == 1 ? "" : "s", shl_format_size(r->bytes, size), c->args.positional[0]);
+    if (r->parents > 0)
+        cli_note(c, "  and what this clone holds in %s other place%s", out_count(count, r->parents),
+                 r->parents == 1 ? "" : "s");
+}
+
+/* The name is typed: a "y" is too quick for a whole database. */
+static int ask_delete(struct cli *c, const shale_delete_result *r)
+{
+    char reply[1200];
+    char question[1300];
+    const char *url = c->args.positional[0];
+    tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
+    if (r->endless_checkpoints > 0)
+        cli_note(c,
+                 "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
+                 "breaks (shale checkpoint list %s)",
+                 r->endless_checkpoints, url);
+    if (cli_has(&c->args, OPT_YES) || is_dry(c))
+        return CLI_YES;
+    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
+    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
+    if (os_read_line(reply, sizeof reply) && strcmp(reply, url) == 0)
+        return CLI_YES;
+    cli_note(c, "nothing was deleted");
+    return CLI_NO;
+}
+
+int cmd_delete(struct cli *c)
+{
+    const char *url = c->args.positional[0];
+    shale_delete_result r;
+    struct naming names = {.c = c, .on = cli_has(&c->args, OPT_VERBOSE)};
+    if (!cli_options(c))
+        return CLI_USAGE;
+    int code = check_consent(c, "deleting is for good");
+    if (code != CLI_YES)
+        return code;
+    if (shale_delete(&r, url, c->options, true, name_one, &names, &c->err) != SHALE_OK)
+        return cli_fail(c, url);
+    code = ask_delete(c, &r);
+    if (code != CLI_YES)
+        return code;
+    if (!is_dry(c)) {
+        if (shale_delete(&r, url, c->options, false, NULL, NULL, &c->err) != SHALE_OK)
+            return cli_fail(c, url);
+        tell_delete(c, "deleted", &r);
+    }
+    if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out,
+                   "{\"%s\":%" PRIu64 ",\"size_bytes\":%" PRIu64 ",\"parents\":%" PRIu64 "}\n",
+                   is_dry(c) ? "would_delete" : "deleted", r.objects, r.bytes, r.parents);
+    return CLI_YES;
+}

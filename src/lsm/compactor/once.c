@@ -1,0 +1,210 @@
+#include "lsm/compactor/once.h"
+
+#include "base/num.h"
+#include "lsm/compactor/file.h"
+
+#define LOOK_NS (500 * ENV_NS_PER_MS) /* between two looks at the file: two GETs each */
+#define TICK_NS (100 * ENV_NS_PER_MS)
+
+struct watch {
+    const struct shl_process_open *o;
+    const struct shl_once *how;
+    struct shl_db_paths paths;
+    struct shl_compactions_file file;
+    struct shl_scheduler scheduler;
+    struct shl_once_result *result;
+    bool over;        /* all is done */
+    bool never;       /* there was never a coordinator */
+    bool waits;       /* something of it waits for a coordinator, */
+    bool free;        /* or for a worker */
+    uint64_t sign_ns; /* of life, the last */
+};
+
+/* What the file says of the request's jobs; those that are gone from it were finished. */
+static shale_code look_at_jobs(struct watch *w, shale_error *err)
+{
+    w->over = true;
+    w->waits = w->free = false;
+    for (size_t i = 0; i < w->result->jobs.count; i++) {
+        struct shl_compaction *mine = &w->result->jobs.items[i];
+        const struct shl_compaction *job =
+            w->file.now != NULL ? shl_jobs_find(w->file.now, mine->id) : NULL;
+        struct shl_compaction copy;
+        if (job == NULL) {
+            if (shl_job_is_active(mine))
+                mine->status = SHL_COMPACTION_COMPLETED;
+            continue;
+        }
+        shale_code rc = shl_compaction_copy(job, &copy, err);
+        if (rc != SHALE_OK)
+            return rc;
+        shl_compaction_deinit(mine);
+        *mine = copy;
+        w->over = w->over && !shl_job_is_active(mine);
+        w->waits = w->waits || mine->status == SHL_COMPACTION_SUBMITTED;
+        w->free = w->free || shl_job_is_free(mine);
+    }
+    return SHALE_OK;
+}
+
+/* Without a request: whether a scheduler would find something, or somebody is at it. */
+static shale_code look_at_all(struct watch *w, const struct shl_manifest *m, shale_error *err)
+{
+    struct shl_compactions nothing = {.stored_version = 2};
+    const struct shl_compactions *c = w->file.now != NULL ? w->file.now : &nothing;
+    shl_proposals due = {0};
+    shale_code rc = w->scheduler.propose(w->scheduler.ctx, m, c, 1, &due, err);
+    w->waits = due.count > 0 || shl_jobs_active(c) == 0;
+    w->over = due.count == 0 && shl_jobs_active(c) == 0;
+    w->free = false;
+    for (size_t i = 0; i < c->jobs.count; i++) {
+        w->waits = w->waits || c->jobs.items[i].status == SHL_COMPACTION_SUBMITTED;
+        w->free = w->free || shl_job_is_free(&c->jobs.items[i]);
+    }
+    shl_proposals_free(&due);
+    return rc;
+}
+
+static shale_code look(struct watch *w, shale_error *err)
+{
+    bool changed;
+    struct shl_manifest *m = NULL;
+    shale_code rc;
+    SHL_TRY(shl_compactions_file_load(&w->file, &changed, err));
+    SHL_TRY(shl_request_manifest(w->o->store, &w->paths, &m, err));
+    if (changed)
+        w->sign_ns = env_now_mono_ns();
+    w->never = m->compactor_epoch == 0;
+    rc = w->how->request != NULL ? look_at_jobs(w, err) : look_at_all(w, m, err);
+out:
+    shl_manifest_free(m);
+    return rc;
+}
+
+static bool stopped(struct watch *w, enum shl_once_phase phase)
+{
+    struct shl_compactor_report r = {.active =
+                                         w->file.now != NULL ? shl_jobs_active(w->file.now) : 0};
+    if (w->how->tick != NULL && w->how->tick(w->how->ctx, phase, &r))
+        w->result->stopped = true;
+    return w->result->stopped;
+}
+
+/* Who lives takes what waits within its poll interval; a job that a worker has is lost only with its heartbeats. */
+static bool is_alone(const struct watch *w)
+{
+    const struct shl_lsm_settings *s = w->o->settings;
+    uint64_t patience = w->how->take_over_ns;
+    if (!w->waits && !w->free)
+        patience = shl_max_u64(patience,
+                               s->worker_heartbeat_timeout_ns + 2 * s->compactor_poll_interval_ns);
+    return w->never || env_now_mono_ns() - w->sign_ns >= patience;
+}
+
+/* Until all is done, or nobody seems to be there. */
+static shale_code wait_for_others(struct watch *w, shale_error *err)
+{
+    w->sign_ns = env_now_mono_ns();
+    for (;;) {
+        shale_code rc = look(w, err);
+        if (rc != SHALE_OK || w->over || is_alone(w))
+            return rc;
+        enum shl_once_phase phase = w->waits || w->free ? SHL_ONCE_ASKED : SHL_ONCE_OTHERS_WORK;
+        for (uint64_t slept = 0; slept < LOOK_NS; slept += TICK_NS) {
+            if (stopped(w, phase))
+                return SHALE_OK;
+            env_sleep_ns(TICK_NS);
+        }
+    }
+}
+
+struct ours {
+    struct watch *w;
+    struct shl_compactor_report last;
+};
+
+static bool on_tick(void *ctx, const struct shl_compactor_report *now)
+{
+    struct ours *o = ctx;
+    const struct shl_once *how = o->w->how;
+    o->last = *now;
+    if (how->tick != NULL && how->tick(how->ctx, SHL_ONCE_WE_WORK, now))
+        o->w->result->stopped = true;
+    return o->w->result->stopped;
+}
+
+/* As the coordinator with a worker, or as a worker only. *executed: jobs that were merged. */
+static shale_code work(struct watch *w, bool coordinates, uint64_t *executed, shale_error *err)
+{
+    struct shl_process_open open = *w->o;
+    struct shl_compactor_process *p = NULL;
+    struct ours ours = {.w = w};
+    struct shl_process_run run = {.once = true, .tick = on_tick, .ctx = &ours};
+    open.coordinates = coordinates;
+    open.works = true;
+    shale_code rc = shl_process_new(&open, &p, err);
+    if (rc != SHALE_OK)
+        return rc;
+    w->result->by_us = true;
+    rc = shl_process_run(p, &run, err);
+    w->result->compactions += ours.last.executed;
+    *executed = ours.last.executed;
+    shl_process_free(p);
+    return rc == SHALE_OK && !w->result->stopped ? look(w, err) : rc;
+}
+
+/* Others first. A job that only lacks a worker gets ours: its coordinator may be alive. Else we take the place of a coordinator that is not. */
+static shale_code work_or_wait(struct watch *w, shale_error *err)
+{
+    bool helps = true;
+    for (;;) {
+        uint64_t executed;
+        shale_code rc = wait_for_others(w, err);
+        if (rc != SHALE_OK || w->over || w->result->stopped)
+            return rc;
+        helps = helps && w->free && !w->never;
+        rc = work(w, !helps, &executed, err);
+        if (rc != SHALE_OK || w->over || w->result->stopped || !helps)
+            return rc;
+        helps = executed > 0;
+    }
+}
+
+static shale_code check_ends(const struct watch *w, shale_error *err)
+{
+    for (size_t i = 0; i < w->result->jobs.count; i++) {
+        char id[SHL_ULID_TEXT];
+        if (w->result->jobs.items[i].status != SHL_COMPACTION_FAILED)
+            continue;
+        shl_ulid_format(w->result->jobs.items[i].id, id);
+        return shl_fail(err, SHALE_CONFLICT,
+                        "compaction %s failed: the database changed under it, or another one was "
+                        "in its way",
+                        id);
+    }
+    return SHALE_OK;
+}
+
+shale_code shl_compact_once(const struct shl_process_open *o, const struct shl_once *how,
+                            struct shl_once_result *out, shale_error *err)
+{
+    struct watch w = {.o = o, .how = how, .result = out};
+    shale_code rc;
+    *out = (struct shl_once_result){.by_us = false};
+    w.scheduler = o->scheduler != NULL ? *o->scheduler : shl_scheduler_of(o->settings);
+    SHL_TRY(shl_db_paths_init(&w.paths, o->path, err));
+    shl_compactions_file_init(&w.file, o->store, &w.paths, NULL);
+    if (how->request != NULL)
+        SHL_TRY(shl_request_submit(o->store, o->path, how->request, &out->jobs, err));
+    if (how->request != NULL && (how->no_wait || out->jobs.count == 0))
+        goto out;
+    SHL_TRY(work_or_wait(&w, err));
+    if (!out->stopped)
+        SHL_TRY(check_ends(&w, err));
+out:
+    shl_compactions_file_deinit(&w.file);
+    shl_db_paths_deinit(&w.paths);
+    if (rc != SHALE_OK)
+        shl_proposals_free(&out->jobs);
+    return rc;
+}

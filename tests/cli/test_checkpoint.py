@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""checkpoint create, list, refresh, delete.
+
+Goal: states are kept and found by name and id, and the answers are those that scripts expect. Method: a database in a folder that is written on
+between them."""
+import json
+import re
+import unittest
+
+from common import Case, FAST
+
+UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
+
+
+class Checkpoints(Case):
+    def setUp(self):
+        super().setUp()
+        self.put("1")
+
+    def put(self, value):
+        self.run_shale("put", self.db, "k", value, *FAST)
+
+    def create(self, *args):
+        return json.loads(self.run_shale("checkpoint", "create", self.db, "--json", *args).stdout)
+
+    def listed(self, *args):
+        return json.loads(self.run_shale("checkpoint", "list", self.db, "--json", *args).stdout)
+
+    def test_a_state_is_kept_under_id_and_name(self):
+        made = self.create("--name", "first")
+        self.assertEqual(sorted(made), ["id", "manifest_id"])
+        self.put("2")
+        for c in ("first", made["id"]):
+            self.assertEqual(self.run_shale("get", self.db, "k", "--checkpoint", c).stdout, b"1")
+        self.assertEqual(self.run_shale("get", self.db, "k").stdout, b"2")
+        again = self.create("--source", "first")
+        self.assertEqual(again["manifest_id"], made["manifest_id"])
+        self.assertEqual(self.run_shale("get", self.db, "k", "--checkpoint", again["id"]).stdout, b"1")
+
+    def test_lists_in_slatedbs_shape(self):
+        made = self.create("--name", "first", "--lifetime", "1h")
+        self.create()
+        one, two = self.listed()
+        self.assertEqual(list(one), ["id", "manifest_id", "expire_time", "create_time", "name"])
+        self.assertEqual((one["id"], one["manifest_id"], one["name"]), (made["id"], made["manifest_id"], "first"))
+        self.assertRegex(one["expire_time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual((two["expire_time"], two["name"]), (None, None))
+        self.assertEqual([c["id"] for c in self.listed("--name", "first")], [made["id"]])
+        self.assertEqual([c["id"] for c in self.listed("--name", "")], [two["id"]])
+        text = self.run_shale("checkpoint", "list", self.db).stdout.decode().splitlines()
+        self.assertRegex(text[0], "^id +manifest +made +expires +name$")
+        self.assertRegex(text[1], "^%s +%d +" % (UUID, made["manifest_id"]))
+        self.assertEqual(self.run_shale("checkpoint", "list", self.db, "--name", "none").stdout, b"")
+
+    def test_the_id_is_what_a_pipe_gets(self):
+        p = self.run_shale("checkpoint", "create", self.db)
+        self.assertRegex(p.stdout.decode(), "^%s\n$" % UUID)
+        self.assertRegex(p.stderr.decode(), r"^made checkpoint %s of manifest \d+\n$" % UUID)
+
+    def test_refresh_and_delete(self):
+        made = self.create("--name", "first", "--lifetime", "1h")
+        self.run_shale("checkpoint", "refresh", self.db, "first")
+        self.assertIsNone(self.listed()[0]["expire_time"])
+        self.run_shale("checkpoint", "refresh", self.db, made["id"], "--lifetime", "2d")
+        self.assertIsNotNone(self.listed()[0]["expire_time"])
+        self.run_shale("checkpoint", "delete", self.db, "first")
+        self.assertEqual(self.listed(), [])
+        for words in (["delete", self.db, "first"], ["refresh", self.db, made["id"]]):
+            p = self.run_shale("checkpoint", *words, want=1)
+            self.assertIn(b"has none of that id or name", p.stderr)
+            self.assertTrue(re.search(rb"\n  try: shale ", p.stderr), p.stderr)
+
+    def test_mistakes(self):
+        self.create("--name", "same")
+        self.create("--name", "same")
+        p = self.run_shale("checkpoint", "delete", self.db, "same", want=2)
+        self.assertIn(b"2 of \"db\" have that name: give the id", p.stderr)
+        p = self.run_shale("checkpoint", "create", self.db, "--lifetime", "5ms", want=2)
+        self.assertIn(b"at least 1s", p.stderr)
+        p = self.run_shale("checkpoint", "create", self.db, "--source", "none", want=3)
+        self.assertIn(b"checkpoint \"none\"", p.stderr)
+        for words in (["create"], ["list"], ["delete", "x"], ["refresh", "x"]):
+            p = self.run_shale("checkpoint", words[0], self.db + "x", *words[1:], want=3)
+            self.assertIn(b"did you mean", p.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""clone, restore, delete, when, --as-of.
+
+Goal: whole databases are copied, put back and taken away as the help says. Method: databases in folders beside each other; golden ones of SlateDB."""
+import gzip
+import json
+import os
+import shutil
+import unittest
+
+from common import Case, FAST, FIXTURES
+
+
+def expected(case, name):
+    for suffix, how in ((".jsonl.gz", gzip.open), (".jsonl", open)):
+        path = os.path.join(FIXTURES, case, "expected.%s%s" % (name, suffix))
+        if os.path.exists(path):
+            with how(path, "rt") as f:
+                return [(bytes.fromhex(r["k"]), bytes.fromhex(r["v"])) for r in map(json.loads, f)]
+    raise FileNotFoundError(name)
+
+
+class Manage(Case):
+    def setUp(self):
+        super().setUp()
+        self.load([(b"k%d" % i, b"1") for i in range(9)])
+        self.run_shale("checkpoint", "create", self.db, "--name", "first")
+        self.run_shale("put", self.db, "k1", "2", *FAST)
+        self.run_shale("put", self.db, "k9", "2", *FAST)
+        self.now = self.dump()
+        self.then = [(b"k%d" % i, b"1") for i in range(9)]
+
+    def at(self, name):
+        return os.path.join(self.dir, name)
+
+    def checkpoints(self, db=None):
+        return json.loads(self.run_shale("checkpoint", "list", db or self.db, "--json").stdout)
+
+    def test_clones(self):
+        doc = json.loads(self.run_shale("clone", self.db, self.at("copy"), "--json").stdout)
+        self.assertEqual((doc["clone"], doc["was_there"]), (self.at("copy"), False))
+        self.assertGreater(doc["ssts"], 0)
+        self.assertEqual(self.dump(db=self.at("copy")), self.now)
+        p = self.run_shale("clone", self.db, self.at("copy"))
+        self.assertIn(b"is that clone already", p.stderr)
+        self.run_shale("clone", self.db, self.at("old"), "--checkpoint", "first")
+        self.assertEqual(self.dump(db=self.at("old")), self.then)
+        self.run_shale("put", self.at("old"), "k0", "mine", *FAST)
+        self.assertEqual(self.dump(), self.now)
+        self.run_shale("clone", self.db, self.at("part"), "--from", "k2", "--to", "k4")
+        self.assertEqual([k for k, _ in self.dump(db=self.at("part"))], [b"k2", b"k3"])
+        self.run_shale("clone", self.db, self.at("pre"), "--prefix", "k9")
+        self.assertEqual(self.dump(db=self.at("pre")), [(b"k9", b"2")])
+        self.load([(b"z", b"1")], db=self.at("other"))
+        self.run_shale("clone", self.db, self.at("both"), "--to", "k2", "--and", self.at("other") + ",from=y", "--and", self.at("old") + ",from=k5,to=k7")
+        self.assertEqual(self.dump(db=self.at("both")), [(b"k0", b"1"), (b"k1", b"2"), (b"k5", b"1"), (b"k6", b"1"), (b"z", b"1")])
+
+    def test_clones_that_cannot_be(self):
+        for more, why, code in ((["--checkpoint", "none"], b"has none of that id or name", 3), (["--and", self.db], b"is given twice", 2),
+                                (["--and", self.at("x") + ",form=a"], b"is none of checkpoint=C", 2), (["--prefix", "a", "--to", "b"], b"give one or the others", 2)):
+            p = self.run_shale("clone", self.db, self.at("new"), *more, want=code)
+            self.assertIn(why, p.stderr)
+            self.assertFalse(os.path.exists(self.at("new/manifest")))
+        p = self.run_shale("clone", self.db, os.path.join(self.dir, "elsewhere", "new"), want=2)
+        self.assertIn(b"lies in the bucket of its source", p.stderr)
+        self.load([(b"z", b"1")], db=self.at("other"))
+        p = self.run_shale("clone", self.db, self.at("other"), want=3)
+        self.assertIn(b"is a database already", p.stderr)
+
+    def test_a_restored_database(self):
+        before = self.now
+        p = self.run_shale("restore", self.db, "--checkpoint", "first", want=2)
+        self.assertIn(b"say --yes", p.stderr)
+        self.assertIn(b"would take", self.run_shale("restore", self.db, "--checkpoint", "first", "-n").stderr)
+        self.assertEqual(self.dump(), before)
+        doc = json.loads(self.run_shale("restore", self.db, "--checkpoint", "first", "--yes", "--json").stdout)
+        self.assertEqual(self.dump(), self.then)
+        self.run_shale("put", self.db, "new", "1", *FAST)
+        self.assertEqual(self.dump(), self.then + [(b"new", b"1")])
+        self.assertEqual(self.dump("--checkpoint", "before-restore"), before)
+        self.run_shale("restore", self.db, "--checkpoint", doc["undo_checkpoint"], "--yes", "--undo", "1h")
+        self.assertEqual(self.dump(), before)
+        self.run_shale("restore", self.db, "--checkpoint", "none", "--yes", want=1)
+        self.run_shale("restore", self.db, "--yes", want=2)
+
+    def test_delete(self):
+        self.run_shale("clone", self.db, self.at("copy"))
+        self.assertEqual(sum(c["expire_time"] is None and c["name"] is None for c in self.checkpoints()), 1)
+        p = self.run_shale("delete", self.at("copy"), "-n", "-v")
+        self.assertRegex(p.stderr.decode(), r"copy/manifest/0{19}1\.manifest \(\d+ B\)\n")
+        self.assertRegex(p.stderr.decode(), r"would delete 2 objects \(.*\n  and what this clone holds in 1 other place\n")
+        self.run_shale("delete", self.at("copy"), want=2)
+        doc = json.loads(self.run_shale("delete", self.at("copy"), "--yes", "--json").stdout)
+        self.assertEqual((doc["deleted"], doc["parents"]), (2, 1))
+        self.assertEqual(sum(c["expire_time"] is None and c["name"] is None for c in self.checkpoints()), 0)
+        self.assertEqual(self.dump(), self.now)
+        p = self.run_shale("delete", self.db, "-n")
+        self.assertIn(b"1 of its checkpoints never expire", p.stderr)
+        self.run_shale("delete", self.db, "-y")
+        self.run_shale("dump", self.db, want=3)
+        self.run_shale("delete", self.db, "-y", want=3)
+
+    def test_moments(self):
+        when = self.run_shale("when", self.db, "seq:1").stdout.decode().strip()
+        self.assertRegex(when, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+        self.assertEqual(self.run_shale("when", self.db, when).stdout, b"1\n")
+        self.assertEqual(json.loads(self.run_shale("when", self.db, when, "--json").stdout), {"seq": 1})
+        self.assertEqual(self.run_shale("when", self.db, "--round", "up", "--", "-1h").stdout, b"1\n")
+        self.run_shale("when", self.db, "1000", want=1)
+        self.run_shale("when", self.db, "yesterday", want=2)
+        p = self.run_shale("get", self.db, "k1", "--as-of", "seq:9")
+        self.assertEqual(p.stdout, b"1")
+        self.assertRegex(p.stderr.decode(), r"^note: as of checkpoint [0-9a-f-]{36}, made .* at seq \d+\n$")
+        self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", "2999-01-01T00:00:00Z").stdout, b"1")
+        p = self.run_shale("get", self.db, "k1", "--as-of", "-1h", want=3)
+        self.assertRegex(p.stderr.decode(), r"no checkpoint covers that moment: the oldest is of \d{4}-")
+        self.run_shale("get", self.db, "k1", "--as-of", "-1h", "--checkpoint", "first", want=2)
+
+    def test_golden_databases_are_cut_and_joined_as_slatedb_does(self):
+        shutil.copytree(os.path.join(FIXTURES, "16_clone_projected", "store"), self.at("s"))
+        self.run_shale("clone", self.at("s/a"), self.at("s/p"), "--from", "x0100", "--to", "x0300")
+        self.assertEqual(self.dump(db=self.at("s/p")), expected("16_clone_projected", "part"))
+        self.run_shale("clone", self.at("s/a"), self.at("s/u"), "--to", "x0250", "--and", self.at("s/b") + ",from=x0250")
+        self.assertEqual(self.dump(db=self.at("s/u")), expected("16_clone_projected", "both"))
+        shutil.copytree(os.path.join(FIXTURES, "50_clone_ranges", "store"), self.at("r"))
+        self.run_shale("clone", self.at("r/both"), self.at("r/g"), "--from", "k0250", "--to", "k0350")
+        self.assertEqual(self.dump(db=self.at("r/g")), expected("50_clone_ranges", "grand"))
+        shutil.copytree(os.path.join(FIXTURES, "15_clone", "store"), self.at("c"))
+        self.run_shale("clone", self.at("c/copy"), self.at("c/again"))
+        self.assertEqual(self.dump(db=self.at("c/again")), expected("15_clone", "copy"))
+
+
+if __name__ == "__main__":
+    unittest.main()
