@@ -17,6 +17,7 @@ SHALE_BEGIN_DECLS
 typedef struct shale_db shale_db;
 typedef struct shale_batch shale_batch;
 typedef struct shale_iter shale_iter;
+typedef struct shale_recency shale_recency;
 
 /* Opens as the writer; makes the database if there is none; the writer before is fenced (its calls return FENCED, nothing that it
  * acknowledged as durable is lost). options NULL: the safe defaults. Starts threads. On failure *out is untouched. */
@@ -159,6 +160,15 @@ SHALE_API SHALE_MUST shale_code shale_iter_next(shale_row *row, shale_iter *it, 
 /* Skips to the first row at or after `key` in the direction of the scan. INVALID outside of the range or behind the last row. */
 SHALE_API SHALE_MUST shale_code shale_iter_seek(shale_iter *it, shale_slice key, shale_error *err);
 SHALE_API void shale_iter_close(shale_iter *it); /* NULL is fine */
+
+/* What was written last, first: all versions of keys that begin with `prefix`, layer by layer: memtables, then L0, newest first, then the sorted runs. A
+ * key comes once for each version that is still there, also as a deletion or merge operand; keys ascend within a layer only. One view, as of a scan. options:
+ * reverse and rows_max must be as they are by default. INVALID: the prefix lies in more than one segment. */
+SHALE_API SHALE_MUST shale_code shale_db_scan_by_recency(shale_recency **out, shale_db *db, shale_slice prefix,
+                                                         const shale_scan_options *options, shale_error *err);
+/* SHALE_DONE after the last row. *layer (may be NULL) counts from 0, those without rows too. *row is valid until the next call. */
+SHALE_API SHALE_MUST shale_code shale_recency_next(shale_raw_row *row, size_t *layer, shale_recency *it, shale_error *err);
+SHALE_API void shale_recency_close(shale_recency *it); /* NULL is fine */
 
 /* Reader handles: looks for newer data now. */
 SHALE_API SHALE_MUST shale_code shale_db_refresh(shale_db *db, shale_error *err);

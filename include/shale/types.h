@@ -93,6 +93,20 @@ typedef struct shale_row {
     bool has_create_ts;
 } shale_row;
 
+typedef enum shale_row_kind { SHALE_ROW_PUT = 0, SHALE_ROW_DELETE = 1, SHALE_ROW_MERGE = 2 } shale_row_kind;
+
+/* One version of a key as it was written: a value, a deletion or a merge operand. The slices stay valid as long as the call that gave it says. */
+typedef struct shale_raw_row {
+    shale_slice key;
+    shale_slice value; /* of a merge: the operand; of a delete: empty */
+    uint64_t seq;      /* rows of one batch share it */
+    int64_t create_ts; /* Unix ms, if has_create_ts */
+    int64_t expire_ts; /* Unix ms, if has_expire_ts */
+    shale_row_kind kind;
+    bool has_create_ts;
+    bool has_expire_ts;
+} shale_raw_row;
+
 SHALE_END_DECLS
 
 #endif

@@ -13,24 +13,10 @@ SHALE_BEGIN_DECLS
 
 typedef struct shale_wal shale_wal;
 
-typedef enum shale_wal_kind { SHALE_WAL_PUT = 0, SHALE_WAL_DELETE = 1, SHALE_WAL_MERGE = 2 } shale_wal_kind;
-
-/* One change. */
-typedef struct shale_wal_row {
-    shale_slice key;
-    shale_slice value; /* of a merge: the operand; of a delete: empty */
-    uint64_t seq;      /* rows of one batch share it, and stand together */
-    int64_t create_ts; /* Unix ms, if has_create_ts */
-    int64_t expire_ts; /* Unix ms, if has_expire_ts */
-    shale_wal_kind kind;
-    bool has_create_ts;
-    bool has_expire_ts;
-} shale_wal_row;
-
 /* One object. Its rows are valid until the next call with the handle. */
 typedef struct shale_wal_batch {
     uint64_t id; /* go on from id + 1 */
-    const shale_wal_row *rows;
+    const shale_raw_row *rows;
     size_t count; /* 0: a fence */
 } shale_wal_batch;
 

@@ -630,6 +630,68 @@ void shale_iter_close(shale_iter *it)
         shl_lsm_iter_close(iter_in(it));
 }
 
+shale_raw_row shl_api_raw_row(const struct shl_row *row)
+{
+    return (shale_raw_row){.key = slice_out(row->key),
+                           .value = slice_out(row->value),
+                           .seq = row->seq,
+                           .create_ts = row->create_ts,
+                           .expire_ts = row->expire_ts,
+                           .kind = (row->flags & SHL_ROW_TOMBSTONE) != 0 ? SHALE_ROW_DELETE
+                                   : (row->flags & SHL_ROW_MERGE) != 0   ? SHALE_ROW_MERGE
+                                                                         : SHALE_ROW_PUT,
+                           .has_create_ts = (row->flags & SHL_ROW_HAS_CREATE) != 0,
+                           .has_expire_ts = (row->flags & SHL_ROW_HAS_EXPIRE) != 0};
+}
+
+static struct shl_recency *recency_in(shale_recency *it)
+{
+    return (struct shl_recency *)(void *)it;
+}
+
+shale_code shale_db_scan_by_recency(shale_recency **out, shale_db *db, shale_slice prefix,
+                                    const shale_scan_options *options, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_lsm_scan how;
+    struct shl_lsm_range unused;
+    struct shl_recency *it = NULL;
+    const shale_range all = shale_range_all();
+    if (db == NULL || out == NULL)
+        return db == NULL ? no_handle(err) : no_place(err);
+    shale_code rc = shl_api_scan_how(&all, options, &unused, &how, err);
+    if (rc == SHALE_OK && (how.reverse || how.rows_max != 0))
+        rc = shl_fail(err, SHALE_INVALID, "scan by recency: %s cannot be given",
+                      how.reverse ? "reverse" : "rows_max");
+    if (rc == SHALE_OK)
+        rc = shl_recency_open(db->lsm, shl_api_slice_in(prefix), &how, &it, err);
+    if (rc == SHALE_OK)
+        *out = (shale_recency *)(void *)it;
+    return rc;
+}
+
+shale_code shale_recency_next(shale_raw_row *row, size_t *layer, shale_recency *it,
+                              shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct shl_row found;
+    size_t at;
+    if (it == NULL || row == NULL)
+        return it == NULL ? shl_fail(err, SHALE_INVALID, "the iterator is NULL") : no_place(err);
+    shale_code rc = shl_recency_next(recency_in(it), &found, &at, err);
+    if (rc != SHALE_OK)
+        return rc;
+    *row = shl_api_raw_row(&found);
+    if (layer != NULL)
+        *layer = at;
+    return SHALE_OK;
+}
+
+void shale_recency_close(shale_recency *it)
+{
+    shl_recency_close(recency_in(it));
+}
+
 /* ---- state */
 
 shale_code shale_db_refresh(shale_db *db, shale_error *err)

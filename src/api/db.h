@@ -5,6 +5,7 @@
 #include "api/stack.h"
 #include "api/transform.h"
 #include "lsm/db.h"
+#include "lsm/recency.h"
 #include "lsm/txn.h"
 
 #include <shale/db.h>
@@ -45,6 +46,7 @@ SHL_MUST shale_code shl_api_scan_how(const shale_range *range, const shale_scan_
                                      shale_error *err);
 /* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
 shale_code shl_api_not_found(shale_code rc, shale_error *err);
+shale_raw_row shl_api_raw_row(const struct shl_row *row);
 shale_pinned shl_api_pinned_out(const struct shl_lsm_pinned *found);
 /* txn NULL: as `how` says. */
 SHL_MUST shale_code shl_api_get_many(struct shl_lsm *db, struct shl_txn *txn, shale_pinned *out,

@@ -245,6 +245,8 @@ static const struct shl_opt opts[] = {
      .max = 65536,
      .offset = LSM(sst_block_size_bytes),
      .help = "block of an SSTable: 1, 2, 4 .. 64 KiB"},
+    BOOL("sst_block_alignment", LSM(sst_block_alignment), "false",
+         "blocks begin at multiples of sst_block_size; SlateDB before 0.18 cannot read them"),
     SIZE("block_cache_bytes", LSM(block_cache_bytes), "512MiB", 0,
          "memory for blocks; 0 = nothing is kept"),
     SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,

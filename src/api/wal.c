@@ -1,5 +1,6 @@
 /* shale_wal_*: the engine's tail over a stack of its own. */
 #include "api/api.h"
+#include "api/db.h"
 #include "api/near.h"
 #include "api/stack.h"
 #include "api/transform.h"
@@ -16,7 +17,7 @@ struct shale_wal {
     struct shl_api_transform transform;
     struct shl_tail *tail;    /* owned */
     struct shl_wal_file file; /* owned: what the last call gave */
-    SHL_ARRAY(shale_wal_row) rows;
+    SHL_ARRAY(shale_raw_row) rows;
 };
 
 shale_code shale_wal_open(shale_wal **out, const char *url, const shale_options *options,
@@ -86,27 +87,13 @@ shale_code shale_wal_list(shale_wal *w, uint64_t from,
     return rc;
 }
 
-static shale_wal_row row_out(const struct shl_row *row)
-{
-    return (shale_wal_row){.key = shale_bytes(row->key.data, row->key.len),
-                           .value = shale_bytes(row->value.data, row->value.len),
-                           .seq = row->seq,
-                           .create_ts = row->create_ts,
-                           .expire_ts = row->expire_ts,
-                           .kind = (row->flags & SHL_ROW_TOMBSTONE) != 0 ? SHALE_WAL_DELETE
-                                   : (row->flags & SHL_ROW_MERGE) != 0   ? SHALE_WAL_MERGE
-                                                                         : SHALE_WAL_PUT,
-                           .has_create_ts = (row->flags & SHL_ROW_HAS_CREATE) != 0,
-                           .has_expire_ts = (row->flags & SHL_ROW_HAS_EXPIRE) != 0};
-}
-
 static shale_code give(shale_wal *w, uint64_t id, shale_wal_batch *out, shale_error *err)
 {
     w->rows.count = 0;
     if (!shl_array_reserve(&w->rows, w->file.count))
         return shl_nomem(err);
     for (size_t i = 0; i < w->file.count; i++)
-        shl_array_add(&w->rows, row_out(&w->file.rows[i]));
+        shl_array_add(&w->rows, shl_api_raw_row(&w->file.rows[i]));
     *out = (shale_wal_batch){.id = id, .rows = w->rows.items, .count = w->rows.count};
     return SHALE_OK;
 }

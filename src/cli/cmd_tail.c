@@ -20,9 +20,9 @@ static struct shl_slice slice_of(shale_slice s)
     return shl_slice_of(s.data, s.len);
 }
 
-static const char *kind_name(shale_wal_kind kind)
+static const char *kind_name(shale_row_kind kind)
 {
-    return kind == SHALE_WAL_DELETE ? "delete" : kind == SHALE_WAL_MERGE ? "merge" : "put";
+    return kind == SHALE_ROW_DELETE ? "delete" : kind == SHALE_ROW_MERGE ? "merge" : "put";
 }
 
 static void json_bytes(struct out *o, bool hex, const char *name, shale_slice bytes)
@@ -37,13 +37,13 @@ static void json_bytes(struct out *o, bool hex, const char *name, shale_slice by
     out_char(o, '"');
 }
 
-static void json_row(struct tail *t, uint64_t id, const shale_wal_row *row)
+static void json_row(struct tail *t, uint64_t id, const shale_raw_row *row)
 {
     struct out *o = t->c->out;
     out_printf(o, "{\"wal_id\":%" PRIu64 ",\"seq\":%" PRIu64 ",\"kind\":\"%s\"", id, row->seq,
                kind_name(row->kind));
     json_bytes(o, t->hex, "k", row->key);
-    if (row->kind != SHALE_WAL_DELETE)
+    if (row->kind != SHALE_ROW_DELETE)
         json_bytes(o, t->hex, "v", row->value);
     if (row->has_create_ts)
         out_printf(o, ",\"create_ts\":%" PRId64, row->create_ts);
@@ -61,11 +61,11 @@ static void text_bytes(struct tail *t, shale_slice bytes)
         out_escaped(t->c->out, slice_of(bytes), 0);
 }
 
-static void text_row(struct tail *t, uint64_t id, const shale_wal_row *row)
+static void text_row(struct tail *t, uint64_t id, const shale_raw_row *row)
 {
     out_printf(t->c->out, "%" PRIu64 "\t%" PRIu64 "\t%s", id, row->seq, kind_name(row->kind));
     text_bytes(t, row->key);
-    if (row->kind != SHALE_WAL_DELETE)
+    if (row->kind != SHALE_ROW_DELETE)
         text_bytes(t, row->value);
     out_char(t->c->out, '\n');
 }

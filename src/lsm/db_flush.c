@@ -36,6 +36,7 @@ static shale_code open_writer(struct build *b, shale_error *err)
 {
     struct shl_lsm *db = b->db;
     struct shl_sst_write_options o = {.block_bytes = db->settings.sst_block_size_bytes,
+                                      .aligned = db->settings.sst_block_alignment,
                                       .compression = db->settings.compression,
                                       .transformer = db->has_transformer ? &db->transformer : NULL,
                                       .policies = &db->settings.filter,

@@ -96,6 +96,12 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
         return shl_fail(
             err, SHALE_INVALID,
             "sst_block_size: %" PRIu32 " bytes; it must be 1, 2, 4, 8, 16, 32 or 64 KiB", block);
+    bool compressed = s->compression != SHL_COMPRESSION_NONE ||
+                      (s->worker_has_codec && s->worker_compression != SHL_COMPRESSION_NONE);
+    if (s->sst_block_alignment && compressed)
+        return shl_fail(err, SHALE_INVALID,
+                        "sst_block_alignment: not together with a compression_codec, whose blocks "
+                        "have any length");
     if (s->manifest_poll_interval_ns < ENV_NS_PER_MS ||
         s->compactor_poll_interval_ns < ENV_NS_PER_MS)
         return shl_fail(err, SHALE_INVALID, "%s: it must be at least 1ms",

@@ -79,6 +79,7 @@ struct shl_lsm_settings {
     struct shl_gc_settings gc;       /* garbage_collector_options */
 
     /* SlateDB's builder options */
+    bool sst_block_alignment;               /* false; not with a codec */
     uint32_t sst_block_size_bytes;          /* 4 KiB: 1, 2, 4 .. 64 KiB */
     struct shl_filter_policy filter;        /* bloom_bits_per_key 10, whole key, no prefix */
     struct shl_extractor segment_extractor; /* none */

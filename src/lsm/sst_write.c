@@ -23,8 +23,9 @@ struct shl_sst_writer {
     struct shl_sst_write_options options;   /* [const] */
     struct shl_blob_codec codec;            /* [const] */
     const struct shl_filter_policy *policy; /* [const] borrowed; NULL: no filter */
-    struct shl_store *store;                /* [const] borrowed; NULL: everything is kept */
-    char *key;                              /* [const] owned; NULL without a store */
+    size_t unit;             /* [const] aligned: what blocks are multiples of; else 0 */
+    struct shl_store *store; /* [const] borrowed; NULL: everything is kept */
+    char *key;               /* [const] owned; NULL without a store */
 
     struct shl_block_builder block; /* owned */
     struct shl_buf raw;             /* owned: a blob before it is encoded; a block may wait here */
@@ -79,6 +80,16 @@ static shale_code choose_policy(struct shl_sst_writer *w, shale_error *err)
     return SHALE_OK;
 }
 
+/* A block with its crc, and what the transformer adds, is to fit into one unit. */
+static void align_blocks(struct shl_sst_writer *w)
+{
+    SHL_ASSERT(!is_wal(w) && w->options.compression == SHL_COMPRESSION_NONE);
+    const struct shl_transformer *t = w->codec.transformer;
+    size_t taken = SHL_CRC_BYTES + (t != NULL ? t->overhead : 0);
+    w->unit = w->options.block_bytes;
+    w->options.block_bytes = w->unit > taken ? w->unit - taken : 1;
+}
+
 shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_store *store,
                               const char *key, struct shl_sst_writer **out, shale_error *err)
 {
@@ -94,7 +105,9 @@ shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_
     w->info = (struct shl_sst_info){
         .compression = o->compression, .type = o->type, .filter_format = SHL_FILTER_COMPOSITE};
     SHL_TRY(choose_policy(w, err));
-    SHL_TRY(shl_block_builder_init(&w->block, o->block_bytes, err));
+    if (o->aligned)
+        align_blocks(w);
+    SHL_TRY(shl_block_builder_init(&w->block, w->options.block_bytes, err));
     if (key != NULL && (w->key = env_strdup(key)) == NULL) {
         rc = shl_nomem(err);
         goto out;
@@ -173,8 +186,23 @@ static void piece_grew(struct shl_sst_writer *w, size_t bytes)
     w->total_bytes += bytes;
 }
 
+/* Zeros behind a block of an aligned file, up to a whole unit; the index then tells its length. Room for a unit was reserved. */
+static void pad_block(struct shl_sst_writer *w, struct shl_buf *piece)
+{
+    struct shl_sst_index_entry *entry = &w->index.blocks.items[w->index.blocks.count - 1];
+    uint64_t len = w->total_bytes - entry->offset;
+    size_t odd = w->unit > 0 ? (size_t)(len % w->unit) : 0;
+    if (odd == 0)
+        return;
+    SHL_ASSERT(piece->cap - piece->len >= w->unit - odd);
+    memset(piece->data + piece->len, 0, w->unit - odd);
+    piece->len += w->unit - odd;
+    piece_grew(w, w->unit - odd);
+    entry->encoded_len = (uint32_t)len;
+}
+
 /* Appends w->raw as a blob and empties it. */
-static shale_code append_raw(struct shl_sst_writer *w, shale_error *err)
+static shale_code append_raw(struct shl_sst_writer *w, bool is_block, shale_error *err)
 {
     struct shl_buf *piece;
     shale_code rc = piece_with_room(w, w->raw.len + SHL_CRC_BYTES, &piece, err);
@@ -182,9 +210,15 @@ static shale_code append_raw(struct shl_sst_writer *w, shale_error *err)
         return rc;
     size_t before = piece->len;
     rc = shl_blob_encode(&w->codec, shl_buf_view(&w->raw), &w->scratch, piece, err);
-    if (rc != SHALE_OK)
+    if (rc == SHALE_OK && is_block)
+        rc = shl_buf_reserve(piece, w->unit, err);
+    if (rc != SHALE_OK) {
+        piece->len = before;
         return rc;
+    }
     piece_grew(w, piece->len - before);
+    if (is_block)
+        pad_block(w, piece);
     w->raw.len = 0;
     return SHALE_OK;
 }
@@ -275,13 +309,15 @@ static shale_code cut_plain_block(struct shl_sst_writer *w, shale_error *err)
     struct shl_buf *piece = &w->pieces.items[w->pieces.count - 1];
     uint8_t *end;
     size_t raw_bytes = shl_block_builder_bytes(&w->block);
-    SHL_TRY(shl_buf_reserve(piece, w->block_at + raw_bytes + SHL_CRC_BYTES - piece->len, err));
+    SHL_TRY(shl_buf_reserve(piece, w->block_at + raw_bytes + SHL_CRC_BYTES + w->unit - piece->len,
+                            err));
     SHL_TRY(keep_cut_key(w, err));
     SHL_TRY(shl_block_builder_finish(&w->block, piece, err));
     end = piece->data + piece->len;
     shl_store_u32be(end, shl_crc32(end - raw_bytes, raw_bytes));
     piece->len += SHL_CRC_BYTES;
     piece_grew(w, raw_bytes + SHL_CRC_BYTES);
+    pad_block(w, piece);
 out:
     return rc;
 }
@@ -292,7 +328,8 @@ static shale_code place_block(struct shl_sst_writer *w, shale_error *err)
     struct shl_buf *piece;
     if (!is_plain(w))
         return SHALE_OK;
-    shale_code rc = piece_with_room(w, w->options.block_bytes + SHL_CRC_BYTES, &piece, err);
+    shale_code rc =
+        piece_with_room(w, w->options.block_bytes + SHL_CRC_BYTES + w->unit, &piece, err);
     if (rc != SHALE_OK)
         return rc;
     w->block_at = piece->len;
@@ -311,7 +348,7 @@ static shale_code cut_block(struct shl_sst_writer *w, shale_error *err)
             SHL_TRY(keep_cut_key(w, err));
             SHL_TRY(shl_block_builder_finish(&w->block, &w->raw, err));
         }
-        SHL_TRY(append_raw(w, err));
+        SHL_TRY(append_raw(w, true, err));
     }
     w->block_bytes = w->total_bytes;
 out:
@@ -447,7 +484,7 @@ static shale_code seal_filter(struct shl_sst_writer *w, shale_error *err)
         return rc;
     w->raw.len = 0;
     SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
-    SHL_TRY(append_raw(w, err));
+    SHL_TRY(append_raw(w, false, err));
     w->info.filter_len = w->total_bytes - w->info.filter_offset;
 out:
     return rc;
@@ -466,7 +503,7 @@ static shale_code seal_index(struct shl_sst_writer *w, shale_error *err)
     w->raw.len = 0;
     SHL_TRY(shl_sst_index_encode(&w->index, &w->raw, err));
     w->info.index_offset = w->total_bytes;
-    SHL_TRY(append_raw(w, err));
+    SHL_TRY(append_raw(w, false, err));
     w->info.index_len = w->total_bytes - w->info.index_offset;
 out:
     return rc;
@@ -480,7 +517,7 @@ static shale_code seal_stats(struct shl_sst_writer *w, shale_error *err)
     w->raw.len = 0;
     SHL_TRY(shl_sst_stats_encode(&w->stats, &w->raw, err));
     w->info.stats_offset = w->total_bytes;
-    SHL_TRY(append_raw(w, err));
+    SHL_TRY(append_raw(w, false, err));
     w->info.stats_len = w->total_bytes - w->info.stats_offset;
 out:
     return rc;

@@ -8,6 +8,7 @@
 
 struct shl_sst_write_options {
     size_t block_bytes;            /* 1 KiB .. 64 KiB; WAL: 65535 */
+    bool aligned;                  /* blocks fill whole units of block_bytes; not with compression. slatedb-format 2.9 */
     enum shl_compression compression;
     const struct shl_transformer *transformer;  /* borrowed; NULL: none */
     const struct shl_filter_policy *policies;   /* borrowed */

@@ -50,8 +50,8 @@ static void test_a_follower(void **state)
     ok(shale_wal_next(&b, wal, 0, 0, &err));
     assert_int_equal(b.id, 2);
     assert_int_equal(b.count, 2);
-    assert_int_equal(b.rows[0].kind, SHALE_WAL_PUT);
-    assert_int_equal(b.rows[1].kind, SHALE_WAL_DELETE);
+    assert_int_equal(b.rows[0].kind, SHALE_ROW_PUT);
+    assert_int_equal(b.rows[1].kind, SHALE_ROW_DELETE);
     assert_int_equal(b.rows[0].seq, b.rows[1].seq);
     assert_true(b.rows[0].has_expire_ts && b.rows[0].expire_ts == INT64_MAX);
     assert_true(b.rows[0].has_create_ts && b.rows[0].create_ts > 0);
@@ -74,6 +74,38 @@ static void test_a_follower(void **state)
     ok(shale_db_close(db, &err));
 }
 
+static void test_a_scan_by_recency(void **state)
+{
+    shale_db *db = NULL;
+    shale_recency *it = NULL;
+    shale_raw_row row;
+    shale_scan_options how;
+    size_t layer = 9;
+    (void)state;
+    ok(shale_db_open(&db, "memory:", NULL, &err));
+    ok(shale_db_put(db, SHALE_STR("a"), SHALE_STR("1"), NULL, &err));
+    ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+    ok(shale_db_delete(db, SHALE_STR("a"), NULL, &err));
+    ok(shale_db_scan_by_recency(&it, db, SHALE_STR("a"), NULL, &err));
+    ok(shale_recency_next(&row, &layer, it, &err));
+    assert_int_equal(row.kind, SHALE_ROW_DELETE);
+    assert_int_equal(layer, 0);
+    ok(shale_recency_next(&row, NULL, it, &err));
+    assert_int_equal(row.kind, SHALE_ROW_PUT);
+    assert_int_equal(row.seq, 1);
+    assert_memory_equal(row.value.data, "1", 1);
+    assert_int_equal(shale_recency_next(&row, &layer, it, &err), SHALE_DONE);
+    shale_recency_close(it);
+    shale_recency_close(NULL);
+    shale_scan_options_init(&how, sizeof how);
+    how.reverse = true;
+    assert_int_equal(shale_db_scan_by_recency(&it, db, SHALE_STR("a"), &how, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "reverse cannot be given"));
+    assert_int_equal(shale_db_scan_by_recency(NULL, db, SHALE_STR("a"), NULL, NULL), SHALE_INVALID);
+    assert_int_equal(shale_recency_next(&row, &layer, NULL, NULL), SHALE_INVALID);
+    ok(shale_db_close(db, &err));
+}
+
 static void test_mistakes(void **state)
 {
     (void)state;
@@ -92,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_follower),
+        cmocka_unit_test(test_a_scan_by_recency),
         cmocka_unit_test(test_mistakes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

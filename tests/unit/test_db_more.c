@@ -293,6 +293,48 @@ static void test_segments_are_trees_of_their_own(void **state)
     bench_end(&b);
 }
 
+static void test_aligned_blocks(void **state)
+{
+    struct bench b;
+    char key[16], value[2000];
+    (void)state;
+    bench_init(&b);
+    b.settings.sst_block_alignment = true;
+    b.settings.compression = SHL_COMPRESSION_LZ4;
+    FAILS(try_open(&b, &b.db), SHALE_INVALID);
+    assert_non_null(strstr(db_err.text, "sst_block_alignment: not together with"));
+    b.db = NULL;
+    b.settings.compression = SHL_COMPRESSION_NONE;
+    memset(value, 'v', sizeof value);
+    for (int transformed = 0; transformed < 2; transformed++) {
+        b.has_transformer = transformed;
+        b.transformer = shl_transformer_xor(0x11);
+        bench_open(&b);
+        for (int round = 0; round < 3; round++) {
+            for (int i = 0; i < 300; i++) { /* some rows are larger than a block */
+                snprintf(key, sizeof key, "k%05d", i);
+                value[i % 50 == 0 ? 1500 : 40] = '\0';
+                put(&b, key, value);
+                value[i % 50 == 0 ? 1500 : 40] = 'v';
+            }
+            OK(shl_lsm_flush(b.db, true, &db_err));
+        }
+        compact(&b);
+        assert_int_equal(status_of(b.db).run_count, 1);
+        for (int i = 0; i < 300; i++) {
+            struct shl_lsm_pinned p = {0};
+            snprintf(key, sizeof key, "k%05d", i);
+            OK(shl_lsm_get(b.db, shl_slice_str(key), &(struct shl_lsm_read){0}, &p, &db_err));
+            assert_int_equal(p.value.len, i % 50 == 0 ? 1500 : 40);
+            shl_lsm_pinned_release(&p);
+        }
+        bench_close(&b);
+        shl_store_unref(b.store);
+        OK(shl_store_memory_new(&b.store, &db_err));
+    }
+    bench_end(&b);
+}
+
 static void test_an_expected_epoch_is_taken_or_nothing(void **state)
 {
     struct bench b;
@@ -923,6 +965,7 @@ int main(void)
         cmocka_unit_test(test_a_deleted_key_leaves_the_last_run),
         cmocka_unit_test(test_segments_are_trees_of_their_own),
         cmocka_unit_test(test_an_extractor_is_for_life),
+        cmocka_unit_test(test_aligned_blocks),
         cmocka_unit_test(test_an_expected_epoch_is_taken_or_nothing),
         cmocka_unit_test(test_a_reader_writes_nothing_and_refuses_to),
         cmocka_unit_test(test_a_following_reader_catches_up_by_itself),

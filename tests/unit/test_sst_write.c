@@ -338,10 +338,23 @@ static const struct golden_case golden_cases[] = {
     {"18_block16k_bloom5", "db", 16384, 5, NULL, false, true},
     {"18_block64k_bloom0", "db", 65536, 0, NULL, false, true},
     {"19_prefix_bloom", "db", 4096, 10, "slash", false, true},
+    {"41_aligned_1k", "db", 1024, 10, NULL, false, true},
+    {"41_aligned_4k", "db", 4096, 10, NULL, false, true},
+    {"41_aligned_16k", "db", 16384, 10, NULL, false, true},
+    {"41_aligned_64k", "db", 65536, 10, NULL, false, true},
     {"49_transformer_xor_plain", "db", 4096, 10, NULL, true, true},
     {"51_wal_blocks", "db", 4096, 10, NULL, false, false},
     {"51_wal_blocks", "plain", 4096, 10, NULL, false, true},
 };
+
+/* Nothing else says so. */
+static bool is_aligned(const struct file *f)
+{
+    for (size_t i = 0; i < f->index.blocks.count; i++)
+        if (f->index.blocks.items[i].encoded_len != 0)
+            return true;
+    return false;
+}
 
 static void write_again(const struct file *f, const struct golden_case *c, struct shl_buf *out)
 {
@@ -350,6 +363,7 @@ static void write_again(const struct file *f, const struct golden_case *c, struc
         assert_true(shl_extractor_parse(c->extractor, &policy.extractor));
     const struct shl_sst_write_options o = {
         .block_bytes = f->info.type == SHL_SST_WAL ? 65535 : c->block_bytes,
+        .aligned = is_aligned(f),
         .compression = f->info.compression,
         .transformer = f->codec.transformer,
         .policies = &policy,

@@ -81,6 +81,7 @@ static shale_code open_output(struct worker *w, shale_error *err)
     const struct shl_lsm_settings *s = e->settings;
     struct shl_sst_write_options o = {
         .block_bytes = s->sst_block_size_bytes,
+        .aligned = s->sst_block_alignment,
         .compression = s->worker_has_codec ? s->worker_compression : s->compression,
         .transformer = e->transformer,
         .policies = &s->filter,
