@@ -52,13 +52,15 @@ const char *cli_near_text(const struct cli_near *near, const char *mark, char te
 static const struct {
     const char *word;
     const char *names[2];
-} other_words[] = {
-    {"ls", {"store ls", NULL}}, {"cat", {"store cat", NULL}},        {"rm", {"store rm", NULL}},
-    {"mb", {"store mb", NULL}}, {"cp", {"store cp", NULL}},          {"list", {"store ls", "scan"}},
-    {"delete", {"del", NULL}},  {"remove", {"del", NULL}},           {"set", {"put", NULL}},
-    {"insert", {"put", NULL}},  {"write", {"put", "load"}},          {"read", {"get", "scan"}},
-    {"import", {"load", NULL}}, {"export", {"dump", NULL}},          {"info", {"stat", NULL}},
-    {"status", {"stat", NULL}}, {"settings", {"config show", NULL}}, {"repl", {"shell", NULL}}};
+} other_words[] = {{"ls", {"store ls", NULL}}, {"cat", {"store cat", NULL}},
+                   {"rm", {"store rm", NULL}}, {"mb", {"store mb", NULL}},
+                   {"cp", {"store cp", NULL}}, {"list", {"store ls", "scan"}},
+                   {"remove", {"del", NULL}},  {"set", {"put", NULL}},
+                   {"insert", {"put", NULL}},  {"write", {"put", "load"}},
+                   {"read", {"get", "scan"}},  {"import", {"load", NULL}},
+                   {"export", {"dump", NULL}}, {"info", {"stat", NULL}},
+                   {"status", {"stat", NULL}}, {"settings", {"config show", NULL}},
+                   {"repl", {"shell", NULL}}};
 
 void cli_near_commands(struct cli_near *near, const char *word)
 {

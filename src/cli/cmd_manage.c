@@ -169,11 +169,13 @@ static int look_at_checkpoint(struct cli *c, const char *checkpoint)
 static int ask_restore(struct cli *c, const char *checkpoint)
 {
     char reply[16];
+    if (cli_has(&c->args, OPT_YES) && !is_dry(c))
+        return CLI_YES;
     cli_note(c,
              "%s %s to checkpoint %s: its writer and compactor are fenced, rows since then are "
              "only in checkpoint before-restore",
              is_dry(c) ? "would take" : "take", c->args.positional[0], checkpoint);
-    if (cli_has(&c->args, OPT_YES) || is_dry(c))
+    if (is_dry(c))
         return CLI_YES;
     (void)os_write(CLI_STDERR, "go on? [y/N] ", 13);
     return os_read_line(reply, sizeof reply) && (reply[0] == 'y' || reply[0] == 'Y') ? CLI_YES
@@ -252,13 +254,15 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
     char reply[1200];
     char question[1300];
     const char *url = c->args.positional[0];
+    if (cli_has(&c->args, OPT_YES) && !is_dry(c))
+        return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
     if (r->endless_checkpoints > 0)
         cli_note(c,
                  "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
                  "breaks (shale checkpoint list %s)",
                  r->endless_checkpoints, url);
-    if (cli_has(&c->args, OPT_YES) || is_dry(c))
+    if (is_dry(c))
         return CLI_YES;
     int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
     (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/os.h"
 
 #include <inttypes.h>
 
@@ -37,8 +38,9 @@ static int answer(struct cli *c, shale_code rc, uint64_t seq, int64_t unix_s, bo
 {
     char when[SHL_TIME_TEXT];
     if (rc == SHALE_NOT_FOUND && strncmp(c->err.text, "nothing is on record", 20) == 0) {
-        (void)cli_fail(c, c->args.positional[0]);
-        return CLI_NO;
+        if (os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
+            (void)cli_fail(c, c->args.positional[0]);
+        return CLI_NO; /* an answer: a pipe gets no word */
     }
     if (rc != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);

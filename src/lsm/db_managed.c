@@ -187,9 +187,7 @@ static shale_code edit_remove(struct shl_lsm *db, struct shl_manifest *m, void *
 void shl_lsm_managed_close(struct shl_lsm *db)
 {
     shale_error err = {0};
-    if (!db->managed)
-        return;
-    shale_code rc = shl_lsm_update_manifest(db, edit_remove, NULL, &err);
+    shale_code rc = db->managed ? shl_lsm_update_manifest(db, edit_remove, NULL, &err) : SHALE_OK;
     if (rc != SHALE_OK)
         shl_log_write(db->log, SHL_LOG_WARN, "the reader's checkpoint stays until it expires: %s",
                       err.text);

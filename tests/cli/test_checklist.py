@@ -45,10 +45,10 @@ class Checklist(Case):
             f.write("x")
         for name in ("newfolder", "bench", "clone"):
             shutil.rmtree(os.path.join(self.dir, name), True)
-        if not os.path.exists(os.path.join(self.dir, "doomed", "gc")):
-            shutil.rmtree(os.path.join(self.dir, "doomed"), True)
-            shutil.copytree(self.db, os.path.join(self.dir, "doomed"))
-            os.makedirs(os.path.join(self.dir, "doomed", "gc"))
+        doomed = os.path.join(self.dir, "doomed")
+        if not os.path.isdir(os.path.join(doomed, "manifest")) or not os.listdir(os.path.join(doomed, "manifest")):
+            shutil.rmtree(doomed, True)
+            shutil.copytree(self.db, doomed)
         os.makedirs(os.path.join(self.dir, "heap"), exist_ok=True)
         with open(os.path.join(self.dir, "heap", "one"), "w") as f:
             f.write("x")

@@ -51,9 +51,9 @@ class Usage(Case):
 
     def test_words_of_other_programs_and_no_wild_guesses(self):
         for word, meant in (("ls", "store ls"), ("cat", "store cat"), ("rm", "store rm"), ("mb", "store mb"), ("cp", "store cp"),
-                            ("delete", "del"), ("list", "store ls or scan"), ("set", "put"), ("gte", "get")):
+                            ("remove", "del"), ("list", "store ls or scan"), ("set", "put"), ("gte", "get")):
             self.assertIn("unknown command \"%s\": did you mean %s ?\n" % (word, meant), self.run_shale(word, self.db, want=2).stderr.decode())
-        for line in (["gc"], ["bad"], ["nope"], ["scan", self.db, "--max", "3"]):
+        for line in (["vacuum"], ["bad"], ["nope"], ["scan", self.db, "--max", "3"]):
             self.assertNotIn(b"did you mean", self.run_shale(*line, want=2).stderr, line)
 
     def test_n_where_there_is_no_dry_run(self):

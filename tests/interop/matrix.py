@@ -165,7 +165,7 @@ def make_checkpoint(shale, venv, place, number):
             raise RuntimeError("shale checkpoint create: " + p.stderr)
         return json.loads(p.stdout)["id"]
     peer = Peer(venv, place, open=False)
-    made = peer.ask("checkpoint", name="n%d" % number)["id"]
+    made = peer.ask("checkpoint", what="create", name="n%d" % number)["id"]
     peer.end()
     return made
 

@@ -5,8 +5,9 @@ Keys and values are hex. A request names what to do; how a database is opened st
   root, path          folder that is the bucket, or s3://BUCKET/PREFIX (AWS_* in the environment), and the database in it
   settings            {name: value}         codec, block_kib, bloom_bits, bloom_prefix, segments, merge, wal_root
 Requests: open; write (rows: [op, key, value, expire_ms], op p d m; batch: all in one); flush (what: wal | memtable); close (flush: wal |
-memtable | none); read (a reader: the rows; checkpoint: as it was then); own_read (through the open writer); checkpoint (name); compact (one full compaction, waited for); submit (a job); jobs; collect (all that
-nothing needs, of min_age_ms or none, fences excepted); die.
+memtable | none); read (a reader: the rows; also at a checkpoint, or managed, and then held open (hold) until release); own_read (through the open writer); compact
+(one full compaction, waited for); submit (a job); jobs; wal; checkpoint (what: create | list | refresh | delete); clone (from, lo, hi); delete_db; collect (all
+that nothing needs, of min_age_ms or none, fences excepted); die.
 Answers: {"ok": true, ...} or {"error": text, "fenced": bool}."""
 import asyncio
 import json
@@ -179,13 +180,51 @@ class Peer:
 
     async def read(self, q):
         builder = common(slate.DbReaderBuilder(path_in_store(q), store_at(q["root"])), q)
-        builder.with_reader_mode(slate.ReaderMode.CHECKPOINT(q["checkpoint"]) if q.get("checkpoint") else slate.ReaderMode.FOLLOW_LATEST())
+        mode = slate.ReaderMode.CHECKPOINT(q["checkpoint"]) if q.get("checkpoint") else slate.ReaderMode.MANAGED_CHECKPOINT() if q.get("hold") else slate.ReaderMode.FOLLOW_LATEST()
+        builder.with_reader_mode(mode)
         builder.with_options(slate.ReaderOptions(manifest_poll_interval_ms=5000, checkpoint_lifetime_ms=60000, max_memtable_bytes=1 << 26,
                                                  skip_wal_replay=False))
         reader = await builder.build()
         rows = await every_row(reader)
-        await reader.shutdown()
+        if q.get("hold"):
+            self.held = reader
+        else:
+            await reader.shutdown()
         return {"rows": rows}
+
+    async def again(self, q):
+        return {"rows": await every_row(self.held)}
+
+    async def release(self, q):
+        await self.held.shutdown()
+        return {}
+
+    def admin(self, q, path=None):
+        builder = slate.AdminBuilder(path or path_in_store(q), store_at(q["root"]))
+        if q.get("wal_root"):
+            builder.with_wal_object_store(store_at(q["wal_root"]))
+        return builder.build()
+
+    async def checkpoint(self, q):
+        admin = self.admin(q)
+        if q["what"] == "create":
+            made = await admin.create_detached_checkpoint(slate.CheckpointOptions(lifetime_ms=q.get("lifetime_ms"), source=q.get("source"), name=q.get("name")))
+            return {"id": made.id, "manifest_id": made.manifest_id}
+        if q["what"] == "refresh":
+            await admin.refresh_checkpoint(q["id"], q.get("lifetime_ms"))
+        elif q["what"] == "delete":
+            await admin.delete_checkpoint(q["id"])
+        return {"list": [[c.id, c.manifest_id, c.name, c.expire_time_secs] for c in await admin.list_checkpoints(None)]}
+
+    async def clone(self, q):
+        bounds = [bytes.fromhex(q[x]) if q.get(x) else None for x in ("lo", "hi")]
+        span = slate.KeyRange(start=bounds[0], start_inclusive=True, end=bounds[1], end_inclusive=False) if any(bounds) else None
+        builder = self.admin(q).create_clone_builder_from_source(slate.CloneSourceSpec(path=q["from"], checkpoint=q.get("checkpoint"), projection_range=span))
+        await builder.build()
+        return {}
+
+    async def delete_db(self, q):
+        return {"gone": len(await self.admin(q).delete_db(True))}
 
     async def compact(self, q):
         """SlateDB refuses to go on when the machine's clock was set back by a millisecond or two: then once more."""
@@ -235,11 +274,6 @@ class Peer:
                       for r in some.rows]
             if some.last_consumed_wal_file_id >= last:
                 return {"rows": found}
-
-    async def checkpoint(self, q):
-        admin = slate.AdminBuilder(path_in_store(q), store_at(q["root"])).build()
-        made = await admin.create_detached_checkpoint(slate.CheckpointOptions(lifetime_ms=None, source=None, name=q["name"]))
-        return {"id": made.id, "manifest_id": made.manifest_id}
 
     async def collect(self, q):
         now, never = (slate.GarbageCollectorDirectoryOptions(min_age_ms=q.get("min_age_ms", 0), dry_run=dry) for dry in (False, True))

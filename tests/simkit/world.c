@@ -196,13 +196,21 @@ static shale_code ws_delete(struct shl_store *s, const char *const *keys, size_t
     WORLD_CALL(s, "delete", count > 0 ? keys[0] : "", false, do_delete(s, keys, count, err));
 }
 
+static shale_code do_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
+                          shale_error *err)
+{
+    env_mutex_lock(&wire);
+    sim_group before = sim_group_push(0);
+    shale_code rc = shl_store_copy(self(s)->bucket, from, to, create_only, err);
+    sim_group_pop(before);
+    env_mutex_unlock(&wire);
+    return rc;
+}
+
 static shale_code ws_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
                           shale_error *err)
 {
-    (void)s;
-    (void)from;
-    (void)create_only;
-    return shl_fail(err, SHALE_NOT_SUPPORTED, "copy to %s", to);
+    WORLD_CALL(s, "copy", to, create_only, do_copy(s, from, to, create_only, err));
 }
 
 static shale_code ws_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
