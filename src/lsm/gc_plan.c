@@ -206,8 +206,7 @@ bool shl_gc_is_garbage(const struct shl_gc_view *v, enum shl_gc_task task,
     case SHL_GC_TASKS:
         break;
     }
-    SHL_ASSERT(!"a task without objects");
-    return false;
+    SHL_NEVER(); /* a task without objects */
 }
 
 bool shl_gc_parent_is_free(const struct shl_gc_view *v, const struct shl_external_db *e)

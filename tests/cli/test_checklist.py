@@ -161,8 +161,11 @@ class Checklist(Case):
             self.assertEqual(tree(self.dir), before)
 
     def test_misspelt_commands_get_a_suggestion(self):
+        names = {c["name"] for c, _ in self.each()}
         for c, _ in self.each():
             words = c["name"].split()
+            if len(words) > 1 and words[0] in names:
+                continue  # "wal til" looks into the log of til
             wrong = words[-1][:1] + words[-1][2:] if len(words[-1]) > 3 else words[-1] + "x"
             p = self.untouched(*words[:-1], wrong, self.db)
             self.assertIn(words[-1], p.stderr.decode().split("did you mean")[-1], wrong)
