@@ -99,8 +99,7 @@ static void offer_commands(const struct complete_ask *ask, const char *typed)
             continue;
         }
         (void)snprintf(group, sizeof group, "%.*s", (int)(blank - command->name), command->name);
-        if (strncmp(last, command->name, strlen(group) + 1) != 0 &&
-            cli_command_find(group) == NULL)
+        if (strncmp(last, command->name, strlen(group) + 1) != 0 && cli_command_find(group) == NULL)
             complete_offer(ask, typed, group, "several commands");
         last = command->name;
     }

@@ -107,8 +107,8 @@ shale_code shl_lsm_managed_cover(struct shl_lsm *db, shale_error *err)
         return rc;
     drop_free(db);
     if (v != NULL) /* it stays covered until the last of its readers is gone */
-        shl_array_add(&db->held,
-                      ((struct shl_held_version){.version = shl_version_ref(v), .checkpoint = db->own_id}));
+        shl_array_add(&db->held, ((struct shl_held_version){.version = shl_version_ref(v),
+                                                            .checkpoint = db->own_id}));
     db->own_id = fresh;
     return SHALE_OK;
 }

@@ -505,7 +505,7 @@ static void test_expired_checkpoints_go_with_a_new_one(void **state)
     struct shl_manifest *m = manifest();
     (void)state;
     OK(shl_commit_checkpoint(m, 5, id(1), 1000500, 9400, &err)); /* rounded up */
-    OK(shl_commit_checkpoint(m, 6, id(2), 1005000, 0, &err)); /* 0 would be for ever */
+    OK(shl_commit_checkpoint(m, 6, id(2), 1005000, 0, &err));    /* 0 would be for ever */
     assert_int_equal(m->checkpoints.count, 2);
     assert_int_equal(m->checkpoints.items[1].expire_s, 1006);
     OK(shl_commit_checkpoint(m, 7, id(3), 1010000, 10000, &err));
