@@ -127,6 +127,13 @@ shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_b
 
 /* ---------------------------------------------------------------- the first load */
 
+/* The id of a version. An object in a folder below is somebody else's, whatever it is called. */
+static bool is_version(const struct shl_sequenced *q, const char *dir, const char *key,
+                       uint64_t *id)
+{
+    return strrchr(key, '/') == key + strlen(dir) && shl_name_parse_id(key, q->what, id);
+}
+
 shale_code shl_sequenced_list(struct shl_sequenced *q, shale_error *err)
 {
     struct shl_list list = {0};
@@ -134,21 +141,20 @@ shale_code shl_sequenced_list(struct shl_sequenced *q, shale_error *err)
     if (dir == NULL)
         return shl_nomem(err);
     shale_code rc = shl_store_list(q->store, &(struct shl_list_options){.prefix = dir}, &list, err);
-    env_free(dir);
-    if (rc != SHALE_OK)
-        return rc;
-    q->listed_id = 0;
-    for (size_t i = 0; i < list.count; i++) {
+    if (rc == SHALE_OK)
+        q->listed_id = 0;
+    for (size_t i = 0; i < list.count && rc == SHALE_OK; i++) {
         uint64_t id;
-        if (!shl_name_parse_id(list.items[i].key, q->what, &id) || id <= q->listed_id)
+        if (!is_version(q, dir, list.items[i].key, &id) || id <= q->listed_id)
             continue;
         q->listed_id = id;
         q->listed_bytes = list.items[i].size;
         q->listed_modified_ns = list.items[i].modified_ns;
     }
-    q->has_listed = true;
+    q->has_listed = q->has_listed || rc == SHALE_OK;
     shl_list_free(&list);
-    return SHALE_OK;
+    env_free(dir);
+    return rc;
 }
 
 /* Both requests that follow the LIST. */
@@ -309,7 +315,7 @@ shale_code shl_sequenced_is_newest(struct shl_sequenced *q, bool *newest, shale_
         q->store, &(struct shl_list_options){.prefix = dir, .start_after = start}, &list, err));
     for (size_t i = 0; i < list.count; i++) {
         uint64_t id;
-        if (shl_name_parse_id(list.items[i].key, q->what, &id) && id > q->id)
+        if (is_version(q, dir, list.items[i].key, &id) && id > q->id)
             *newest = false;
     }
 out:

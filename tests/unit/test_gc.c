@@ -377,6 +377,9 @@ static void test_only_objects_of_the_database_are_looked_at(void **state)
     collect(&c);
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         CHECK(is_there(&c.b, others[i]), "%s", others[i]);
+    put_object(&c.b, "dir/db/manifest/old/00000000000000009999.manifest", "x");
+    bench_reopen(&c.b); /* nor are they taken for versions of it */
+    expect_all(c.b.db, "a=1");
     collected_end(&c);
 }
 
