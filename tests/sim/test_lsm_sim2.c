@@ -435,6 +435,7 @@ static void reader_process(void *arg)
     struct shl_lsm_settings settings; /* of its own: the scene's change during an open */
     uint64_t last = 0;
     shl_lsm_settings_default(&settings);
+    settings.gc.enabled = false;
     must(world_store_new(s->bucket, &s->faults, &world, &err), &err, "store");
     must(shl_store_retry_new(&store, world, &retry, &err), &err, "store");
     SHL_ASSERT(shl_merge_operator_builtin("concat", &concat));

@@ -565,6 +565,7 @@ void world_random_settings(struct shl_lsm_settings *s)
 {
     static const uint32_t blocks[] = {1024, 2048, 4096};
     shl_lsm_settings_default(s);
+    s->gc.enabled = false; /* who looks at old objects at the end needs them all */
     s->sst_block_size_bytes = blocks[sim_rand_below(3)];
     s->l0_sst_size_bytes = 512 + sim_rand_below(8192);
     s->max_unflushed_bytes = s->l0_sst_size_bytes + 1 + sim_rand_below(20000);
