@@ -163,8 +163,24 @@ static shale_code load_pin(struct shl_gc *gc, const struct shl_checkpoint *c,
     return rc;
 }
 
-/* gc->pins: what the checkpoints of the newest manifest need, and no more. What was known stays known, for manifests do not change. */
-static shale_code load_pins(struct shl_gc *gc, shale_error *err)
+static void drop_old_pins(struct shl_gc *gc)
+{
+    const struct shl_manifest *m = gc->manifests.newest;
+    size_t kept = 0;
+    for (size_t i = 0; i < gc->pins.count; i++) {
+        bool used = false;
+        for (size_t k = 0; k < m->checkpoints.count && !used; k++)
+            used = m->checkpoints.items[k].manifest_id == gc->pins.items[i]->manifest_id;
+        if (used)
+            gc->pins.items[kept++] = gc->pins.items[i];
+        else
+            pin_free(gc->pins.items[i]);
+    }
+    gc->pins.count = kept;
+}
+
+/* What was known stays known, for manifests do not change. */
+static shale_code add_pins(struct shl_gc *gc, shale_error *err)
 {
     const struct shl_manifest *m = gc->manifests.newest;
     shale_code rc = SHALE_OK;
@@ -181,20 +197,25 @@ static shale_code load_pins(struct shl_gc *gc, shale_error *err)
     return rc;
 }
 
-static void drop_old_pins(struct shl_gc *gc)
+/* gc->pins: what the checkpoints of the newest manifest need, and no more. A manifest that is missing may have been let go of by another collector
+ * since we looked: then its checkpoint is in the newest one no longer. */
+static shale_code load_pins(struct shl_gc *gc, shale_error *err)
 {
-    const struct shl_manifest *m = gc->manifests.newest;
-    size_t kept = 0;
-    for (size_t i = 0; i < gc->pins.count; i++) {
-        bool used = false;
-        for (size_t k = 0; k < m->checkpoints.count && !used; k++)
-            used = m->checkpoints.items[k].manifest_id == gc->pins.items[i]->manifest_id;
-        if (used)
-            gc->pins.items[kept++] = gc->pins.items[i];
-        else
-            pin_free(gc->pins.items[i]);
+    for (;;) {
+        uint64_t looked_at = gc->manifests.versions.id;
+        drop_old_pins(gc);
+        shale_code rc = add_pins(gc, err);
+        if (rc != SHALE_CORRUPTION)
+            return rc;
+        shale_error why = *err;
+        rc = shl_manifests_load(&gc->manifests, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (gc->manifests.versions.id == looked_at) {
+            *err = why;
+            return SHALE_CORRUPTION;
+        }
     }
-    gc->pins.count = kept;
 }
 
 /* ---------------------------------------------------------------- deleting */
@@ -402,7 +423,6 @@ static shale_code load_view(struct shl_gc *gc, unsigned mask, struct shl_gc_repo
         rc = expire_checkpoints(gc, is_dry(gc, mask), &out->expired, err);
     if (rc != SHALE_OK)
         return rc;
-    drop_old_pins(gc);
     if (needs_pins(mask))
         rc = load_pins(gc, err);
     if (rc != SHALE_OK)
