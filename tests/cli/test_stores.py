@@ -30,6 +30,8 @@ def plain(text):
     text = re.sub(r"\d+ requests, \d+ ms", "N requests", text)
     text = re.sub(r"(\d+\w+ )?\d+\w+ ago|just now", "AGO", text)
     text = re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", text)
+    text = re.sub(r"expires in (\d+\w+ ?)+", "expires in TIME", text)
+    text = re.sub(r"block in memory|fetched block \d+", "BLOCK", text)  # a folder keeps only what is read more often
     text = re.sub(r"  +", "  ", text)
     text = re.sub(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f-]{21}", "UUID", text)
     return "\n".join(x for x in text.split("\n") if not x.startswith(("cost ", "etag ")))
