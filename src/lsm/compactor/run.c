@@ -12,6 +12,7 @@
 #include "lsm/sst_write.h"
 
 #define PART_BYTES         (8 * 1024 * 1024) /* of an upload */
+#define NEAR_WINDOW_BYTES  ((size_t)128 << 10)
 #define WINDOW_FIRST_BYTES (256 * 1024)
 #define STOP_CHECK_ROWS    1024
 #define ANCHORS_PER_SST    128
@@ -160,6 +161,8 @@ static shale_code open_inputs(struct worker *w, const struct shl_slice *lower,
     struct shl_job_run *r = w->run;
     const struct shl_lsm_settings *s = r->env.settings;
     size_t window = (size_t)shl_min_u64(s->worker_bytes_to_fetch, (uint64_t)64 << 20);
+    if (r->env.fanout == NULL) /* near: a request costs less than fresh memory */
+        window = shl_min_size(window, NEAR_WINDOW_BYTES);
     struct shl_read_plan plan = {.window_first_bytes = shl_min_size(WINDOW_FIRST_BYTES, window),
                                  .window_max_bytes = window,
                                  .lower = lower,
