@@ -5,6 +5,7 @@
 
 #include "base/codec/ulid.h"
 #include "lsm/batch.h"
+#include "lsm/compactor/counts.h"
 #include "lsm/settings.h"
 #include "store/store.h"
 
@@ -180,6 +181,12 @@ struct shl_lsm_counts {
     uint64_t memtables_flushed, wal_flushes, wal_flush_requests, wal_flush_bytes;
     uint64_t operands_flush, manifest_refreshes, transactions, conflicts;
 };
+/* What the collector of a writer did. */
+struct shl_lsm_gc_counts {
+    uint64_t passes;
+    uint64_t deleted[SHL_GC_TASKS];                   /* detach: parents that were let go */
+    uint64_t manifest_versions, compactions_versions; /* that were there at the last look */
+};
 struct shl_lsm_metrics {
     struct shl_lsm_counts counts;
     uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
@@ -187,6 +194,9 @@ struct shl_lsm_metrics {
     uint64_t wal_buffer_bytes, conflict_log_bytes;
     uint64_t sst_count, sst_view_count, segment_l0_max, external_db_count;
     uint64_t snapshots, open_transactions;
+    bool has_compactor, has_collector; /* else what follows is zero */
+    struct shl_compactor_counts compactor;
+    struct shl_lsm_gc_counts gc;
 };
 void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out);
 /* A checkpoint of an open writer: one view of the database at the moment of the call, which writes that follow do not show in. */

@@ -136,6 +136,7 @@ struct shl_lsm {
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
 
     struct shl_lsm_counts counts; /* [mu] */
+    struct shl_lsm_gc_counts gc_counts; /* [mu] */
     struct shl_segment_set segments; /* [mu] with an extractor of the user */
     _Atomic uint64_t scans;       /* [atomic] relaxed */
 

@@ -144,11 +144,13 @@ static shale_code commit_job(struct shl_compactor *c, const struct shl_compactio
     if (rc != SHALE_OK)
         return rc;
     shl_array_add(out, o);
-    c->committed += o.status == SHL_COMPACTION_COMPLETED;
-    if (o.status == SHL_COMPACTION_COMPLETED)
+    if (o.status == SHL_COMPACTION_COMPLETED) {
+        c->committed++;
+        c->last_commit_s = wall_ms() / 1000;
         log_commit(c, job, "committed", "");
-    else
+    } else {
         log_commit(c, job, "failed", err->text);
+    }
     return SHALE_OK;
 }
 
@@ -309,7 +311,7 @@ static shale_code claim_own(struct shl_compactor *c, struct shl_compactions *nex
             job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()}, wall_ms(), err);
         if (rc != SHALE_OK)
             return rc;
-        if (!shl_array_push(&r->claimed, job->id) || !shl_array_reserve(&c->held, r->claimed.count))
+        if (!shl_array_push(&r->claimed, job->id) || !shl_worker_reserve(c, r->claimed.count))
             return shl_nomem(err);
     }
     return SHALE_OK;
@@ -363,6 +365,7 @@ static shale_code run_round(struct shl_compactor *c, bool *did, shale_error *err
             : SHALE_OK;
     if (wrote) {
         begin_own(c, &r);
+        c->reclaimed += r.reclaimed;
         *did = true;
     }
     if (r.reclaimed > 0 && wrote)

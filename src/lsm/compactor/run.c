@@ -114,7 +114,10 @@ static shale_code close_output(struct worker *w, shale_error *err)
     env_mutex_lock(&w->run->mu);
     added = shl_array_push(&w->part->outputs, desc);
     env_mutex_unlock(&w->run->mu);
-    if (!added) {
+    if (added) {
+        (void)env_fetch_add(&w->run->env.counts->ssts, 1);
+        (void)env_fetch_add(&w->run->env.counts->bytes, info.filter_offset);
+    } else {
         shl_sst_desc_unref(desc);
         rc = shl_nomem(err);
     }
@@ -275,6 +278,14 @@ static shale_code merge_rows(struct worker *w, struct shl_source *in, struct shl
     return SHALE_OK;
 }
 
+static void note_retained(struct worker *w, const struct shl_retain *retain)
+{
+    struct shl_run_counts *n = w->run->env.counts;
+    (void)env_fetch_add(&n->purged_values, retain->purged_values);
+    (void)env_fetch_add(&n->purged_operands, retain->purged_operands);
+    (void)env_fetch_add(&n->operands, retain->operands);
+}
+
 static shale_code run_part(struct worker *w, shale_error *err)
 {
     struct shl_job_run *r = w->run;
@@ -302,6 +313,7 @@ static shale_code run_part(struct worker *w, shale_error *err)
     env_mutex_unlock(&r->mu);
 out:
     shl_source_close(in);
+    note_retained(w, &retain);
     shl_retain_deinit(&retain);
     shl_sst_writer_free(w->writer);
     shl_buf_free(&w->resume_key);
