@@ -2,6 +2,7 @@
 #ifndef SHL_API_DB_H
 #define SHL_API_DB_H
 
+#include "api/scheduler.h"
 #include "api/stack.h"
 #include "api/transform.h"
 #include "lsm/db.h"
@@ -17,12 +18,13 @@ struct shale_db {
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
     struct shl_api_transform transform;
+    struct shl_api_scheduler scheduler;
     struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;
 };
 
-/* Merge operator and transformer of the options. The struct must not be moved afterwards. */
+/* What the options brought, but for the transformer; after the stack was opened. The struct must not be moved afterwards. */
 void shl_api_take_components(struct shale_db *db, const shale_options *o,
                              struct shl_api_resolved *r);
 

@@ -11,6 +11,7 @@
 
 struct shl_log;
 struct shl_lsm;
+struct shl_scheduler;
 
 struct shl_lsm_open {
     struct shl_store
@@ -20,6 +21,7 @@ struct shl_lsm_open {
     const struct shl_lsm_settings *settings;   /* copied */
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
+    const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);

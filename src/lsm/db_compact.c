@@ -100,7 +100,7 @@ shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err)
                                             .pieces = db->pieces,
                                             .fanout = db->fanout,
                                             .log = db->log,
-                                            .scheduler = shl_scheduler_of(&db->settings),
+                                            .scheduler = db->scheduler,
                                             .db = {.ctx = db,
                                                    .refresh = refresh,
                                                    .levels = levels,

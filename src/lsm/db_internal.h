@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "lsm/compactor/scheduler.h"
 #include "lsm/conflict_log.h"
 #include "lsm/db.h"
 #include "lsm/fanout.h"
@@ -88,6 +89,7 @@ struct shl_lsm {
     bool has_merge;
     struct shl_transformer transformer;
     bool has_transformer;
+    struct shl_scheduler scheduler;
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */
