@@ -65,6 +65,52 @@ typedef shale_code (*shale_scheduler_fn)(void *ctx, const shale_compaction_view 
 /* It stands before compactor_options.scheduler. Only a coordinator asks it. NULL: none. */
 SHALE_API void shale_options_set_scheduler(shale_options *options, shale_scheduler_fn propose, void *ctx);
 
+/* ---- which rows a compaction keeps */
+
+/* What is being merged: a job, or a part of a large one. */
+typedef struct shale_compaction_job {
+    size_t struct_size;
+    shale_slice segment;        /* empty: the root tree */
+    uint32_t destination;       /* the run that it makes */
+    bool is_last_run;           /* nothing older lies below it: what is dropped is gone for good */
+    int64_t clock_tick;         /* Unix ms: rows that expired by then have been taken out */
+    uint64_t retention_min_seq; /* versions that are older than the newest one at or below this are gone already */
+} shale_compaction_job;
+
+typedef enum shale_filter_decision {
+    SHALE_FILTER_KEEP = 0,  /* as it is */
+    SHALE_FILTER_DROP = 1,  /* as if it had never been written: an older version in an older run is seen again, unless is_last_run */
+    SHALE_FILTER_MODIFY = 2 /* kind and value are replaced; seq and create_ts stay, expire_ts too unless it becomes a deletion */
+} shale_filter_decision;
+
+typedef struct shale_filter_result {
+    size_t struct_size;
+    shale_filter_decision decision; /* KEEP, until the function sets another */
+    shale_row_kind kind;            /* with MODIFY */
+    shale_slice value;              /* with MODIFY, of a put or merge; must stay as it is until the filter is called again */
+} shale_filter_result;
+
+/* Looks at each row that a compaction is about to write, after merging and retention. Flushes do not ask it, and neither does a job that moves SSTables as
+ * they are (enable_trivial_move). It does not know of snapshots and transactions: what it takes away is gone from them, too. Each job, each part of one that
+ * is merged beside the others, and each that is resumed after an interruption, which begins at the key where that was, has an instance of its own. Any
+ * code but OK fails the job (INTERNAL); its sources stay, and it is tried again after compactor_options.poll_interval. */
+typedef struct shale_compaction_filter {
+    size_t struct_size;
+    void *ctx;
+    /* Makes an instance. NULL: `filter` is NULL in the other calls. */
+    shale_code (*begin)(void *ctx, const shale_compaction_job *job, void **filter);
+    /* Decides about a row; keys ascending, the versions of one newest first. */
+    shale_code (*row)(void *ctx, void *filter, const shale_raw_row *row, shale_filter_result *out);
+    /* The last call for an instance, whose memory is given back here. complete: it saw all rows, and may still fail the job; else the job failed or was
+     * stopped. NULL: nothing to do. */
+    shale_code (*end)(void *ctx, void *filter, bool complete);
+} shale_compaction_filter;
+SHALE_API void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size);
+
+/* Copied. NULL: none. Who merges asks it: set it for all workers of a database, or for none. INVALID: row is NULL, or struct_size. */
+SHALE_API SHALE_MUST shale_code shale_options_set_compaction_filter(shale_options *options, const shale_compaction_filter *filter,
+                                                                    shale_error *err);
+
 SHALE_END_DECLS
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef SHL_API_DB_H
 #define SHL_API_DB_H
 
+#include "api/compaction_filter.h"
 #include "api/scheduler.h"
 #include "api/stack.h"
 #include "api/transform.h"
@@ -19,6 +20,7 @@ struct shale_db {
     struct shl_merge_operator merge_operator;
     struct shl_api_transform transform;
     struct shl_api_scheduler scheduler;
+    struct shl_api_compaction_filter compaction_filter;
     struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;

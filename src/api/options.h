@@ -67,6 +67,7 @@ struct shale_options {
     void *transform_ctx;
     shale_scheduler_fn scheduler; /* NULL: as the settings say */
     void *scheduler_ctx;
+    shale_compaction_filter compaction_filter; /* row NULL: none */
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;

@@ -174,6 +174,8 @@ static const struct doc_function functions[] = {
      "segments or filter prefixes by a function of yours"},
     {NULL, "shale_options_set_scheduler", "decides which compactions are made"},
     {NULL, "shale_compaction_spec_init", "fills in the defaults of one of them"},
+    {NULL, "shale_options_set_compaction_filter", "decides which rows compactions keep"},
+    {NULL, "shale_compaction_filter_init", "fills in the defaults of one"},
     {NULL, "shale_options_set_expected_epoch", "lets a writer take over from one epoch only"},
     {NULL, "shale_options_set_log", "a function that gets log lines"},
     {NULL, "shale_options_set_cancel", "a function that says when to give up requests"},

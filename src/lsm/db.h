@@ -9,6 +9,7 @@
 #include "lsm/settings.h"
 #include "store/store.h"
 
+struct shl_compaction_filter;
 struct shl_log;
 struct shl_lsm;
 struct shl_scheduler;
@@ -22,6 +23,7 @@ struct shl_lsm_open {
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
     const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
+    const struct shl_compaction_filter *filter; /* NULL: none; copied */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);

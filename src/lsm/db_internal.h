@@ -5,6 +5,7 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "lsm/compactor/filter.h"
 #include "lsm/compactor/scheduler.h"
 #include "lsm/conflict_log.h"
 #include "lsm/db.h"
@@ -90,6 +91,8 @@ struct shl_lsm {
     struct shl_transformer transformer;
     bool has_transformer;
     struct shl_scheduler scheduler;
+    struct shl_compaction_filter filter;
+    bool has_filter;
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */

@@ -39,6 +39,7 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
                                       .context = o->context,
                                       .merge = o->merge,
                                       .transformer = o->transformer,
+                                      .filter = o->filter,
                                       .pieces = o->pieces,
                                       .fanout = o->fanout,
                                       .counts = &c->run_counts,

@@ -33,6 +33,7 @@ struct shl_compactor_options {
     const struct shl_sst_context *context;
     const struct shl_merge_operator *merge;    /* NULL: none */
     const struct shl_transformer *transformer; /* NULL: none */
+    const struct shl_compaction_filter *filter; /* NULL: none */
     struct shl_piece_pool *pieces;             /* NULL: none */
     struct shl_fanout *fanout;                 /* NULL: one request at a time */
     struct shl_log *log;                       /* NULL: silent */

@@ -4,6 +4,7 @@
 #define SHL_LSM_COMPACTOR_RUN_H
 
 #include "base/log.h"
+#include "lsm/compactor/filter.h"
 #include "lsm/compactor/jobs.h"
 #include "lsm/fanout.h"
 #include "lsm/levels.h"
@@ -25,6 +26,7 @@ struct shl_run_env {
     const struct shl_sst_context *context;
     const struct shl_merge_operator *merge;    /* NULL: none */
     const struct shl_transformer *transformer; /* NULL: none */
+    const struct shl_compaction_filter *filter; /* NULL: none */
     struct shl_piece_pool *pieces;             /* NULL: none */
     struct shl_fanout *fanout;                 /* NULL: one request at a time */
     struct shl_run_counts *counts;
