@@ -8,6 +8,7 @@
 #include <shale/db.h>
 #include <shale/error.h>
 #include <shale/gc.h>
+#include <shale/hooks.h>
 #include <shale/manage.h>
 #include <shale/metrics.h>
 #include <shale/options.h>

@@ -52,6 +52,8 @@ static struct shl_process_open process_of(struct ground *g)
         .settings = &g->resolved.lsm,
         .merge = g->db.merge_operator.merge != NULL ? &g->db.merge_operator : NULL,
         .transformer = g->db.transform.is_there ? &g->db.transform.transformer : NULL,
+        .scheduler = g->db.scheduler.is_there ? &g->db.scheduler.policy : NULL,
+        .filter = g->db.compaction_filter.is_there ? &g->db.compaction_filter.filter : NULL,
         .log = shl_api_hooks_log(g->db.stack.hooks),
         .coordinates = true,
         .works = true};

@@ -60,6 +60,8 @@ void shl_api_take_components(struct shale_db *db, const shale_options *o,
         r->lsm.segment_extractor = shl_api_user_extractor(&db->extractors[SHALE_PREFIX_SEGMENTS]);
     if (db->extractors[SHALE_PREFIX_FILTERS].prefix != NULL)
         r->lsm.filter.extractor = shl_api_user_extractor(&db->extractors[SHALE_PREFIX_FILTERS]);
+    shl_api_compaction_filter_init(&db->compaction_filter, o);
+    shl_api_scheduler_init(&db->scheduler, o, shl_api_hooks_log(db->stack.hooks));
     if (o->merge != NULL) {
         db->merge = o->merge;
         db->merge_ctx = o->merge_ctx;
@@ -114,6 +116,8 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
         .settings = &resolved.lsm,
         .merge = db->merge_operator.merge != NULL ? &db->merge_operator : NULL,
         .transformer = db->transform.is_there ? &db->transform.transformer : NULL,
+        .scheduler = db->scheduler.is_there ? &db->scheduler.policy : NULL,
+        .filter = db->compaction_filter.is_there ? &db->compaction_filter.filter : NULL,
         .log = shl_api_hooks_log(db->stack.hooks),
         .before_create = check_store,
         .before_create_ctx = db};

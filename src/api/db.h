@@ -2,6 +2,8 @@
 #ifndef SHL_API_DB_H
 #define SHL_API_DB_H
 
+#include "api/compaction_filter.h"
+#include "api/scheduler.h"
 #include "api/stack.h"
 #include "api/transform.h"
 #include "lsm/db.h"
@@ -17,12 +19,14 @@ struct shale_db {
     /* Components outlive the options they came from, so the handle keeps them [const]. */
     struct shl_merge_operator merge_operator;
     struct shl_api_transform transform;
+    struct shl_api_scheduler scheduler;
+    struct shl_api_compaction_filter compaction_filter;
     struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;
 };
 
-/* Merge operator and transformer of the options. The struct must not be moved afterwards. */
+/* What the options brought, but for the transformer; after the stack was opened. The struct must not be moved afterwards. */
 void shl_api_take_components(struct shale_db *db, const shale_options *o,
                              struct shl_api_resolved *r);
 

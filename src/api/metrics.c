@@ -27,7 +27,7 @@ void shale_text_free(char *text)
 }
 
 #define LABELS_MAX 2
-#define VALUES_MAX 64
+#define VALUES_MAX 96
 
 struct value {
     const char *name;
@@ -41,6 +41,7 @@ struct value {
 struct values {
     struct value items[VALUES_MAX];
     size_t count;
+    struct shl_lsm_metrics m; /* items point into it */
 };
 
 static struct value *add(struct values *v, shale_metric_kind kind, const char *name,
@@ -111,6 +112,8 @@ static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
              "read", m->operands_read);
     labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
              "flush", m->counts.operands_flush);
+    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
+             "compact", m->compactor.operands);
 }
 
 static void add_writes(struct values *v, const struct shl_lsm_metrics *m)
@@ -152,6 +155,61 @@ static void add_writes(struct values *v, const struct shl_lsm_metrics *m)
           m->conflict_log_bytes);
 }
 
+static void of_worker(struct values *v, shale_metric_kind kind, const char *name, const char *help,
+                      const struct shl_compactor_counts *c, uint64_t n)
+{
+    struct value *out = add(v, kind, name, help, n);
+    out->labels[0] = "worker_id";
+    out->texts[0] = c->worker_id;
+}
+
+static void add_compactor(struct values *v, const struct shl_compactor_counts *c)
+{
+    static const char purged[] = "slatedb.compactor.expired_entries_purged";
+    static const char purged_help[] = "expired rows that compactions took out";
+    gauge(v, "slatedb.compactor.epoch", "epoch of the compactor, 0 while it is not needed",
+          c->epoch);
+    gauge(v, "slatedb.compactor.last_compaction_timestamp_sec",
+          "Unix time of the newest compaction in the manifest, 0 for none", c->last_commit_s);
+    gauge(v, "slatedb.compactor.total_bytes_being_compacted", "size of the inputs being merged",
+          c->input_bytes);
+    gauge(v, "slatedb.compactor.total_throughput_bytes_per_sec",
+          "keys and values read a second by the compactions that run", c->bytes_per_s);
+    counter(v, "slatedb.compactor.jobs_claimed", "compactions begun", c->claimed);
+    counter(v, "slatedb.compactor.jobs_reclaimed",
+            "compactions taken from workers that were silent", c->reclaimed);
+    labelled(v, purged, purged_help, "entry_type", "value", c->purged_values);
+    labelled(v, purged, purged_help, "entry_type", "merge", c->purged_operands);
+    of_worker(v, SHALE_METRIC_GAUGE, "slatedb.compactor.worker_last_heartbeat_ms",
+              "Unix time of the newest sign of life in milliseconds, 0 for none", c,
+              c->last_heartbeat_ms);
+    of_worker(v, SHALE_METRIC_COUNTER, "slatedb.compactor.bytes_compacted",
+              "bytes of blocks that compactions wrote", c, c->bytes);
+    of_worker(v, SHALE_METRIC_COUNTER, "slatedb.compactor.ssts_written",
+              "SSTables that compactions wrote", c, c->ssts);
+    of_worker(v, SHALE_METRIC_GAUGE, "slatedb.compactor.running_compactions",
+              "compactions that are being merged", c, c->running);
+}
+
+static void add_collector(struct values *v, const struct shl_lsm_gc_counts *c)
+{
+    static const char *const resources[SHL_GC_TASKS] = {
+        [SHL_GC_MANIFEST] = "manifest",       [SHL_GC_WAL] = "wal",
+        [SHL_GC_WAL_FENCE] = "wal_fence",     [SHL_GC_COMPACTED] = "compacted",
+        [SHL_GC_COMPACTIONS] = "compactions", [SHL_GC_DETACH] = "detach"};
+    static const char versions[] = "slatedb.gc.version_count";
+    for (size_t i = 0; i < SHL_GC_TASKS; i++)
+        labelled(v, "slatedb.gc.deleted_count", "objects that the collector deleted", "resource",
+                 resources[i], c->deleted[i]);
+    counter(v, "slatedb.gc.count", "passes of the collector", c->passes);
+    for (int i = 0; i < 2; i++) {
+        struct value *out = add(v, SHALE_METRIC_GAUGE, versions, "versions that the last pass left",
+                                i == 0 ? c->manifest_versions : c->compactions_versions);
+        out->labels[0] = "resource";
+        out->texts[0] = resources[i == 0 ? SHL_GC_MANIFEST : SHL_GC_COMPACTIONS];
+    }
+}
+
 static void add_state(struct values *v, const shale_db_status *s, const struct shl_lsm_metrics *m)
 {
     gauge(v, "slatedb.db.total_mem_size_bytes", "memory of memtables", s->memtable_bytes);
@@ -176,16 +234,20 @@ static void gather(shale_db *db, struct values *v)
 {
     shale_store_counts c = {.struct_size = sizeof c};
     shale_db_status s = {.struct_size = sizeof s};
-    struct shl_lsm_metrics m = {0};
     v->count = 0;
+    v->m = (struct shl_lsm_metrics){0};
     shale_db_store_counts(db, &c);
     shale_db_status_get(db, &s);
     if (db != NULL)
-        shl_lsm_metrics(db->lsm, &m);
+        shl_lsm_metrics(db->lsm, &v->m);
     add_requests(v, &c);
-    add_reads(v, &m);
-    add_writes(v, &m);
-    add_state(v, &s, &m);
+    add_reads(v, &v->m);
+    add_writes(v, &v->m);
+    add_state(v, &s, &v->m);
+    if (v->m.has_compactor)
+        add_compactor(v, &v->m.compactor);
+    if (v->m.has_collector)
+        add_collector(v, &v->m.gc);
 }
 
 void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric),

@@ -7,7 +7,7 @@
 #include "base/optable.h"
 #include "lsm/settings.h"
 
-#include <shale/options.h>
+#include <shale/hooks.h>
 
 /* Settings that are accepted and kept for files written for SlateDB, but that nothing reads in this version. Durations in ns. */
 struct shl_api_unused {
@@ -65,6 +65,9 @@ struct shale_options {
     } extractors[2];                   /* by enum shale_prefix_use */
     shale_transform_fn encode, decode; /* both or none */
     void *transform_ctx;
+    shale_scheduler_fn scheduler; /* NULL: as the settings say */
+    void *scheduler_ctx;
+    shale_compaction_filter compaction_filter; /* row NULL: none */
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;

@@ -85,6 +85,18 @@ void shale_compact_options_init(shale_compact_options *o, size_t struct_size)
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
+void shale_compaction_spec_init(shale_compaction_spec *o, size_t struct_size)
+{
+    const shale_compaction_spec defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size)
+{
+    const shale_compaction_filter defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
 void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
 {
     const shale_txn_options defaults = {.struct_size = sizeof defaults};

@@ -5,11 +5,14 @@
 
 #include "base/codec/ulid.h"
 #include "lsm/batch.h"
+#include "lsm/compactor/counts.h"
 #include "lsm/settings.h"
 #include "store/store.h"
 
+struct shl_compaction_filter;
 struct shl_log;
 struct shl_lsm;
+struct shl_scheduler;
 
 struct shl_lsm_open {
     struct shl_store
@@ -19,6 +22,8 @@ struct shl_lsm_open {
     const struct shl_lsm_settings *settings;   /* copied */
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
+    const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
+    const struct shl_compaction_filter *filter; /* NULL: none; copied */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);
@@ -180,6 +185,12 @@ struct shl_lsm_counts {
     uint64_t memtables_flushed, wal_flushes, wal_flush_requests, wal_flush_bytes;
     uint64_t operands_flush, manifest_refreshes, transactions, conflicts;
 };
+/* What the collector of a writer did. */
+struct shl_lsm_gc_counts {
+    uint64_t passes;
+    uint64_t deleted[SHL_GC_TASKS];                   /* detach: parents that were let go */
+    uint64_t manifest_versions, compactions_versions; /* that were there at the last look */
+};
 struct shl_lsm_metrics {
     struct shl_lsm_counts counts;
     uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
@@ -187,6 +198,9 @@ struct shl_lsm_metrics {
     uint64_t wal_buffer_bytes, conflict_log_bytes;
     uint64_t sst_count, sst_view_count, segment_l0_max, external_db_count;
     uint64_t snapshots, open_transactions;
+    bool has_compactor, has_collector; /* else what follows is zero */
+    struct shl_compactor_counts compactor;
+    struct shl_lsm_gc_counts gc;
 };
 void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out);
 /* A checkpoint of an open writer: one view of the database at the moment of the call, which writes that follow do not show in. */

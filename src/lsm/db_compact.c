@@ -97,10 +97,11 @@ shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err)
                                             .merge = db->has_merge ? &db->merge : NULL,
                                             .transformer =
                                                 db->has_transformer ? &db->transformer : NULL,
+                                            .filter = db->has_filter ? &db->filter : NULL,
                                             .pieces = db->pieces,
                                             .fanout = db->fanout,
                                             .log = db->log,
-                                            .scheduler = shl_scheduler_of(&db->settings),
+                                            .scheduler = db->scheduler,
                                             .db = {.ctx = db,
                                                    .refresh = refresh,
                                                    .levels = levels,
@@ -116,7 +117,7 @@ shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err)
 
 /* ---------------------------------------------------------------- the task */
 
-/* What a failed job means: false, the compactor goes on; true, the handle fails. */
+/* What a failed step or job means: false, the compactor goes on; true, the handle fails. */
 static bool is_fatal(shale_code rc)
 {
     return rc != SHALE_OK && rc != SHALE_CONFLICT && rc != SHALE_CLOSED &&
@@ -140,7 +141,9 @@ static void step_locked(struct shl_lsm *db, uint64_t *next_ns)
     db->compact_idle = rc == SHALE_OK && report.idle && !db->compact_due;
     db->compactions_done = report.committed;
     *next_ns = report.next_ns;
-    if (rc == SHALE_OK && report.failed && is_fatal(report.failure.code)) {
+    /* INTERNAL of a job: the application's filter refused, and may do so again. */
+    if (rc == SHALE_OK && report.failed && report.failure.code != SHALE_INTERNAL &&
+        is_fatal(report.failure.code)) {
         rc = report.failure.code;
         err = report.failure;
     }

@@ -5,6 +5,8 @@
 
 #include "base/array.h"
 #include "base/log.h"
+#include "lsm/compactor/filter.h"
+#include "lsm/compactor/scheduler.h"
 #include "lsm/conflict_log.h"
 #include "lsm/db.h"
 #include "lsm/fanout.h"
@@ -88,6 +90,9 @@ struct shl_lsm {
     bool has_merge;
     struct shl_transformer transformer;
     bool has_transformer;
+    struct shl_scheduler scheduler;
+    struct shl_compaction_filter filter;
+    bool has_filter;
     struct shl_log *log;         /* borrowed; may be NULL */
     struct shl_store *store;     /* counted */
     struct shl_store *wal_store; /* counted */
@@ -136,6 +141,7 @@ struct shl_lsm {
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
 
     struct shl_lsm_counts counts; /* [mu] */
+    struct shl_lsm_gc_counts gc_counts; /* [mu] */
     struct shl_segment_set segments; /* [mu] with an extractor of the user */
     _Atomic uint64_t scans;       /* [atomic] relaxed */
 

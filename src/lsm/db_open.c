@@ -111,6 +111,11 @@ shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct 
         db->transformer = *o->transformer;
         db->has_transformer = true;
     }
+    if (o->filter != NULL) {
+        db->filter = *o->filter;
+        db->has_filter = true;
+    }
+    db->scheduler = o->scheduler != NULL ? *o->scheduler : shl_scheduler_of(&db->settings);
     db->store = shl_store_ref(o->store);
     db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);
     db->near = (db->store->caps & db->wal_store->caps & SHL_STORE_NEAR) != 0;

@@ -2,6 +2,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/num.h"
+#include "lsm/compactor/compactor.h"
 
 /* Waits until every row up to `seq` is in the manifest. Under mu. */
 static shale_code wait_flushed_locked(struct shl_lsm *db, uint64_t seq, shale_error *err)
@@ -144,9 +145,14 @@ void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out)
     shl_version_unref(v);
     env_mutex_lock(&db->mu);
     out->counts = db->counts;
+    out->gc = db->gc_counts;
     out->wal_buffer_bytes = db->unflushed_wal_bytes;
     out->conflict_log_bytes = db->conflicts.bytes;
     out->snapshots = count_pins(&db->snapshots);
     out->open_transactions = count_pins(&db->txns);
     env_mutex_unlock(&db->mu);
+    out->has_collector = db->writer && db->settings.gc.enabled;
+    out->has_compactor = db->compactor != NULL;
+    if (out->has_compactor)
+        shl_compactor_count(db->compactor, &out->compactor);
 }

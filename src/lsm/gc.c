@@ -225,6 +225,7 @@ struct victims {
     SHL_ARRAY(uint64_t) sizes;
     uint64_t bytes;
     uint64_t highest_id;
+    uint64_t seen; /* objects of the kind */
 };
 
 static void victims_deinit(struct victims *v)
@@ -269,6 +270,7 @@ static shale_code find_victims(struct shl_gc *gc, const struct shl_gc_view *view
         bool named = p->extension != NULL
                          ? shl_name_parse_id(list.items[i].key, p->extension, &o.id)
                          : shl_name_parse_ulid(list.items[i].key, &o.ulid);
+        out->seen += named;
         if (!named || !shl_gc_is_garbage(view, task, &o, min_age_ms))
             continue;
         if (!shl_array_reserve(&out->keys, 1) || !shl_array_push(&out->sizes, o.bytes))
@@ -325,6 +327,7 @@ static shale_code run_objects(struct shl_gc *gc, const struct shl_gc_view *view,
     struct victims v = {.bytes = 0};
     shale_code rc;
     SHL_TRY(find_victims(gc, view, task, &v, err));
+    r->left = v.seen;
     if (v.keys.count == 0)
         goto out;
     if (r->dry_run) {
@@ -336,7 +339,8 @@ static shale_code run_objects(struct shl_gc *gc, const struct shl_gc_view *view,
     }
     SHL_TRY(move_boundary(gc, task, v.highest_id, err));
     ENV_POINT("gc after boundary");
-    SHL_TRY(delete_victims(gc, task, &v, r, err));
+    rc = delete_victims(gc, task, &v, r, err);
+    r->left -= r->count;
 out:
     victims_deinit(&v);
     return rc;

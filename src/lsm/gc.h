@@ -27,6 +27,7 @@ struct shl_gc_result {
     bool dry_run;     /* count and bytes are of what would have been deleted */
     uint64_t count;   /* objects; of detach: parents that were let go */
     uint64_t bytes;
+    uint64_t left;    /* objects of this kind that stay */
     shale_code code;  /* SHALE_OK, or why it did not finish; NOT_SUPPORTED: the store cannot overwrite conditionally */
     char why[256];
 };

@@ -42,9 +42,11 @@ static shale_code settle(struct shl_retain *r, const struct shl_row *in, shale_e
     if (r->stop)
         return SHALE_OK;
     if ((row.flags & SHL_ROW_HAS_EXPIRE) != 0 && row.expire_ts <= r->rules.now_tick) {
-        r->purged++;
-        if (is_merge(&row))
+        if (is_merge(&row)) {
+            r->purged_operands++;
             return SHALE_OK;
+        }
+        r->purged_values++;
         row.flags = (uint8_t)((row.flags & SHL_ROW_HAS_CREATE) | SHL_ROW_TOMBSTONE);
         row.value = shl_slice_of(NULL, 0);
         row.expire_ts = 0;

@@ -31,7 +31,8 @@ struct shl_retain {
     struct shl_buf bytes;                /* owned: values of gathered rows */
     SHL_ARRAY(struct shl_kept_row) rows; /* gathered, newest first */
     SHL_ARRAY(struct shl_row) held; /* tombstones that are dropped unless an older row is kept */
-    uint64_t purged;                /* expired rows */
+    uint64_t purged_values;         /* that had expired: tombstones now */
+    uint64_t purged_operands;       /* that had expired: gone */
     uint64_t operands;              /* that were folded */
 };
 

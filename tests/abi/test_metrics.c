@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
+#include <time.h>
 /* cmocka.h wants some of the above */
 #include <cmocka.h>
 
@@ -51,17 +53,23 @@ static uint64_t metric(shale_db *db, const char *name, const char *label)
 
 #define expect(name, label, n) assert_int_equal(metric(db, (name), (label)), (n))
 
-static shale_db *open_quiet(void)
+static shale_db *open_with(const char *const settings[][2], size_t count)
 {
-    static const char *const settings[][2] = {
-        {"merge_operator", "concat"}, {"min_filter_keys", "1"}, {"compactor_options", "none"}};
     shale_db *db = NULL;
     shale_options *o = shale_options_new();
-    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+    ok(shale_options_set(o, "merge_operator", "concat", &err));
+    for (size_t i = 0; i < count; i++)
         ok(shale_options_set(o, settings[i][0], settings[i][1], &err));
     ok(shale_db_open(&db, "memory:", o, &err));
     shale_options_free(o);
     return db;
+}
+
+static shale_db *open_quiet(void)
+{
+    static const char *const settings[][2] = {{"min_filter_keys", "1"},
+                                              {"compactor_options", "none"}};
+    return open_with(settings, 2);
 }
 
 static void get(shale_db *db, const char *key, bool there)
@@ -138,6 +146,105 @@ static void test_transactions_are_counted(void **state)
     ok(shale_db_close(db, &err));
 }
 
+static bool has(shale_db *db, const char *name)
+{
+    struct wanted w = {.name = name};
+    shale_db_metrics_each(db, look, &w);
+    return w.found;
+}
+
+static void flush(shale_db *db)
+{
+    ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+}
+
+/* Four L0 SSTables, two of them with a row whose time is over when they are compacted, but was not when they were written. */
+static void write_four_tables(shale_db *db)
+{
+    shale_write_options brief;
+    shale_write_result brief_result = {0}, last = {0};
+    shale_write_options_init(&brief, sizeof brief);
+    brief.ttl_kind = SHALE_TTL_AFTER_MS;
+    brief.ttl_ms = 1;
+    brief.result = &brief_result;
+    ok(shale_db_put(db, SHALE_STR("value"), SHALE_STR("1"), &brief, &err));
+    flush(db);
+    ok(shale_db_merge(db, SHALE_STR("operand"), SHALE_STR("1"), &brief, &err));
+    flush(db);
+    ok(shale_db_merge(db, SHALE_STR("fold"), SHALE_STR("1"), NULL, &err));
+    flush(db);
+    brief.ttl_kind = SHALE_TTL_NEVER;
+    brief.result = &last;
+    while (last.create_ts <= brief_result.create_ts) /* the clock of the data moves on */
+        ok(shale_db_merge(db, SHALE_STR("fold"), SHALE_STR("2"), &brief, &err));
+}
+
+static void test_compactions_are_counted(void **state)
+{
+    (void)state;
+    shale_db *db = open_with(NULL, 0);
+    expect("slatedb.compactor.epoch", NULL, 0); /* there was no need yet */
+    expect("slatedb.compactor.worker_last_heartbeat_ms", NULL, 0);
+    write_four_tables(db);
+    expect("slatedb.compactor.last_compaction_timestamp_sec", NULL, 0);
+    ok(shale_db_settle(db, &err));
+    expect("slatedb.compactor.epoch", NULL, 1);
+    expect("slatedb.compactor.jobs_claimed", NULL, 1);
+    expect("slatedb.compactor.jobs_reclaimed", NULL, 0);
+    expect("slatedb.compactor.expired_entries_purged", "value", 1);
+    expect("slatedb.compactor.expired_entries_purged", "merge", 1);
+    expect("slatedb.compactor.ssts_written", NULL, 1);
+    expect("slatedb.merge_operator_operands", "compact", 1); /* each table had its own folded */
+    assert_true(metric(db, "slatedb.compactor.bytes_compacted", NULL) > 10);
+    assert_true(metric(db, "slatedb.compactor.bytes_compacted", NULL) < 4096);
+    assert_true(metric(db, "slatedb.compactor.last_compaction_timestamp_sec", NULL) > 1700000000);
+    assert_true(metric(db, "slatedb.compactor.worker_last_heartbeat_ms", NULL) > 1700000000000);
+    expect("slatedb.compactor.running_compactions", NULL, 0);
+    expect("slatedb.compactor.total_bytes_being_compacted", NULL, 0);
+    expect("slatedb.compactor.total_throughput_bytes_per_sec", NULL, 0);
+    char *json = shale_db_metrics_json(db);
+    assert_non_null(strstr(json, "\"slatedb.compactor.ssts_written\",\"kind\":\"counter\","
+                                 "\"labels\":{\"worker_id\":\"0"));
+    shale_text_free(json);
+    ok(shale_db_close(db, &err));
+}
+
+static void test_who_does_not_compact_or_collect_says_nothing(void **state)
+{
+    static const char *const settings[][2] = {{"compactor_options", "none"},
+                                              {"garbage_collector_options", "none"}};
+    (void)state;
+    shale_db *db = open_with(settings, 2);
+    assert_false(has(db, "slatedb.compactor.epoch"));
+    assert_false(has(db, "slatedb.gc.count"));
+    ok(shale_db_close(db, &err));
+}
+
+static void test_collections_are_counted(void **state)
+{
+    static const char *const settings[][2] = {
+        {"compactor_options", "none"},
+        {"garbage_collector_options.manifest_options.interval", "1ms"},
+        {"garbage_collector_options.manifest_options.min_age", "0ms"}};
+    (void)state;
+    shale_db *db = open_with(settings, 3);
+    for (char key[] = "a"; key[0] <= 'e'; key[0]++) { /* a manifest each */
+        ok(shale_db_put(db, shale_str(key), SHALE_STR("1"), NULL, &err));
+        flush(db);
+    }
+    for (unsigned tries = 0; metric(db, "slatedb.gc.deleted_count", "manifest") < 5 ||
+                             metric(db, "slatedb.gc.version_count", "manifest") != 1;
+         tries++) {
+        if (tries > 20000)
+            fail_msg("the old manifests were not collected");
+        thrd_sleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    expect("slatedb.gc.deleted_count", "wal", 0);
+    expect("slatedb.gc.version_count", "compactions", 0);
+    assert_true(metric(db, "slatedb.gc.count", NULL) > 0);
+    ok(shale_db_close(db, &err));
+}
+
 static bool is_in(void *ctx, const shale_metric *m)
 {
     const char *const *texts = ctx;
@@ -176,6 +283,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_counted),
         cmocka_unit_test(test_transactions_are_counted),
+        cmocka_unit_test(test_compactions_are_counted),
+        cmocka_unit_test(test_who_does_not_compact_or_collect_says_nothing),
+        cmocka_unit_test(test_collections_are_counted),
         cmocka_unit_test(test_the_three_ways_say_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,7 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
     struct shl_compactor *c = env_calloc(1, sizeof *c);
     if (c == NULL)
         return shl_nomem(err);
+    env_mutex_init(&c->mu);
     c->o = *o;
     c->run_env = (struct shl_run_env){.settings = o->settings,
                                       .store = o->store,
@@ -38,8 +39,10 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
                                       .context = o->context,
                                       .merge = o->merge,
                                       .transformer = o->transformer,
+                                      .filter = o->filter,
                                       .pieces = o->pieces,
                                       .fanout = o->fanout,
+                                      .counts = &c->run_counts,
                                       .next_ulid = next_ulid,
                                       .must_stop = must_stop,
                                       .ended = job_ended,
@@ -47,6 +50,7 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
     shl_compactions_file_init(&c->file, o->store, o->paths, o->fanout);
     shl_ulid_format(shl_ulid_make((uint64_t)env_now_wall_ms(), env_rand64(), env_rand64()),
                     c->worker_id);
+    memcpy(c->counts.worker_id, c->worker_id, sizeof c->worker_id);
     c->pace_ns = o->settings->compactor_poll_interval_ns;
     *out = c;
     return SHALE_OK;
@@ -61,6 +65,7 @@ void shl_compactor_free(struct shl_compactor *c)
     shl_array_free(&c->held);
     shl_array_free(&c->retries);
     shl_compactions_file_deinit(&c->file);
+    env_mutex_deinit(&c->mu);
     env_free(c);
 }
 
@@ -193,6 +198,18 @@ static void fill_report(struct shl_compactor *c, bool did, struct shl_compactor_
     sum_progress(c, out);
 }
 
+/* For other tasks to read. */
+static void note_counts(struct shl_compactor *c)
+{
+    env_mutex_lock(&c->mu);
+    c->counts.epoch = c->epoch;
+    c->counts.last_commit_s = c->last_commit_s;
+    c->counts.claimed = c->claimed;
+    c->counts.reclaimed = c->reclaimed;
+    c->counts.last_heartbeat_ms = c->last_heartbeat_ms;
+    env_mutex_unlock(&c->mu);
+}
+
 shale_code shl_compactor_step(struct shl_compactor *c, bool look, struct shl_compactor_report *out,
                               shale_error *err)
 {
@@ -205,6 +222,7 @@ shale_code shl_compactor_step(struct shl_compactor *c, bool look, struct shl_com
     if (rc == SHALE_OK && c->o.works)
         rc = shl_worker_step(c, look, &worked, err);
     fill_report(c, published || coordinated || worked, out);
+    note_counts(c);
     return rc;
 }
 
@@ -213,4 +231,34 @@ shale_code shl_compactor_finish(struct shl_compactor *c, shale_error *err)
     bool did = false;
     shl_worker_stop_all(c);
     return c->held.count > 0 ? shl_worker_publish(c, &did, err) : SHALE_OK;
+}
+
+/* ---------------------------------------------------------------- counts */
+
+static void count_run(const struct shl_held *h, uint64_t now_ns, struct shl_compactor_counts *out)
+{
+    struct shl_run_progress p;
+    if (h->run == NULL || shl_job_run_has_ended(h->run))
+        return;
+    shl_job_run_progress(h->run, &p);
+    out->running++;
+    out->input_bytes += p.input_bytes;
+    if (now_ns > h->began_ns)
+        out->bytes_per_s +=
+            (uint64_t)((double)p.bytes * (double)ENV_NS_PER_SEC / (double)(now_ns - h->began_ns));
+}
+
+void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *out)
+{
+    uint64_t now_ns = env_now_mono_ns();
+    env_mutex_lock(&c->mu);
+    *out = c->counts;
+    for (size_t i = 0; i < c->held.count; i++)
+        count_run(&c->held.items[i], now_ns, out);
+    env_mutex_unlock(&c->mu);
+    out->purged_values = env_load_relaxed(&c->run_counts.purged_values);
+    out->purged_operands = env_load_relaxed(&c->run_counts.purged_operands);
+    out->operands = env_load_relaxed(&c->run_counts.operands);
+    out->ssts = env_load_relaxed(&c->run_counts.ssts);
+    out->bytes = env_load_relaxed(&c->run_counts.bytes);
 }

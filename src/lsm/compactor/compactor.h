@@ -4,6 +4,7 @@
 #ifndef SHL_LSM_COMPACTOR_H
 #define SHL_LSM_COMPACTOR_H
 
+#include "lsm/compactor/counts.h"
 #include "lsm/compactor/run.h"
 #include "lsm/compactor/scheduler.h"
 
@@ -32,6 +33,7 @@ struct shl_compactor_options {
     const struct shl_sst_context *context;
     const struct shl_merge_operator *merge;    /* NULL: none */
     const struct shl_transformer *transformer; /* NULL: none */
+    const struct shl_compaction_filter *filter; /* NULL: none */
     struct shl_piece_pool *pieces;             /* NULL: none */
     struct shl_fanout *fanout;                 /* NULL: one request at a time */
     struct shl_log *log;                       /* NULL: silent */
@@ -69,6 +71,8 @@ struct shl_compactor_report {
  * a request or a manifest says; then it may be tried again later. */
 SHL_MUST shale_code shl_compactor_step(struct shl_compactor *c, bool look,
                                        struct shl_compactor_report *out, shale_error *err);
+/* Any task, at any time between new and free. */
+void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *out);
 /* Stops the jobs, waits for them, and gives them back in the file. */
 SHL_MUST shale_code shl_compactor_finish(struct shl_compactor *c, shale_error *err);
 

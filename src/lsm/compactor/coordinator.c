@@ -144,11 +144,13 @@ static shale_code commit_job(struct shl_compactor *c, const struct shl_compactio
     if (rc != SHALE_OK)
         return rc;
     shl_array_add(out, o);
-    c->committed += o.status == SHL_COMPACTION_COMPLETED;
-    if (o.status == SHL_COMPACTION_COMPLETED)
+    if (o.status == SHL_COMPACTION_COMPLETED) {
+        c->committed++;
+        c->last_commit_s = wall_ms() / 1000;
         log_commit(c, job, "committed", "");
-    else
+    } else {
         log_commit(c, job, "failed", err->text);
+    }
     return SHALE_OK;
 }
 
@@ -268,7 +270,16 @@ static size_t free_slots(const struct shl_compactor *c, const struct shl_compact
     return used < max ? max - used : 0;
 }
 
-/* A policy is trusted no more than an administrator: what does not fit is left out. */
+/* A policy is trusted no more than an administrator: what does not fit is left out. NULL if it does. */
+static const char *check_proposal(const struct shl_manifest *m, const struct shl_compactions *c,
+                                  const struct shl_compaction *job)
+{
+    const char *why = shl_job_check(m, job, SHL_STAGE_SUBMITTED);
+    if (why == NULL && shl_jobs_rival(c, job, true) != NULL)
+        why = "another job has a source or the destination of it";
+    return why;
+}
+
 static shale_code propose(struct shl_compactor *c, struct shl_compactions *next, struct round *r,
                           shale_error *err)
 {
@@ -278,13 +289,11 @@ static shale_code propose(struct shl_compactor *c, struct shl_compactions *next,
     if (slots == 0)
         return SHALE_OK;
     SHL_TRY(c->o.scheduler.propose(c->o.scheduler.ctx, r->manifest, next, slots, &all, err));
-    for (size_t i = 0; i < all.count && i < slots; i++) {
+    for (size_t i = 0; i < all.count && r->proposed < slots; i++) {
         struct shl_compaction *job = &all.items[i];
         job->status = SHL_COMPACTION_SUBMITTED;
         job->id = c->o.db.next_ulid(c->o.db.ctx, newest_id(next));
-        const char *why = shl_job_check(r->manifest, job, SHL_STAGE_SUBMITTED);
-        if (why == NULL && shl_jobs_rival(next, job, true) != NULL)
-            why = "another job has a source or the destination of it";
+        const char *why = check_proposal(r->manifest, next, job);
         if (why != NULL || !shl_jobs_admits(next, job->id)) {
             shl_log_write(c->o.log, SHL_LOG_WARN, "compaction proposed in vain: %s",
                           why != NULL ? why : "its id is older than another's");
@@ -309,7 +318,7 @@ static shale_code claim_own(struct shl_compactor *c, struct shl_compactions *nex
             job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()}, wall_ms(), err);
         if (rc != SHALE_OK)
             return rc;
-        if (!shl_array_push(&r->claimed, job->id) || !shl_array_reserve(&c->held, r->claimed.count))
+        if (!shl_array_push(&r->claimed, job->id) || !shl_worker_reserve(c, r->claimed.count))
             return shl_nomem(err);
     }
     return SHALE_OK;
@@ -363,6 +372,7 @@ static shale_code run_round(struct shl_compactor *c, bool *did, shale_error *err
             : SHALE_OK;
     if (wrote) {
         begin_own(c, &r);
+        c->reclaimed += r.reclaimed;
         *did = true;
     }
     if (r.reclaimed > 0 && wrote)
@@ -384,8 +394,10 @@ static shale_code is_due(struct shl_compactor *c, bool *due, shale_error *err)
     shl_proposals all = {0};
     shale_code rc;
     SHL_TRY(c->o.db.levels(c->o.db.ctx, &levels, err));
-    SHL_TRY(c->o.scheduler.propose(c->o.scheduler.ctx, levels->manifest, known, 1, &all, err));
-    *due = all.count > 0;
+    SHL_TRY(c->o.scheduler.propose(c->o.scheduler.ctx, levels->manifest, known,
+                                   c->o.settings->compactor_max_concurrent, &all, err));
+    for (size_t i = 0; i < all.count; i++)
+        *due = *due || check_proposal(levels->manifest, known, &all.items[i]) == NULL;
 out:
     shl_proposals_free(&all);
     shl_levels_unref(levels);

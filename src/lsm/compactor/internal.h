@@ -1,4 +1,4 @@
-/* The inside of a compactor, shared by compactor.c, coordinator.c and worker.c. All of it belongs to the stepping task. */
+/* The inside of a compactor, shared by compactor.c, coordinator.c and worker.c. All of it belongs to the stepping task, but for what says so. */
 #ifndef SHL_LSM_COMPACTOR_INTERNAL_H
 #define SHL_LSM_COMPACTOR_INTERNAL_H
 
@@ -10,6 +10,7 @@ struct shl_held {
     struct shl_ulid id;
     char worker_id[SHL_ULID_TEXT]; /* by which we hold it */
     struct shl_job_run *run;       /* owned; NULL: it could not be started */
+    uint64_t began_ns;
     bool ended;                    /* rc and outputs say how */
     bool lost;                     /* the file says that it is not ours any more */
     bool recorded;                 /* its end is in the file that is being written */
@@ -31,7 +32,10 @@ struct shl_compactor {
     char worker_id[SHL_ULID_TEXT];
     uint64_t epoch; /* 0: not claimed */
     bool fenced;    /* another coordinator was found in this step */
-    SHL_ARRAY(struct shl_held) held;
+    struct env_mutex mu; /* a leaf but for those of runs */
+    SHL_ARRAY(struct shl_held) held; /* items come and go under mu */
+    struct shl_compactor_counts counts; /* [mu] as of the last step; what runs is counted when it is asked for */
+    struct shl_run_counts run_counts;   /* [atomic] */
     SHL_ARRAY(struct shl_retry) retries;
     uint64_t poll_ns;      /* when to load the file next */
     uint64_t pace_ns;      /* embedded: between two of them while nothing happens */
@@ -39,7 +43,8 @@ struct shl_compactor {
     uint64_t claim_ns;     /* worker: when to look for jobs next */
     uint64_t back_ns;      /* embedded, fenced: not before then; 0: no */
     uint64_t back_id;      /* version of the file when it began to stand back */
-    uint64_t committed, executed;
+    uint64_t committed, executed, claimed, reclaimed;
+    uint64_t last_commit_s, last_heartbeat_ms;
     bool failed; /* in this step */
     shale_error failure;
 };
@@ -80,5 +85,6 @@ void shl_worker_touch(const struct shl_compactor *c, struct shl_compactions *nex
 uint64_t shl_worker_next_ns(const struct shl_compactor *c);
 void shl_worker_stop_all(struct shl_compactor *c);
 void shl_worker_drop(struct shl_compactor *c, size_t i);
+bool shl_worker_reserve(struct shl_compactor *c, size_t more); /* room in `held`; false: NOMEM */
 
 #endif

@@ -13,6 +13,7 @@ struct shl_compactor_process {
     struct shl_lsm_settings settings; /* [const] */
     struct shl_merge_operator merge;
     struct shl_transformer transformer;
+    struct shl_compaction_filter filter;
     struct shl_log *log;
     struct shl_store *store;   /* counted */
     struct shl_db_paths paths; /* owned */
@@ -203,6 +204,7 @@ static shale_code open_parts(struct shl_compactor_process *p, const struct shl_p
         .context = &p->context,
         .merge = o->merge != NULL ? &p->merge : NULL,
         .transformer = p->context.transformer,
+        .filter = o->filter != NULL ? &p->filter : NULL,
         .pieces = p->pieces,
         .fanout = p->fanout,
         .log = p->log,
@@ -235,6 +237,8 @@ shale_code shl_process_new(const struct shl_process_open *o, struct shl_compacto
         p->merge = *o->merge;
     if (o->transformer != NULL)
         p->transformer = *o->transformer;
+    if (o->filter != NULL)
+        p->filter = *o->filter;
     p->log = o->log;
     p->store = shl_store_ref(o->store);
     shale_code rc = open_parts(p, o, err);

@@ -55,6 +55,8 @@ struct worker {
     struct shl_buf resume_key; /* owned: rows of it down to resume_seq are in the outputs */
     uint64_t resume_seq;
     bool resumes;
+    void *filter;   /* the instance */
+    bool filtering; /* it has not ended */
     uint64_t rows, bytes;
 };
 
@@ -115,7 +117,10 @@ static shale_code close_output(struct worker *w, shale_error *err)
     env_mutex_lock(&w->run->mu);
     added = shl_array_push(&w->part->outputs, desc);
     env_mutex_unlock(&w->run->mu);
-    if (!added) {
+    if (added) {
+        (void)env_fetch_add(&w->run->env.counts->ssts, 1);
+        (void)env_fetch_add(&w->run->env.counts->bytes, info.filter_offset);
+    } else {
         shl_sst_desc_unref(desc);
         rc = shl_nomem(err);
     }
@@ -126,20 +131,51 @@ out:
     return rc;
 }
 
-/* What retention keeps. It ran from the beginning of the key at which an earlier worker ended; rows that are written already are passed over. */
-static shale_code keep_row(void *ctx, const struct shl_row *row, shale_error *err)
+static shale_code begin_filter(struct worker *w, shale_error *err)
+{
+    const struct shl_job_run *r = w->run;
+    const struct shl_compaction_filter *f = r->env.filter;
+    const struct shl_filter_job job = {.segment = shl_buf_view(&r->job.segment),
+                                       .destination = r->job.destination,
+                                       .is_last_run = r->rules.drop_tombstones,
+                                       .clock_tick = r->rules.now_tick,
+                                       .retention_min_seq = r->rules.min_seq};
+    if (f == NULL)
+        return SHALE_OK;
+    shale_code rc = f->begin(f->ctx, &job, &w->filter, err);
+    w->filtering = rc == SHALE_OK;
+    return rc;
+}
+
+static shale_code end_filter(struct worker *w, bool complete, shale_error *err)
+{
+    const struct shl_compaction_filter *f = w->run->env.filter;
+    if (!w->filtering)
+        return SHALE_OK;
+    w->filtering = false;
+    return f->end(f->ctx, w->filter, complete, err);
+}
+
+/* What retention and the filter keep. They ran from the beginning of the key at which an earlier worker ended; rows that are written already are passed
+ * over. */
+static shale_code keep_row(void *ctx, const struct shl_row *retained, shale_error *err)
 {
     struct worker *w = ctx;
-    shale_code rc;
-    if (w->resumes && row->seq >= w->resume_seq &&
-        shl_slice_eq(row->key, shl_buf_view(&w->resume_key)))
+    struct shl_row row = *retained;
+    const struct shl_compaction_filter *f = w->run->env.filter;
+    bool keep = true;
+    shale_code rc = f != NULL ? f->row(f->ctx, w->filter, &row, &keep, err) : SHALE_OK;
+    if (rc != SHALE_OK || !keep)
+        return rc;
+    if (w->resumes && row.seq >= w->resume_seq &&
+        shl_slice_eq(row.key, shl_buf_view(&w->resume_key)))
         return SHALE_OK;
     if (w->writer == NULL) {
         rc = open_output(w, err);
         if (rc != SHALE_OK)
             return rc;
     }
-    rc = shl_sst_writer_add(w->writer, row, err);
+    rc = shl_sst_writer_add(w->writer, &row, err);
     if (rc == SHALE_OK &&
         shl_sst_writer_block_bytes(w->writer) > w->run->env.settings->max_sst_size_bytes)
         rc = close_output(w, err);
@@ -278,6 +314,14 @@ static shale_code merge_rows(struct worker *w, struct shl_source *in, struct shl
     return SHALE_OK;
 }
 
+static void note_retained(struct worker *w, const struct shl_retain *retain)
+{
+    struct shl_run_counts *n = w->run->env.counts;
+    (void)env_fetch_add(&n->purged_values, retain->purged_values);
+    (void)env_fetch_add(&n->purged_operands, retain->purged_operands);
+    (void)env_fetch_add(&n->operands, retain->operands);
+}
+
 static shale_code run_part(struct worker *w, shale_error *err)
 {
     struct shl_job_run *r = w->run;
@@ -288,6 +332,7 @@ static shale_code run_part(struct worker *w, shale_error *err)
     struct shl_slice upper = shl_buf_view(&range->end.key);
     bool has_lower = range->start.type != SHL_BOUND_UNBOUNDED;
     shale_code rc;
+    shale_error ignored;
     shl_retain_init(&retain, &r->rules, keep_row, w);
     if (w->part->outputs.count > 0) {
         SHL_TRY(find_resume(w, err));
@@ -297,14 +342,18 @@ static shale_code run_part(struct worker *w, shale_error *err)
     SHL_TRY(open_inputs(w, has_lower ? &lower : NULL,
                         range->end.type != SHL_BOUND_UNBOUNDED ? &upper : NULL, &in, err));
     SHL_TRY(shl_source_seek(in, has_lower ? &lower : NULL, err));
+    SHL_TRY(begin_filter(w, err));
     SHL_TRY(merge_rows(w, in, &retain, err));
     SHL_TRY(shl_retain_finish(&retain, err));
+    SHL_TRY(end_filter(w, true, err));
     SHL_TRY(close_output(w, err));
     env_mutex_lock(&r->mu);
     w->part->completed = true;
     env_mutex_unlock(&r->mu);
 out:
+    (void)end_filter(w, false, &ignored);
     shl_source_close(in);
+    note_retained(w, &retain);
     shl_retain_deinit(&retain);
     shl_sst_writer_free(w->writer);
     shl_buf_free(&w->resume_key);

@@ -4,11 +4,19 @@
 #define SHL_LSM_COMPACTOR_RUN_H
 
 #include "base/log.h"
+#include "lsm/compactor/filter.h"
 #include "lsm/compactor/jobs.h"
 #include "lsm/fanout.h"
 #include "lsm/levels.h"
 #include "lsm/piece_pool.h"
 #include "lsm/settings.h"
+
+/* What the runs of one process did, for metrics [atomic]: relaxed, each part adds when it ends. */
+struct shl_run_counts {
+    _Atomic uint64_t purged_values, purged_operands; /* that had expired */
+    _Atomic uint64_t operands;                       /* that were folded */
+    _Atomic uint64_t ssts, bytes;                    /* outputs, and their blocks */
+};
 
 /* What jobs of one process share [const]. All borrowed, and longer alive than every run. */
 struct shl_run_env {
@@ -18,8 +26,10 @@ struct shl_run_env {
     const struct shl_sst_context *context;
     const struct shl_merge_operator *merge;    /* NULL: none */
     const struct shl_transformer *transformer; /* NULL: none */
+    const struct shl_compaction_filter *filter; /* NULL: none */
     struct shl_piece_pool *pieces;             /* NULL: none */
     struct shl_fanout *fanout;                 /* NULL: one request at a time */
+    struct shl_run_counts *counts;
     /* Ids for outputs, from any task: not before `floor` in time. */
     struct shl_ulid (*next_ulid)(void *ctx, struct shl_ulid floor);
     bool (*must_stop)(void *ctx); /* from any task, often */

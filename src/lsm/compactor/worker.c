@@ -16,13 +16,24 @@ static uint64_t wall_ms(void)
 
 void shl_worker_drop(struct shl_compactor *c, size_t i)
 {
-    struct shl_held *h = &c->held.items[i];
-    shl_job_run_free(h->run);
-    for (size_t k = 0; k < h->outputs.count; k++)
-        shl_sst_desc_unref(h->outputs.items[k]);
-    shl_array_free(&h->outputs);
-    memmove(h, h + 1, (c->held.count - i - 1) * sizeof *h);
+    struct shl_held *at = &c->held.items[i];
+    struct shl_held h = *at;
+    env_mutex_lock(&c->mu);
+    memmove(at, at + 1, (c->held.count - i - 1) * sizeof *at);
     c->held.count--;
+    env_mutex_unlock(&c->mu);
+    shl_job_run_free(h.run);
+    for (size_t k = 0; k < h.outputs.count; k++)
+        shl_sst_desc_unref(h.outputs.items[k]);
+    shl_array_free(&h.outputs);
+}
+
+bool shl_worker_reserve(struct shl_compactor *c, size_t more)
+{
+    env_mutex_lock(&c->mu);
+    bool there = shl_array_reserve(&c->held, more);
+    env_mutex_unlock(&c->mu);
+    return there;
 }
 
 static void note_end(struct shl_compactor *c, struct shl_held *h)
@@ -86,7 +97,7 @@ bool shl_worker_wants(const struct shl_compactor *c, const struct shl_compaction
 void shl_worker_begin(struct shl_compactor *c, const struct shl_compaction *job,
                       struct shl_levels *levels)
 {
-    struct shl_held h = {.id = job->id};
+    struct shl_held h = {.id = job->id, .began_ns = env_now_mono_ns()};
     char name[SHL_ULID_TEXT];
     size_t n = shl_min_size(strlen(job->worker_id), sizeof h.worker_id - 1);
     memcpy(h.worker_id, job->worker_id, n);
@@ -100,7 +111,11 @@ void shl_worker_begin(struct shl_compactor *c, const struct shl_compaction *job,
         h.run = NULL;
     if (c->held.count == 0)
         c->heartbeat_ns = env_now_mono_ns() + c->o.settings->worker_heartbeat_interval_ns;
+    env_mutex_lock(&c->mu);
     shl_array_add(&c->held, h);
+    env_mutex_unlock(&c->mu);
+    c->claimed++;
+    c->last_heartbeat_ms = job->worker_heartbeat_ms;
     shl_log_write(c->o.log, SHL_LOG_INFO, "compaction started job=%s sources=%zu%s", name,
                   job->l0_view_ids.count + job->runs.count,
                   job->has_context ? " resumed=true" : "");
@@ -209,8 +224,10 @@ shale_code shl_worker_publish(struct shl_compactor *c, bool *did, shale_error *e
     shale_code rc = shl_compactor_update(c, false, edit_publish, &beat, &wrote, err);
     if (rc != SHALE_OK)
         return rc;
-    if (beat)
+    if (beat) {
         c->heartbeat_ns = now + c->o.settings->worker_heartbeat_interval_ns;
+        c->last_heartbeat_ms = wall_ms();
+    }
     settle_held(c);
     *did = *did || any_ended;
     ENV_POINT("compaction published");
@@ -235,8 +252,7 @@ static shale_code edit_claim(struct shl_compactor *c, struct shl_compactions *ne
         shale_code rc = shl_job_claim(job, c->worker_id, wall_ms(), err);
         if (rc != SHALE_OK)
             return rc;
-        if (!shl_array_push(&claims->ids, job->id) ||
-            !shl_array_reserve(&c->held, claims->ids.count))
+        if (!shl_array_push(&claims->ids, job->id) || !shl_worker_reserve(c, claims->ids.count))
             return shl_nomem(err);
         *changed = true;
     }

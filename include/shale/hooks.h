@@ -1,0 +1,116 @@
+/* What an application may decide itself: which compactions to make, and which rows they keep. SPDX-License-Identifier: Apache-2.0
+ *
+ * Functions are set on options and are used by every handle that is opened with them: a writer with its compactor inside, shale_compactor_open,
+ * shale_compact. They may be called from any thread of the library, must not call the library with that handle, and must stay valid until the handle is
+ * closed. What they are handed is borrowed until they return. */
+#ifndef SHALE_HOOKS_H
+#define SHALE_HOOKS_H
+
+#include <shale/options.h>
+
+SHALE_BEGIN_DECLS
+
+/* ---- which compactions to make */
+
+/* An SSTable of L0. */
+typedef struct shale_compaction_l0 {
+    const char *id; /* of its view, a ULID */
+    uint64_t bytes; /* of what is visible of it, an estimate */
+} shale_compaction_l0;
+
+typedef struct shale_compaction_run {
+    uint32_t id;
+    size_t sst_count;
+    uint64_t bytes; /* an estimate */
+} shale_compaction_run;
+
+/* The tree of a segment. */
+typedef struct shale_compaction_tree {
+    shale_slice segment; /* its prefix; empty: the root tree */
+    const shale_compaction_l0 *l0; /* newest first */
+    size_t l0_count;
+    const shale_compaction_run *runs; /* newest first */
+    size_t run_count;
+} shale_compaction_tree;
+
+/* A compaction: a stretch of neighbours of [L0 newest first, runs newest first], up to the oldest SSTable of L0 if it takes some of them. */
+typedef struct shale_compaction_spec {
+    size_t struct_size;
+    shale_slice segment; /* empty: the root tree */
+    const char *const *l0; /* ids of views, newest first */
+    size_t l0_count;
+    const uint32_t *runs; /* newest first */
+    size_t run_count;
+    uint32_t destination; /* the oldest of runs; without runs an id above that of every run, as next_run */
+    bool drain;           /* delete the rows instead; only what lies in a segment */
+} shale_compaction_spec;
+SHALE_API void shale_compaction_spec_init(shale_compaction_spec *o, size_t struct_size);
+
+/* A database as its coordinator sees it. */
+typedef struct shale_compaction_view {
+    size_t struct_size;
+    const shale_compaction_tree *trees; /* the root tree first, then segments by prefix */
+    size_t tree_count;
+    const shale_compaction_spec *const *jobs; /* those that are not finished: what they take is taken */
+    size_t job_count;
+    size_t slots;      /* more proposals are not looked at now */
+    uint32_t next_run; /* free for the first job that makes a new run, this + 1 for the second */
+} shale_compaction_view;
+
+/* Proposes compactions, the most urgent first, by calling emit(emit_ctx, spec) for each, which copies it. Must answer the same for the same view: it may be
+ * asked several times for one decision. Each proposal is checked; one that does not fit the trees or meets a job is refused with a line in the log (WARN).
+ * A code other than OK is a line in the log, too, and no proposal. */
+typedef shale_code (*shale_scheduler_fn)(void *ctx, const shale_compaction_view *view,
+                                         void (*emit)(void *emit_ctx, const shale_compaction_spec *spec), void *emit_ctx);
+/* It stands before compactor_options.scheduler. Only a coordinator asks it. NULL: none. */
+SHALE_API void shale_options_set_scheduler(shale_options *options, shale_scheduler_fn propose, void *ctx);
+
+/* ---- which rows a compaction keeps */
+
+/* What is being merged: a job, or a part of a large one. */
+typedef struct shale_compaction_job {
+    size_t struct_size;
+    shale_slice segment;        /* empty: the root tree */
+    uint32_t destination;       /* the run that it makes */
+    bool is_last_run;           /* nothing older lies below it: what is dropped is gone for good */
+    int64_t clock_tick;         /* Unix ms: rows that expired by then have been taken out */
+    uint64_t retention_min_seq; /* versions that are older than the newest one at or below this are gone already */
+} shale_compaction_job;
+
+typedef enum shale_filter_decision {
+    SHALE_FILTER_KEEP = 0,  /* as it is */
+    SHALE_FILTER_DROP = 1,  /* as if it had never been written: an older version in an older run is seen again, unless is_last_run */
+    SHALE_FILTER_MODIFY = 2 /* kind and value are replaced; seq and create_ts stay, expire_ts too unless it becomes a deletion */
+} shale_filter_decision;
+
+typedef struct shale_filter_result {
+    size_t struct_size;
+    shale_filter_decision decision; /* KEEP, until the function sets another */
+    shale_row_kind kind;            /* with MODIFY */
+    shale_slice value;              /* with MODIFY, of a put or merge; must stay as it is until the filter is called again */
+} shale_filter_result;
+
+/* Looks at each row that a compaction is about to write, after merging and retention. Flushes do not ask it, and neither does a job that moves SSTables as
+ * they are (enable_trivial_move). It does not know of snapshots and transactions: what it takes away is gone from them, too. Each job, each part of one that
+ * is merged beside the others, and each that is resumed after an interruption, which begins at the key where that was, has an instance of its own. Any
+ * code but OK fails the job (INTERNAL); its sources stay, and it is tried again after compactor_options.poll_interval. */
+typedef struct shale_compaction_filter {
+    size_t struct_size;
+    void *ctx;
+    /* Makes an instance. NULL: `filter` is NULL in the other calls. */
+    shale_code (*begin)(void *ctx, const shale_compaction_job *job, void **filter);
+    /* Decides about a row; keys ascending, the versions of one newest first. */
+    shale_code (*row)(void *ctx, void *filter, const shale_raw_row *row, shale_filter_result *out);
+    /* The last call for an instance, whose memory is given back here. complete: it saw all rows, and may still fail the job; else the job failed or was
+     * stopped. NULL: nothing to do. */
+    shale_code (*end)(void *ctx, void *filter, bool complete);
+} shale_compaction_filter;
+SHALE_API void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size);
+
+/* Copied. NULL: none. Who merges asks it: set it for all workers of a database, or for none. INVALID: row is NULL, or struct_size. */
+SHALE_API SHALE_MUST shale_code shale_options_set_compaction_filter(shale_options *options, const shale_compaction_filter *filter,
+                                                                    shale_error *err);
+
+SHALE_END_DECLS
+
+#endif
