@@ -27,6 +27,7 @@ SHALE_API void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t
 typedef struct shale_checkpoint_result {
     char id[SHALE_UUID_TEXT];
     uint64_t manifest_id; /* where it points */
+    uint64_t wal_objects_left_out; /* shale_admin_checkpoint_create: WAL objects with rows, of an open writer, that it does not cover; else 0 */
 } shale_checkpoint_result;
 
 /* ---- by the open writer */
@@ -50,7 +51,7 @@ SHALE_API void shale_checkpoint_free(shale_checkpoint *checkpoint); /* NULL is f
 /* ---- without a writer: one compare-and-set on the newest manifest each, which fences nobody */
 
 /* Covers what the newest manifest has. What an open writer has made durable since its last manifest is in WAL objects that it does not cover:
- * the writer's own calls above do. Cost: a LIST, 3 GETs and a PUT. */
+ * the writer's own calls above do; how many there are is told. Cost: 2 LISTs, 3 GETs and a PUT. */
 SHALE_API SHALE_MUST shale_code shale_admin_checkpoint_create(shale_checkpoint_result *out, const char *url,
                                                               const shale_options *options,
                                                               const shale_checkpoint_options *how, shale_error *err);

@@ -6,7 +6,8 @@
 
 SHALE_BEGIN_DECLS
 
-/* Where a clone's rows come from. {0} but the URL is all rows of the newest state. */
+/* Where a clone's rows come from. {0} but the URL is all rows that the newest manifest knows: what an open writer has made durable since is in WAL objects behind it.
+ * A checkpoint by the writer (shale_db_checkpoint) has those too. */
 typedef struct shale_clone_source {
     const char *url;
     const char *checkpoint; /* id or name; NULL: the newest manifest, for which a checkpoint of 5 minutes is made */
@@ -16,6 +17,7 @@ typedef struct shale_clone_result {
     bool was_there;       /* an earlier call had made it */
     uint64_t ssts;        /* SSTables that it borrows */
     uint64_t wal_objects; /* that were copied */
+    uint64_t wal_objects_left_out; /* with rows, that an open writer of the source made since its last manifest: they are not in the clone */
 } shale_clone_result;
 
 /* Makes the database `url` over the SSTables of the sources, without copying one: it and they go on apart, and a checkpoint without an end in each source keeps what

@@ -164,18 +164,37 @@ static shale_code none_found(const struct moment *m, const struct state *oldest,
 }
 
 /* States only grow with their manifests, so halving finds the last that fits. */
-static shale_code pick(struct shl_api_target *t, struct moment *m, const struct state *s,
-                       size_t count, shale_error *err)
+/* By time: the newest state of those that were kept by then. Not all are kept in their order: an old one may have been kept again late. */
+static shale_code pick_by_time(struct moment *m, const struct state *s, size_t count,
+                               shale_error *err)
+{
+    const struct state *found = NULL;
+    const struct state *oldest = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (s[i].made_unix_s <= m->unix_s)
+            found = &s[i];
+        if (oldest == NULL || s[i].made_unix_s < oldest->made_unix_s)
+            oldest = &s[i];
+    }
+    if (found == NULL)
+        return none_found(m, oldest, 0, err);
+    m->found = (shale_checkpoint_found){.manifest_id = found->manifest_id,
+                                        .made_unix_s = found->made_unix_s};
+    shl_uuid_format(found->id, m->found.id);
+    return SHALE_OK;
+}
+
+static shale_code pick_by_seq(struct shl_api_target *t, struct moment *m, const struct state *s,
+                              size_t count, shale_error *err)
 {
     size_t low = 0, high = count;
     uint64_t seq = 0, found_seq = 0;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        shale_code rc = m->seq != 0 ? seq_of(t, &s[mid], &seq, err) : SHALE_OK;
+        shale_code rc = seq_of(t, &s[mid], &seq, err);
         if (rc != SHALE_OK)
             return rc;
-        bool fits = m->seq != 0 ? seq <= m->seq : s[mid].made_unix_s <= m->unix_s;
-        if (fits) {
+        if (seq <= m->seq) {
             low = mid + 1;
             found_seq = seq;
         } else {
@@ -193,13 +212,14 @@ static shale_code pick(struct shl_api_target *t, struct moment *m, const struct 
 
 static shale_code find_moment(struct shl_api_target *t, void *arg, shale_error *err)
 {
+    struct moment *m = arg;
     struct state *s = NULL;
     size_t count = 0;
     shale_code rc = shl_manifests_load(&t->manifests, err);
     if (rc == SHALE_OK)
         rc = list_states(t->manifests.newest, &s, &count, err);
     if (rc == SHALE_OK)
-        rc = pick(t, arg, s, count, err);
+        rc = m->seq != 0 ? pick_by_seq(t, m, s, count, err) : pick_by_time(m, s, count, err);
     env_free(s);
     return rc;
 }

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "lsm/checkpoint.h"
 #include "lsm/inspect.h"
+#include "lsm/wal.h"
 
 #include <shale/checkpoint.h>
 
@@ -74,6 +75,7 @@ shale_code shale_checkpoint_wait(shale_checkpoint_result *out, shale_checkpoint 
     shale_code rc = shl_lsm_checkpoint_wait(checkpoint->lsm, &manifest_id, err);
     if (rc == SHALE_OK && out != NULL) {
         out->manifest_id = manifest_id;
+        out->wal_objects_left_out = 0;
         memcpy(out->id, checkpoint->id, sizeof out->id);
     }
     return rc;
@@ -107,12 +109,36 @@ static void give(shale_checkpoint_result *out, struct shl_ulid id, uint64_t mani
         return;
     shl_uuid_format(id, out->id);
     out->manifest_id = manifest_id;
+    out->wal_objects_left_out = 0;
 }
 
+/* What a new checkpoint shall be, and what it does not cover. */
+struct creation {
+    struct shl_checkpoint_want want;
+    uint64_t left_out;
+};
+
+/* WAL objects with rows behind what the newest manifest knows. */
+static shale_code count_left_out(struct shl_api_target *t, uint64_t *out, shale_error *err)
+{
+    struct shl_store *store = t->stack.wal_store != NULL ? t->stack.wal_store : t->stack.store;
+    shl_wal_items items = {0};
+    shale_code rc = shl_wal_list(store, &t->manifests.paths, t->manifests.newest->wal_id_last_seen,
+                                 &items, err);
+    for (size_t i = 0; rc == SHALE_OK && i < items.count; i++)
+        *out += items.items[i].bytes > 0;
+    shl_array_free(&items);
+    return rc;
+}
+
+/* The count comes first: a failure of it must not hide a checkpoint that was made. */
 static shale_code create(struct shl_api_target *t, void *arg, shale_error *err)
 {
-    struct shl_checkpoint_want *want = arg;
-    return shl_checkpoint_create(&t->manifests, want, &t->number, err);
+    struct creation *c = arg;
+    shale_code rc = shl_manifests_load(&t->manifests, err);
+    if (rc == SHALE_OK && c->want.source == NULL)
+        rc = count_left_out(t, &c->left_out, err);
+    return rc == SHALE_OK ? shl_checkpoint_create(&t->manifests, &c->want, &t->number, err) : rc;
 }
 
 shale_code shale_admin_checkpoint_create(shale_checkpoint_result *out, const char *url,
@@ -125,14 +151,16 @@ shale_code shale_admin_checkpoint_create(shale_checkpoint_result *out, const cha
     shale_code rc = take_options(how, &o, err);
     if (rc != SHALE_OK)
         return rc;
-    struct shl_checkpoint_want want = {.id = shl_checkpoint_new_id(),
-                                       .now_ms = env_now_wall_ms(),
-                                       .lifetime_ms = o.lifetime_ms,
-                                       .source = o.source,
-                                       .name = o.name};
-    rc = shl_api_with_target(&t, url, options, create, &want, err);
+    struct creation c = {.want = {.id = shl_checkpoint_new_id(),
+                                  .now_ms = env_now_wall_ms(),
+                                  .lifetime_ms = o.lifetime_ms,
+                                  .source = o.source,
+                                  .name = o.name}};
+    rc = shl_api_with_target(&t, url, options, create, &c, err);
     if (rc == SHALE_OK)
-        give(out, want.id, t.number);
+        give(out, c.want.id, t.number);
+    if (rc == SHALE_OK && out != NULL)
+        out->wal_objects_left_out = c.left_out;
     return rc;
 }
 

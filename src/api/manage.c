@@ -4,6 +4,7 @@
 #include "api/target.h"
 #include "base/env/env.h"
 #include "base/str.h"
+#include "lsm/checkpoint.h"
 #include "lsm/clone.h"
 #include "lsm/db.h"
 #include "lsm/remove.h"
@@ -158,8 +159,10 @@ shale_code shale_clone(shale_clone_result *out, const char *url, const shale_clo
         return shl_fail(err, SHALE_INVALID, "clone: no source is given");
     shale_code rc = shl_api_with_target(&t, url, options, run_clone, &c, err);
     if (rc == SHALE_OK && out != NULL)
-        *out = (shale_clone_result){
-            .was_there = c.done.was_there, .ssts = c.done.ssts, .wal_objects = c.done.wal_objects};
+        *out = (shale_clone_result){.was_there = c.done.was_there,
+                                    .wal_objects_left_out = c.done.wal_left_out,
+                                    .ssts = c.done.ssts,
+                                    .wal_objects = c.done.wal_objects};
     return rc;
 }
 
@@ -176,7 +179,14 @@ static shale_code run_restore(struct shl_api_target *t, void *arg, shale_error *
     struct restoring *r = arg;
     struct shl_api_resolved resolved;
     const struct shl_transformer *transformer;
-    shale_code rc = shl_api_resolve(t->options, false, &resolved, err);
+    const struct shl_checkpoint *found;
+    /* Before anybody is fenced. */
+    shale_code rc = shl_manifests_load(&t->manifests, err);
+    if (rc == SHALE_OK)
+        rc = shl_checkpoint_find(t->manifests.newest, r->checkpoint, t->manifests.paths.r1, &found,
+                                 err);
+    if (rc == SHALE_OK)
+        rc = shl_api_resolve(t->options, false, &resolved, err);
     if (rc == SHALE_OK)
         rc = shl_api_target_transformer(t, &transformer, err);
     if (rc != SHALE_OK)

@@ -5,6 +5,7 @@
 #include "api/api.h"
 #include "api/stack.h"
 #include "base/assert.h"
+#include "base/codec/text.h"
 #include "base/codec/settings_file.h"
 #include "base/env/env.h"
 #include "base/num.h"
@@ -136,8 +137,8 @@ static shale_code check_text(const struct shl_opt *opt, struct shl_slice value, 
         return shl_fail(err, SHALE_INVALID, "%s: \"%s\"; it is a number of bytes, slash or none",
                         opt->name, text);
     if (strcmp(opt->name, "transformer") == 0 && !shl_api_transform_form(text))
-        return shl_fail(err, SHALE_INVALID, "transformer: \"%s\"; it is " SHL_TRANSFORMER_FORMS,
-                        text);
+        return shl_fail(err, SHALE_INVALID, /* what was given may be a key */
+                        "transformer: it is " SHL_TRANSFORMER_FORMS);
     return SHALE_OK;
 }
 
@@ -456,6 +457,8 @@ shale_code shale_options_set_prefix_extractor(shale_options *o, shale_prefix_use
         return shl_fail(err, SHALE_INVALID,
                         "prefix extractor: a name of %zu bytes; it must have 1 to %zu", len,
                         sizeof x->name - 1);
+    if (prefix != NULL && !shl_utf8_valid(shl_slice_str(name)))
+        return shl_fail(err, SHALE_INVALID, "prefix extractor: its name must be UTF-8");
     *x = (struct shl_api_extractor){.prefix = prefix, .ctx = ctx};
     if (prefix != NULL)
         memcpy(x->name, name, len);

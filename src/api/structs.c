@@ -41,8 +41,9 @@ void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size)
 /* Fills a caller's struct of any length with our defaults: the front is ours, what we do not know is zero. */
 static void init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size)
 {
-    if (size <
-        sizeof size) /* not even room to say how long it is: the call that takes it will refuse it */
+    if (theirs == NULL ||
+        size <
+            sizeof size) /* not even room to say how long it is: the call that takes it will refuse it */
         return;
     memset(theirs, 0, size);
     memcpy(theirs, defaults, size < ours_size ? size : ours_size);

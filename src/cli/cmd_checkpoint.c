@@ -3,6 +3,7 @@
 #include "base/env/env.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 
@@ -28,9 +29,18 @@ static int tell(struct cli *c, const char *done, const shale_checkpoint_result *
         out_printf(c->out, "{\"id\":\"%s\"", result->id);
         if (result->manifest_id != 0)
             out_printf(c->out, ",\"manifest_id\":%" PRIu64, result->manifest_id);
+        if (result->wal_objects_left_out != 0)
+            out_printf(c->out, ",\"wal_objects_left_out\":%" PRIu64, result->wal_objects_left_out);
         out_text(c->out, "}\n");
         return CLI_YES;
     }
+    if (result->wal_objects_left_out != 0)
+        cli_tell(c,
+                 "note: %" PRIu64
+                 " WAL object%s that its writer made since its last manifest %s not "
+                 "in it: make it by the writer, or after it has flushed",
+                 result->wal_objects_left_out, result->wal_objects_left_out == 1 ? "" : "s",
+                 result->wal_objects_left_out == 1 ? "is" : "are");
     if (result->manifest_id != 0)
         cli_note(c, "%s checkpoint %s of manifest %" PRIu64, done, result->id, result->manifest_id);
     else
@@ -59,9 +69,17 @@ int cmd_checkpoint_create(struct cli *c)
     how.source = c->args.value[OPT_SOURCE];
     if (!lifetime_of(c, &how.lifetime_ms) || !cli_options(c))
         return CLI_USAGE;
-    if (shale_admin_checkpoint_create(&result, c->args.positional[0], c->options, &how, &c->err) !=
-        SHALE_OK)
+    if (c->session != NULL && c->session->writer) { /* it has rows that no manifest knows of */
+        shale_db *db = NULL;
+        int code = session_writer(c, &db);
+        if (code != CLI_YES)
+            return code;
+        if (shale_db_checkpoint(&result, db, &how, &c->err) != SHALE_OK)
+            return cli_fail(c, c->args.positional[0]);
+    } else if (shale_admin_checkpoint_create(&result, c->args.positional[0], c->options, &how,
+                                             &c->err) != SHALE_OK) {
         return cli_fail(c, c->args.positional[0]);
+    }
     return tell(c, "made", &result);
 }
 

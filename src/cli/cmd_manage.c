@@ -2,6 +2,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -118,13 +119,22 @@ static int tell_clone(struct cli *c, const shale_clone_result *r)
     if (cli_has(&c->args, OPT_JSON)) {
         out_char(c->out, '{');
         out_json_member(c->out, "clone", shl_slice_str(url));
-        out_printf(c->out, ",\"was_there\":%s,\"ssts\":%" PRIu64 ",\"wal_objects\":%" PRIu64 "}\n",
+        out_printf(c->out, ",\"was_there\":%s,\"ssts\":%" PRIu64 ",\"wal_objects\":%" PRIu64,
                    r->was_there ? "true" : "false", r->ssts, r->wal_objects);
+        if (r->wal_objects_left_out > 0)
+            out_printf(c->out, ",\"wal_objects_left_out\":%" PRIu64, r->wal_objects_left_out);
+        out_text(c->out, "}\n");
     } else if (r->was_there) {
         cli_note(c, "%s is that clone already", url);
     } else {
         cli_note(c, "made %s: borrows %" PRIu64 " SSTable%s, copied %" PRIu64 " WAL object%s", url,
                  r->ssts, r->ssts == 1 ? "" : "s", r->wal_objects, r->wal_objects == 1 ? "" : "s");
+        if (r->wal_objects_left_out > 0)
+            cli_tell(c,
+                     "note: %" PRIu64 " WAL object%s that the source's writer made since its last "
+                     "manifest %s not in it: a checkpoint by the writer has all",
+                     r->wal_objects_left_out, r->wal_objects_left_out == 1 ? "" : "s",
+                     r->wal_objects_left_out == 1 ? "is" : "are");
     }
     return CLI_YES;
 }
@@ -142,6 +152,16 @@ int cmd_clone(struct cli *c)
     for (size_t i = 0; i < SOURCES_MAX; i++)
         env_free(w.texts[i]);
     return code;
+}
+
+/* What ends every writer must not pull the shell's own handle away from under it. True after a message. */
+static bool is_written_here(struct cli *c)
+{
+    if (c->session == NULL || !c->session->writer)
+        return false;
+    (void)cli_usage(c, ".write off", "%s fences every writer, and this shell is one",
+                    c->args.command->name);
+    return true;
 }
 
 /* ---- restore */
@@ -206,6 +226,8 @@ int cmd_restore(struct cli *c)
     shale_restore_result result;
     if (checkpoint == NULL)
         return cli_usage(c, "shale checkpoint list DB", "--checkpoint is missing: which state?");
+    if (is_written_here(c))
+        return CLI_USAGE;
     if (undo_ms < 1000)
         return cli_usage(c, NULL, "--undo %s: at least 1s", c->args.value[OPT_UNDO]);
     if (!cli_options(c))
@@ -257,7 +279,7 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
         return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
-    if (r->endless_checkpoints > 0)
+    if (r->endless_checkpoints > 0 && !cli_has(&c->args, OPT_FORCE))
         cli_note(c,
                  "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
                  "breaks (shale checkpoint list %s)",
@@ -277,7 +299,7 @@ int cmd_delete(struct cli *c)
     const char *url = c->args.positional[0];
     shale_delete_result r;
     struct naming names = {.c = c, .on = cli_has(&c->args, OPT_VERBOSE)};
-    if (!cli_options(c))
+    if (is_written_here(c) || !cli_options(c))
         return CLI_USAGE;
     int code = check_consent(c, "deleting is for good");
     if (code != CLI_YES)
@@ -287,6 +309,12 @@ int cmd_delete(struct cli *c)
     code = ask_delete(c, &r);
     if (code != CLI_YES)
         return code;
+    if (!is_dry(c) && cli_has(&c->args, OPT_YES) && r.endless_checkpoints > 0 &&
+        !cli_has(&c->args, OPT_FORCE))
+        return cli_usage(c, "shale checkpoint list DB",
+                         "%" PRIu64 " of its checkpoints never expire, so clones may stand on them "
+                         "and would break: delete those first, or say --force",
+                         r.endless_checkpoints);
     if (!is_dry(c)) {
         if (shale_delete(&r, url, c->options, false, NULL, NULL, &c->err) != SHALE_OK)
             return cli_fail(c, url);

@@ -68,7 +68,7 @@ static const struct way_out ways_out[] = {
      "has none of that id or name",
      "no",
      NULL,
-     {"shale stat {db}\tlists the checkpoints"}},
+     {"shale checkpoint list {db}"}},
     {SHALE_NOT_FOUND,
      "no checkpoint covers",
      "no",

@@ -58,6 +58,7 @@ enum cli_option_id {
     OPT_CHANGED,
     OPT_BUNDLE,
     OPT_NAME,
+    OPT_FORCE,
     OPT_LIFETIME,
     OPT_SOURCE,
     OPT_RESOURCE,

@@ -19,9 +19,9 @@ const struct cli_command cli_keep_commands[] = {
                    "the state of another one"}},
      .notes = "Covers what the newest manifest has: rows that an open writer put into WAL objects "
               "since its last "
-              "manifest are not in it (shale wal DB shows them). The writer itself has "
-              "shale_db_checkpoint, which flushes first.",
-     .exits = "0 made. Cost: 1 LIST, 3 GETs, 1 PUT.",
+              "manifest are not in it, and a note says how many. The writer itself has "
+              "shale_db_checkpoint, which flushes first; in shale shell, .write on does that.",
+     .exits = "0 made. Cost: 2 LISTs, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_create},
     {.name = "checkpoint list",
      .group = CLI_GROUP_KEEP,
@@ -49,7 +49,7 @@ const struct cli_command cli_keep_commands[] = {
      .examples = {{"shale checkpoint refresh ./pkgs nightly --lifetime 7d",
                    "it expires a week from now"},
                   {"shale checkpoint refresh ./pkgs nightly", "it does not expire any more"}},
-     .notes = "C is an id or a name.",
+     .notes = "C is an id or a name, the id where several have the name.",
      .exits = "0 done, 1 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_refresh},
     {.name = "checkpoint delete",
@@ -114,17 +114,17 @@ const struct cli_command cli_keep_commands[] = {
      .group = CLI_GROUP_KEEP,
      .effect = CLI_WRITES,
      .summary = "delete a database",
-     .usage = "DB [--yes]",
+     .usage = "DB [--yes [--force]]",
      .args_min = 1,
      .args_max = 1,
      .args = {"DB"},
-     .options = PLACE | CLI_BIT(OPT_YES) | CLI_BIT(OPT_DRY_RUN),
+     .options = PLACE | CLI_BIT(OPT_YES) | CLI_BIT(OPT_FORCE) | CLI_BIT(OPT_DRY_RUN),
      .examples = {{"shale delete ./pkgs -n", "what would go"},
                   {"shale delete ./pkgs --yes", "for good"}},
      .notes = "Only the objects of the database, whatever else lies below its path; those of a "
               "clone give up what they hold in its source. Checkpoints without an end may be held "
-              "by clones: those break. Asks on a terminal for the name; elsewhere it says what "
-              "would go, and needs --yes. May be repeated after a failure.",
+              "by clones, which break: --yes needs --force then. Asks on a terminal for the name; "
+              "-n says what would go. May be repeated after a failure.",
      .exits = "0 deleted, 1 the answer was no. Cost: 6 LISTs and one per 1,000 objects, 1 PUT, a "
               "DELETE per 1,000 objects (one each where the bucket has no bulk deletes).",
      .run = cmd_delete},

@@ -1,5 +1,6 @@
 #include "lsm/checkpoint.h"
 
+#include "base/codec/text.h"
 #include "base/env/env.h"
 #include <inttypes.h>
 
@@ -18,26 +19,29 @@ struct shl_checkpoint *shl_checkpoint_at(const struct shl_manifest *m, struct sh
     return NULL;
 }
 
+shale_code shl_checkpoint_check_name(const char *name, shale_error *err)
+{
+    if (name == NULL || shl_utf8_valid(shl_slice_str(name)))
+        return SHALE_OK;
+    return shl_fail(err, SHALE_INVALID, "the name of a checkpoint must be UTF-8");
+}
+
+static bool is_named(const struct shl_checkpoint *c, const char *name)
+{
+    return c->name != NULL && strcmp(c->name, name) == 0;
+}
+
 shale_code shl_checkpoint_find(const struct shl_manifest *m, const char *id_or_name,
                                const char *where, const struct shl_checkpoint **out,
                                shale_error *err)
 {
     const struct shl_checkpoint *found = NULL;
     struct shl_ulid id;
-    size_t named = 0;
     if (shl_uuid_parse(shl_slice_str(id_or_name), &id))
         found = shl_checkpoint_at(m, id);
-    for (size_t i = 0; found == NULL && i < m->checkpoints.count; i++)
-        named += m->checkpoints.items[i].name != NULL &&
-                 strcmp(m->checkpoints.items[i].name, id_or_name) == 0;
-    for (size_t i = 0; named == 1 && found == NULL; i++)
-        if (m->checkpoints.items[i].name != NULL &&
-            strcmp(m->checkpoints.items[i].name, id_or_name) == 0)
+    for (size_t i = m->checkpoints.count; found == NULL && i-- > 0;)
+        if (is_named(&m->checkpoints.items[i], id_or_name))
             found = &m->checkpoints.items[i];
-    if (named > 1)
-        return shl_fail(err, SHALE_INVALID,
-                        "checkpoint \"%s\": %zu of \"%s\" have that name: give the id", id_or_name,
-                        named, where);
     if (found == NULL)
         return shl_fail(err, SHALE_NOT_FOUND,
                         "checkpoint \"%s\": \"%s\" has none of that id or name", id_or_name, where);
@@ -65,6 +69,9 @@ shale_code shl_checkpoint_add(struct shl_manifest *m, uint64_t next_id,
                                .manifest_id = next_id,
                                .create_s = (uint32_t)(want->now_ms / 1000),
                                .expire_s = shl_checkpoint_expiry(want->now_ms, want->lifetime_ms)};
+    shale_code name_rc = shl_checkpoint_check_name(want->name, err);
+    if (name_rc != SHALE_OK)
+        return name_rc;
     if (want->source != NULL) {
         shale_code rc = shl_checkpoint_find(m, want->source, want->where, &source, err);
         if (rc != SHALE_OK)
@@ -179,9 +186,16 @@ static shale_code find_again(struct change *c, struct shl_manifest *next,
         *out = shl_checkpoint_at(next, c->id);
         return SHALE_OK;
     }
+    size_t named = 0;
     shale_code rc = shl_checkpoint_find(next, c->id_or_name, c->m->paths.r1, &there, err);
     if (rc != SHALE_OK)
         return rc;
+    for (size_t i = 0; i < next->checkpoints.count; i++)
+        named += is_named(&next->checkpoints.items[i], c->id_or_name);
+    if (named > 1) /* what is taken away or kept must not be guessed */
+        return shl_fail(err, SHALE_INVALID,
+                        "checkpoint \"%s\": %zu of \"%s\" have that name: give the id",
+                        c->id_or_name, named, c->m->paths.r1);
     c->id = there->id;
     c->found = true;
     *out = shl_checkpoint_at(next, c->id);

@@ -15,10 +15,12 @@ struct shl_checkpoint_want {
     const char *where;    /* borrowed: what messages call the database */
 };
 struct shl_ulid shl_checkpoint_new_id(void);
+/* INVALID: it could not be read back. NULL is fine. Pure. */
+SHL_MUST shale_code shl_checkpoint_check_name(const char *name, shale_error *err);
 
 /* ---- the list of one manifest. Pure */
 
-/* By UUID or by name. NOT_FOUND; INVALID if several have that name. `where` is for the message. */
+/* By UUID or by name: the newest of several that have it. NOT_FOUND. `where` is for the message. */
 SHL_MUST shale_code shl_checkpoint_find(const struct shl_manifest *m, const char *id_or_name, const char *where,
                                         const struct shl_checkpoint **out, shale_error *err);
 struct shl_checkpoint *shl_checkpoint_at(const struct shl_manifest *m, struct shl_ulid id); /* NULL: none */

@@ -20,6 +20,7 @@ struct work {
     struct shl_store *wal_store; /* borrowed */
     struct shl_manifests target;
     struct part *parts; /* owned */
+    uint64_t left_out;  /* WAL objects that the clone does not have */
 };
 
 static void work_deinit(struct work *w)
@@ -144,14 +145,28 @@ static shale_code check_object(const struct work *w, const struct part *p, uint6
 }
 
 /* Rows that are in the WAL only cannot be cut or joined. */
-static shale_code check_wal_is_empty(const struct work *w, const struct part *p, shale_error *err)
+static shale_code check_wal_is_empty(const struct work *w, const struct part *p, bool newest,
+                                     shale_error *err)
 {
     shl_wal_items items = {0};
     shale_code rc = shl_wal_list(w->wal_store, &p->manifests.paths,
                                  p->manifest->replay_after_wal_id, &items, err);
     for (size_t i = 0; i < items.count && rc == SHALE_OK; i++)
-        if (items.items[i].bytes > 0 && items.items[i].id <= p->manifest->wal_id_last_seen)
+        if (items.items[i].bytes > 0 &&
+            (newest || items.items[i].id <= p->manifest->wal_id_last_seen))
             rc = check_object(w, p, items.items[i].id, err);
+    shl_array_free(&items);
+    return rc;
+}
+
+/* What an open writer has made durable since its last manifest is in no checkpoint that others make. */
+static shale_code count_left_out(struct work *w, const struct part *p, shale_error *err)
+{
+    shl_wal_items items = {0};
+    shale_code rc =
+        shl_wal_list(w->wal_store, &p->manifests.paths, p->manifest->wal_id_last_seen, &items, err);
+    for (size_t i = 0; i < items.count; i++)
+        w->left_out += items.items[i].bytes > 0;
     shl_array_free(&items);
     return rc;
 }
@@ -170,7 +185,9 @@ static shale_code load_source(struct work *w, size_t i, shale_error *err)
     SHL_TRY(shl_manifests_read(&p->manifests, manifest_id, &p->manifest, err));
     p->cut = s->range != NULL || w->how->source_count > 1;
     if (p->cut)
-        SHL_TRY(check_wal_is_empty(w, p, err));
+        SHL_TRY(check_wal_is_empty(w, p, s->checkpoint == NULL, err));
+    else if (s->checkpoint == NULL)
+        SHL_TRY(count_left_out(w, p, err));
     if (s->range != NULL)
         SHL_TRY(shl_clone_project(p->manifest, s->range, err));
     if (p->cut) /* nothing is left to be replayed */
@@ -316,6 +333,7 @@ shale_code shl_clone_run(const struct shl_clone *c, struct shl_cloned *out, shal
         SHL_TRY(shl_manifests_update(&w.target, edit_done, NULL, err));
     }
     out->ssts = count_ssts(w.target.newest);
+    out->wal_left_out = w.left_out;
 out:
     work_deinit(&w);
     return rc;

@@ -22,6 +22,7 @@ struct shl_clone {
 };
 struct shl_cloned {
     bool was_there;       /* an earlier call had made it */
+    uint64_t wal_left_out; /* objects with rows behind the newest manifest of a source that is taken whole */
     uint64_t ssts;        /* that it borrows */
     uint64_t wal_objects; /* that were copied */
 };

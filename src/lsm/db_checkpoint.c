@@ -79,11 +79,16 @@ uint64_t shl_checkpoint_wal_bound_locked(const struct shl_lsm *db)
 
 struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db)
 {
-    for (struct shl_lsm_checkpoint *c = db->checkpoints; c != NULL; c = c->next)
-        if (!c->writing && (c->durable_only || db->frozen_head == NULL ||
-                            db->frozen_head->last_seq > c->bound_seq))
-            return c;
-    return NULL;
+    /* The one with the least bound, and no other: what is written for it must not let later rows into it. */
+    struct shl_lsm_checkpoint *c = db->checkpoints;
+    for (struct shl_lsm_checkpoint *o = c; o != NULL; o = o->next)
+        if (o->bound_seq < c->bound_seq ||
+            (o->bound_seq == c->bound_seq && o->bound_wal_id <= c->bound_wal_id))
+            c = o;
+    bool due =
+        c != NULL && !c->writing &&
+        (c->durable_only || db->frozen_head == NULL || db->frozen_head->last_seq > c->bound_seq);
+    return due ? c : NULL;
 }
 
 /* ---------------------------------------------------------------- writing it */
@@ -189,6 +194,8 @@ shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_che
     if (!db->writer)
         return shl_fail(err, SHALE_INVALID, "\"%s\" is open for reading only", db->paths.r1);
     shale_code rc = shl_lsm_check(db, err);
+    if (rc == SHALE_OK)
+        rc = shl_checkpoint_check_name(how->name, err);
     if (rc == SHALE_OK)
         rc = new_checkpoint(how, db->paths.r1, &c, err);
     if (rc != SHALE_OK)

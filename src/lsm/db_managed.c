@@ -116,12 +116,12 @@ shale_code shl_lsm_managed_cover(struct shl_lsm *db, shale_error *err)
 static shale_code edit_renew(struct shl_lsm *db, struct shl_manifest *m, void *arg,
                              shale_error *err)
 {
-    struct shl_checkpoint *own = shl_checkpoint_at(m, db->own_id);
     (void)err;
+    remove_free(db, m); /* moves the others */
+    struct shl_checkpoint *own = shl_checkpoint_at(m, db->own_id);
     *(bool *)arg = own == NULL; /* it vanished meanwhile: the next look makes another */
     if (own == NULL)
         return SHALE_DONE;
-    remove_free(db, m);
     own->expire_s = shl_checkpoint_expiry(env_now_wall_ms(), lifetime_ms(db));
     for (size_t i = 0; i < db->held.count; i++) {
         struct shl_checkpoint *c = shl_checkpoint_at(m, db->held.items[i].checkpoint);

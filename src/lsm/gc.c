@@ -132,12 +132,17 @@ static shale_code expire_checkpoints(struct shl_gc *gc, bool dry, uint64_t *expi
     return shl_manifests_update(&gc->manifests, edit_expire, expired, err);
 }
 
-static struct shl_gc_pin *pin_of(const struct shl_gc *gc, uint64_t manifest_id)
+static bool is_pin_of(const struct shl_gc_pin *p, const struct shl_checkpoint *c)
+{
+    return p->manifest_id == c->manifest_id && shl_ulid_eq(p->checkpoint, c->id);
+}
+
+static bool is_pinned(const struct shl_gc *gc, const struct shl_checkpoint *c)
 {
     for (size_t i = 0; i < gc->pins.count; i++)
-        if (gc->pins.items[i] != NULL && gc->pins.items[i]->manifest_id == manifest_id)
-            return gc->pins.items[i];
-    return NULL;
+        if (is_pin_of(gc->pins.items[i], c))
+            return true;
+    return false;
 }
 
 static shale_code load_pin(struct shl_gc *gc, const struct shl_checkpoint *c,
@@ -159,6 +164,8 @@ static shale_code load_pin(struct shl_gc *gc, const struct shl_checkpoint *c,
     rc = *out != NULL ? shl_gc_pin_init(*out, c->manifest_id, m, err) : shl_nomem(err);
     if (rc != SHALE_OK)
         env_free(*out);
+    else
+        (*out)->checkpoint = c->id;
     shl_manifest_free(m);
     return rc;
 }
@@ -170,7 +177,7 @@ static void drop_old_pins(struct shl_gc *gc)
     for (size_t i = 0; i < gc->pins.count; i++) {
         bool used = false;
         for (size_t k = 0; k < m->checkpoints.count && !used; k++)
-            used = m->checkpoints.items[k].manifest_id == gc->pins.items[i]->manifest_id;
+            used = is_pin_of(gc->pins.items[i], &m->checkpoints.items[k]);
         if (used)
             gc->pins.items[kept++] = gc->pins.items[i];
         else
@@ -186,7 +193,7 @@ static shale_code add_pins(struct shl_gc *gc, shale_error *err)
     shale_code rc = SHALE_OK;
     for (size_t i = 0; i < m->checkpoints.count && rc == SHALE_OK; i++) {
         struct shl_gc_pin *p = NULL;
-        if (pin_of(gc, m->checkpoints.items[i].manifest_id) != NULL)
+        if (is_pinned(gc, &m->checkpoints.items[i]))
             continue;
         rc = load_pin(gc, &m->checkpoints.items[i], &p, err);
         if (rc == SHALE_OK && !shl_array_push(&gc->pins, p)) {
@@ -418,6 +425,11 @@ static shale_code load_view(struct shl_gc *gc, unsigned mask, struct shl_gc_repo
                             struct shl_gc_view *view, shale_error *err)
 {
     shale_code rc = SHALE_OK;
+    /* The database may have been deleted and made anew since the pass before, and its numbers begin again: nothing old is believed. */
+    shl_manifests_doubt(&gc->manifests);
+    gc->compactions.id = 0;
+    shl_compactions_free(gc->jobs);
+    gc->jobs = NULL;
     if ((mask & (SHL_GC_BIT(SHL_GC_COMPACTED) | SHL_GC_BIT(SHL_GC_COMPACTIONS))) != 0)
         rc = load_compactions(gc, err);
     ENV_POINT("gc between loads");

@@ -40,7 +40,7 @@ struct shl_gc_report {
 
 /* One pass with those tasks of the mask that are on. A task that fails does not keep the others from running; the first failure but
  * NOT_SUPPORTED is returned. NOT_FOUND: no database.
- * Cost: for the manifests a LIST, a GET and a boundary GET (later 2 to 6 GETs), likewise for the compactions file; a GET for the manifest of each checkpoint that is new
+ * Cost: for the manifests a LIST, a GET and a boundary GET , likewise for the compactions file; a GET for the manifest of each checkpoint that is new
  * to this collector (for wal, compacted and detach); a LIST per 1,000 objects of each folder; a boundary GET and PUT where numbered objects go; a
  * request per 1,000 deletions where the store has bulk deletes; a PUT and a GET if checkpoints expired. */
 SHL_MUST shale_code shl_gc_run(struct shl_gc *gc, unsigned mask, struct shl_gc_report *out, shale_error *err);

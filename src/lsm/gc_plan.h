@@ -12,6 +12,7 @@ typedef SHL_ARRAY(struct shl_ulid) shl_gc_ulids;
 
 /* What one manifest keeps: of a manifest itself nothing else is needed. */
 struct shl_gc_pin {
+    struct shl_ulid checkpoint; /* whose; a number alone could be that of a database that was here before. The newest manifest's: none */
     uint64_t manifest_id;
     uint64_t wal_after; /* WAL objects above it ... */
     uint64_t wal_last;  /* ... up to this one */

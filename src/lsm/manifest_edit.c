@@ -56,6 +56,13 @@ shale_code shl_manifests_load(struct shl_manifests *m, shale_error *err)
     return rc;
 }
 
+void shl_manifests_doubt(struct shl_manifests *m)
+{
+    m->versions.id = 0;
+    shl_manifest_free(m->newest);
+    m->newest = NULL;
+}
+
 shale_code shl_manifests_read(struct shl_manifests *m, uint64_t id, struct shl_manifest **out,
                               shale_error *err)
 {

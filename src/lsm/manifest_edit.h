@@ -22,6 +22,8 @@ void shl_manifests_deinit(struct shl_manifests *m); /* {0} is fine */
 /* Makes `newest` the newest. NOT_FOUND names the place where no database is. Cost: a LIST, a GET and the boundary; later a GET
  * per newer version, one that finds nothing, and the boundary. */
 SHL_MUST shale_code shl_manifests_load(struct shl_manifests *m, shale_error *err);
+/* What was loaded counts no more: the next load begins with a LIST. `newest` is gone. */
+void shl_manifests_doubt(struct shl_manifests *m);
 /* One version, whether above the boundary or not. Owned by the caller. */
 SHL_MUST shale_code shl_manifests_read(struct shl_manifests *m, uint64_t id, struct shl_manifest **out,
                                        shale_error *err);

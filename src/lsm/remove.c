@@ -57,6 +57,12 @@ static shale_code look(struct removal *r, shale_error *err)
 
 /* ---------------------------------------------------------------- objects */
 
+static bool is_folder(const char *key)
+{
+    size_t n = strlen(key);
+    return n > 0 && key[n - 1] == '/';
+}
+
 static shale_code drop_list(struct removal *r, struct shl_store *store, const struct shl_list *list,
                             shale_error *err)
 {
@@ -64,13 +70,16 @@ static shale_code drop_list(struct removal *r, struct shl_store *store, const st
     for (size_t at = 0; at < list->count;) {
         size_t n = 0;
         for (; n < BATCH_KEYS && at < list->count; at++) {
+            if (is_folder(list->items[at].key))
+                continue; /* a folder in it is not ours: another database may lie there */
             keys[n++] = list->items[at].key;
             r->out->objects++;
             r->out->bytes += list->items[at].size;
             if (r->how->each != NULL)
                 r->how->each(r->how->ctx, list->items[at].key, list->items[at].size);
         }
-        shale_code rc = r->how->dry_run ? SHALE_OK : shl_store_delete_many(store, keys, n, err);
+        shale_code rc =
+            r->how->dry_run || n == 0 ? SHALE_OK : shl_store_delete_many(store, keys, n, err);
         if (rc != SHALE_OK)
             return rc;
     }
@@ -86,7 +95,8 @@ static shale_code drop_folder(struct removal *r, const char *name, shale_error *
         return shl_nomem(err);
     if (strcmp(name, "wal") == 0 && r->how->wal_store != NULL)
         store = r->how->wal_store;
-    shale_code rc = shl_store_list(store, &(struct shl_list_options){.prefix = dir}, &list, err);
+    shale_code rc = shl_store_list(
+        store, &(struct shl_list_options){.prefix = dir, .shallow = true}, &list, err);
     if (rc == SHALE_OK)
         rc = drop_list(r, store, &list, err);
     shl_list_free(&list);

@@ -255,12 +255,63 @@ static void test_two_of_one_name_are_told_apart_by_id(void **state)
     struct shl_checkpoint_want one = want_of("same"), two = want_of("same");
     OK(shl_checkpoint_create(&o.m, &one, &manifest_id, &db_err));
     OK(shl_checkpoint_create(&o.m, &two, &manifest_id, &db_err));
+    const struct shl_checkpoint *found;
+    OK(shl_checkpoint_find(o.m.newest, "same", "db", &found,
+                           &db_err)); /* who reads gets the newest */
+    assert_true(shl_ulid_eq(found->id, two.id));
     FAILS(shl_checkpoint_delete(&o.m, "same", &id, &db_err), SHALE_INVALID);
     shl_uuid_format(two.id, text);
     OK(shl_checkpoint_delete(&o.m, text, &id, &db_err));
     OK(shl_checkpoint_delete(&o.m, "same", &id, &db_err));
     assert_true(shl_ulid_eq(id, one.id));
     outside_end(&o);
+}
+
+/* What could not be read back would lock everybody out. */
+static void test_names_must_be_text(void **state)
+{
+    (void)state;
+    struct outside o;
+    uint64_t manifest_id;
+    struct shl_lsm_checkpoint *c = NULL;
+    outside_init(&o);
+    bench_open(&o.b);
+    struct shl_checkpoint_want bad = want_of("caf\xe9");
+    FAILS(shl_checkpoint_create(&o.m, &bad, &manifest_id, &db_err), SHALE_INVALID);
+    struct shl_lsm_checkpoint_how how = {.name = "\xff\xfe"};
+    FAILS(shl_lsm_checkpoint_begin(o.b.db, &how, &c, &db_err), SHALE_INVALID);
+    put(&o.b, "a", "1");
+    bench_reopen(&o.b);
+    expect_all(o.b.db, "a=1");
+    outside_end(&o);
+}
+
+/* Of two that wait the later one must not take its rows into the earlier one. */
+static void test_two_at_once_keep_their_bounds(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 40; round++) {
+        struct bench b;
+        struct shl_lsm_checkpoint *c[3];
+        bench_init(&b);
+        bench_open(&b);
+        put(&b, "a", "1");
+        c[0] = begin(&b, "c0", round % 2 != 0);
+        put(&b, "b", "2");
+        OK(shl_lsm_flush(b.db, false, &db_err));
+        c[1] = begin(&b, "c1", round % 4 < 2);
+        put(&b, "c", "3");
+        OK(shl_lsm_flush(b.db, false, &db_err));
+        c[2] = begin(&b, "c2", round % 8 < 4);
+        put(&b, "d", "4");
+        for (int i = 2; i >= 0; i--)
+            wait_for(c[i]);
+        if (round % 2 == 0)
+            expect_at(&b, "c0", "a=1");
+        expect_at(&b, "c1", "a=1 b=2");
+        expect_at(&b, "c2", "a=1 b=2 c=3");
+        bench_end(&b);
+    }
 }
 
 static void test_expiry(void **state)
@@ -331,6 +382,8 @@ int main(void)
         cmocka_unit_test(test_sources_and_readers_handles),
         cmocka_unit_test(test_detached_ones_beside_a_writer),
         cmocka_unit_test(test_two_of_one_name_are_told_apart_by_id),
+        cmocka_unit_test(test_names_must_be_text),
+        cmocka_unit_test(test_two_at_once_keep_their_bounds),
         cmocka_unit_test(test_expiry),
         cmocka_unit_test(test_a_thousand),
     };

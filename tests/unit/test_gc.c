@@ -5,6 +5,7 @@
 #include "lsm/checkpoint.h"
 #include "lsm/gc.h"
 #include "lsm/gc_plan.h"
+#include "lsm/remove.h"
 #include "unit/support_db.h"
 
 #define ALL ((1U << SHL_GC_TASKS) - 1)
@@ -317,6 +318,32 @@ static void test_a_database_is_whole_behind_it(void **state)
     collected_end(&c);
 }
 
+/* A collector that has seen the database before it was deleted knows nothing of the one that was made in its place. */
+static void test_a_database_that_was_made_anew_is_another(void **state)
+{
+    (void)state;
+    struct collected c;
+    struct shl_removed gone;
+    collected_init(&c);
+    bench_open(&c.b);
+    for (int i = 0; i < 12; i++) {
+        put(&c.b, "old", "1");
+        OK(shl_lsm_flush(c.b.db, true, &db_err));
+        if (i % 4 == 3)
+            compact(&c.b);
+    }
+    OK(shl_lsm_close(c.b.db, &db_err));
+    collect(&c);
+    OK(shl_remove_run(&(struct shl_remove){.store = c.b.store, .path = "dir/db"}, &gone, &db_err));
+    bench_open(&c.b);
+    put(&c.b, "new", "2");
+    OK(shl_lsm_flush(c.b.db, false, &db_err));
+    collect(&c);
+    bench_reopen(&c.b);
+    expect_all(c.b.db, "new=2");
+    collected_end(&c);
+}
+
 static void test_a_dry_run_changes_nothing(void **state)
 {
     (void)state;
@@ -506,6 +533,7 @@ int main(void)
         cmocka_unit_test(test_ssts_in_use_and_the_cutoff),
         cmocka_unit_test(test_old_manifests_go_and_the_boundary_is_there_before),
         cmocka_unit_test(test_a_database_is_whole_behind_it),
+        cmocka_unit_test(test_a_database_that_was_made_anew_is_another),
         cmocka_unit_test(test_a_dry_run_changes_nothing),
         cmocka_unit_test(test_only_objects_of_the_database_are_looked_at),
         cmocka_unit_test(test_a_checkpoint_without_its_manifest_stops_what_it_may_protect),

@@ -185,6 +185,40 @@ static void test_it_is_renewed_before_it_expires(void **state)
     managed_end(&m);
 }
 
+/* One that goes in the same update must not move the new time to a neighbour. */
+static void test_renewing_touches_no_other_checkpoint(void **state)
+{
+    (void)state;
+    struct managed m;
+    struct shl_lsm_iter *it = NULL;
+    uint64_t id;
+    managed_init(&m);
+    OK(shl_lsm_scan_open(m.reader, &(struct shl_lsm_range){0}, &(struct shl_lsm_scan){0}, &it,
+                         &db_err));
+    put(&m.b, "b", "2");
+    OK(shl_lsm_flush(m.b.db, true, &db_err));
+    OK(shl_lsm_refresh(m.reader, &db_err)); /* the scan's checkpoint stays, and there is another */
+    struct shl_manifest *newest = newest_manifest(&m.b, &id);
+    assert_int_equal(newest->checkpoints.count, 2);
+    newest->checkpoints.items[1].expire_s -= 400;
+    struct shl_checkpoint for_ever = {.id = shl_uuid_make(1, 2), .manifest_id = id};
+    assert_true(shl_array_push(&newest->checkpoints, for_ever));
+    write_manifest(&m.b, newest, id + 1);
+    uint32_t shortened = newest->checkpoints.items[1].expire_s;
+    struct shl_ulid own = newest->checkpoints.items[1].id;
+    shl_manifest_free(newest);
+    shl_lsm_iter_close(it);
+    OK(shl_lsm_refresh(m.reader, &db_err));
+    newest = newest_manifest(&m.b, &id);
+    assert_int_equal(newest->checkpoints.count, 2);
+    assert_true(shl_ulid_eq(newest->checkpoints.items[0].id, own));
+    assert_true(newest->checkpoints.items[0].expire_s > shortened);
+    assert_true(shl_ulid_eq(newest->checkpoints.items[1].id, for_ever.id));
+    assert_int_equal(newest->checkpoints.items[1].expire_s, 0);
+    shl_manifest_free(newest);
+    managed_end(&m);
+}
+
 static void test_lifetimes_that_are_too_short(void **state)
 {
     (void)state;
@@ -232,6 +266,7 @@ int main(void)
         cmocka_unit_test(test_scans_are_covered_to_their_end),
         cmocka_unit_test(test_it_is_made_again_if_it_vanished),
         cmocka_unit_test(test_it_is_renewed_before_it_expires),
+        cmocka_unit_test(test_renewing_touches_no_other_checkpoint),
         cmocka_unit_test(test_lifetimes_that_are_too_short),
         cmocka_unit_test(test_without_the_wal),
     };
