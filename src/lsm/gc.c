@@ -163,8 +163,7 @@ static shale_code load_pin(struct shl_gc *gc, const struct shl_checkpoint *c,
     return rc;
 }
 
-/* gc->pins: what the checkpoints of the newest manifest need, and no more. What was known stays known, for manifests do not change. */
-static shale_code load_pins(struct shl_gc *gc, shale_error *err)
+static shale_code load_new_pins(struct shl_gc *gc, shale_error *err)
 {
     const struct shl_manifest *m = gc->manifests.newest;
     shale_code rc = SHALE_OK;
@@ -195,6 +194,28 @@ static void drop_old_pins(struct shl_gc *gc)
             pin_free(gc->pins.items[i]);
     }
     gc->pins.count = kept;
+}
+
+/* gc->pins: what the checkpoints of the newest manifest need, and no more. What was known stays known, for manifests do not change.
+ * A manifest that is missing may have gone with its checkpoint since ours was read, by another collector: then there is a newer one. */
+static shale_code load_pins(struct shl_gc *gc, shale_error *err)
+{
+    for (;;) {
+        uint64_t id = gc->manifests.versions.id;
+        shale_error missing;
+        shale_code rc = load_new_pins(gc, err);
+        if (rc != SHALE_CORRUPTION)
+            return rc;
+        missing = *err;
+        rc = shl_manifests_load(&gc->manifests, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (gc->manifests.versions.id == id) {
+            *err = missing;
+            return SHALE_CORRUPTION;
+        }
+        drop_old_pins(gc);
+    }
 }
 
 /* ---------------------------------------------------------------- deleting */
