@@ -6,6 +6,7 @@
 #include "lsm/gc.h"
 #include "lsm/gc_plan.h"
 #include "lsm/remove.h"
+#include "store/wrap_hook.h"
 #include "unit/support_db.h"
 
 #define ALL ((1U << SHL_GC_TASKS) - 1)
@@ -498,6 +499,80 @@ static void test_more_than_a_thousand_manifests(void **state)
     collected_end(&c);
 }
 
+/* ---------------------------------------------------------------- two collectors */
+
+/* Before the first look at a manifest somebody lets go of the checkpoint at it, and another collector takes it. */
+struct rival {
+    struct shl_hooked hooked;
+    struct bench *b;
+    char key[64];
+    bool struck;
+};
+
+static shale_code strike(struct shl_store *s, struct shl_call *call, shale_error *err)
+{
+    struct rival *r = (struct rival *)(void *)s;
+    struct shl_manifests m;
+    struct shl_ulid id;
+    (void)err;
+    if (r->struck || call->key == NULL || strcmp(call->key, r->key) != 0)
+        return SHALE_OK;
+    r->struck = true;
+    OK(shl_manifests_init(&m, r->b->store, "dir/db", false, &db_err));
+    OK(shl_checkpoint_delete(&m, "k", &id, &db_err));
+    shl_manifests_deinit(&m);
+    OK(shl_store_delete(r->b->store, r->key, &db_err));
+    return SHALE_OK;
+}
+
+static shale_code pass_on(struct shl_store *s, struct shl_call *call, shale_code code,
+                          shale_error *err)
+{
+    (void)s;
+    (void)call;
+    (void)err;
+    return code;
+}
+
+static void nothing_added(struct shl_store *s)
+{
+    (void)s;
+}
+
+static void test_another_collector_was_quicker(void **state)
+{
+    static const struct shl_hooks hooks = {
+        .begin = strike, .end = pass_on, .deinit = nothing_added};
+    (void)state;
+    struct collected c;
+    struct shl_manifests m;
+    struct shl_hooked *h;
+    uint64_t manifest_id;
+    collected_init(&c);
+    bench_open(&c.b);
+    put(&c.b, "a", "1");
+    OK(shl_lsm_flush(c.b.db, true, &db_err));
+    OK(shl_manifests_init(&m, c.b.store, "dir/db", false, &db_err));
+    struct shl_checkpoint_want w = {
+        .id = shl_checkpoint_new_id(), .now_ms = env_now_wall_ms(), .name = "k"};
+    OK(shl_checkpoint_create(&m, &w, &manifest_id, &db_err));
+    shl_manifests_deinit(&m);
+    put(&c.b, "b", "2");
+    OK(shl_lsm_flush(c.b.db, true, &db_err));
+    OK(shl_hooked_new(sizeof(struct rival), c.b.store, &hooks, &h, &db_err));
+    struct rival *r = (struct rival *)(void *)h;
+    r->b = &c.b;
+    snprintf(r->key, sizeof r->key, "dir/db/manifest/%020u.manifest", (unsigned)manifest_id);
+    struct shl_gc_open o = {.store = &h->wrap.base, .path = "dir/db", .settings = &c.settings};
+    OK(shl_gc_new(&o, &c.gc, &db_err));
+    collect(&c);
+    assert_true(r->struck);
+    shl_store_unref(&h->wrap.base);
+    bench_reopen(&c.b);
+    expect_all(c.b.db, "a=1 b=2");
+    collected_end(&c);
+}
+
 /* ---------------------------------------------------------------- a fenced writer */
 
 /* What it uploaded and cannot publish goes with it; what a manifest names stays. */
@@ -540,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_a_store_without_if_match),
         cmocka_unit_test(test_more_than_a_thousand_manifests),
+        cmocka_unit_test(test_another_collector_was_quicker),
         cmocka_unit_test(test_a_fenced_writer_takes_its_uploads_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
