@@ -294,6 +294,18 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
     return CLI_NO;
 }
 
+static int refuse_to_break(struct cli *c, const shale_delete_result *r)
+{
+    char list[1100];
+    (void)snprintf(list, sizeof list, "shale checkpoint list %.1000s", c->args.positional[0]);
+    return cli_usage(c, list,
+                     "%" PRIu64 " of its checkpoints never expire%s, and clones that stand on %s "
+                     "would break: delete %s first, or say --force",
+                     r->endless_checkpoints, r->endless_checkpoints == 1 ? "s" : "",
+                     r->endless_checkpoints == 1 ? "it" : "them",
+                     r->endless_checkpoints == 1 ? "it" : "them");
+}
+
 int cmd_delete(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -311,10 +323,7 @@ int cmd_delete(struct cli *c)
         return code;
     if (!is_dry(c) && cli_has(&c->args, OPT_YES) && r.endless_checkpoints > 0 &&
         !cli_has(&c->args, OPT_FORCE))
-        return cli_usage(c, "shale checkpoint list DB",
-                         "%" PRIu64 " of its checkpoints never expire, so clones may stand on them "
-                         "and would break: delete those first, or say --force",
-                         r.endless_checkpoints);
+        return refuse_to_break(c, &r);
     if (!is_dry(c)) {
         if (shale_delete(&r, url, c->options, false, NULL, NULL, &c->err) != SHALE_OK)
             return cli_fail(c, url);

@@ -96,7 +96,9 @@ class Manage(Case):
         self.assertEqual(self.dump(), self.now)
         p = self.run_shale("delete", self.db, "-n")
         self.assertIn(b"1 of its checkpoints never expire", p.stderr)
-        self.run_shale("delete", self.db, "-y")
+        p = self.run_shale("delete", self.db, "-y", want=2)
+        self.assertIn(b"never expires, and clones that stand on it would break", p.stderr)
+        self.run_shale("delete", self.db, "-y", "--force")
         self.run_shale("dump", self.db, want=3)
         self.run_shale("delete", self.db, "-y", want=3)
 

@@ -158,7 +158,7 @@ class Script(Case):
         self.assertIn(b"\n  try: .help\n", self.shell("bad\n", want=2).stderr)
         self.assertNotIn(b"did you mean", self.shell("bad\n", want=2).stderr)
         p = self.shell("get other --checkpoint nope\n", want=3)
-        self.assertIn(b"\n  try: stat          (lists the checkpoints)\n", p.stderr)
+        self.assertIn(b"\n  try: checkpoint list\n", p.stderr)
         self.shell("stat\n")
 
     def test_what_is_not_built_says_so(self):
