@@ -131,14 +131,14 @@ static shale_code count_left_out(struct shl_api_target *t, uint64_t *out, shale_
     return rc;
 }
 
-/* The count comes first: a failure of it must not hide a checkpoint that was made. */
 static shale_code create(struct shl_api_target *t, void *arg, shale_error *err)
 {
     struct creation *c = arg;
-    shale_code rc = shl_manifests_load(&t->manifests, err);
+    shale_error ignored; /* the checkpoint is there, whether it can be counted or not */
+    shale_code rc = shl_checkpoint_create(&t->manifests, &c->want, &t->number, err);
     if (rc == SHALE_OK && c->want.source == NULL)
-        rc = count_left_out(t, &c->left_out, err);
-    return rc == SHALE_OK ? shl_checkpoint_create(&t->manifests, &c->want, &t->number, err) : rc;
+        shl_ignore(count_left_out(t, &c->left_out, &ignored));
+    return rc;
 }
 
 shale_code shale_admin_checkpoint_create(shale_checkpoint_result *out, const char *url,

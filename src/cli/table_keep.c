@@ -120,7 +120,8 @@ const struct cli_command cli_keep_commands[] = {
      .args = {"DB"},
      .options = PLACE | CLI_BIT(OPT_YES) | CLI_BIT(OPT_FORCE) | CLI_BIT(OPT_DRY_RUN),
      .examples = {{"shale delete ./pkgs -n", "what would go"},
-                  {"shale delete ./pkgs --yes", "for good"}},
+                  {"shale delete ./pkgs --yes --force",
+                   "for good, although checkpoints never expire"}},
      .notes = "Only the objects of the database, whatever else lies below its path; those of a "
               "clone give up what they hold in its source. Checkpoints without an end may be held "
               "by clones, which break: --yes needs --force then. Asks on a terminal for the name; "

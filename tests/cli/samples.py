@@ -79,7 +79,7 @@ SAMPLES = {
                     cost=("1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs", lambda n: n["LIST"] <= 5 and n["GET"] <= 20 and n["PUT"] <= 8)),
     "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], ["DB", "--checkpoint", "none", "--yes"], ["NONE", "--checkpoint", "kept", "--yes"],
                       cost=("that of opening a writer, some 10 GETs and 4 PUTs", lambda n: n["PUT"] <= 7 and total(n) <= 40)),
-    "delete": Sample(["U/doomed", "--yes"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
+    "delete": Sample(["U/doomed", "--yes", "--force"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
                      cost=("6 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 12 and n["PUT"] <= 1)),
     "when": Sample(["DB", "seq:9"], ["DB", "1"], ["NONE", "seq:9"], more=(["DB", "--round", "up", "1"],),
                    cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),

@@ -395,7 +395,7 @@ class Folder(S3Case):
     def test_ways_out_are_other_commands_than_the_one_that_failed(self):
         self.load([(b"a", b"1")])
         manifests = os.path.join(self.db, "manifest")
-        for args, way in ((["get", self.db, "a", "--checkpoint", "nope"], "shale stat "), (["wal", self.db, "999"], "shale wal %s " % self.db),
+        for args, way in ((["get", self.db, "a", "--checkpoint", "nope"], "shale checkpoint list "), (["wal", self.db, "999"], "shale wal %s " % self.db),
                           (["manifest", self.db, "--id", "999"], "shale manifest %s " % self.db), (["scan", "memory:"], "shale shell memory: "),
                           (["put", "/proc/nowhere", "k", "v"], "ls -ld /proc")):
             self.assertTrue(self.tries(self.fails(*args))[0].startswith(way), args)
