@@ -851,19 +851,19 @@ struct variant {
     unsigned alloc_step;
 };
 static const struct variant variants[] = {
-    {.name = "plain", .store_step = 1, .alloc_step = 1},
-    {.name = "empty", .empty = true, .store_step = 1, .alloc_step = 4},
-    {.name = "slow store", .latency_ns = 30 * ENV_NS_PER_MS, .store_step = 1, .alloc_step = 8},
+    {.name = "plain", .store_step = 1, .alloc_step = 2},
+    {.name = "empty", .empty = true, .store_step = 3, .alloc_step = 6},
+    {.name = "slow store", .latency_ns = 30 * ENV_NS_PER_MS, .store_step = 3, .alloc_step = 12},
     {.name = "segments",
      .segments = true,
      .latency_ns = 5 * ENV_NS_PER_MS,
-     .store_step = 3,
-     .alloc_step = 12},
+     .store_step = 4,
+     .alloc_step = 16},
     {.name = "WAL off",
      .wal_off = true,
      .latency_ns = 5 * ENV_NS_PER_MS,
-     .store_step = 2,
-     .alloc_step = 6},
+     .store_step = 3,
+     .alloc_step = 9},
 };
 static void small_settings(const struct variant *v, struct shl_lsm_settings *s)
 {
