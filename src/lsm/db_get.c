@@ -477,12 +477,13 @@ static shale_code fold(struct lookup *l, shale_error *err)
     struct shl_slice existing = l->row.value;
     const struct shl_slice *have =
         l->done && (l->row.flags & SHL_ROW_TOMBSTONE) == 0 ? &existing : NULL;
-    const uint8_t *end = l->bytes.data + l->bytes.len;
+    size_t end = l->bytes.len;
     shale_code rc = SHALE_OK;
     for (size_t i = l->operands.count; i-- > 0;) {
-        struct shl_slice operand = {.data = end - l->operands.items[i].len,
-                                    .len = l->operands.items[i].len};
-        end = operand.data;
+        size_t len = l->operands.items[i].len;
+        end -= len;
+        /* Where all operands are empty there are no bytes at all. */
+        struct shl_slice operand = shl_slice_of(len > 0 ? l->bytes.data + end : NULL, len);
         rc = l->db->merge.merge(l->db->merge.ctx, l->key, have, operand, &next, err);
         if (rc != SHALE_OK)
             break;

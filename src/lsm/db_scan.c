@@ -257,7 +257,7 @@ static shale_code fold(struct shl_lsm_iter *it, const struct shl_slice *base, bo
             at -= len;
         next.len = 0;
         SHL_TRY(op->merge(op->ctx, shl_buf_view(&it->key), have,
-                          shl_slice_of(it->operands.data + at, len), &next, err));
+                          shl_slice_of(len > 0 ? it->operands.data + at : NULL, len), &next, err));
         if (!newest_first)
             at += len;
         swap = done;

@@ -622,7 +622,7 @@ static shale_code fold_batch(const struct shl_lsm *db, struct fold *f, shale_err
         start = end;
     }
     for (size_t i = 0; i < f->count; i++)
-        if (f->merged_at.items[i] != SIZE_MAX)
+        if (f->merged_at.items[i] != SIZE_MAX && f->rows[i].value.len > 0)
             f->rows[i].value.data = f->merged.data + f->merged_at.items[i];
     return SHALE_OK;
 }
