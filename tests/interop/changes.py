@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The change feed: what `shale tail` and SlateDB's WAL reader say of one database, written by both in turn, must be the same.
+"""The change feed: what `shale wal tail` and SlateDB's WAL reader say of one database, written by both in turn, must be the same.
 
 usage: changes.py SHALE PEER_VENV [ROUNDS]      (SEED in the environment)"""
 import json
@@ -15,7 +15,7 @@ KINDS = {"put": "value", "delete": "tombstone", "merge": "merge"}
 
 
 def by_shale(shale, place):
-    p = subprocess.run([shale, "tail", place.url, "--since-id", "1", "--no-follow", "--json", "--hex", *place.for_reader()], capture_output=True, text=True, check=True)
+    p = subprocess.run([shale, "wal", "tail", place.url, "--since-id", "1", "--no-follow", "--json", "--hex", *place.for_reader()], capture_output=True, text=True, check=True)
     return [[r["wal_id"], KINDS[r["kind"]], r["k"], r.get("v"), r["seq"], r.get("expire_ts")] for r in map(json.loads, p.stdout.splitlines())]
 
 
