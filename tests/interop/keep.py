@@ -137,8 +137,8 @@ class Keep:
             self.both_read("%s wrote a clone" % kind, model, place)
         self.check("beside clones")
         self.ask("delete_db", place=ours)
-        self.run("delete", theirs.url, "--yes")
-        self.run("delete", grand.url, "--yes")
+        self.run("delete", theirs.url, "--yes", "--force")
+        self.run("delete", grand.url, "--yes", "--force")
         pins = [c for c in self.ask("checkpoint", what="list")["list"] if c[3] is None and c[0] not in self.kept]
         if pins:
             raise RuntimeError("clones are gone, but not what they held: %s" % pins)
@@ -163,7 +163,7 @@ class Keep:
         if self.run("store", "ls", self.place.url).strip():
             raise RuntimeError("delete_db left objects")
         self.write("shale")
-        self.run("delete", self.place.url, "--yes")
+        self.run("delete", self.place.url, "--yes", "--force")
         if self.run("store", "ls", self.place.url).strip():
             raise RuntimeError("shale delete left objects")
 
