@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "lsm/format/block.h"
-#include "lsm/sst_read.h"
+#include "lsm/sst/sst_read.h"
 
 #define ROWS      1000000
 #define SSTS      4

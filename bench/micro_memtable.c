@@ -1,12 +1,12 @@
 /* Nanoseconds per row of the memtable: add, get, scan. Built by hand:
  *
- *   cc -std=c17 -O2 -D_DEFAULT_SOURCE -Iinclude -Isrc bench/micro_memtable.c src/lsm/memtable*.c src/lsm/format/row.c \
+ *   cc -std=c17 -O2 -D_DEFAULT_SOURCE -Iinclude -Isrc bench/micro_memtable.c src/lsm/memtable/*.c src/lsm/format/row.c \
  *      src/base/[a-z]*.c src/base/env/env*.c src/base/env/posix*.c -lpthread -o micro_memtable && ./micro_memtable [rows]
  */
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "lsm/memtable.h"
+#include "lsm/memtable/memtable.h"
 
 #define KEY_BYTES   16
 #define VALUE_BYTES 100

@@ -6,8 +6,8 @@
 #include "api/transform.h"
 #include "base/env/env.h"
 #include "base/str.h"
-#include "lsm/explain.h"
-#include "lsm/inspect.h"
+#include "lsm/inspect/explain.h"
+#include "lsm/inspect/inspect.h"
 
 #include <shale/admin.h>
 #include <shale/compactor.h>

@@ -3,7 +3,7 @@
 #include "api/target.h"
 #include "base/codec/timefmt.h"
 #include "base/env/env.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include "lsm/db.h"
 #include "lsm/seq_time.h"
 

@@ -6,8 +6,8 @@
 #include "base/codec/json.h"
 #include "base/env/env.h"
 #include "base/str.h"
-#include "lsm/checkpoint.h"
-#include "lsm/inspect.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/inspect/inspect.h"
 #include "lsm/wal.h"
 
 #include <shale/checkpoint.h>

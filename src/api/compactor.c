@@ -5,7 +5,7 @@
 #include "base/env/env.h"
 #include "base/str.h"
 #include "lsm/compactor/once.h"
-#include "lsm/inspect.h"
+#include "lsm/inspect/inspect.h"
 
 #include <shale/compactor.h>
 

@@ -1,5 +1,5 @@
 /* shale_gc_*: a collector outside of writers. */
-#include "lsm/gc.h"
+#include "lsm/keep/gc.h"
 
 #include "api/api.h"
 #include "api/near.h"

@@ -4,10 +4,10 @@
 #include "api/target.h"
 #include "base/env/env.h"
 #include "base/str.h"
-#include "lsm/checkpoint.h"
-#include "lsm/clone.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/clone.h"
 #include "lsm/db.h"
-#include "lsm/remove.h"
+#include "lsm/keep/remove.h"
 
 #include <shale/manage.h>
 

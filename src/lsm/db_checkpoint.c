@@ -7,7 +7,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/num.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 
 struct shl_lsm_checkpoint {
     struct shl_lsm_checkpoint *next; /* [db->mu] in db->checkpoints */

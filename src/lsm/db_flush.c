@@ -4,7 +4,7 @@
 #include "base/assert.h"
 #include "base/num.h"
 #include "lsm/retain.h"
-#include "lsm/sst_write.h"
+#include "lsm/sst/sst_write.h"
 #include <inttypes.h>
 
 #define PART_BYTES (8 * 1024 * 1024)

@@ -3,7 +3,7 @@
  * The first pass comes one interval after opening, not at once as in SlateDB: a handle that writes a row and closes shall not pay for one. */
 #include "lsm/db_internal.h"
 
-#include "lsm/gc.h"
+#include "lsm/keep/gc.h"
 
 static bool is_stopping(void *arg)
 {

@@ -12,7 +12,7 @@
 #include "lsm/fanout.h"
 #include "lsm/levels.h"
 #include "lsm/manifest_store.h"
-#include "lsm/memtable_arena.h"
+#include "lsm/memtable/memtable_arena.h"
 #include "lsm/piece_pool.h"
 #include "lsm/segment_set.h"
 #include "lsm/wal_fetch.h"
@@ -93,17 +93,17 @@ struct shl_lsm {
     struct shl_scheduler scheduler;
     struct shl_compaction_filter filter;
     bool has_filter;
-    struct shl_log *log;         /* borrowed; may be NULL */
-    struct shl_store *store;     /* counted */
-    struct shl_store *wal_store; /* counted */
-    char *path;                  /* owned: as it was given */
-    struct shl_db_paths paths;   /* owned */
-    struct shl_epoch *epoch;     /* owned */
-    struct shl_cache *cache;     /* owned */
-    struct shl_meta_cache *metas; /* owned */
-    struct shl_mem_pool *arenas; /* owned; NULL: readers */
+    struct shl_log *log;           /* borrowed; may be NULL */
+    struct shl_store *store;       /* counted */
+    struct shl_store *wal_store;   /* counted */
+    char *path;                    /* owned: as it was given */
+    struct shl_db_paths paths;     /* owned */
+    struct shl_epoch *epoch;       /* owned */
+    struct shl_cache *cache;       /* owned */
+    struct shl_meta_cache *metas;  /* owned */
+    struct shl_mem_pool *arenas;   /* owned; NULL: readers */
     struct shl_piece_pool *pieces; /* owned; NULL: readers */
-    bool near;                   /* the store answers in microseconds */
+    bool near;                     /* the store answers in microseconds */
     struct shl_sst_context context;
     struct shl_level_source level_source;
     uint64_t writer_epoch;
@@ -111,7 +111,7 @@ struct shl_lsm {
     struct shl_fanout *tasks;      /* owned; NULL if both stores are near */
     struct shl_fanout *fanout;     /* for requests to store: tasks, or NULL if it is near */
     struct shl_fanout *wal_fanout; /* for requests to wal_store, likewise */
-    bool follow; /* reader: has a poller */
+    bool follow;                   /* reader: has a poller */
 
     /* read by gets without a lock */
     struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
@@ -140,10 +140,10 @@ struct shl_lsm {
     struct shl_commit_log commit_log;
     size_t unflushed_wal_bytes; /* encoded bytes in the log and in the WAL object in flight */
 
-    struct shl_lsm_counts counts; /* [mu] */
+    struct shl_lsm_counts counts;       /* [mu] */
     struct shl_lsm_gc_counts gc_counts; /* [mu] */
-    struct shl_segment_set segments; /* [mu] with an extractor of the user */
-    _Atomic uint64_t scans;       /* [atomic] relaxed */
+    struct shl_segment_set segments;    /* [mu] with an extractor of the user */
+    _Atomic uint64_t scans;             /* [atomic] relaxed */
 
     /* snapshots and transactions that are open [mu] */
     struct shl_pin_list snapshots;
@@ -175,14 +175,14 @@ struct shl_lsm {
     struct env_cond manifest_cond;
     struct shl_sequenced manifests; /* [turn] */
     struct shl_manifest
-        *manifest; /* [turn] owned: newest known state; readers copy levels->manifest instead */
+        *manifest;     /* [turn] owned: newest known state; readers copy levels->manifest instead */
     uint64_t activity; /* [mu] counts writes and manifest changes, for the poller's pace */
 
     /* The WAL as it was listed beside a look at the manifest, until somebody uses it. [open], then [refresh_mu] */
     struct {
         bool is_there;
-        bool more;      /* it did not fit into one page */
-        uint64_t after; /* ids above this */
+        bool more;           /* it did not fit into one page */
+        uint64_t after;      /* ids above this */
         shl_wal_items items; /* owned */
     } wal_listed;
 
@@ -190,8 +190,8 @@ struct shl_lsm {
     bool compacting;   /* [mu] it looks, or a job runs */
     bool compact_due;  /* [mu] look now */
     bool compact_idle; /* [mu] the last look found nothing to do since compact_due was set */
-    uint64_t compactions_done;             /* [mu] */
-    struct shl_compactor *compactor;       /* owned; NULL: none; only its task steps it */
+    uint64_t compactions_done;       /* [mu] */
+    struct shl_compactor *compactor; /* owned; NULL: none; only its task steps it */
 
     /* reader */
     struct env_mutex refresh_mu; /* one refresh at a time */
@@ -199,7 +199,8 @@ struct shl_lsm {
     char *checkpoint;            /* [const] owned; NULL: follow the newest */
     bool managed;                /* [const] it has a checkpoint of its own: */
     struct shl_ulid own_id;      /* [refresh_mu] */
-    SHL_ARRAY(struct shl_held_version) held; /* [refresh_mu] of versions that were replaced and may still be read */
+    SHL_ARRAY(struct shl_held_version)
+    held; /* [refresh_mu] of versions that were replaced and may still be read */
 
     struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
     struct env_task **flush_tasks; /* owned */
@@ -207,15 +208,17 @@ struct shl_lsm {
 };
 
 /* ---- db_open.c: a handle without tasks, versions and requests, for who does one thing as a writer */
-SHL_MUST shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
-                                       shale_error *err);
+SHL_MUST shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer,
+                                       struct shl_lsm **out, shale_error *err);
 void shl_lsm_handle_free(struct shl_lsm *db); /* no task runs */
 
 /* ---- db_flush.c */
 /* The rows of a table through the retention rules into one SST, or one per segment: f->outputs. */
-SHL_MUST shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier, shale_error *err);
+SHL_MUST shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t barrier,
+                                     shale_error *err);
 /* Puts them at the front of the trees. */
-SHL_MUST shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f, shale_error *err);
+SHL_MUST shale_code shl_lsm_add_outputs(struct shl_manifest *m, const struct shl_frozen *f,
+                                        shale_error *err);
 
 /* ---- db_state.c */
 /* SHALE_OK, or the reason why the handle cannot be used any more. */
@@ -270,9 +273,11 @@ void shl_txn_note_commit_locked(struct shl_lsm *db, const struct shl_txn *txn, u
 /* The part of a commit's conflict test that was not done before. Under mu. */
 SHL_MUST shale_code shl_txn_test_locked(struct shl_txn *t, shale_error *err);
 /* The newest seq that a read may see. The version must have been taken before. */
-static inline uint64_t shl_lsm_limit(const struct shl_lsm *db, bool remote_only, const struct shl_view *view)
+static inline uint64_t shl_lsm_limit(const struct shl_lsm *db, bool remote_only,
+                                     const struct shl_view *view)
 {
-    uint64_t seq = remote_only ? env_load_acquire(&db->durable_seq) : env_load_acquire(&db->committed_seq);
+    uint64_t seq =
+        remote_only ? env_load_acquire(&db->durable_seq) : env_load_acquire(&db->committed_seq);
     return view != NULL && view->seq < seq ? view->seq : seq;
 }
 /* The time by which strict reads tell what has expired: the clock's, but never before that of the newest row. INT64_MIN if reads are not strict. */

@@ -5,7 +5,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/units.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 
 /* ---------------------------------------------------------------- whether two manifests are about the same SSTs */
 

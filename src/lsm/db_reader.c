@@ -3,7 +3,7 @@
 
 #include "base/assert.h"
 #include "base/num.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include <inttypes.h>
 
 #define STALL_POLL_FIRST_NS (50 * ENV_NS_PER_MS)

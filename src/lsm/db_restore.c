@@ -12,7 +12,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/num.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include "lsm/format/compactions.h"
 #include <inttypes.h>
 

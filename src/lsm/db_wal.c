@@ -3,7 +3,7 @@
 #include "lsm/db_internal.h"
 
 #include "base/assert.h"
-#include "lsm/sst_write.h"
+#include "lsm/sst/sst_write.h"
 #include <inttypes.h>
 
 #define WAL_BLOCK_BYTES 65535

@@ -6,8 +6,8 @@
 
 #include "lsm/epoch.h"
 #include "lsm/format/manifest.h"
-#include "lsm/memtable.h"
-#include "lsm/sst_read.h"
+#include "lsm/memtable/memtable.h"
+#include "lsm/sst/sst_read.h"
 
 /* One view of an SST: the handle and the key range that is visible through it. */
 struct shl_level_sst {

@@ -3,10 +3,10 @@
  * Method: each operation as a process of its own over a bucket prepared once; a loop breaks its n-th allocation, request or point for n = 0, 1, .. until that
  * is never reached. SIM_SEED=n takes another schedule. */
 #include "base/assert.h"
-#include "lsm/checkpoint.h"
-#include "lsm/clone.h"
-#include "lsm/gc.h"
-#include "lsm/remove.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/clone.h"
+#include "lsm/keep/gc.h"
+#include "lsm/keep/remove.h"
 #include "store/memory.h"
 #include "world.h"
 

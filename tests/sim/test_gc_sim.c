@@ -5,8 +5,8 @@
  * choose seeds: driver.h. */
 #include "base/assert.h"
 #include "driver.h"
-#include "lsm/checkpoint.h"
-#include "lsm/gc.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/gc.h"
 #include "store/memory.h"
 #include "store/wrap_retry.h"
 #include "world.h"

@@ -16,9 +16,9 @@
 #include "base/env/sim.h"
 #include "base/num.h"
 #include "lsm/epoch.h"
-#include "lsm/memtable.h"
+#include "lsm/memtable/memtable.h"
 #include "lsm/source.h"
-#include "lsm/sst_write.h"
+#include "lsm/sst/sst_write.h"
 
 #define READERS         3
 #define READER_PAUSE_NS (5 * ENV_NS_PER_MS)

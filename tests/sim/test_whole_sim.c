@@ -4,9 +4,9 @@
  * Method: one client, so that the model is an array of states, one for each operation; checkpoints remember the state that they must give back for ever. How
  * to choose seeds: driver.h. */
 #include "driver.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include "lsm/compactor/process.h"
-#include "lsm/gc.h"
+#include "lsm/keep/gc.h"
 #include "lsm/txn.h"
 #include "store/memory.h"
 #include "store/wrap_retry.h"

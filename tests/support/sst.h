@@ -3,7 +3,7 @@
 #ifndef SUPPORT_SST_H
 #define SUPPORT_SST_H
 
-#include "lsm/sst_read.h"
+#include "lsm/sst/sst_read.h"
 
 /* Fails the test if the call failed. */
 void test_must(shale_code rc, const shale_error *err);

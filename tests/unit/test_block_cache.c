@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/num.h"
-#include "lsm/block_cache.h"
+#include "lsm/sst/block_cache.h"
 #include "support/sst.h"
 
 #define SEED  UINT64_C(0xb10c)

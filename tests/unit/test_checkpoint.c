@@ -2,7 +2,7 @@
  *
  * Goal: a checkpoint shows one moment whatever is written, flushed and published around it; ids, names, sources, expiry and their errors are as
  * documented. Method: a database in memory; readers pinned to the checkpoints. */
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include "unit/support_db.h"
 
 static struct shl_lsm *reader_at(struct bench *b, const char *checkpoint)

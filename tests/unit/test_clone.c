@@ -2,10 +2,10 @@
  *
  * Goal: a clone shows exactly its ranges and goes its own way, a restored database is the checkpoint's and loses nothing, deleting gives up what was held; and each can be
  * cut off at every request and called again. Method: databases in one memory store; the fault wrapper fails the nth call, before or after its effect. */
-#include "lsm/checkpoint.h"
-#include "lsm/clone.h"
-#include "lsm/gc.h"
-#include "lsm/remove.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/clone.h"
+#include "lsm/keep/gc.h"
+#include "lsm/keep/remove.h"
 #include "store/wrap_fault.h"
 #include "unit/support_db.h"
 

@@ -2,10 +2,10 @@
  *
  * Goal: each kind of object goes when and only when nobody needs it; numbered ones not before the boundary stands above them; stores, dry runs and
  * damage are handled as documented. Method: the decisions as a table; then a database in memory, with a min_age of nothing. */
-#include "lsm/checkpoint.h"
-#include "lsm/gc.h"
-#include "lsm/gc_plan.h"
-#include "lsm/remove.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/gc.h"
+#include "lsm/keep/gc_plan.h"
+#include "lsm/keep/remove.h"
 #include "store/wrap_hook.h"
 #include "unit/support_db.h"
 

@@ -2,8 +2,8 @@
  *
  * Goal: what such a reader shows is covered at any time, it follows, leaves nothing behind, and writes no more than it has to. Method: a writer, a
  * collector without patience and a reader without caches over one bucket; refreshes by hand. */
-#include "lsm/checkpoint.h"
-#include "lsm/gc.h"
+#include "lsm/keep/checkpoint.h"
+#include "lsm/keep/gc.h"
 #include "unit/support_db.h"
 
 struct managed {

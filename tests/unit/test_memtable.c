@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "base/num.h"
-#include "lsm/memtable.h"
+#include "lsm/memtable/memtable.h"
 
 /* ---- chance */
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "base/num.h"
-#include "lsm/meta_cache.h"
+#include "lsm/sst/meta_cache.h"
 #include "support/sst.h"
 
 #define SEED    UINT64_C(0x3e7a)

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "lsm/memtable.h"
-#include "lsm/memtable_arena.h"
+#include "lsm/memtable/memtable.h"
+#include "lsm/memtable/memtable_arena.h"
 #include "lsm/piece_pool.h"
 
 #define CHUNK ((size_t)2 << 20)

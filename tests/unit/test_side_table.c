@@ -12,7 +12,7 @@
 #include "base/codec/endian.h"
 #include "base/num.h"
 #include "lsm/format/block.h"
-#include "lsm/side_table.h"
+#include "lsm/sst/side_table.h"
 #include "support/sst.h"
 
 #define SEED UINT64_C(0x51de7ab1e)

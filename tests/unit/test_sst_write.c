@@ -17,7 +17,7 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/format/block.h"
-#include "lsm/sst_write.h"
+#include "lsm/sst/sst_write.h"
 #include "store/backend.h"
 
 static uint64_t rng_below(uint64_t *s, uint64_t n)

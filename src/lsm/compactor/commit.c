@@ -2,7 +2,7 @@
 
 #include "base/env/env.h"
 #include "base/num.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 
 shale_code shl_commit_checkpoint(struct shl_manifest *m, uint64_t manifest_id, struct shl_ulid id,
                                  int64_t now_ms, uint64_t life_ms, shale_error *err)

@@ -4,7 +4,7 @@
 
 #include "base/num.h"
 #include "lsm/compactor/check.h"
-#include "lsm/checkpoint.h"
+#include "lsm/keep/checkpoint.h"
 #include "lsm/compactor/commit.h"
 
 #include <inttypes.h>

@@ -8,8 +8,8 @@
 #include "lsm/format/names.h"
 #include "lsm/retain.h"
 #include "lsm/source_chain.h"
-#include "lsm/sst_internal.h"
-#include "lsm/sst_write.h"
+#include "lsm/sst/sst_internal.h"
+#include "lsm/sst/sst_write.h"
 
 #define PART_BYTES         (8 * 1024 * 1024) /* of an upload */
 #define NEAR_WINDOW_BYTES  ((size_t)128 << 10)
