@@ -956,6 +956,16 @@ int env_flock(int fd)
     }
 }
 
+int env_flock_try(int fd)
+{
+    enter();
+    const struct open_file *f = file_of(fd);
+    bool free_now = f != NULL && (f->node->lock_fd < 0 || f->node->lock_fd == fd);
+    if (free_now)
+        f->node->lock_fd = fd;
+    return leave(f == NULL ? EBADF : free_now ? 0 : EWOULDBLOCK);
+}
+
 int env_funlock(int fd)
 {
     enter();
