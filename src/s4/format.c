@@ -113,6 +113,7 @@ shale_code shl_s4_put_encode(uint8_t version, struct shl_slice key, struct shl_s
                              bool is_bytes, struct shl_buf *out, shale_error *err)
 {
     size_t start = out->len;
+    size_t value_at = start + SHL_S4_FRONT_BYTES + key.len;
     uint8_t flags = is_bytes ? SHL_S4_BYTES : 0;
     shale_code rc;
     if (version == 1 && is_bytes)
@@ -121,7 +122,6 @@ shale_code shl_s4_put_encode(uint8_t version, struct shl_slice key, struct shl_s
         return shl_fail(err, SHALE_INVALID, "the value has %zu bytes: a record is below 4 GiB",
                         value.len);
     SHL_TRY(open_record(out, key, err));
-    size_t value_at = out->len;
     SHL_TRY(shl_compress(SHL_CODEC_SNAPPY, value, out, err));
     if (version != 1 && out->len - value_at >= value.len) {
         flags |= SHL_S4_RAW;
@@ -157,11 +157,11 @@ static shale_code decode_whole(struct shl_slice whole, struct shl_s4_record *out
         return shl_fail(err, SHALE_CORRUPTION, "crc 0x%08" PRIx32 ", want 0x%08" PRIx32, crc, want);
     if ((flags & ~(SHL_S4_TOMBSTONE | SHL_S4_RAW | SHL_S4_BYTES)) != 0)
         return shl_fail(err, SHALE_CORRUPTION, "flags 0x%02x, known 0x00..0x07", flags);
-    *out = (struct shl_s4_record){
-        .flags = flags,
-        .key = shl_slice_of(whole.data + SHL_S4_FRONT_BYTES, key_len),
-        .stored = shl_slice_of(whole.data + SHL_S4_FRONT_BYTES + key_len,
-                               whole.len - SHL_S4_OVERHEAD_BYTES - key_len)};
+    *out =
+        (struct shl_s4_record){.flags = flags,
+                               .key = shl_slice_of(whole.data + SHL_S4_FRONT_BYTES, key_len),
+                               .stored = shl_slice_of(whole.data + SHL_S4_FRONT_BYTES + key_len,
+                                                      whole.len - SHL_S4_OVERHEAD_BYTES - key_len)};
     return SHALE_OK;
 }
 

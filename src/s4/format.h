@@ -99,10 +99,11 @@ struct shl_s4_index_head {
 typedef shale_code (*shl_s4_entry_fn)(void *ctx, struct shl_slice key, struct shl_s4_loc loc,
                                       shale_error *err);
 /* Checks the whole blob, then tells `head`, then the entries. head_fn, entry_fn may be NULL. Errors: CORRUPTION with the offset. */
-SHL_MUST shale_code shl_s4_index_decode(
-    struct shl_slice blob,
-    shale_code (*head_fn)(void *ctx, const struct shl_s4_index_head *head, shale_error *err),
-    shl_s4_entry_fn entry_fn, void *ctx, shale_error *err);
+SHL_MUST shale_code shl_s4_index_decode(struct shl_slice blob,
+                                        shale_code (*head_fn)(void *ctx,
+                                                              const struct shl_s4_index_head *head,
+                                                              shale_error *err),
+                                        shl_s4_entry_fn entry_fn, void *ctx, shale_error *err);
 
 /* Writing one: begin, as many entries as the head says, end. Version 1 takes files of writer 0 only. Errors: NOMEM. */
 SHL_MUST shale_code shl_s4_index_begin(struct shl_buf *out, const struct shl_s4_index_head *head,

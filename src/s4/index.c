@@ -7,6 +7,7 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <xxhash.h>
 
 /* An entry: number of the file (4), length (4), offset (8), length of the key (2), key; padded to 4. A removed one has DEAD_FILE for its file. */
@@ -209,19 +210,44 @@ static shale_code new_chunk(struct shl_s4_index *x, shale_error *err)
     return SHALE_OK;
 }
 
+static bool fits(const struct shl_s4_index *x, uint64_t bytes)
+{
+    return x->chunk < x->chunks.count && CHUNK_BYTES - x->used.items[x->chunk] >= bytes;
+}
+
 /* Room for an entry at the end. Nothing is taken yet. */
 static shale_code entry_room(struct shl_s4_index *x, size_t key_len, shale_error *err)
 {
-    size_t n = x->chunks.count;
-    if (n > 0 && CHUNK_BYTES - x->used.items[n - 1] >= entry_bytes(key_len))
+    if (fits(x, entry_bytes(key_len)))
         return SHALE_OK;
-    return new_chunk(x, err);
+    if (x->chunk + 1 >= x->chunks.count) {
+        shale_code rc = new_chunk(x, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    x->chunk += x->used.items[x->chunk] > 0;
+    return SHALE_OK;
+}
+
+shale_code shl_s4_index_room(struct shl_s4_index *x, uint64_t keys, uint64_t key_bytes,
+                             uint32_t files, shale_error *err)
+{
+    uint64_t bytes = keys * (ENTRY_BYTES + ENTRY_ALIGN) + key_bytes;
+    uint64_t chunks = fits(x, bytes) ? 0 : bytes / (CHUNK_BYTES - entry_bytes(SHL_S4_KEY_MAX)) + 1;
+    shale_code rc = shl_s4_index_reserve(x, keys, UINT64_MAX, err);
+    while (rc == SHALE_OK && x->chunks.count < x->chunk + 1 + chunks)
+        rc = new_chunk(x, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (!shl_array_reserve(&x->files, files) || !shl_array_reserve(&x->by_id, files))
+        return shl_nomem(err);
+    return SHALE_OK;
 }
 
 static uint32_t append_entry(struct shl_s4_index *x, struct shl_slice key, uint32_t file,
                              struct shl_s4_loc loc)
 {
-    size_t chunk = x->chunks.count - 1;
+    size_t chunk = x->chunk;
     uint32_t at = x->used.items[chunk];
     uint8_t *p = x->chunks.items[chunk] + at;
     uint16_t key_len = (uint16_t)key.len;
@@ -237,12 +263,13 @@ shale_code shl_s4_index_put(struct shl_s4_index *x, struct shl_slice key, struct
                             shale_error *err)
 {
     uint32_t file;
-    SHL_ASSERT(key.len <= SHL_S4_KEY_MAX);
+    uint32_t at;
     uint32_t hash = hash_of(x, key);
     shale_code rc;
+    SHL_ASSERT(key.len <= SHL_S4_KEY_MAX);
     SHL_TRY(make_room(x, err));
     SHL_TRY(file_number(x, loc.file, &file, err));
-    uint32_t at = find_slot(x, key, hash);
+    at = find_slot(x, key, hash);
     if (x->slots[at].ref != 0) {
         set_place(bytes_at(x, x->slots[at].ref), file, loc);
         return SHALE_OK;
@@ -352,8 +379,99 @@ void shl_s4_index_at(const struct shl_s4_index *x, uint32_t ref, struct shl_slic
     struct entry e = entry_at(bytes_at(x, ref));
     SHL_ASSERT(e.file < x->files.count);
     *out_key = e.key;
-    *out = (struct shl_s4_loc){
-        .file = x->files.items[e.file], .offset = e.offset, .length = e.length};
+    *out =
+        (struct shl_s4_loc){.file = x->files.items[e.file], .offset = e.offset, .length = e.length};
+}
+
+/* ---- by file and offset */
+
+/* ranks[number] of a file by id. NULL: no memory. */
+static uint32_t *file_ranks(const struct shl_s4_index *x)
+{
+    uint32_t *ranks = env_calloc(x->files.count + 1, sizeof *ranks);
+    for (size_t i = 0; ranks != NULL && i < x->by_id.count; i++)
+        ranks[x->by_id.items[i]] = (uint32_t)i;
+    return ranks;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct shl_s4_place *p = a;
+    const struct shl_s4_place *q = b;
+    if (p->file != q->file)
+        return p->file < q->file ? -1 : 1;
+    return p->offset < q->offset ? -1 : p->offset > q->offset ? 1 : 0;
+}
+
+shale_code shl_s4_index_places(const struct shl_s4_index *x, struct shl_s4_places *out,
+                               shale_error *err)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    bool sorted = true;
+    uint32_t *ranks = file_ranks(x);
+    if (ranks == NULL || !shl_array_reserve(&out->list, x->count)) {
+        env_free(ranks);
+        return shl_nomem(err);
+    }
+    while (shl_s4_index_next(x, &c, &key, &loc, &ref)) {
+        struct entry e = entry_at(bytes_at(x, ref));
+        struct shl_s4_place p = {.offset = loc.offset, .file = ranks[e.file], .ref = ref};
+        size_t n = out->list.count;
+        sorted = sorted && (n == 0 || by_place(&out->list.items[n - 1], &p) <= 0);
+        shl_array_add(&out->list, p);
+    }
+    if (!sorted)
+        qsort(out->list.items, out->list.count, sizeof *out->list.items, by_place);
+    env_free(ranks);
+    return SHALE_OK;
+}
+
+void shl_s4_places_free(struct shl_s4_places *p)
+{
+    shl_array_free(&p->list);
+}
+
+shale_code shl_s4_index_files(const struct shl_s4_index *x, struct shl_s4_ids *out,
+                              shale_error *err)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    uint32_t *uses = env_calloc(x->files.count + 1, sizeof *uses);
+    if (uses == NULL || !shl_array_reserve(&out->ids, x->files.count)) {
+        env_free(uses);
+        return shl_nomem(err);
+    }
+    while (shl_s4_index_next(x, &c, &key, &loc, &ref))
+        uses[entry_at(bytes_at(x, ref)).file]++;
+    for (size_t i = 0; i < x->by_id.count; i++)
+        if (uses[x->by_id.items[i]] > 0)
+            shl_array_add(&out->ids, x->files.items[x->by_id.items[i]]);
+    env_free(uses);
+    return SHALE_OK;
+}
+
+bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id)
+{
+    size_t low = 0;
+    size_t high = ids->ids.count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (ids->ids.items[mid] < id)
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < ids->ids.count && ids->ids.items[low] == id;
+}
+
+void shl_s4_ids_free(struct shl_s4_ids *ids)
+{
+    shl_array_free(&ids->ids);
 }
 
 /* ---- the object */

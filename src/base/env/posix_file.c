@@ -216,6 +216,11 @@ int env_mkdir(const char *path)
     return rc_errno(mkdir(path, 0777));
 }
 
+int env_mkdir_private(const char *path)
+{
+    return rc_errno(mkdir(path, 0700));
+}
+
 int env_rmdir(const char *path)
 {
     return rc_errno(rmdir(path));

@@ -938,6 +938,11 @@ int env_mkdir(const char *path)
     return leave(make_dir(path));
 }
 
+int env_mkdir_private(const char *path)
+{
+    return env_mkdir(path);
+}
+
 /* ---------------------------------------------------------------- locks */
 
 int env_flock(int fd)
