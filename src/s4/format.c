@@ -305,7 +305,7 @@ shale_code shl_s4_index_decode(struct shl_slice blob,
                                shl_s4_entry_fn entry_fn, void *ctx, shale_error *err)
 {
     struct shl_s4_index_head head;
-    size_t end;
+    size_t end = 0;
     shale_code rc = decode_head(blob, &head, &end, err);
     if (rc == SHALE_OK)
         rc = walk_entries(blob, end, &head, NULL, NULL, err);

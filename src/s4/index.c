@@ -262,7 +262,7 @@ static uint32_t append_entry(struct shl_s4_index *x, struct shl_slice key, uint3
 shale_code shl_s4_index_put(struct shl_s4_index *x, struct shl_slice key, struct shl_s4_loc loc,
                             shale_error *err)
 {
-    uint32_t file;
+    uint32_t file = 0;
     uint32_t at;
     uint32_t hash = hash_of(x, key);
     shale_code rc;
