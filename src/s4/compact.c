@@ -41,7 +41,10 @@ static shale_code copy_batch(struct compaction *c, size_t from, size_t to,
         shl_s4_index_at(&c->before->index, c->places.list.items[from + i].ref, &wants[i].key,
                         &wants[i].loc);
     }
-    SHL_TRY(shl_s4_fetch(c->db, wants, count, false, &data, err));
+    rc = shl_s4_fetch(c->db, wants, count, false, &data, err);
+    if (rc == SHALE_NOT_FOUND || rc == SHALE_INVALID_RANGE)
+        rc = err->code = SHALE_CORRUPTION;
+    SHL_TRY(rc);
     for (size_t i = 0; i < count; i++) {
         SHL_TRY(shl_s4_batch_add(c->db, out, wants[i].whole, err));
         struct move m = {.file = wants[i].loc.file,
@@ -193,6 +196,19 @@ static void forget_file(struct shl_s4 *db, uint64_t id)
     db->files.count--;
 }
 
+/* Whether the compaction made a file useless: its own writer's, or one that the index before named and that nobody adds to any more. Others that no index names may be on their
+ * way: they are the collector's. */
+static bool is_replaced(struct compaction *c, const struct shl_s4_remote *r, uint64_t grace_ns)
+{
+    if (shl_s4_file_find(c->db, r->id) != NULL)
+        return true;
+    if (!shl_s4_ids_have(&c->old_files, r->id))
+        return false;
+    bool old = is_old(r, grace_ns); /* a young one may have readers with an older index, too */
+    c->told->files_left += !old;
+    return old;
+}
+
 static shale_code delete_old_files(struct compaction *c, uint64_t grace_ns, shale_error *err)
 {
     struct shl_s4 *db = c->db;
@@ -201,18 +217,12 @@ static shale_code delete_old_files(struct compaction *c, uint64_t grace_ns, shal
     shale_code rc;
     SHL_TRY(shl_s4_index_files(&c->after->index, &named, err));
     SHL_TRY(shl_s4_list(db, &remote, err));
-    for (size_t i = 0; i < c->old_files.ids.count; i++) {
-        uint64_t id = c->old_files.ids.items[i];
-        const struct shl_s4_remote *r = shl_s4_remote_find(&remote, id);
-        if (shl_s4_ids_have(&named, id) || r == NULL)
+    for (size_t i = 0; i < remote.files.count; i++) {
+        const struct shl_s4_remote *r = &remote.files.items[i];
+        if (shl_s4_ids_have(&named, r->id) || !is_replaced(c, r, grace_ns))
             continue;
-        /* Another writer may be adding to a young one, and readers may have an older index. */
-        if (shl_s4_file_find(db, id) == NULL && !is_old(r, grace_ns)) {
-            c->told->files_left++;
-            continue;
-        }
-        SHL_TRY(delete_file(db, id, err));
-        forget_file(db, id);
+        SHL_TRY(delete_file(db, r->id, err));
+        forget_file(db, r->id);
         c->told->files_deleted++;
         c->told->bytes_deleted += r->size;
         ENV_POINT("s4 file deleted");
