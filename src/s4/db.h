@@ -11,7 +11,7 @@
 #define SHL_S4_UNSYNCED_ENDING ".unsynced"
 #define SHL_S4_LOCK_ENDING     ".lock"
 
-/* A data file that this handle made or adopted. */
+/* A data file that this handle made, or a rebuild found. */
 struct shl_s4_file {
     uint64_t id;
     uint64_t size;             /* good bytes in the local folder */
@@ -20,6 +20,7 @@ struct shl_s4_file {
     char etag[SHL_ETAG_BYTES]; /* of our last upload; "": none */
     bool dirty;                /* the bucket has less than `size` */
     bool unsure; /* what the bucket has is not known: an answer was lost, or a dead writer knew */
+    uint64_t sent_ns;   /* when the bucket got it last */
     bool unconditional; /* of a rebuild: put without a condition */
 };
 
@@ -69,11 +70,17 @@ struct shl_s4 {
         int lock_fd;
     } * adopted; /* owned: dead writers whose notes go with the next commit or flush */
     size_t adopted_count;
+    bool homeless; /* the journal has records in the files of dead writers */
 };
 
 /* ---- the turn (s4.c) */
 void shl_s4_take_turn(struct shl_s4 *db);
 void shl_s4_end_turn(struct shl_s4 *db);
+/* For what there is room for. */
+void shl_s4_must_put(struct shl_s4_index *x, struct shl_slice key, struct shl_s4_loc loc);
+/* Room in index and journal for a batch, so that taking it over cannot fail. */
+SHL_MUST shale_code shl_s4_make_room(struct shl_s4 *db, uint64_t keys, uint64_t key_bytes,
+                                     uint32_t files, shale_error *err);
 /* Takes the turn of a handle that may write; INVALID if it may not. */
 SHL_MUST shale_code shl_s4_begin_write(struct shl_s4 *db, shale_error *err);
 /* INVALID if there are writes that no index has. [turn] */
@@ -143,8 +150,10 @@ struct shl_s4_want {
  * the bytes and must live as long as the records are looked at. local: from the local folder only. */
 SHL_MUST shale_code shl_s4_fetch(struct shl_s4 *db, struct shl_s4_want *wants, size_t count,
                                  bool local, struct shl_buf *data, shale_error *err);
-/* True if the index was newer than the one that a read failed by: look again. */
-SHL_MUST bool shl_s4_look_again(struct shl_s4 *db, const struct shl_s4_map *seen, shale_code code);
+/* A read by the index `seen` found no object, or one that is too short: true if there is a newer index to try. Else *io_code and err say why there is none: CORRUPTION, or what the
+ * store said. Other codes stay as they are. */
+SHL_MUST bool shl_s4_look_again(struct shl_s4 *db, const struct shl_s4_map *seen,
+                                shale_code *io_code, shale_error *err);
 /* The value of a good record; text that is no UTF-8 is CORRUPTION. Compressed ones go to `hold`, which is emptied before. */
 SHL_MUST shale_code shl_s4_value(const struct shl_s4_record *r, struct shl_buf *hold,
                                  struct shl_slice *out, shale_error *err);
@@ -152,7 +161,9 @@ SHL_MUST shale_code shl_s4_value(const struct shl_s4_record *r, struct shl_buf *
 /* ---- sync (sync.c) [turn] */
 SHL_MUST shale_code shl_s4_read_index(struct shl_s4 *db, shale_error *err); /* at open */
 SHL_MUST shale_code shl_s4_reload(struct shl_s4 *db, shale_error *err);
+SHL_MUST shale_code shl_s4_sync_files(struct shl_s4 *db, shale_error *err); /* to the disk */
 SHL_MUST shale_code shl_s4_send_files(struct shl_s4 *db, shale_error *err);
+bool shl_s4_is_sealed(const struct shl_s4 *db, const struct shl_s4_file *f);
 /* One conditional PUT of this index. PRECONDITION: somebody else committed since. */
 SHL_MUST shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x,
                                      shale_error *err);
@@ -176,6 +187,8 @@ SHL_MUST shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err);
 /* Notes what is unsynced, or takes the note away. */
 SHL_MUST shale_code shl_s4_note(struct shl_s4 *db, shale_error *err);
 void shl_s4_unnote(struct shl_s4 *db);
+/* Copies what was taken over into files of our own: those of the dead are never put again, for a compaction may have replaced them. */
+SHL_MUST shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err);
 void shl_s4_let_go(struct shl_s4 *db); /* at close */
 
 #endif

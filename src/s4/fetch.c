@@ -199,17 +199,24 @@ out:
     return rc;
 }
 
-bool shl_s4_look_again(struct shl_s4 *db, const struct shl_s4_map *seen, shale_code code)
+bool shl_s4_look_again(struct shl_s4 *db, const struct shl_s4_map *seen, shale_code *io_code,
+                       shale_error *err)
 {
-    shale_error ignored;
-    if (code != SHALE_NOT_FOUND && code != SHALE_INVALID_RANGE)
+    shale_error failed;
+    shale_code rc = SHALE_OK;
+    if (*io_code != SHALE_NOT_FOUND && *io_code != SHALE_INVALID_RANGE)
         return false;
     shl_s4_take_turn(db);
     if (db->map == seen)
-        shl_ignore(shl_s4_reload(db, &ignored));
+        rc = shl_s4_reload(db, &failed);
     bool newer = db->map != seen;
     shl_s4_end_turn(db);
-    return newer;
+    if (rc != SHALE_OK)
+        *err = failed;
+    else if (!newer) /* the newest index names what is not there */
+        err->code = rc = SHALE_CORRUPTION;
+    *io_code = rc;
+    return newer && rc == SHALE_OK;
 }
 
 shale_code shl_s4_value(const struct shl_s4_record *r, struct shl_buf *hold, struct shl_slice *out,

@@ -73,10 +73,8 @@ static shale_code batch_fetch(struct shl_s4 *db, struct batch *b, bool local, sh
 {
     for (;;) {
         shale_code rc = shl_s4_fetch(db, b->wants.items, b->wants.count, local, &b->data, err);
-        if (rc == SHALE_OK || !shl_s4_look_again(db, b->from, rc))
-            return rc == SHALE_NOT_FOUND || rc == SHALE_INVALID_RANGE
-                       ? (err->code = SHALE_CORRUPTION)
-                       : rc;
+        if (rc == SHALE_OK || !shl_s4_look_again(db, b->from, &rc, err))
+            return rc;
         look_up_again(db, b);
     }
 }

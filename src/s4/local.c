@@ -97,6 +97,38 @@ static shale_code make_temporary(struct shl_s4_local *l, shale_error *err)
     return SHALE_OK;
 }
 
+static int sync_path(const char *path, unsigned flags)
+{
+    int fd;
+    int e = env_open(&fd, path, flags);
+    if (e != 0)
+        return e;
+    e = env_fsync(fd);
+    (void)env_close(fd);
+    return e;
+}
+
+/* Some file systems cannot sync folders, and say so. */
+static int sync_folder(const char *path)
+{
+    int e = sync_path(path, ENV_OPEN_READ | ENV_OPEN_DIRECTORY);
+    return e == EINVAL || e == ENOTSUP ? 0 : e;
+}
+
+/* A folder that was made is there after a power failure, too. */
+static int sync_parent(char *path)
+{
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return sync_folder(".");
+    if (slash == path)
+        return sync_folder("/");
+    *slash = '\0';
+    int e = sync_folder(path);
+    *slash = '/';
+    return e;
+}
+
 static shale_code make_given(const char *dir, shale_error *err)
 {
     shale_code rc = SHALE_OK;
@@ -109,6 +141,8 @@ static shale_code make_given(const char *dir, shale_error *err)
         char saved = path[i];
         path[i] = '\0';
         int e = env_mkdir(path);
+        if (e == 0)
+            e = sync_parent(path);
         if (e != 0 && e != EEXIST)
             rc = shl_s4_local_fail(err, e, "make the folder", path);
         path[i] = saved;
@@ -361,17 +395,6 @@ shale_code shl_s4_local_list(struct shl_s4_local *l, struct shl_s4_local_list *o
     return rc;
 }
 
-static int sync_path(const char *path, unsigned flags)
-{
-    int fd;
-    int e = env_open(&fd, path, flags);
-    if (e != 0)
-        return e;
-    e = env_fsync(fd);
-    (void)env_close(fd);
-    return e;
-}
-
 shale_code shl_s4_local_sync(struct shl_s4_local *l, uint64_t file, shale_error *err)
 {
     char *path = shl_s4_local_file(l, file);
@@ -385,10 +408,8 @@ shale_code shl_s4_local_sync(struct shl_s4_local *l, uint64_t file, shale_error 
 
 shale_code shl_s4_local_sync_folder(struct shl_s4_local *l, shale_error *err)
 {
-    int e = sync_path(l->dir, ENV_OPEN_READ | ENV_OPEN_DIRECTORY);
-    if (e == 0 || e == EINVAL || e == ENOTSUP) /* some file systems cannot sync folders */
-        return SHALE_OK;
-    return shl_s4_local_fail(err, e, "sync the folder", l->dir);
+    int e = sync_folder(l->dir);
+    return e == 0 ? SHALE_OK : shl_s4_local_fail(err, e, "sync the folder", l->dir);
 }
 
 shale_code shl_s4_local_get(struct shl_s4_local *l, const char *name, struct shl_buf *out,

@@ -130,8 +130,9 @@ shale_code shl_s4_batch_add(struct shl_s4 *db, struct shl_s4_batch *b, struct sh
 {
     struct shl_s4_file *f = db->active != SHL_S4_GONE ? shl_s4_file_find(db, db->active) : NULL;
     shale_code rc = SHALE_OK;
-    bool full = f == NULL || (f->size > SHL_S4_HEADER_BYTES &&
-                              f->size + record.len > db->settings.max_file_bytes);
+    bool full =
+        f == NULL || shl_s4_is_sealed(db, f) ||
+        (f->size > SHL_S4_HEADER_BYTES && f->size + record.len > db->settings.max_file_bytes);
     if (full)
         SHL_TRY(roll(db, b, err));
     f = shl_s4_file_find(db, db->active);

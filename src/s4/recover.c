@@ -2,6 +2,7 @@
 #include "s4/db.h"
 
 #include "base/assert.h"
+#include "base/codec/endian.h"
 #include "base/num.h"
 
 #include <inttypes.h>
@@ -190,7 +191,17 @@ static shale_code find_notes(struct shl_s4 *db, struct lefts *out, shale_error *
     return rc;
 }
 
-/* True if the index names a record of these ranges: then the commit that was on its way got through, and others came after it. */
+/* True if the index names a record of the same writer at or behind a range: then the commit that was on its way got through. Numbers of generation 1 belong to no
+ * writer. */
+static bool is_at_or_behind(const struct shl_s4_range *r, struct shl_s4_loc loc)
+{
+    if (shl_s4_writer_of(loc.file) != shl_s4_writer_of(r->file))
+        return false;
+    if (shl_s4_writer_of(r->file) == 0)
+        return loc.file == r->file && loc.offset >= r->from && loc.offset < r->to;
+    return loc.file > r->file || (loc.file == r->file && loc.offset >= r->from);
+}
+
 static bool index_knows(const struct shl_s4 *db, const struct shl_s4_unsynced *u)
 {
     struct shl_s4_cursor c = {0};
@@ -198,19 +209,95 @@ static bool index_knows(const struct shl_s4 *db, const struct shl_s4_unsynced *u
     struct shl_s4_loc loc;
     uint32_t ref;
     while (shl_s4_index_next(&db->map->index, &c, &key, &loc, &ref))
-        for (size_t i = 0; i < u->ranges.count; i++) {
-            const struct shl_s4_range *r = &u->ranges.items[i];
-            if (loc.file == r->file && loc.offset >= r->from && loc.offset < r->to)
+        for (size_t i = 0; i < u->ranges.count; i++)
+            if (is_at_or_behind(&u->ranges.items[i], loc))
                 return true;
-        }
     return false;
 }
 
-static bool is_committed(const struct shl_s4 *db, const struct shl_s4_unsynced *u)
+/* ---- the commit got through, and then a compaction moved all of it: its copies have the same bytes */
+
+struct copies {
+    SHL_ARRAY(struct shl_s4_want) wants; /* tag: offset of our record in `ours` */
+    struct shl_buf ours;
+};
+
+/* Every good record from the range's start to the end of the local file, flushed or not. */
+static shale_code read_records(struct shl_s4 *db, const struct shl_s4_range *r, struct copies *c,
+                               shale_error *err)
 {
+    uint64_t size = 0;
+    if (!shl_s4_local_size(&db->local, r->file, &size) || size <= r->from)
+        return SHALE_OK;
+    shale_code rc = shl_buf_reserve(&c->ours, (size_t)(size - r->from), err);
+    if (rc != SHALE_OK)
+        return rc;
+    size_t at = c->ours.len;
+    c->ours.len += shl_s4_local_read(&db->local, r->file, r->from, c->ours.data + at,
+                                     (size_t)(size - r->from));
+    while (at < c->ours.len) {
+        struct shl_s4_record record;
+        shale_error bad;
+        uint64_t length = 0;
+        struct shl_s4_want w = {.tag = at};
+        struct shl_slice rest = shl_slice_of(c->ours.data + at, c->ours.len - at);
+        if (shl_s4_step(rest, &record, &length, &bad) != SHL_S4_STEP_RECORD)
+            break;
+        if (shl_s4_index_get(&db->map->index, record.key, &w.loc) && w.loc.length == length &&
+            !shl_array_push(&c->wants, w))
+            return shl_nomem(err);
+        at += (size_t)length;
+    }
+    return SHALE_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct shl_s4_loc *p = &((const struct shl_s4_want *)a)->loc;
+    const struct shl_s4_loc *q = &((const struct shl_s4_want *)b)->loc;
+    if (p->file != q->file)
+        return p->file < q->file ? -1 : 1;
+    return p->offset < q->offset ? -1 : p->offset > q->offset;
+}
+
+static struct shl_slice our_record(const struct copies *c, const struct shl_s4_want *w)
+{
+    return shl_slice_of(c->ours.data + w->tag, w->loc.length);
+}
+
+static shale_code index_has_copies(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
+                                   shale_error *err)
+{
+    struct copies c = {0};
+    struct shl_buf data = {0};
+    shale_code rc = SHALE_OK;
+    *out = false;
+    for (size_t i = 0; i < u->ranges.count; i++)
+        SHL_TRY(read_records(db, &u->ranges.items[i], &c, err));
+    for (size_t i = 0; i < c.wants.count; i++) /* the memory does not move any more */
+        c.wants.items[i].key = shl_slice_of(c.ours.data + c.wants.items[i].tag + SHL_S4_FRONT_BYTES,
+                                            shl_load_u32be(c.ours.data + c.wants.items[i].tag + 1));
+    if (c.wants.count > 1)
+        qsort(c.wants.items, c.wants.count, sizeof *c.wants.items, by_place);
+    if (c.wants.count > 0)
+        SHL_TRY(shl_s4_fetch(db, c.wants.items, c.wants.count, false, &data, err));
+    for (size_t i = 0; i < c.wants.count && !*out; i++)
+        *out = shl_slice_eq(c.wants.items[i].whole, our_record(&c, &c.wants.items[i]));
+out:
+    shl_array_free(&c.wants);
+    shl_buf_free(&c.ours);
+    shl_buf_free(&data);
+    return rc;
+}
+
+static shale_code is_committed(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
+                               shale_error *err)
+{
+    *out = false;
     if (!u->sent.is_there)
-        return false;
-    return (u->sent.bytes == db->index_bytes && u->sent.crc == db->index_crc) || index_knows(db, u);
+        return SHALE_OK;
+    *out = (u->sent.bytes == db->index_bytes && u->sent.crc == db->index_crc) || index_knows(db, u);
+    return *out ? SHALE_OK : index_has_copies(db, u, out, err);
 }
 
 static shale_code replay_record(struct shl_s4 *db, const struct shl_s4_record *r,
@@ -275,34 +362,15 @@ out:
     return rc;
 }
 
-/* A file of a dead writer is ours now, but nothing is added to it. */
-static shale_code adopt_file(struct shl_s4 *db, const struct shl_s4_range *r, shale_error *err)
-{
-    struct shl_s4_file *f = shl_s4_file_find(db, r->file);
-    if (f != NULL) {
-        f->size = f->flushed = shl_max_u64(f->size, r->to);
-        f->from = shl_min_u64(f->from, r->from);
-        return SHALE_OK;
-    }
-    struct shl_s4_file fresh = {.id = r->file,
-                                .size = r->to,
-                                .flushed = r->to,
-                                .from = r->from,
-                                .dirty = true,
-                                .unsure = true};
-    return shl_array_push(&db->files, fresh) ? SHALE_OK : shl_nomem(err);
-}
-
 static shale_code adopt(struct shl_s4 *db, const struct left *one, shale_error *err)
 {
     for (size_t i = 0; i < one->note.ranges.count; i++) {
         shale_code rc = replay_range(db, &one->note.ranges.items[i], err);
-        if (rc == SHALE_OK)
-            rc = adopt_file(db, &one->note.ranges.items[i], err);
         if (rc != SHALE_OK)
             return rc;
     }
     db->generation = shl_max_u64(db->generation, one->note.generation);
+    db->homeless = true;
     shl_log_write(db->log, SHL_LOG_INFO,
                   "took over writes that were not uploaded writer=%08" PRIx32 " files=%zu",
                   one->writer, one->note.ranges.count);
@@ -316,12 +384,12 @@ static shale_code take_over(struct shl_s4 *db, struct lefts *found, shale_error 
         return shl_nomem(err);
     for (size_t i = 0; i < found->list.count; i++) {
         struct left *one = &found->list.items[i];
-        bool committed = is_committed(db, &one->note);
-        if (!committed) {
-            shale_code rc = adopt(db, one, err);
-            if (rc != SHALE_OK)
-                return rc;
-        }
+        bool committed;
+        shale_code rc = is_committed(db, &one->note, &committed, err);
+        if (rc == SHALE_OK && !committed)
+            rc = adopt(db, one, err);
+        if (rc != SHALE_OK)
+            return rc;
         if (one->lock_fd < 0)
             continue;
         db->adopted[db->adopted_count++] =
@@ -350,4 +418,88 @@ out:
     }
     shl_array_free(&found.list);
     return rc;
+}
+
+/* ---- into files of our own */
+
+/* The record of a journal's entry, anew or from a dead writer's file; empty if it is in ours. */
+static shale_code old_record(struct shl_s4 *db, struct shl_slice key, struct shl_s4_loc loc,
+                             struct shl_buf *out, shale_error *err)
+{
+    struct shl_s4_record record;
+    out->len = 0;
+    if (loc.file == SHL_S4_GONE)
+        return shl_s4_tombstone_encode(key, out, err);
+    if (shl_s4_file_find(db, loc.file) != NULL)
+        return SHALE_OK;
+    shale_code rc = shl_buf_reserve(out, loc.length, err);
+    if (rc != SHALE_OK)
+        return rc;
+    out->len = shl_s4_local_read(&db->local, loc.file, loc.offset, out->data, loc.length);
+    rc = shl_s4_record_decode(shl_buf_view(out), &record, err);
+    if (rc != SHALE_OK) {
+        shl_s4_err_place(db, loc.file, loc.offset, err);
+        shl_err_prefix(err, "local copy");
+    }
+    return rc;
+}
+
+static shale_code copy_homeless(struct shl_s4 *db, struct shl_s4_batch *b, shale_error *err)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_buf record = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    shale_code rc = SHALE_OK;
+    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
+        SHL_TRY(old_record(db, key, loc, &record, err));
+        if (record.len > 0)
+            SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
+    }
+    SHL_TRY(shl_s4_batch_write(db, b, err));
+    SHL_TRY(shl_s4_make_room(db, 1, 0, b->new_files + 1, err));
+out:
+    shl_buf_free(&record);
+    return rc;
+}
+
+/* Gives the entries their new places, in the order in which they were copied. */
+static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    size_t copied = 0;
+    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
+        bool gone = loc.file == SHL_S4_GONE;
+        /* What this batch made is ours already, and none of it is in the journal yet. */
+        if (!gone && shl_s4_file_find(db, loc.file) != NULL)
+            continue;
+        struct shl_s4_loc now = b->places.items[copied++];
+        if (gone)
+            continue;
+        shl_s4_must_put(&db->journal, key, now);
+        env_mutex_lock(&db->mu);
+        shl_s4_must_put(&db->map->index, key, now);
+        env_mutex_unlock(&db->mu);
+    }
+    SHL_ASSERT(copied == b->places.count);
+}
+
+shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err)
+{
+    struct shl_s4_batch b;
+    if (!db->homeless)
+        return SHALE_OK;
+    shl_s4_batch_begin(db, &b);
+    shale_code rc = copy_homeless(db, &b, err);
+    if (rc == SHALE_OK) {
+        move_homeless(db, &b);
+        db->homeless = false;
+    }
+    shl_s4_batch_end(db, &b, rc != SHALE_OK);
+    /* On the disk before the notes of the dead go. */
+    return rc == SHALE_OK ? shl_s4_sync_files(db, err) : rc;
 }

@@ -13,8 +13,10 @@
 
 void shl_s4_settings_init(struct shl_s4_settings *s)
 {
-    *s = (struct shl_s4_settings){
-        .max_file_bytes = SHL_S4_FILE_MAX_DEFAULT, .format = 2, .requests_max = REQUESTS_DEFAULT};
+    *s = (struct shl_s4_settings){.max_file_bytes = SHL_S4_FILE_MAX_DEFAULT,
+                                  .format = 2,
+                                  .seal_ms = SHL_S4_SEAL_MS_DEFAULT,
+                                  .requests_max = REQUESTS_DEFAULT};
 }
 
 /* ---- the turn */
@@ -294,8 +296,7 @@ static shale_code check_item(const struct shl_s4 *db, const struct shl_s4_item *
     return SHALE_OK;
 }
 
-/* Room in index and journal for a batch, so that taking it over cannot fail. */
-static shale_code make_room(struct shl_s4 *db, uint64_t keys, uint64_t key_bytes, uint32_t files,
+shale_code shl_s4_make_room(struct shl_s4 *db, uint64_t keys, uint64_t key_bytes, uint32_t files,
                             shale_error *err)
 {
     shale_code rc = shl_s4_index_room(&db->journal, keys, key_bytes, files, err);
@@ -307,7 +308,7 @@ static shale_code make_room(struct shl_s4 *db, uint64_t keys, uint64_t key_bytes
     return rc;
 }
 
-static void must_put(struct shl_s4_index *x, struct shl_slice key, struct shl_s4_loc loc)
+void shl_s4_must_put(struct shl_s4_index *x, struct shl_slice key, struct shl_s4_loc loc)
 {
     shale_error err;
     shale_code rc = shl_s4_index_put(x, key, loc, &err); /* there is room */
@@ -318,10 +319,10 @@ static void take_puts(struct shl_s4 *db, const struct shl_s4_item *items, size_t
                       const struct shl_s4_batch *b)
 {
     for (size_t i = 0; i < count; i++)
-        must_put(&db->journal, items[i].key, b->places.items[i]);
+        shl_s4_must_put(&db->journal, items[i].key, b->places.items[i]);
     env_mutex_lock(&db->mu);
     for (size_t i = 0; i < count; i++)
-        must_put(&db->map->index, items[i].key, b->places.items[i]);
+        shl_s4_must_put(&db->map->index, items[i].key, b->places.items[i]);
     db->changes++;
     env_mutex_unlock(&db->mu);
 }
@@ -341,7 +342,7 @@ static shale_code put_records(struct shl_s4 *db, struct shl_s4_batch *b,
         SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
     }
     SHL_TRY(shl_s4_batch_write(db, b, err));
-    SHL_TRY(make_room(db, count, key_bytes, b->new_files + 1, err));
+    SHL_TRY(shl_s4_make_room(db, count, key_bytes, b->new_files + 1, err));
     ENV_POINT("s4 put written");
 out:
     shl_buf_free(&record);
@@ -375,7 +376,7 @@ static void take_deletes(struct shl_s4 *db, const struct shl_slice *keys, const 
 {
     static const struct shl_s4_loc gone = {.file = SHL_S4_GONE};
     for (size_t i = 0; i < count; i++)
-        must_put(&db->journal, keys[which[i]], gone);
+        shl_s4_must_put(&db->journal, keys[which[i]], gone);
     env_mutex_lock(&db->mu);
     for (size_t i = 0; i < count; i++)
         (void)shl_s4_index_remove(&db->map->index, keys[which[i]]);
@@ -397,7 +398,7 @@ static shale_code delete_records(struct shl_s4 *db, struct shl_s4_batch *b,
         SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
     }
     SHL_TRY(shl_s4_batch_write(db, b, err));
-    SHL_TRY(make_room(db, count, key_bytes, b->new_files + 1, err));
+    SHL_TRY(shl_s4_make_room(db, count, key_bytes, b->new_files + 1, err));
 out:
     shl_buf_free(&record);
     return rc;
@@ -490,12 +491,10 @@ shale_code shl_s4_get(struct shl_s4 *db, struct shl_slice key, struct shl_buf *v
     for (;;) {
         struct shl_s4_map *map = shl_s4_map_ref(db);
         shale_code rc = get_once(db, map, key, value, out_is_bytes, err);
-        bool again = rc != SHALE_OK && rc != SHALE_DONE && shl_s4_look_again(db, map, rc);
+        bool again = rc != SHALE_OK && shl_s4_look_again(db, map, &rc, err);
         shl_s4_map_unref(db, map);
         if (again)
             continue;
-        if (rc == SHALE_NOT_FOUND || rc == SHALE_INVALID_RANGE)
-            rc = err->code = SHALE_CORRUPTION;
         if (rc == SHALE_DONE)
             rc = err->code = SHALE_NOT_FOUND;
         return rc;

@@ -11,6 +11,7 @@
 #include "store/store.h"
 
 #define SHL_S4_FILE_MAX_DEFAULT (UINT64_C(64) << 20)
+#define SHL_S4_SEAL_MS_DEFAULT  UINT64_C(600000)
 
 struct shl_s4;
 
@@ -20,7 +21,9 @@ struct shl_s4_settings {
     uint64_t max_file_bytes; /* at which a data file is full */
     unsigned format;         /* generation that is written: 1 or 2 */
     unsigned requests_max;   /* at once; at least 1 */
-    bool unfenced;           /* puts have no conditions: the last one wins */
+    uint64_t
+        seal_ms; /* a data file that was sent so long ago is not added to: compactions and collectors whose grace time is longer by an upload do no harm */
+    bool unfenced; /* puts have no conditions: the last one wins */
     bool read_only;
     bool must_exist;   /* NOT_FOUND if there is no index */
     bool index_unread; /* an index that is damaged or missing does no harm: for shl_s4_rebuild */

@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define SEND_AT_ONCE   3 /* each holds a whole file in memory */
-#define SEND_TRIES     4
+#define SEND_AT_ONCE 3 /* each holds a whole file in memory */
+#define SEND_TRIES   4
+#define COLLECTED_NS                                                                               \
+    (600 * ENV_NS_PER_SEC) /* what no index names for so long a collector may have taken */
 #define PAUSE_FIRST_NS ENV_NS_PER_MS
 #define PAUSE_MAX_NS   (200 * ENV_NS_PER_MS)
 
@@ -289,7 +291,7 @@ void shl_s4_committed(struct shl_s4 *db)
     shl_s4_index_free(&db->journal);
     shl_s4_index_init(&db->journal);
     db->sent.is_there = false;
-    db->unsaved = false;
+    db->unsaved = db->homeless = false;
     for (size_t i = 0; i < db->files.count; i++)
         db->files.items[i].from = db->files.items[i].size;
     ENV_POINT("s4 committed");
@@ -324,8 +326,8 @@ static shale_code read_local(struct shl_s4 *db, const struct shl_s4_file *f, str
                     name, got, f->size);
 }
 
-/* Finds out what the bucket has of a file whose object is not as expected. Only who has the writer's id writes it, so it is a beginning of ours, or ours and more
- * (its writer died), or not there (compacted away), or another writer drew the same id. */
+/* Finds out what the bucket has of a file whose object is not as expected. Only who has the writer's id writes it, so it is a beginning of ours,
+ * or not there (compacted away), or another writer drew the same id. */
 static shale_code settle_file(struct shl_s4 *db, struct shl_s4_file *f, const char *key,
                               struct shl_slice ours, shale_error *err)
 {
@@ -370,6 +372,7 @@ static shale_code put_file(struct shl_s4 *db, struct shl_s4_file *f, const char 
         return rc;
     memcpy(f->etag, object.etag, sizeof f->etag);
     f->dirty = f->unsure = f->unconditional = false;
+    f->sent_ns = env_now_mono_ns();
     return SHALE_OK;
 }
 
@@ -411,10 +414,35 @@ static shale_code send_one(void *ctx, size_t i, shale_error *err)
     return send_file(s->db, &s->db->files.items[s->which.items[i]], err);
 }
 
+bool shl_s4_is_sealed(const struct shl_s4 *db, const struct shl_s4_file *f)
+{
+    return f->etag[0] != '\0' &&
+           (env_now_mono_ns() - f->sent_ns) / ENV_NS_PER_MS >= db->settings.seal_ms;
+}
+
+/* Sent long ago, and its commit failed: is it still there? */
+static shale_code look_after(struct shl_s4 *db, struct shl_s4_file *f, shale_error *err)
+{
+    char key[SHL_S4_KEY_BYTES];
+    struct shl_object object;
+    if (f->dirty || f->from == f->size || !shl_s4_is_sealed(db, f))
+        return SHALE_OK;
+    shale_code rc = shl_s4_file_key(db, f->id, key, err);
+    if (rc == SHALE_OK)
+        rc = shl_store_head(db->store, key, &object, err);
+    if (rc != SHALE_NOT_FOUND)
+        return rc;
+    f->dirty = true;
+    f->etag[0] = '\0';
+    return SHALE_OK;
+}
+
 shale_code shl_s4_send_files(struct shl_s4 *db, shale_error *err)
 {
     struct sending s = {.db = db};
     shale_code rc = SHALE_OK;
+    for (size_t i = 0; i < db->files.count; i++)
+        SHL_TRY(look_after(db, &db->files.items[i], err));
     for (size_t i = 0; i < db->files.count; i++) {
         if (!db->files.items[i].dirty)
             continue;
@@ -480,6 +508,7 @@ shale_code shl_s4_upload(struct shl_s4 *db, bool rebase, shale_error *err)
     shale_code rc = shl_s4_begin_write(db, err);
     if (rc != SHALE_OK)
         return rc;
+    SHL_TRY(shl_s4_rehome(db, err));
     SHL_TRY(shl_s4_send_files(db, err));
     SHL_TRY(commit(db, rebase, err));
 out:
@@ -489,7 +518,7 @@ out:
 
 /* ---- flush */
 
-static shale_code sync_files(struct shl_s4 *db, shale_error *err)
+shale_code shl_s4_sync_files(struct shl_s4 *db, shale_error *err)
 {
     bool any = false;
     for (size_t i = 0; i < db->files.count; i++) {
@@ -513,7 +542,8 @@ shale_code shl_s4_flush(struct shl_s4 *db, shale_error *err)
         return rc;
     SHL_TRY(shl_s4_local_make(&db->local, err));
     if (!db->local.temporary) {
-        SHL_TRY(sync_files(db, err));
+        SHL_TRY(shl_s4_rehome(db, err));
+        SHL_TRY(shl_s4_sync_files(db, err));
         SHL_TRY(shl_s4_note(db, err));
     }
     SHL_TRY(shl_s4_index_encode(&db->map->index, (uint8_t)db->settings.format, db->next_file_num,
