@@ -191,7 +191,8 @@ static shale_code forget_committed(struct shl_s4 *db, const struct shl_s4_index 
                                    shale_error *err)
 {
     struct shl_s4_index rest;
-    struct shl_s4_loc last, loc;
+    struct shl_s4_loc last = {0};
+    struct shl_s4_loc loc;
     struct shl_s4_cursor c = {0};
     struct shl_slice key;
     uint32_t ref;
