@@ -56,6 +56,7 @@ enum env_tls_slot {
     ENV_TLS_JSON,    /* base/codec/json: an allocation of jansson failed in this task */
     ENV_TLS_DIGEST,  /* base/codec/digest: reused digest contexts */
     ENV_TLS_CIPHER,  /* base/codec/aead: a reused cipher context */
+    ENV_TLS_WAITER,  /* store/http: what the task waits with for its answers */
     ENV_TLS_SLOTS
 };
 void *env_tls_get(enum env_tls_slot slot);

@@ -9,7 +9,6 @@
 
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
-#define RECEIVE_MIN      16384L /* what an answer of some KiB fits into, with its headers */
 #define SEND_BYTES       65536L
 #define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
 #define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
@@ -373,6 +372,7 @@ static bool prepare(struct shl_slot *s)
     SET(CURLOPT_TCP_KEEPALIVE, 1L);
     SET(CURLOPT_DNS_SHUFFLE_ADDRESSES, 1L);
     SET(CURLOPT_DNS_CACHE_TIMEOUT, 10L);
+    SET(CURLOPT_BUFFERSIZE, RECEIVE_BYTES);
     SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
     SET(CURLOPT_MAXAGE_CONN, (long)(o->idle_timeout_ms / 1000));
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
@@ -544,17 +544,6 @@ static bool set_url(struct shl_slot *s, const char *url)
     return ok;
 }
 
-/* A buffer lives as long as its request, so many small requests share less of the cache if each has a large one. libcurl refuses while it holds one,
- * as it may after a failure: then the next one has the size of the last. */
-static void set_receive_bytes(struct shl_slot *s, const struct shl_http_call *c)
-{
-    bool is_small = c->piece_count > 0 && piece_bytes_of(c) <= (uint64_t)RECEIVE_MIN / 2;
-    long want = is_small ? RECEIVE_MIN : RECEIVE_BYTES;
-    if (s->receive_bytes != want &&
-        s->curl->easy_setopt(s->easy, CURLOPT_BUFFERSIZE, want) == CURLE_OK)
-        s->receive_bytes = want;
-}
-
 static bool set_method(struct shl_slot *s, const struct shl_http_call *c, uint64_t body_bytes)
 {
     bool ok = true;
@@ -592,7 +581,6 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
-    set_receive_bytes(s, c);
     ok = set_url(s, c->url);
     SET(CURLOPT_HTTPHEADER, s->headers);
     return ok && set_method(s, c, body);

@@ -21,7 +21,6 @@ struct shl_slot {
     char *agent;    /* owned: the "User-Agent" line if direct; NULL: none */
     char *origin;   /* owned: "https://host:port" that `place` was made of; NULL: none yet */
     CURLU *place;   /* owned: of the requests that go to the same server, taken apart once */
-    long receive_bytes; /* of libcurl's buffer */
     struct curl_slist headers[SHL_SLOT_HEADERS_MAX]; /* point to the caller's lines */
     size_t part, part_offset;                        /* of the body that is sent */
     size_t piece, piece_offset;                      /* of the pieces that are filled */
