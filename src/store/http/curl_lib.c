@@ -30,7 +30,10 @@ shale_code shl_curl_load(struct shl_curl *out, shale_error *err)
                              .multi_remove_handle = curl_multi_remove_handle,
                              .multi_info_read = curl_multi_info_read,
                              .multi_socket_action = curl_multi_socket_action,
-                             .multi_timeout = curl_multi_timeout};
+                             .multi_timeout = curl_multi_timeout,
+                             .url = curl_url,
+                             .url_set = curl_url_set,
+                             .url_cleanup = curl_url_cleanup};
     return SHALE_OK;
 }
 
