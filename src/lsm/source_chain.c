@@ -370,7 +370,7 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
     for (size_t i = 0; rc == SHALE_OK && i < tree->l0_count; i++) {
         const struct shl_level_sst *s = &l->ssts[tree->l0_first + i];
         if (is_outside(&s->range, plan) ||
-            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix)))
+            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix, plan->context)))
             continue;
         rc = shl_level_sst_source_new(s, plan, &list[n], err);
         n += rc == SHALE_OK;

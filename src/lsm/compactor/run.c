@@ -89,6 +89,7 @@ static shale_code open_output(struct worker *w, shale_error *err)
         .transformer = e->transformer,
         .policies = &s->filter,
         .policy_count = 1,
+        .user_filters = e->context->user_filters,
         .min_filter_keys =
             s->worker_has_min_filter_keys ? s->worker_min_filter_keys : s->min_filter_keys,
         .type = SHL_SST_COMPACTED,

@@ -34,7 +34,9 @@ struct shl_sst_meta {
     uint8_t *separators;
     _Atomic uint8_t *misses;  /* [atomic] relaxed: of each block, until it is kept; near stores */
     struct shl_bloom *blooms; /* one per policy, pointing into filter */
-    struct shl_buf filter;    /* owned */
+    struct shl_slice
+        *user_filters;     /* one for each of the application's, likewise; data NULL: not there */
+    struct shl_buf filter; /* owned */
     /* owners; all above is [const] */
     _Atomic uint32_t
         refs; /* [atomic] the one who has it published, and all who use it outside of an epoch */

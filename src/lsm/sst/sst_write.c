@@ -16,6 +16,14 @@
 #define SST_VERSION         2
 #define WAL_KEY_BYTES       8
 
+/* A filter of the application that is being made. */
+struct user_build {
+    void *builder;
+    bool begun;          /* the builder is there */
+    bool made;           /* data is the filter */
+    struct shl_buf data; /* owned */
+};
+
 /* What finish does, in file order; a failed step is tried again. */
 enum seal_step { SEAL_BLOCK, SEAL_FILTER, SEAL_INDEX, SEAL_STATS, SEAL_INFO, SEALED };
 
@@ -48,6 +56,7 @@ struct shl_sst_writer {
     SHL_ARRAY(uint64_t) hashes; /* owned: for the filter, in file order */
     struct shl_buf last_prefix; /* owned: whose hash was added last */
     bool has_last_prefix;
+    struct user_build *users;   /* owned: one for each of options.user_filters; NULL: none */
     struct shl_buf first_entry; /* owned: first key, or the WAL's first seq */
     struct shl_buf cut_key;     /* owned: last key of the block cut last */
 
@@ -80,6 +89,40 @@ static shale_code choose_policy(struct shl_sst_writer *w, shale_error *err)
     return SHALE_OK;
 }
 
+static shale_code begin_users(struct shl_sst_writer *w, shale_error *err)
+{
+    const struct shl_user_filters *all = &w->options.user_filters;
+    if (is_wal(w) || all->count == 0)
+        return SHALE_OK;
+    w->users = env_calloc(all->count, sizeof *w->users);
+    if (w->users == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < all->count; i++)
+        w->users[i].begun = all->items[i].begin(all->items[i].ctx, &w->users[i].builder);
+    return SHALE_OK;
+}
+
+static void end_user(struct shl_sst_writer *w, size_t i, bool wanted)
+{
+    const struct shl_user_filter *f = &w->options.user_filters.items[i];
+    struct user_build *u = &w->users[i];
+    if (!u->begun)
+        return;
+    u->begun = false;
+    u->made = f->end(f->ctx, u->builder, wanted ? &u->data : NULL) && wanted;
+}
+
+static void free_users(struct shl_sst_writer *w)
+{
+    if (w->users == NULL)
+        return;
+    for (size_t i = 0; i < w->options.user_filters.count; i++) {
+        end_user(w, i, false);
+        shl_buf_free(&w->users[i].data);
+    }
+    env_free(w->users);
+}
+
 /* A block with its crc, and what the transformer adds, is to fit into one unit. */
 static void align_blocks(struct shl_sst_writer *w)
 {
@@ -105,6 +148,7 @@ shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_
     w->info = (struct shl_sst_info){
         .compression = o->compression, .type = o->type, .filter_format = SHL_FILTER_COMPOSITE};
     SHL_TRY(choose_policy(w, err));
+    SHL_TRY(begin_users(w, err));
     if (o->aligned)
         align_blocks(w);
     SHL_TRY(shl_block_builder_init(&w->block, w->options.block_bytes, err));
@@ -133,6 +177,7 @@ void shl_sst_writer_free(struct shl_sst_writer *w)
     shl_array_free(&w->spares);
     shl_array_free(&w->views);
     shl_array_free(&w->hashes);
+    free_users(w);
     shl_sst_index_deinit(&w->index);
     shl_sst_stats_deinit(&w->stats);
     shl_block_builder_deinit(&w->block);
@@ -422,6 +467,15 @@ static void note_hashes(struct shl_sst_writer *w, struct shl_slice key)
         shl_array_add(&w->hashes, shl_filter_hash(key));
 }
 
+static void note_users(struct shl_sst_writer *w, const struct shl_row *row)
+{
+    for (size_t i = 0; i < w->options.user_filters.count; i++) {
+        const struct shl_user_filter *f = &w->options.user_filters.items[i];
+        if (w->users[i].begun && !f->add(f->ctx, w->users[i].builder, row))
+            end_user(w, i, false);
+    }
+}
+
 static void note_stats(struct shl_sst_writer *w, const struct shl_row *row)
 {
     struct shl_block_stats *block = &w->stats.blocks.items[w->stats.blocks.count - 1];
@@ -459,6 +513,8 @@ shale_code shl_sst_writer_add(struct shl_sst_writer *w, const struct shl_row *ro
     }
     if (w->policy != NULL)
         note_hashes(w, row->key);
+    if (w->users != NULL)
+        note_users(w, row);
     note_stats(w, row);
     w->rows++;
     rc = SHALE_OK;
@@ -475,15 +531,33 @@ static shale_code seal_block(struct shl_sst_writer *w, shale_error *err)
     return cut_block(w, err);
 }
 
+/* The Bloom filter, then those of the application, in one block. */
+static shale_code make_filters(struct shl_sst_writer *w, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    w->raw.len = 0;
+    if (w->policy != NULL)
+        SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
+    for (size_t i = 0; w->users != NULL && i < w->options.user_filters.count; i++) {
+        end_user(w, i, true);
+        if (w->users[i].made)
+            SHL_TRY(shl_filter_append(shl_slice_str(w->options.user_filters.items[i].name),
+                                      shl_buf_view(&w->users[i].data), &w->raw, err));
+    }
+out:
+    return rc;
+}
+
 static shale_code seal_filter(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     w->info.filter_offset = w->total_bytes;
     w->info.filter_len = 0;
-    if (w->policy == NULL || w->rows < w->options.min_filter_keys)
+    if (is_wal(w) || w->rows < w->options.min_filter_keys)
         return rc;
-    w->raw.len = 0;
-    SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
+    SHL_TRY(make_filters(w, err));
+    if (w->raw.len == 0)
+        goto out;
     SHL_TRY(append_raw(w, false, err));
     w->info.filter_len = w->total_bytes - w->info.filter_offset;
 out:

@@ -13,6 +13,7 @@ struct shl_sst_write_options {
     const struct shl_transformer *transformer;  /* borrowed; NULL: none */
     const struct shl_filter_policy *policies;   /* borrowed */
     size_t policy_count;
+    struct shl_user_filters user_filters;       /* borrowed until free */
     uint32_t min_filter_keys;      /* fewer rows: no filter */
     enum shl_sst_type type;        /* WAL: index keys and first_entry are BE seqs, no filter, no stats, no last_entry */
     struct shl_piece_pool *pool;   /* borrowed until free; NULL: none */
