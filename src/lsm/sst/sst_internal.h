@@ -85,6 +85,9 @@ void shl_sst_meta_seek_begin(const struct shl_sst_meta *m, struct shl_slice key,
 size_t shl_sst_meta_seek_end(const struct shl_sst_meta *m, const struct shl_sst_seek *s);
 /* The last block that can hold `key`: the last whose separator is <= key, or 0. */
 size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key);
+/* Sets *out to the separator of block `block_index` >= 1. */
+SHL_MUST shale_code shl_sst_meta_separator(const struct shl_sst_meta *m, size_t block_index,
+                                           struct shl_buf *out, shale_error *err);
 /* Separator of block `block_index` >= 1 against key: <0, 0, >0. */
 int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struct shl_slice key);
 

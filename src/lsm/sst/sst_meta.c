@@ -162,6 +162,17 @@ int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struc
 
 /* ---------------------------------------------------------------- making it */
 
+shale_code shl_sst_meta_separator(const struct shl_sst_meta *m, size_t block_index,
+                                  struct shl_buf *out, shale_error *err)
+{
+    SHL_ASSERT(block_index >= 1 && block_index < m->block_count);
+    uint32_t from = m->separator_ends[block_index - 1];
+    shale_code rc = shl_buf_set(out, m->prefix, err);
+    return rc != SHALE_OK ? rc
+                          : shl_buf_append(out, m->separators + from,
+                                           m->separator_ends[block_index] - from, err);
+}
+
 /* Sizes and places inside of the one piece. */
 struct layout {
     size_t groups, tops, offsets, blooms, users, lens, ends, misses, prefix, separators;
