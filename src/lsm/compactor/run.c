@@ -472,7 +472,7 @@ static shale_code anchors_of_index(const struct shl_level_sst *sst, struct shl_a
     uint64_t bytes = 0;
     size_t step;
     shale_code rc;
-    SHL_TRY(shl_sst_hold_meta(sst->sst, &m, err));
+    SHL_TRY(shl_sst_hold_index(sst->sst, &m, err));
     step = (m->block_count + ANCHORS_PER_SST - 1) / ANCHORS_PER_SST;
     for (size_t i = 0; i < m->block_count; i += step) {
         uint64_t weight = 0;

@@ -261,34 +261,9 @@ static shale_code fill_blocks(struct shl_sst_meta *m, const struct shl_sst_index
     return SHALE_OK;
 }
 
-static shale_code fill_filters(struct shl_sst_meta *m, const struct shl_sst_context *cx,
-                               enum shl_filter_format format, struct shl_slice raw_filter,
-                               shale_error *err)
-{
-    for (size_t i = 0; i < cx->policy_count; i++) {
-        m->blooms[i] = (struct shl_bloom){0};
-        if (raw_filter.len == 0)
-            continue;
-        shale_code rc = shl_filter_decode(raw_filter, format, &cx->policies[i], &m->blooms[i], err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    for (size_t i = 0; i < cx->user_filters.count; i++) {
-        m->user_filters[i] = shl_slice_of(NULL, 0);
-        if (raw_filter.len == 0 || format != SHL_FILTER_COMPOSITE)
-            continue;
-        shale_code rc = shl_filter_find(raw_filter, shl_slice_str(cx->user_filters.items[i].name),
-                                        &m->user_filters[i], err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    return SHALE_OK;
-}
-
 shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
-                            const struct shl_sst_context *cx, enum shl_filter_format format,
-                            struct shl_slice raw_filter, struct shl_buf *filter,
-                            struct shl_sst_meta **out, shale_error *err)
+                            const struct shl_sst_context *cx, struct shl_sst_meta **out,
+                            shale_error *err)
 {
     shale_code rc = SHALE_OK;
     struct shl_sst_meta *m = NULL;
@@ -317,21 +292,43 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                .blooms = (void *)(base + l.blooms),
                                .user_filters = (void *)(base + l.users)};
     atomic_init(&m->recent, 0);
+    atomic_init(&m->bare, 0);
     atomic_init(&m->refs, 1);
     if (prefix.len > 0)
         memcpy(base + l.prefix, prefix.data, prefix.len);
     for (size_t i = 0; i < m->block_count; i++)
         atomic_init(&m->misses[i], 0);
+    for (size_t i = 0; i < cx->policy_count; i++)
+        m->blooms[i] = (struct shl_bloom){0};
+    for (size_t i = 0; i < cx->user_filters.count; i++)
+        m->user_filters[i] = shl_slice_of(NULL, 0);
     SHL_TRY(fill_blocks(m, index, err));
-    SHL_TRY(fill_filters(m, cx, format, raw_filter, err));
-    m->filter = *filter;
-    *filter = (struct shl_buf){0};
-    m->memory_bytes = shl_align_up(l.total, 64) + m->filter.cap;
+    m->memory_bytes = shl_align_up(l.total, 64);
     *out = m;
     m = NULL;
 out:
     shl_sst_meta_free(m);
     return rc;
+}
+
+shale_code shl_sst_meta_set_filter(struct shl_sst_meta *m, const struct shl_sst_context *cx,
+                                   enum shl_filter_format format, struct shl_slice raw,
+                                   struct shl_buf *filter, shale_error *err)
+{
+    for (size_t i = 0; i < cx->policy_count; i++) {
+        shale_code rc = shl_filter_decode(raw, format, &cx->policies[i], &m->blooms[i], err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    for (size_t i = 0; i < cx->user_filters.count && format == SHL_FILTER_COMPOSITE; i++) {
+        struct shl_slice name = shl_slice_str(cx->user_filters.items[i].name);
+        shale_code rc = shl_filter_find(raw, name, &m->user_filters[i], err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    m->filter = *filter;
+    *filter = (struct shl_buf){0};
+    return SHALE_OK;
 }
 
 void shl_sst_meta_free(struct shl_sst_meta *m)

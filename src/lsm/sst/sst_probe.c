@@ -20,6 +20,13 @@ static bool user_filters_pass(const struct shl_sst *t, const struct shl_sst_meta
     return true;
 }
 
+/* The meta with its filters; NULL: not there. */
+static struct shl_sst_meta *whole_meta(const struct shl_sst *t)
+{
+    struct shl_sst_meta *m = env_load_seq(&t->meta);
+    return m == NULL || env_load_acquire(&m->bare) != 0 ? NULL : m;
+}
+
 static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
                          struct shl_slice key, uint64_t hash, struct shl_slice context)
 {
@@ -44,7 +51,7 @@ static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
 bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash)
 {
     uint32_t token = shl_epoch_enter(t->cx.epoch);
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    const struct shl_sst_meta *m = whole_meta(t);
     bool pass = m == NULL || filters_pass(t, m, key, hash, shl_slice_of(NULL, 0));
     shl_epoch_leave(t->cx.epoch, token);
     return pass;
@@ -68,7 +75,7 @@ bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
                                 struct shl_slice context)
 {
     uint32_t token = shl_epoch_enter(t->cx.epoch);
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    const struct shl_sst_meta *m = whole_meta(t);
     bool pass = m == NULL || filters_pass_prefix(t, m, prefix, context);
     shl_epoch_leave(t->cx.epoch, token);
     return pass;
@@ -76,7 +83,7 @@ bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
 
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
 {
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    const struct shl_sst_meta *m = whole_meta(t);
     if (m == NULL || t->cx.policy_count == 0 || !t->cx.policies[0].whole_key)
         return;
     const uint8_t *line = shl_bloom_first_line(&m->blooms[0], hash);
@@ -132,7 +139,7 @@ static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
 
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
 {
-    struct shl_sst_meta *m = p->meta != NULL ? p->meta : env_load_seq(&t->meta);
+    struct shl_sst_meta *m = p->meta != NULL ? p->meta : whole_meta(t);
     size_t i;
     if (m == NULL)
         return SHL_PROBE_NEED_META;
@@ -195,7 +202,7 @@ static bool has_one_filter(const struct shl_sst *t)
 
 bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
-    struct shl_sst_meta *m = a->meta = env_load_seq(&t->meta);
+    struct shl_sst_meta *m = a->meta = whole_meta(t);
     if (m == NULL)
         return true;
     shl_sst_meta_note_use(m);

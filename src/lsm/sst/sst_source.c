@@ -378,7 +378,7 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
 {
     if (s->meta != NULL)
         return SHALE_OK;
-    shale_code rc = shl_sst_hold_meta(s->sst, &s->meta, err);
+    shale_code rc = shl_sst_hold_index(s->sst, &s->meta, err);
     if (rc != SHALE_OK)
         return rc;
     const struct shl_sst_meta *m = s->meta;

@@ -490,6 +490,8 @@ shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o,
     h->epoll_fd = h->wake_fd = -1;
     h->timer_ns = NO_TIMER;
     h->options = *o;
+    if (o->ca_file == NULL)
+        h->options.ca_file = shl_curl_ca_file();
     if (!copy_texts(&h->options))
         rc = shl_nomem(err);
     else if (!open_fds(h))
