@@ -189,8 +189,10 @@ int env_rename(const char *from, const char *to);
 int env_link(const char *from, const char *to);
 int env_unlink(const char *path);
 int env_mkdir(const char *path); /* mode 0777 & umask */
+int env_mkdir_private(const char *path); /* mode 0700 */
 int env_rmdir(const char *path);
 int env_flock(int fd); /* exclusive, blocking; released by env_funlock or env_close */
+int env_flock_try(int fd); /* the same without waiting: EWOULDBLOCK if another descriptor holds it */
 int env_funlock(int fd);
 /* Entries without "." and "..", sorted by bytes. Free with env_listdir_free. */
 int env_listdir(const char *path, struct env_dirent **out, size_t *out_count);

@@ -938,6 +938,11 @@ int env_mkdir(const char *path)
     return leave(make_dir(path));
 }
 
+int env_mkdir_private(const char *path)
+{
+    return env_mkdir(path);
+}
+
 /* ---------------------------------------------------------------- locks */
 
 int env_flock(int fd)
@@ -954,6 +959,16 @@ int env_flock(int fd)
         }
         sim_wait(&f->node->lock_waiters, "flock", 0, UINT64_MAX);
     }
+}
+
+int env_flock_try(int fd)
+{
+    enter();
+    const struct open_file *f = file_of(fd);
+    bool free_now = f != NULL && (f->node->lock_fd < 0 || f->node->lock_fd == fd);
+    if (free_now)
+        f->node->lock_fd = fd;
+    return leave(f == NULL ? EBADF : free_now ? 0 : EWOULDBLOCK);
 }
 
 int env_funlock(int fd)
