@@ -8,7 +8,7 @@ from peer_env import python_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-LIBRARIES = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "libcurl"]
+LIBRARIES = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "sqlite3", "libcurl"]
 CODECS = ["none", "snappy", "zlib", "lz4", "zstd"]
 
 
@@ -44,7 +44,7 @@ class Place:
 
     def for_writer(self):
         words = {"codec": "compression_codec", "bloom_bits": "bloom_bits_per_key", "bloom_prefix": "bloom_prefix", "segments": "segment_extractor",
-                 "merge": "merge_operator"}
+                 "merge": "merge_operator", "filter_policy": "filter_policy"}
         found = ["%s=%s" % (words[k], v) for k, v in self.how.items() if k in words and v != "none"]
         if "block_kib" in self.how:
             found.append("sst_block_size=%dKiB" % self.how["block_kib"])

@@ -183,7 +183,7 @@ out:
 
 static bool has_filter(const struct shl_sst *t)
 {
-    return t->desc->info.filter_len > 0 && t->cx.policy_count > 0;
+    return t->desc->info.filter_len > 0 && t->cx.policy_count + t->cx.user_filters.count > 0;
 }
 
 /* One request where they lie next to each other. */
@@ -404,9 +404,9 @@ shale_code shl_sst_hold_meta(struct shl_sst *t, struct shl_sst_meta **out, shale
 
 shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
 {
-    bool prefixes = false; /* then scans ask the filters too */
+    bool prefixes = t->cx.user_filters.count > 0; /* then scans ask the filters too */
     for (size_t i = 0; i < t->cx.policy_count; i++)
-        prefixes = prefixes || !t->cx.policies[i].whole_key;
+        prefixes = prefixes || t->cx.policies[i].extractor.kind != SHL_EXTRACT_NONE;
     return hold_meta(t, prefixes, out, err);
 }
 

@@ -36,7 +36,9 @@ struct shl_sst_meta {
     uint8_t *separators;
     _Atomic uint8_t *misses;  /* [atomic] relaxed: of each block, until it is kept; near stores */
     struct shl_bloom *blooms; /* one per policy, pointing into filter */
-    struct shl_buf filter;    /* owned */
+    struct shl_slice
+        *user_filters;     /* one for each of the application's, likewise; data NULL: not there */
+    struct shl_buf filter; /* owned */
     /* owners; all above is [const] but for what `bare` guards */
     _Atomic uint32_t
         refs; /* [atomic] the one who has it published, and all who use it outside of an epoch */
@@ -88,6 +90,9 @@ void shl_sst_meta_seek_begin(const struct shl_sst_meta *m, struct shl_slice key,
 size_t shl_sst_meta_seek_end(const struct shl_sst_meta *m, const struct shl_sst_seek *s);
 /* The last block that can hold `key`: the last whose separator is <= key, or 0. */
 size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key);
+/* Sets *out to the separator of block `block_index` >= 1. */
+SHL_MUST shale_code shl_sst_meta_separator(const struct shl_sst_meta *m, size_t block_index,
+                                           struct shl_buf *out, shale_error *err);
 /* Separator of block `block_index` >= 1 against key: <0, 0, >0. */
 int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struct shl_slice key);
 

@@ -44,6 +44,7 @@ struct shl_sst_context {
     const struct shl_transformer *transformer; /* borrowed; NULL: none */
     const struct shl_filter_policy *policies;  /* borrowed; which filters can be used */
     size_t policy_count;
+    struct shl_user_filters user_filters;
 };
 
 /* ---- a cached block; the raw bytes stay valid while a reference is held or an epoch entered before it was seen is open */
@@ -94,7 +95,8 @@ enum shl_probe {
  * p.loaded = b; p.loaded_index = p.block_index; with p.meta held before, if it is not yet. */
 struct shl_probe_state {
     struct shl_slice key;
-    uint64_t hash; /* shl_filter_hash(key) */
+    uint64_t hash;            /* shl_filter_hash(key) */
+    struct shl_slice context; /* for filters of the application */
     uint64_t max_seq;
     uint32_t block_index;    /* out: with NEED_BLOCK */
     struct shl_row row;      /* out: with FOUND */
@@ -119,7 +121,8 @@ bool shl_sst_probe_goes_on(const struct shl_probe_state *p);
 
 /* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
 bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash);
-bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix);
+bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
+                                struct shl_slice context);
 /* Starts loading the first filter line for this hash into the CPU cache. Inside an epoch. */
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 
@@ -128,6 +131,7 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 struct shl_sst_ahead {
     struct shl_slice key;       /* in */
     uint64_t hash;              /* in */
+    struct shl_slice context;   /* in: as in shl_probe_state */
     struct shl_bloom_bits bits; /* of the stages */
     uint64_t index_head;
     size_t index_top;
