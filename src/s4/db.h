@@ -52,9 +52,7 @@ struct shl_s4 {
     uint64_t index_bytes;
     unsigned index_version;
     uint32_t next_file_num;
-    uint32_t index_crc;
-    struct shl_s4_sent sent; /* an index whose fate is not known */
-    bool unsaved;            /* the map is a rebuilt one that was not committed */
+    bool unsaved; /* the map is a rebuilt one that was not committed */
     uint32_t writer;
     uint32_t seq;
     bool seq_known; /* generation 1: the bucket was asked for its highest number */
@@ -169,6 +167,10 @@ SHL_MUST shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_inde
                                      shale_error *err);
 SHL_MUST shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index *to,
                                          shale_error *err);
+/* True if the write may have happened although it failed. */
+bool shl_s4_fate_is_unknown(shale_code rc);
+/* Whether a is behind b in the order of one writer's writes. */
+bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b);
 /* Everything is in a committed index: the journal is empty. */
 void shl_s4_committed(struct shl_s4 *db);
 /* A pause that grows with the number of lost races. */
