@@ -70,12 +70,12 @@ const struct cli_command cli_keep_commands[] = {
      .group = CLI_GROUP_KEEP,
      .effect = CLI_WRITES,
      .summary = "make a new database over the SSTables of others, without copying them",
-     .usage = "SRC DST [--checkpoint C] [--from A] [--to B] [--and SRC[,..]]",
+     .usage = "SRC DST [--checkpoint C] [--from A] [--to B] [--only P] [--and SRC[,..]]",
      .args_min = 2,
      .args_max = 2,
      .args = {"SRC", "DST"},
      .options = PLACE | CLI_BIT(OPT_TRANSFORMER) | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_FROM) |
-                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_AND),
+                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_ONLY) | CLI_BIT(OPT_AND),
      .examples = {{"shale clone ./pkgs ./try", "try something on it"},
                   {"shale clone ./pkgs ./then --checkpoint nightly", "as it was"},
                   {"shale clone ./pkgs ./libs --from lib --to lic", "a part of it"},
@@ -85,7 +85,8 @@ const struct cli_command cli_keep_commands[] = {
          "Source and clone lie in one bucket (of a folder: beside each other, or --root). Both go "
          "on apart; a checkpoint without an end keeps in the source what is borrowed, until "
          "compactions of the clone have replaced it (shale gc lets go) or the clone is deleted "
-         "(shale delete). --checkpoint, --from, --to and --prefix are about SRC. Ranges of several "
+         "(shale delete). --checkpoint, --from, --to, --prefix and --only are about SRC. Ranges of "
+         "several "
          "sources must not overlap, and a source that is cut or joined must not have rows that are "
          "only in its WAL. May be repeated after a failure.",
      .exits = "0 made, or made before. Cost: 1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs for "

@@ -55,6 +55,18 @@ class Manage(Case):
         self.run_shale("clone", self.db, self.at("both"), "--to", "k2", "--and", self.at("other") + ",from=y", "--and", self.at("old") + ",from=k5,to=k7")
         self.assertEqual(self.dump(db=self.at("both")), [(b"k0", b"1"), (b"k1", b"2"), (b"k5", b"1"), (b"k6", b"1"), (b"z", b"1")])
 
+    def test_clones_of_segments(self):
+        parts, slash = self.at("parts"), ("--segments", "slash")
+        self.load([(b"%s/%d" % (s, i), b"1") for s in (b"a", b"b", b"c") for i in range(3)], *slash, db=parts)
+        self.run_shale("clone", parts, self.at("two"), "--only", "a/", "--only", "c/")
+        self.assertEqual([k for k, _ in self.dump(db=self.at("two"))], [b"a/0", b"a/1", b"a/2", b"c/0", b"c/1", b"c/2"])
+        self.run_shale("clone", parts, self.at("joined"), "--only", "a/", "--and", self.at("two") + ",only=c/")
+        self.assertEqual([k for k, _ in self.dump(db=self.at("joined"))], [b"a/0", b"a/1", b"a/2", b"c/0", b"c/1", b"c/2"])
+        p = self.run_shale("clone", parts, self.at("none"), "--only", "x/", want=3)
+        self.assertIn(b'has no segment with prefix "x/"', p.stderr)
+        p = self.run_shale("clone", self.db, self.at("none"), "--only", "x/", want=2)
+        self.assertIn(b"has no segments to choose from", p.stderr)
+
     def test_clones_that_cannot_be(self):
         for more, why, code in ((["--checkpoint", "none"], b"has none of that id or name", 3), (["--and", self.db], b"is given twice", 2),
                                 (["--and", self.at("x") + ",form=a"], b"is none of checkpoint=C", 2), (["--prefix", "a", "--to", "b"], b"give one or the others", 2)):

@@ -2,6 +2,7 @@
 #include "lsm/keep/clone.h"
 
 #include "base/assert.h"
+#include "base/codec/text.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/keep/checkpoint.h"
@@ -71,6 +72,79 @@ shale_code shl_clone_project(struct shl_manifest *m, const struct shl_bytes_rang
     if (rc == SHALE_OK)
         shl_manifest_prune_external(m);
     return rc;
+}
+
+static bool is_unbounded(const struct shl_bytes_range *r)
+{
+    return r->start.type == SHL_BOUND_UNBOUNDED && r->end.type == SHL_BOUND_UNBOUNDED;
+}
+
+static bool is_named(const struct shl_clone_source *s, struct shl_slice prefix)
+{
+    bool named = s->segment_count == 0;
+    for (size_t i = 0; i < s->segment_count; i++)
+        named = named || shl_slice_eq(s->segments[i], prefix);
+    return named;
+}
+
+static shale_code no_segment(struct shl_slice prefix, const char *r1, shale_error *err)
+{
+    struct shl_buf shown = {0};
+    shale_code rc = shl_text_escape(prefix, &shown, err);
+    if (rc == SHALE_OK)
+        rc = shl_fail(err, SHALE_NOT_FOUND, "clone: \"%s\" has no segment with prefix \"%.*s\"", r1,
+                      (int)shl_min_size(shown.len, 200), (const char *)shown.data);
+    shl_buf_free(&shown);
+    return rc;
+}
+
+static shale_code check_names(struct shl_manifest *m, const struct shl_clone_source *s,
+                              const char *r1, shale_error *err)
+{
+    if (m->segment_extractor_name == NULL)
+        return shl_fail(err, SHALE_INVALID, "clone: \"%s\" has no segments to choose from", r1);
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (shl_manifest_segment(m, s->segments[i]) == NULL)
+            return no_segment(s->segments[i], r1, err);
+    return SHALE_OK;
+}
+
+static shale_code pick_segment(struct shl_segment *seg, const struct shl_clone_source *s,
+                               bool *keep, shale_error *err)
+{
+    struct shl_bytes_range only = {.start = {.type = SHL_BOUND_UNBOUNDED},
+                                   .end = {.type = SHL_BOUND_UNBOUNDED}};
+    shale_code rc;
+    *keep = is_named(s, shl_buf_view(&seg->prefix));
+    if (!*keep || s->segment == NULL)
+        return SHALE_OK;
+    SHL_TRY(s->segment(s->segment_ctx, shl_buf_view(&seg->prefix), keep, &only, err));
+    if (*keep && !is_unbounded(&only)) {
+        struct shl_key_range k = range_of(&only);
+        SHL_TRY(cut_tree(&seg->tree, &k, err));
+        *keep = seg->tree.l0.count + seg->tree.runs.count > 0;
+    }
+out:
+    shl_bytes_range_deinit(&only);
+    return rc;
+}
+
+shale_code shl_clone_pick_segments(struct shl_manifest *m, const struct shl_clone_source *s,
+                                   const char *r1, shale_error *err)
+{
+    shale_code rc = check_names(m, s, r1, err);
+    if (rc != SHALE_OK)
+        return rc;
+    for (size_t i = m->segments.count; i-- > 0;) {
+        bool keep;
+        rc = pick_segment(&m->segments.items[i], s, &keep, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (!keep)
+            shl_manifest_remove_segment(m, i);
+    }
+    shl_manifest_prune_external(m);
+    return SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- who owns which SST */
