@@ -202,12 +202,8 @@ static int look_at_checkpoint(struct cli *c, const char *checkpoint)
     shale_reader_options_init(&how, sizeof how);
     how.checkpoint = checkpoint;
     how.skip_wal_replay = true;
-    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK) {
-        bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
-                             strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
-        int code = cli_fail(c, c->args.positional[0]);
-        return no_checkpoint ? CLI_NO : code;
-    }
+    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
     (void)cli_close_counted(c, db);
     return CLI_YES;
 }

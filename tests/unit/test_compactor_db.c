@@ -110,6 +110,21 @@ static void wait_for_shape(struct bench *b, size_t below)
     fail_msg("L0 %zu, runs %zu", l0, runs);
 }
 
+/* Until a coordinator has the database. */
+static void wait_for_epoch(struct bench *b)
+{
+    for (unsigned tries = 0; tries < 20000; tries++) {
+        uint64_t version;
+        struct shl_manifest *m = newest_manifest(b, &version);
+        uint64_t epoch = m->compactor_epoch;
+        shl_manifest_free(m);
+        if (epoch > 0)
+            return;
+        env_sleep_ns(ENV_NS_PER_MS);
+    }
+    fail_msg("no coordinator came");
+}
+
 static void wait_for_runs(struct bench *b, size_t count)
 {
     size_t l0, runs;
@@ -389,6 +404,37 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
 }
 
 /* A coordinator without workers: the job is merged by who wants it, and the coordinator stays what it is. */
+/* Without a request: the coordinator that is there sees no need by its own settings, and is asked. */
+static void test_a_coordinator_does_what_others_find(void **state)
+{
+    struct bench b;
+    struct side s;
+    struct shl_lsm_settings eager;
+    struct shl_once_result result;
+    size_t l0, runs;
+    (void)state;
+    quick(&b);
+    b.settings.min_compaction_sources = b.settings.max_compaction_sources = 8;
+    bench_open(&b);
+    for (unsigned t = 0; t < 3; t++)
+        table(&b, t * 5, "v");
+    side_start(&s, &b, true, true);
+    wait_for_epoch(&b);
+    eager = b.settings;
+    eager.min_compaction_sources = 2;
+    struct shl_process_open o = process_of(&b, true, true);
+    o.settings = &eager;
+    const struct shl_once once = {.take_over_ns = 300 * ENV_NS_PER_SEC};
+    OK(shl_compact_once(&o, &once, &result, &db_err));
+    assert_false(result.by_us);
+    shape(&b, &l0, &runs);
+    assert_int_equal(l0, 0);
+    assert_int_equal(runs, 1);
+    shl_proposals_free(&result.jobs);
+    side_stop(&s, SHALE_OK);
+    bench_end(&b);
+}
+
 static void test_a_job_that_lacks_a_worker_gets_one(void **state)
 {
     struct bench b;
@@ -622,6 +668,7 @@ int main(void)
         cmocka_unit_test(test_tables_that_do_not_overlap_are_moved),
         cmocka_unit_test(test_a_segment_is_drained_and_the_writer_takes_it_away),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
+        cmocka_unit_test(test_a_coordinator_does_what_others_find),
         cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),
         cmocka_unit_test(test_levels_stay_levels),
         cmocka_unit_test(test_parts_give_what_the_whole_gives),
