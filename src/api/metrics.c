@@ -178,6 +178,8 @@ static void add_compactor(struct values *v, const struct shl_compactor_counts *c
     counter(v, "slatedb.compactor.jobs_claimed", "compactions begun", c->claimed);
     counter(v, "slatedb.compactor.jobs_reclaimed",
             "compactions taken from workers that were silent", c->reclaimed);
+    counter(v, "slatedb.compactor.incremental_released_bytes",
+            "bytes of SSTables that incremental commits made superfluous", c->released_bytes);
     labelled(v, purged, purged_help, "entry_type", "value", c->purged_values);
     labelled(v, purged, purged_help, "entry_type", "merge", c->purged_operands);
     of_worker(v, SHALE_METRIC_GAUGE, "slatedb.compactor.worker_last_heartbeat_ms",

@@ -65,6 +65,7 @@ enum cli_option_id {
     OPT_MIN_AGE,
     OPT_INTERVAL,
     OPT_AND,
+    OPT_ONLY,
     OPT_UNDO,
     OPT_ROUND,
     OPT_AS_OF,

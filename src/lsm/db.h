@@ -153,6 +153,7 @@ SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice 
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
 /* Makes a checkpoint's state the newest one, as a writer that fences all others, compactors too. What was there is kept by a checkpoint. */
+#define SHL_RESTORE_UNDO_NAME "before-restore" /* of the checkpoint that keeps what a restore replaces */
 struct shl_lsm_restored {
     uint64_t manifest_id;     /* the new manifest */
     uint64_t checkpoint_manifest_id; /* whose state it has */
