@@ -29,6 +29,11 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale {cmd}{args} --merge concat\tor another: the one that wrote the rows"}},
+    {SHALE_INVALID,
+     "have that name: give the id",
+     "no",
+     NULL,
+     {"shale checkpoint list {db}\twhich ids they have"}},
     {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
     {SHALE_INVALID,
      "plain http is not allowed",
@@ -82,6 +87,11 @@ static const struct way_out ways_out[] = {
      NULL,
      {"shale store ls {db}\ta new store: shale s4 put, shale s4 load"}},
     {SHALE_NOT_FOUND, "no data files here", "no", NULL, {"shale store ls {db}"}},
+    {SHALE_CORRUPTION,
+     "it may be encrypted",
+     "no",
+     "Nothing was changed.",
+     {"shale {cmd}{args} --transformer aes-256-gcm:file:PATH\tthe key it was written with"}},
     {SHALE_CORRUPTION,
      "index.idx",
      "no",
@@ -735,12 +745,20 @@ static const struct way_out *way_of(const struct cli *c)
     return NULL;
 }
 
-/* Exit code 2 promises that nothing was sent. */
+/* What only the database shows to be wrong with the command line. */
+static bool lacks_a_word(const shale_error *err)
+{
+    return err->code == SHALE_INVALID &&
+           (strstr(err->text, "have that name: give the id") != NULL ||
+            strstr(err->text, "merge operator") != NULL);
+}
+
+/* Exit code 2 promises that nothing was written, and but for what lacks a word that nothing was sent. */
 static bool is_mistake(struct cli *c)
 {
     bool mistake = c->err.code == SHALE_INVALID || (c->err.code == SHALE_NOT_SUPPORTED &&
                                                     strstr(c->err.text, "not built yet") != NULL);
-    return mistake && cli_requests(c) == 0;
+    return lacks_a_word(&c->err) || (mistake && cli_requests(c) == 0);
 }
 
 /* Of several URLs the one that failed; NULL: the first, or none. */
