@@ -129,6 +129,12 @@ int cli_fail(struct cli *c, const char *where);
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
 /* The command as it was given, with `more` (each word with a blank before it) behind its name and without secrets, to be pasted. */
 void cli_command_again(const struct cli *c, const char *more, char *dst, size_t cap);
+#define CLI_LISTS_KEYS    "shale scan {db} --prefix {key}{hex}\tkeys that begin so"
+#define CLI_LISTS_S4_KEYS "shale s4 keys {db} --prefix {key}\tkeys that begin so"
+/* A line with such a command, for people. */
+void cli_try(const struct cli *c, const char *pattern);
+/* A command to try, from a pattern of report.c: "shale stat {db}", with what the command line said of the store. */
+void cli_way(const struct cli *c, const char *pattern, char *dst, size_t cap);
 /* A line of the input that cannot be used, with c->facts; returns CLI_FAILED. where: "FILE:LINE". */
 int cli_bad_line(const struct cli *c, const char *where, const char *why);
 /* A failure of the program's own surroundings (files, memory); returns CLI_FAILED. */

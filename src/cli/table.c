@@ -440,7 +440,8 @@ static const struct cli_command commands[] = {
               "compactor. If none moves for some seconds, or there never was one, this one does "
               "the work, and takes the place of the other: a Shale writer stands back then, a "
               "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
-              "enough are there; --full leaves them alone. May be repeated, and stopped: what is "
+              "enough are there; --full leaves them alone. Outputs are compressed as their newest "
+              "input, unless compression_codec is set. May be repeated, and stopped: what is "
               "not done, another compactor goes on with.",
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
@@ -462,8 +463,9 @@ static const struct cli_command commands[] = {
                    "workers elsewhere do the merging"}},
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
-              "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
-              "where another one stopped or died.",
+              "closed otherwise). Plans by compactor_options, and merges beside that: outputs are "
+              "compressed as their newest input, unless compression_codec is set. Goes on where "
+              "another one stopped or died.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
               "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
               "happens; about 20 requests a job, as shale compact.",
@@ -481,8 +483,9 @@ static const struct cli_command commands[] = {
                   {"shale compactor-worker ./pkgs --once", "until there is no job to take"}},
      .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
               "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
-              "done when it is stopped. Merge operator, codec, block size and filters should be "
-              "the writer's.",
+              "done when it is stopped. Merge operator, transformer, block size and filters should "
+              "be the writer's; the codec is that of the newest input, unless compression_codec "
+              "is set.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
               "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "
               "its inputs and outputs.",
