@@ -68,6 +68,20 @@ enum cli_option_id {
     OPT_UNDO,
     OPT_ROUND,
     OPT_AS_OF,
+    OPT_OUTPUT,
+    OPT_AT,
+    OPT_SEQ,
+    OPT_AFTER,
+    OPT_CHANGES,
+    OPT_FOLLOW,
+    OPT_GRACE,
+    OPT_LOCAL_PATH,
+    OPT_AUTO_COMPACT,
+    OPT_BY_COLUMN,
+    OPT_ALLOW_TRIGGERS,
+    OPT_IGNORE_TRIGGERS,
+    OPT_ROWS_AS,
+    OPT_HEADERS,
     OPT_WATCH,
     OPT_TIMEOUT,
     OPT_TRACE,
@@ -114,6 +128,7 @@ enum cli_group {
     CLI_GROUP_ROWS,
     CLI_GROUP_INSIDE,
     CLI_GROUP_KEEP,
+    CLI_GROUP_SQL,
     CLI_GROUP_WORK,
     CLI_GROUP_BUCKET,
     CLI_GROUP_PROGRAM,
@@ -132,14 +147,15 @@ struct cli_command {
     enum cli_group group;
     enum cli_effect effect;
     const char *summary;
-    const char *usage;   /* what stands behind the name */
-    unsigned args_min;   /* positional, DB included */
-    unsigned args_max;   /* UINT_MAX: any number */
-    const char *args[3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
-    cli_option_set options; /* CLI_BIT of those of its own; the common ones come on top */
+    const char *usage; /* what stands behind the name */
+    unsigned args_min; /* positional, DB included */
+    unsigned args_max; /* UINT_MAX: any number */
+    const char *args
+        [3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
+    cli_option_set options;         /* CLI_BIT of those of its own; the common ones come on top */
     struct cli_example examples[5]; /* each runs as pasted; the first is the commonest use */
-    const char *notes; /* lines under the options; NULL: none */
-    const char *exits; /* exit codes, cost */
+    const char *notes;              /* lines under the options; NULL: none */
+    const char *exits;              /* exit codes, cost */
     cli_run_fn run;
 };
 
