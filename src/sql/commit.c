@@ -438,7 +438,8 @@ static void publish_or_wait(struct shl_sql *s, struct shl_sql_batch *b, shale_er
                             enum outcome *out)
 {
     env_mutex_lock(&s->mu);
-    bool mine = s->waiting == 0 || b->members.count == BATCH_MAX;
+    /* Merging looks at the sum of what a batch has changed: a cell that was changed and changed back would not be seen. */
+    bool mine = s->waiting == 0 || b->members.count == BATCH_MAX || s->o.merge;
     env_mutex_unlock(&s->mu);
     if (s->local.db == NULL)
         fail_batch(s, b);
