@@ -242,7 +242,7 @@ static void client(void *arg)
 {
     struct process *p = arg;
     shale_error err = {0};
-    for (int i = 0; i < 12 && p->scene->next < TOKENS_MAX; i++) {
+    for (int i = 0; i < 8 && p->scene->next < TOKENS_MAX; i++) {
         shale_code rc = SHALE_OK;
         sim_progress();
         pause_a_while();
@@ -336,7 +336,7 @@ static void crowd_main(void *arg)
     s->faults = (struct world_faults){.latency_max_ns = sim_rand_below(40) * ENV_NS_PER_MS};
     if (sim_chance(0.7))
         s->faults.before = s->faults.after = (double)sim_rand_below(80) / 1000.0;
-    for (int round = 0; round < 3; round++) {
+    for (int round = 0; round < 2; round++) {
         sim_group g[PROCESSES];
         for (int i = 0; i < PROCESSES; i++) {
             g[i] = sim_group_new("process", 0);
