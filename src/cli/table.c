@@ -142,6 +142,39 @@ static const struct cli_option options[OPT_IDS] = {
                    WHAT},
     [OPT_AS_OF] = {"as-of", 0, CLI_TEXT, false, "WHEN",
                    "the newest checkpoint at or before a time, e.g. -2h, or seq:N", NULL, ROWS},
+    [OPT_OUTPUT] = {"output", 'o', CLI_TEXT, false, "FILE", "where it goes", NULL, PRINT},
+    [OPT_AT] = {"at", 0, CLI_TEXT, false, "WHEN", "as of a commit: its seq, a time, or -2h", NULL,
+                ROWS},
+    [OPT_SEQ] = {"seq", 0, CLI_NUMBER, false, "N",
+                 "the seq that the database must be at [FILE.seq, which a pull has written]", NULL,
+                 WHAT},
+    [OPT_AFTER] = {"after", 0, CLI_NUMBER, false, "SEQ",
+                   "only what was committed behind it [all that the log has]", NULL, ROWS},
+    [OPT_CHANGES] = {"changes", 0, CLI_FLAG, false, NULL, "the rows that each commit changed", NULL,
+                     PRINT},
+    [OPT_FOLLOW] = {"follow", 0, CLI_FLAG, false, NULL, "go on with what is committed from now on",
+                    NULL, ROWS},
+    [OPT_GRACE] = {"grace", 0, CLI_DURATION, false, "DUR", "what is younger stays [5m]", NULL,
+                   WHAT},
+    [OPT_LOCAL_PATH] = {"local-path", 0, CLI_TEXT, false, "FILE",
+                        "keep the local copy there, for the next time [a temporary file]", NULL,
+                        DB},
+    [OPT_AUTO_COMPACT] = {"auto-compact", 0, CLI_NUMBER, false, "N",
+                          "compact after a commit once the log has N entries [never]", NULL, DB},
+    [OPT_BY_COLUMN] = {"by-column", 0, CLI_FLAG, false, NULL,
+                       "s3db's way: merge with what others changed meanwhile, instead of running "
+                       "again",
+                       NULL, DB},
+    [OPT_ALLOW_TRIGGERS] = {"allow-triggers", 0, CLI_FLAG, false, NULL,
+                            "triggers that write may fire", NULL, DB},
+    [OPT_IGNORE_TRIGGERS] = {"ignore-triggers", 0, CLI_FLAG, false, NULL,
+                             "apply the log without firing triggers: reads what one has broken",
+                             NULL, ROWS},
+    [OPT_ROWS_AS] = {"mode", 0, CLI_CHOICE, false, "F",
+                     "list, column, csv, tsv, json [column on a terminal, else list]",
+                     "list|column|csv|tsv|json", PRINT},
+    [OPT_HEADERS] = {"headers", 0, CLI_FLAG, false, NULL, "names of the columns, in lists too",
+                     NULL, PRINT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_LOCAL_DIR] =
@@ -781,8 +814,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows",   "See inside", "Keep",   "Work",
-                                                  "Bucket", "Engines",    "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows",    "See inside", "Keep",   "SQLite",
+                                                  "Strings", "Work",       "Bucket", "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -794,7 +827,8 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_s4_command_count;
+    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count +
+           cli_s4_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
@@ -803,8 +837,12 @@ const struct cli_command *cli_command_at(size_t index)
     if (index < SHL_COUNT_OF(commands))
         return &commands[index];
     index -= SHL_COUNT_OF(commands);
-    return index < cli_keep_command_count ? &cli_keep_commands[index]
-                                          : &cli_s4_commands[index - cli_keep_command_count];
+    if (index < cli_keep_command_count)
+        return &cli_keep_commands[index];
+    index -= cli_keep_command_count;
+    if (index < cli_sql_command_count)
+        return &cli_sql_commands[index];
+    return &cli_s4_commands[index - cli_sql_command_count];
 }
 
 const struct cli_command *cli_command_find(const char *name)
