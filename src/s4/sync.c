@@ -473,29 +473,10 @@ bool shl_s4_is_sealed(const struct shl_s4 *db, const struct shl_s4_file *f)
            (env_now_mono_ns() - f->sent_ns) / ENV_NS_PER_MS >= db->settings.seal_ms;
 }
 
-/* Sent long ago, and its commit failed: is it still there? */
-static shale_code look_after(struct shl_s4 *db, struct shl_s4_file *f, shale_error *err)
-{
-    char key[SHL_S4_KEY_BYTES];
-    struct shl_object object;
-    if (f->dirty || f->from == f->size || !shl_s4_is_sealed(db, f))
-        return SHALE_OK;
-    shale_code rc = shl_s4_file_key(db, f->id, key, err);
-    if (rc == SHALE_OK)
-        rc = shl_store_head(db->store, key, &object, err);
-    if (rc != SHALE_NOT_FOUND)
-        return rc;
-    f->dirty = true;
-    f->etag[0] = '\0';
-    return SHALE_OK;
-}
-
 shale_code shl_s4_send_files(struct shl_s4 *db, shale_error *err)
 {
     struct sending s = {.db = db};
     shale_code rc = SHALE_OK;
-    for (size_t i = 0; i < db->files.count; i++)
-        SHL_TRY(look_after(db, &db->files.items[i], err));
     for (size_t i = 0; i < db->files.count; i++) {
         if (!db->files.items[i].dirty)
             continue;
