@@ -35,7 +35,7 @@ typedef enum shale_reader_mode {
 
 typedef struct shale_reader_options {
     size_t struct_size;
-    const char *checkpoint; /* UUID or name of a checkpoint; NULL: the newest state */
+    const char *checkpoint; /* UUID or name of a checkpoint (INVALID if several have the name); NULL: the newest state */
     bool follow;            /* look for newer data every manifest_poll_interval; default false: as it was at open, until shale_db_refresh */
     bool skip_wal_replay;   /* leave out rows that are only in WAL objects yet; default: as the setting says (false) */
     shale_reader_mode mode; /* default SHALE_READER_DEFAULT */

@@ -36,6 +36,7 @@ static shale_code ground_open(struct ground *g, const char *url, const shale_opt
     if (o == NULL)
         return shl_nomem(err);
     SHL_TRY(shl_api_resolve(o, false, &g->resolved, err));
+    g->resolved.lsm.worker_keeps_codec = shl_api_is_default(o, "compression_codec");
     SHL_TRY(shl_api_transform_init(&g->db.transform, o, err));
     SHL_TRY(shl_api_stack_open(&g->db.stack, url, o, true, err));
     shl_api_take_components(&g->db, o, &g->resolved);

@@ -23,6 +23,10 @@ struct shl_api_stack {
 /* reader: a missing folder is not made. Errors: INVALID, NOT_SUPPORTED, NOMEM. No request is sent. */
 SHL_MUST shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url,
                                        const shale_options *o, bool reader, shale_error *err);
+/* The same for a database of s3db's model: a folder is one that its processes may use too (store/shared_folder.h). There is no WAL. */
+SHL_MUST shale_code shl_api_stack_open_shared(struct shl_api_stack *out, const char *url,
+                                              const shale_options *o, bool reader,
+                                              shale_error *err);
 /* The same for raw objects: the whole path of the URL is the bucket; path stays NULL. A folder or memory is not tried again, a
  * bucket over the network a few times. */
 SHL_MUST shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,

@@ -121,3 +121,18 @@ void shale_gc_options_init(shale_gc_options *o, size_t struct_size)
     const shale_gc_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
+
+void shale_s4_options_init(shale_s4_options *o, size_t struct_size)
+{
+    const shale_s4_options defaults = {.struct_size = sizeof defaults,
+                                       .max_file_bytes = UINT64_C(64) << 20,
+                                       .format = 2,
+                                       .requests_max = 8};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_s4_scan_options_init(shale_s4_scan_options *o, size_t struct_size)
+{
+    const shale_s4_scan_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}

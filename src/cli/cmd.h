@@ -129,6 +129,12 @@ int cli_fail(struct cli *c, const char *where);
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
 /* The command as it was given, with `more` (each word with a blank before it) behind its name and without secrets, to be pasted. */
 void cli_command_again(const struct cli *c, const char *more, char *dst, size_t cap);
+#define CLI_LISTS_KEYS    "shale scan {db} --prefix {key}{hex}\tkeys that begin so"
+#define CLI_LISTS_S4_KEYS "shale s4 keys {db} --prefix {key}\tkeys that begin so"
+/* A line with such a command, for people. */
+void cli_try(const struct cli *c, const char *pattern);
+/* A command to try, from a pattern of report.c: "shale stat {db}", with what the command line said of the store. */
+void cli_way(const struct cli *c, const char *pattern, char *dst, size_t cap);
 /* A line of the input that cannot be used, with c->facts; returns CLI_FAILED. where: "FILE:LINE". */
 int cli_bad_line(const struct cli *c, const char *where, const char *why);
 /* A failure of the program's own surroundings (files, memory); returns CLI_FAILED. */
@@ -206,6 +212,16 @@ int cmd_wal(struct cli *c);
 int cmd_tail(struct cli *c);
 int cmd_explain(struct cli *c);
 int cmd_gc(struct cli *c);
+int cmd_sql(struct cli *c);
+int cmd_sql_shell(struct cli *c);
+int cmd_sql_init(struct cli *c);
+int cmd_sql_pull(struct cli *c);
+int cmd_sql_push(struct cli *c);
+int cmd_sql_status(struct cli *c);
+int cmd_sql_log(struct cli *c);
+int cmd_sql_compact(struct cli *c);
+int cmd_sql_gc(struct cli *c);
+int cmd_sql_migrate(struct cli *c);
 int cmd_clone(struct cli *c);
 int cmd_restore(struct cli *c);
 int cmd_delete(struct cli *c);
@@ -233,5 +249,18 @@ int cmd_shell(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_version(struct cli *c);
+int cmd_s4_put(struct cli *c);
+int cmd_s4_get(struct cli *c);
+int cmd_s4_del(struct cli *c);
+int cmd_s4_keys(struct cli *c);
+int cmd_s4_dump(struct cli *c);
+int cmd_s4_load(struct cli *c);
+int cmd_s4_download(struct cli *c);
+int cmd_s4_upload(struct cli *c);
+int cmd_s4_flush(struct cli *c);
+int cmd_s4_compact(struct cli *c);
+int cmd_s4_rebuild(struct cli *c);
+int cmd_s4_gc(struct cli *c);
+int cmd_s4_stat(struct cli *c);
 
 #endif

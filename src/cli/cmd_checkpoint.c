@@ -50,6 +50,24 @@ static int tell(struct cli *c, const char *done, const shale_checkpoint_result *
     return CLI_YES;
 }
 
+/* The format allows a name twice; commands that are given it do not. A list that fails takes nothing away from what was made. */
+static void note_same_name(struct cli *c)
+{
+    const char *name = c->args.value[OPT_NAME];
+    char *text = NULL;
+    json_t *list = NULL;
+    shale_error ignored;
+    if (name == NULL || shale_admin_checkpoints(&text, c->args.positional[0], c->options, name,
+                                                &ignored) != SHALE_OK)
+        return;
+    if (shl_json_parse_unsigned(shl_slice_str(text), &list, &ignored) == SHALE_OK &&
+        json_array_size(list) > 1)
+        cli_tell(c, "note: %zu checkpoints are named \"%s\" now: other commands need the id",
+                 json_array_size(list), name);
+    json_decref(list);
+    shale_text_free(text);
+}
+
 int cmd_checkpoint_create(struct cli *c)
 {
     shale_checkpoint_options how;
@@ -57,6 +75,8 @@ int cmd_checkpoint_create(struct cli *c)
     shale_checkpoint_options_init(&how, sizeof how);
     how.name = c->args.value[OPT_NAME];
     how.source = c->args.value[OPT_SOURCE];
+    if (how.name != NULL && how.name[0] == '\0')
+        return cli_usage(c, NULL, "--name \"\": it must not be empty; without a name leave --name out");
     if (!lifetime_of(c, &how.lifetime_ms) || !cli_options(c))
         return CLI_USAGE;
     if (c->session != NULL && c->session->writer) { /* it has rows that no manifest knows of */
@@ -70,6 +90,7 @@ int cmd_checkpoint_create(struct cli *c)
                                              &c->err) != SHALE_OK) {
         return cli_fail(c, c->args.positional[0]);
     }
+    note_same_name(c);
     return tell(c, "made", &result);
 }
 

@@ -226,6 +226,8 @@ static int ask_restore(struct cli *c, const char *checkpoint)
 
 static int tell_restore(struct cli *c, const shale_restore_result *r)
 {
+    char again[700];
+    cli_way(c, "shale restore {db}", again, sizeof again);
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"manifest_id\":%" PRIu64 ",\"checkpoint_manifest_id\":%" PRIu64
@@ -234,9 +236,8 @@ static int tell_restore(struct cli *c, const shale_restore_result *r)
     else
         cli_note(c,
                  "restored: manifest %" PRIu64 " has the state of manifest %" PRIu64
-                 "\n  back again: shale restore %s --checkpoint %s",
-                 r->manifest_id, r->checkpoint_manifest_id, c->args.positional[0],
-                 r->undo_checkpoint);
+                 "\n  back again: %s --checkpoint %s",
+                 r->manifest_id, r->checkpoint_manifest_id, again, r->undo_checkpoint);
     return CLI_YES;
 }
 
@@ -297,15 +298,17 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
 {
     char reply[1200];
     char question[1300];
+    char list[700];
     const char *url = c->args.positional[0];
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
         return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
+    cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     if (r->endless_checkpoints > 0 && !cli_has(&c->args, OPT_FORCE))
         cli_note(c,
                  "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
-                 "breaks (shale checkpoint list %s)",
-                 r->endless_checkpoints, url);
+                 "breaks (%s)",
+                 r->endless_checkpoints, list);
     if (is_dry(c))
         return CLI_YES;
     int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
@@ -319,7 +322,7 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
 static int refuse_to_break(struct cli *c, const shale_delete_result *r)
 {
     char list[1100];
-    (void)snprintf(list, sizeof list, "shale checkpoint list %.1000s", c->args.positional[0]);
+    cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     return cli_usage(c, list,
                      "%" PRIu64 " of its checkpoints never expire%s, and clones that stand on %s "
                      "would break: delete %s first, or say --force",

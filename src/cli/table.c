@@ -142,8 +142,61 @@ static const struct cli_option options[OPT_IDS] = {
                    WHAT},
     [OPT_AS_OF] = {"as-of", 0, CLI_TEXT, false, "WHEN",
                    "the newest checkpoint at or before a time, e.g. -2h, or seq:N", NULL, ROWS},
+    [OPT_OUTPUT] = {"output", 'o', CLI_TEXT, false, "FILE", "where it goes", NULL, PRINT},
+    [OPT_AT] = {"at", 0, CLI_TEXT, false, "WHEN", "as of a commit: its seq, a time, or -2h", NULL,
+                ROWS},
+    [OPT_SEQ] = {"seq", 0, CLI_NUMBER, false, "N",
+                 "the seq that the database must be at [FILE.seq, which a pull has written]", NULL,
+                 WHAT},
+    [OPT_AFTER] = {"after", 0, CLI_NUMBER, false, "SEQ",
+                   "only what was committed behind it [all that the log has]", NULL, ROWS},
+    [OPT_CHANGES] = {"changes", 0, CLI_FLAG, false, NULL, "the rows that each commit changed", NULL,
+                     PRINT},
+    [OPT_FOLLOW] = {"follow", 0, CLI_FLAG, false, NULL, "go on with what is committed from now on",
+                    NULL, ROWS},
+    [OPT_GRACE] = {"grace", 0, CLI_DURATION, false, "DUR", "what is younger stays [5m]", NULL,
+                   WHAT},
+    [OPT_LOCAL_PATH] = {"local-path", 0, CLI_TEXT, false, "FILE",
+                        "keep the local copy there, for the next time [a temporary file]", NULL,
+                        DB},
+    [OPT_AUTO_COMPACT] = {"auto-compact", 0, CLI_NUMBER, false, "N",
+                          "compact after a commit once the log has N entries [never]", NULL, DB},
+    [OPT_BY_COLUMN] = {"by-column", 0, CLI_FLAG, false, NULL,
+                       "s3db's way: merge with what others changed meanwhile, instead of running "
+                       "again",
+                       NULL, DB},
+    [OPT_ALLOW_TRIGGERS] = {"allow-triggers", 0, CLI_FLAG, false, NULL,
+                            "triggers that write may fire", NULL, DB},
+    [OPT_IGNORE_TRIGGERS] = {"ignore-triggers", 0, CLI_FLAG, false, NULL,
+                             "apply the log without firing triggers: reads what one has broken",
+                             NULL, ROWS},
+    [OPT_ROWS_AS] = {"mode", 0, CLI_CHOICE, false, "F",
+                     "list, column, csv, tsv, json [column on a terminal, else list]",
+                     "list|column|csv|tsv|json", PRINT},
+    [OPT_HEADERS] = {"headers", 0, CLI_FLAG, false, NULL, "names of the columns, in lists too",
+                     NULL, PRINT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
+    [OPT_LOCAL_DIR] =
+        {"local-dir", 0, CLI_TEXT, false, "DIR",
+         "the local folder: data files are kept and looked for there [a temporary one]", NULL, DB},
+    [OPT_OBJECT_PREFIX] = {"object-prefix", 0, CLI_TEXT, false, "P",
+                           "names of objects begin with P, e.g. team-index.idx", NULL, DB},
+    [OPT_MAX_FILE_SIZE] = {"max-file-size", 0, CLI_SIZE, false, "SIZE",
+                           "at which a data file is full [64MiB]", NULL, DB},
+    [OPT_GENERATION] = {"format", 0, CLI_CHOICE, false, "N",
+                        "2: files as s4db 0.10 writes them; 1: as 0.8, for one writer [2]", "1|2",
+                        DB},
+    [OPT_BYTES] = {"bytes", 0, CLI_FLAG, false, NULL,
+                   "the value is bytes, not text [only if it is not UTF-8]", NULL, WHAT},
+    [OPT_LOCAL] = {"local", 0, CLI_FLAG, false, NULL, "from the files of the local folder only",
+                   NULL, WHAT},
+    [OPT_NO_UPLOAD] = {"no-upload", 0, CLI_FLAG, false, NULL,
+                       "keep it in the local folder, safe on disk, for shale s4 upload", NULL,
+                       WHAT},
+    [OPT_S4_FORCE] = {"force", 0, CLI_FLAG, false, NULL, "drop what was not uploaded", NULL, WHAT},
+    [OPT_S4_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
+                        "younger data files of others stay [1d]", NULL, WHAT},
     [OPT_TIMEOUT] = {"timeout", 0, CLI_DURATION, false, "DUR",
                      "give up after so long, e.g. 30s [wait for ever]", NULL, EVERY},
     [OPT_TRACE] = {"trace", 0, CLI_TEXT, false, "FILE",
@@ -420,7 +473,8 @@ static const struct cli_command commands[] = {
               "compactor. If none moves for some seconds, or there never was one, this one does "
               "the work, and takes the place of the other: a Shale writer stands back then, a "
               "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
-              "enough are there; --full leaves them alone. May be repeated, and stopped: what is "
+              "enough are there; --full leaves them alone. Outputs are compressed as their newest "
+              "input, unless compression_codec is set. May be repeated, and stopped: what is "
               "not done, another compactor goes on with.",
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
@@ -442,8 +496,9 @@ static const struct cli_command commands[] = {
                    "workers elsewhere do the merging"}},
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
-              "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
-              "where another one stopped or died.",
+              "closed otherwise). Plans by compactor_options, and merges beside that: outputs are "
+              "compressed as their newest input, unless compression_codec is set. Goes on where "
+              "another one stopped or died.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
               "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
               "happens; about 20 requests a job, as shale compact.",
@@ -461,8 +516,9 @@ static const struct cli_command commands[] = {
                   {"shale compactor-worker ./pkgs --once", "until there is no job to take"}},
      .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
               "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
-              "done when it is stopped. Merge operator, codec, block size and filters should be "
-              "the writer's.",
+              "done when it is stopped. Merge operator, transformer, block size and filters should "
+              "be the writer's; the codec is that of the newest input, unless compression_codec "
+              "is set.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
               "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "
               "its inputs and outputs.",
@@ -717,6 +773,16 @@ enum cli_option_id cli_option_find(const char *name, size_t len)
     return OPT_IDS;
 }
 
+enum cli_option_id cli_option_find_for(const struct cli_command *command, const char *name,
+                                       size_t len)
+{
+    for (unsigned i = 0; command != NULL && i < OPT_IDS; i++)
+        if ((cli_command_options(command) & CLI_BIT(i)) != 0 && strlen(options[i].name) == len &&
+            memcmp(options[i].name, name, len) == 0)
+            return (enum cli_option_id)i;
+    return cli_option_find(name, len);
+}
+
 enum cli_option_id cli_option_letter(char letter)
 {
     for (unsigned i = 0; i < OPT_IDS; i++)
@@ -748,8 +814,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Keep",
-                                                  "Work", "Bucket",     "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows",    "See inside", "Keep",   "SQLite",
+                                                  "Strings", "Work",       "Bucket", "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -761,14 +827,22 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands) + cli_keep_command_count;
+    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count +
+           cli_s4_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
     SHL_ASSERT(index < cli_command_count());
-    return index < SHL_COUNT_OF(commands) ? &commands[index]
-                                          : &cli_keep_commands[index - SHL_COUNT_OF(commands)];
+    if (index < SHL_COUNT_OF(commands))
+        return &commands[index];
+    index -= SHL_COUNT_OF(commands);
+    if (index < cli_keep_command_count)
+        return &cli_keep_commands[index];
+    index -= cli_keep_command_count;
+    if (index < cli_sql_command_count)
+        return &cli_sql_commands[index];
+    return &cli_s4_commands[index - cli_sql_command_count];
 }
 
 const struct cli_command *cli_command_find(const char *name)

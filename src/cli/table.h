@@ -69,7 +69,30 @@ enum cli_option_id {
     OPT_UNDO,
     OPT_ROUND,
     OPT_AS_OF,
+    OPT_OUTPUT,
+    OPT_AT,
+    OPT_SEQ,
+    OPT_AFTER,
+    OPT_CHANGES,
+    OPT_FOLLOW,
+    OPT_GRACE,
+    OPT_LOCAL_PATH,
+    OPT_AUTO_COMPACT,
+    OPT_BY_COLUMN,
+    OPT_ALLOW_TRIGGERS,
+    OPT_IGNORE_TRIGGERS,
+    OPT_ROWS_AS,
+    OPT_HEADERS,
     OPT_WATCH,
+    OPT_LOCAL_DIR,
+    OPT_OBJECT_PREFIX,
+    OPT_MAX_FILE_SIZE,
+    OPT_GENERATION,
+    OPT_BYTES,
+    OPT_LOCAL,
+    OPT_NO_UPLOAD,
+    OPT_S4_FORCE,
+    OPT_S4_MIN_AGE,
     OPT_TIMEOUT,
     OPT_TRACE,
     OPT_PRICE_TABLE,
@@ -115,6 +138,8 @@ enum cli_group {
     CLI_GROUP_ROWS,
     CLI_GROUP_INSIDE,
     CLI_GROUP_KEEP,
+    CLI_GROUP_SQL,
+    CLI_GROUP_S4,
     CLI_GROUP_WORK,
     CLI_GROUP_BUCKET,
     CLI_GROUP_PROGRAM,
@@ -133,14 +158,15 @@ struct cli_command {
     enum cli_group group;
     enum cli_effect effect;
     const char *summary;
-    const char *usage;   /* what stands behind the name */
-    unsigned args_min;   /* positional, DB included */
-    unsigned args_max;   /* UINT_MAX: any number */
-    const char *args[3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
-    cli_option_set options; /* CLI_BIT of those of its own; the common ones come on top */
+    const char *usage; /* what stands behind the name */
+    unsigned args_min; /* positional, DB included */
+    unsigned args_max; /* UINT_MAX: any number */
+    const char *args
+        [3]; /* their names: for messages, and for completion (DB, KEY, FILE, URL, ..); the last one repeats */
+    cli_option_set options;         /* CLI_BIT of those of its own; the common ones come on top */
     struct cli_example examples[5]; /* each runs as pasted; the first is the commonest use */
-    const char *notes; /* lines under the options; NULL: none */
-    const char *exits; /* exit codes, cost */
+    const char *notes;              /* lines under the options; NULL: none */
+    const char *exits;              /* exit codes, cost */
     cli_run_fn run;
 };
 
@@ -148,6 +174,9 @@ struct cli_command {
 const struct cli_option *cli_option_at(enum cli_option_id id);
 /* By long name of `len` bytes, or OPT_IDS. */
 enum cli_option_id cli_option_find(const char *name, size_t len);
+/* The same, but those of the command (may be NULL) first: a few names mean another thing there. */
+enum cli_option_id cli_option_find_for(const struct cli_command *command, const char *name,
+                                       size_t len);
 enum cli_option_id cli_option_letter(char letter);
 /* All options that a command takes; those of all commands; those of opening a database. */
 cli_option_set cli_command_options(const struct cli_command *command);

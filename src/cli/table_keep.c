@@ -20,8 +20,9 @@ const struct cli_command cli_keep_commands[] = {
      .notes = "Covers what the newest manifest has: rows that an open writer put into WAL objects "
               "since its last "
               "manifest are not in it, and a note says how many. The writer itself has "
-              "shale_db_checkpoint, which flushes first; in shale shell, .write on does that.",
-     .exits = "0 made. Cost: 2 LISTs, 3 GETs, 1 PUT.",
+              "shale_db_checkpoint, which flushes first; in shale shell, .write on does that. A name "
+              "may be given twice, which is noted: the id is needed then.",
+     .exits = "0 made. Cost: 2 LISTs, 3 GETs, 1 PUT; with --name 1 LIST and 2 GETs more.",
      .run = cmd_checkpoint_create},
     {.name = "checkpoint list",
      .group = CLI_GROUP_KEEP,

@@ -11,6 +11,7 @@
 #include "store/s3.h"
 #include "store/s3_config.h"
 #include "store/s3_url.h"
+#include "store/shared_folder.h"
 #include "store/wrap_prefix.h"
 #include <errno.h>
 #include <stdio.h>
@@ -373,7 +374,10 @@ static shale_code open_folder(const char *folder, const struct shl_store_config 
     struct shl_file_options options = {
         .fsync = true, .create_root = config->create_root, .cache_descriptors = true};
     shale_code rc = apply_options(config->options, config->option_count, &options, err);
-    return rc != SHALE_OK ? rc : shl_store_file_new(out, folder, &options, err);
+    if (rc != SHALE_OK)
+        return rc;
+    return config->shared_folder ? shl_store_shared_folder_new(out, folder, &options, err)
+                                 : shl_store_file_new(out, folder, &options, err);
 }
 
 /* ---- S3 */

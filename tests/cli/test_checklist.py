@@ -33,6 +33,10 @@ class Checklist(Case):
         for i in range(4):
             self.run_shale("put", "packed", "k%d" % i, "v", *FAST)
         self.run_shale("compact", "packed", *FAST)
+        self.run_shale("s4", "load", "words", *FAST, data=samples.WORDS)
+        os.makedirs(os.path.join(self.dir, "spoilt"))
+        with open(os.path.join(self.dir, "spoilt", "index.idx"), "w") as f:
+            f.write("no index at all")
         self.set_up_again()
         broken = os.path.join(self.dir, "broken", "manifest")
         os.makedirs(broken)
@@ -63,7 +67,7 @@ class Checklist(Case):
         if "kept" in args and self.run_shale("checkpoint", "list", self.db, "--name", "kept", "--json", want=None).stdout == b"[]\n":
             self.run_shale("checkpoint", "create", self.db, "--name", "kept")
         places = {"DB": self.db, "PACKED": os.path.join(self.dir, "packed"), "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
-                  "BROKEN": os.path.join(self.dir, "broken"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
+                  "BROKEN": os.path.join(self.dir, "broken"), "WORDS": os.path.join(self.dir, "words"), "SPOILT": os.path.join(self.dir, "spoilt"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
         if "LIAR" in args:
             places["LIAR"] = ["s3://acme/x", "--endpoint", self.liar()]
         fast = FAST if "store-option" in samples.takes(table(), name) and not {"DEAD", "LIAR"} & set(args) else []

@@ -248,7 +248,38 @@ class Store(S3Case):
         self.assertIn("/eu-north-1/", server.requests[-1][4]["authorization"])
         lines = self.fails("get", "s3://acme/orders", "k", "--endpoint", "http://10.255.255.1:9", code=2)
         self.assertIn("plain http is not allowed", lines[0])
-        self.assertEqual(self.tries(lines), ["shale get s3://acme/orders k --store-option aws_allow_http=true"])
+        self.assertEqual(self.tries(lines), ["shale get s3://acme/orders k --store-option aws_allow_http=true --endpoint http://10.255.255.1:9"])
+
+    def test_ways_out_ask_the_same_store(self):
+        def deny(*_):
+            return bucket.error(403, "AccessDenied")
+        server = self.serve(deny)
+        self.env.pop("AWS_ENDPOINT")
+        self.env.pop("AWS_ALLOW_HTTP")
+        more = ["--endpoint", server.url, "--region", "eu-x", "--store-option", "aws_secret_access_key=hidehidehide", "--store-option",
+                "aws_access_key_id=AKIA"]
+        shown = " --endpoint %s --region eu-x --store-option aws_access_key_id=AKIA" % server.url
+        ways = self.tries(self.fails("get", "s3://orchard/fruits", "apple", *more))
+        self.assertEqual(re.split("   +", ways[0])[0], "shale store doctor s3://orchard" + shown)
+        self.assertEqual(ways[1], "shale help credentials")
+        ways = self.tries(self.fails("stat", "s3://orchard/fruits", "--endpoint", "http://127.0.0.1:1", "--timeout", "1s"))
+        self.assertEqual(re.split("   +", ways[0])[0], "shale store doctor s3://orchard --endpoint http://127.0.0.1:1")
+        self.env.pop("AWS_SECRET_ACCESS_KEY")
+        self.env.pop("AWS_ACCESS_KEY_ID")
+        e = json.loads(self.fails("get", "s3://orchard/x", "k", "--json", "--endpoint", server.url, code=3)[0])["error"]
+        self.assertEqual(e["try"][0], "shale config show s3://orchard/x --changed --endpoint " + server.url)
+
+    def test_encrypted_bytes_may_be_that(self):
+        key = ["--transformer", "aes-256-gcm:env:KEY"]
+        self.env["KEY"] = "00" * 32
+        self.run_shale("put", self.db, "answer", "42", *key, *FAST)
+        (sst,) = json.loads(self.run_shale("sst", self.db, "--json").stdout)
+        for args in (["get", self.db, "answer"], ["scan", self.db], ["explain", self.db, "answer"], ["sst", self.db, sst["sst"]],
+                     ["wal", self.db, "2"], ["wal", "tail", self.db, "--no-follow", "--since-id", "2"]):
+            lines = self.fails(*args)
+            self.assertIn("its crc is right, so it may be encrypted: no transformer is set", lines[0], args)
+            self.assertIn(" --transformer aes-256-gcm:file:PATH", self.tries(lines)[0], args)
+        self.assertEqual(self.run_shale("get", self.db, "answer", *key).stdout, b"42")
 
     def test_exit_2_promises_that_nothing_was_sent(self):
         server = self.serve(lambda *a: bucket.error(400, "InvalidRequest"))
@@ -440,6 +471,7 @@ class Table(Case):
         text = open(os.path.join(SOURCE, "src", "cli", "report.c"), encoding="utf-8").read()
         text = text[text.index("ways_out[] = {"):text.index("static bool wants_json")]
         text = re.sub(r'"\s*\n\s*"', "", text)
+        text += open(os.path.join(SOURCE, "src", "cli", "cmd.h"), encoding="utf-8").read()
         lines = re.findall(r'"((?:shale|aws|df|ls) [^"]*)"', text)
         self.assertGreater(len(lines), 20)
         commands = {c["name"]: {"--" + o["name"] for o in c["options"]} for c in table()["commands"]}
@@ -448,11 +480,11 @@ class Table(Case):
             line, _, remark = line.partition("\\t")
             if not line.startswith("shale "):
                 continue
-            for shown in [line] + re.findall(r"shale [a-z -]+", remark):
+            for shown in [line] + re.findall(r"shale [a-z0-9 -]+", remark):
                 words = shown.split()[1:]
                 if words[0].startswith("{cmd}"):
                     for option in re.findall(r"--[a-z-]+", shown):
-                        self.assertTrue(all(option in o or option in ("--merge",) for o in commands.values()), shown)
+                        self.assertTrue(all(option in o or option in ("--merge", "--transformer") for o in commands.values()), shown)
                     continue
                 name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
                 self.assertIn(name, commands, shown)

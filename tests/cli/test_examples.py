@@ -37,6 +37,9 @@ class Examples(Case):
         for i in range(4):  # one that was compacted
             self.bash("shale put ./packed k%d v --store-option local_fsync=off" % i, 0)
         self.bash("shale compact ./packed", 0)
+        with open(os.path.join(self.work, "words.jsonl"), "w") as f:
+            f.writelines('{"key":"%s","value":"%s"}\n' % kv for kv in (("greeting", "hello"), ("logo", "x"), ("user/1", "Ann")))
+        self.bash("shale s4 load ./words words.jsonl --store-option local_fsync=off && shale s4 download ./words --local-dir ./mirror", 0)
         self.bash("shale checkpoint create ./pkgs --name nightly --store-option local_fsync=off", 0)
         with open(os.path.join(self.work, "saved.sst"), "w") as f:
             f.write("x")

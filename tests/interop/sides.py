@@ -8,7 +8,7 @@ from peer_env import python_of
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOP = os.path.dirname(os.path.dirname(HERE))
-LIBRARIES = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "libcurl"]
+LIBRARIES = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "sqlite3", "libcurl"]
 CODECS = ["none", "snappy", "zlib", "lz4", "zstd"]
 
 

@@ -79,6 +79,29 @@ static void note_failure(struct shl_job_run *r, shale_code rc, const shale_error
 
 /* ---------------------------------------------------------------- output */
 
+/* That of the newest input. */
+static enum shl_compression codec_of_inputs(const struct shl_job_run *r)
+{
+    size_t l0 = SIZE_MAX, run = SIZE_MAX;
+    for (size_t i = 0; i < r->job.l0_view_ids.count; i++)
+        l0 = shl_min_size(l0, shl_tree_find_view(r->tree, r->job.l0_view_ids.items[i]));
+    for (size_t i = 0; i < r->job.runs.count; i++)
+        run = shl_min_size(run, shl_tree_find_run(r->tree, r->job.runs.items[i]));
+    if (l0 != SIZE_MAX)
+        return r->tree->l0.items[l0].sst->info.compression;
+    if (run != SIZE_MAX && r->tree->runs.items[run].ssts.count > 0)
+        return r->tree->runs.items[run].ssts.items[0].sst->info.compression;
+    return SHL_COMPRESSION_NONE;
+}
+
+static enum shl_compression codec_of_output(const struct shl_job_run *r)
+{
+    const struct shl_lsm_settings *s = r->env.settings;
+    if (s->worker_has_codec)
+        return s->worker_compression;
+    return s->worker_keeps_codec && !s->sst_block_alignment ? codec_of_inputs(r) : s->compression;
+}
+
 static shale_code open_output(struct worker *w, shale_error *err)
 {
     const struct shl_run_env *e = &w->run->env;
@@ -86,7 +109,7 @@ static shale_code open_output(struct worker *w, shale_error *err)
     struct shl_sst_write_options o = {
         .block_bytes = s->sst_block_size_bytes,
         .aligned = s->sst_block_alignment,
-        .compression = s->worker_has_codec ? s->worker_compression : s->compression,
+        .compression = codec_of_output(w->run),
         .transformer = e->transformer,
         .policies = &s->filter,
         .policy_count = 1,

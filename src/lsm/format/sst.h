@@ -40,6 +40,8 @@ struct shl_blob_codec {
 /* Appends T(C(raw)) | crc to out. scratch is reused between calls. */
 SHL_MUST shale_code shl_blob_encode(const struct shl_blob_codec *codec, struct shl_slice raw,
                                     struct shl_buf *scratch, struct shl_buf *out, shale_error *err);
+/* For bytes with a right crc that make no sense: the text gets why that may be. */
+void shl_blob_explain(const struct shl_blob_codec *codec, shale_code rc, shale_error *err);
 /* Checks the crc and decodes. Without compression and transformer *out_raw points into `blob` and `out` is untouched; else the raw
  * bytes are appended to `out` and *out_raw points there. raw is never larger than raw_max bytes (else CORRUPTION). */
 SHL_MUST shale_code shl_blob_decode(const struct shl_blob_codec *codec, struct shl_slice blob, size_t raw_max,

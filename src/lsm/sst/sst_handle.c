@@ -226,7 +226,10 @@ static shale_code decode_index(struct shl_sst *t, struct meta_bytes *b, struct s
     b->raw_index.len = 0;
     SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->index), META_BYTES_MAX, &b->scratch,
                             &b->raw_index, &raw, err));
-    SHL_TRY(shl_sst_index_open(raw, shl_sst_data_end(info), true, &index, err));
+    rc = shl_sst_index_open(raw, shl_sst_data_end(info), true, &index, err);
+    shl_blob_explain(&t->codec, rc, err);
+    if (rc != SHALE_OK)
+        goto out;
     SHL_TRY(shl_sst_meta_new(&index, &t->cx, out, err));
 out:
     if (rc != SHALE_OK)

@@ -30,7 +30,10 @@ shale_code shl_curl_load(struct shl_curl *out, shale_error *err)
                              .multi_remove_handle = curl_multi_remove_handle,
                              .multi_info_read = curl_multi_info_read,
                              .multi_socket_action = curl_multi_socket_action,
-                             .multi_timeout = curl_multi_timeout};
+                             .multi_timeout = curl_multi_timeout,
+                             .url = curl_url,
+                             .url_set = curl_url_set,
+                             .url_cleanup = curl_url_cleanup};
     return SHALE_OK;
 }
 
@@ -65,13 +68,25 @@ shale_code shl_curl_load(struct shl_curl *out, shale_error *err)
     static const struct {
         const char *name;
         size_t at;
-    } symbols[] = {
-        SYMBOL(global_init),         SYMBOL(global_cleanup),  SYMBOL(version),
-        SYMBOL(easy_init),           SYMBOL(easy_cleanup),    SYMBOL(easy_setopt),
-        SYMBOL(easy_getinfo),        SYMBOL(easy_strerror),   SYMBOL(multi_init),
-        SYMBOL(multi_cleanup),       SYMBOL(multi_setopt),    SYMBOL(multi_add_handle),
-        SYMBOL(multi_remove_handle), SYMBOL(multi_info_read), SYMBOL(multi_socket_action),
-        SYMBOL(multi_timeout)};
+    } symbols[] = {SYMBOL(global_init),
+                   SYMBOL(global_cleanup),
+                   SYMBOL(version),
+                   SYMBOL(easy_init),
+                   SYMBOL(easy_cleanup),
+                   SYMBOL(easy_setopt),
+                   SYMBOL(easy_getinfo),
+                   SYMBOL(easy_strerror),
+                   SYMBOL(multi_init),
+                   SYMBOL(multi_cleanup),
+                   SYMBOL(multi_setopt),
+                   SYMBOL(multi_add_handle),
+                   SYMBOL(multi_remove_handle),
+                   SYMBOL(multi_info_read),
+                   SYMBOL(multi_socket_action),
+                   SYMBOL(multi_timeout),
+                   SYMBOL(url),
+                   SYMBOL(url_set),
+                   SYMBOL(url_cleanup)};
     void *library = dlopen(CURL_NAME, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)
         return shl_fail(err, SHALE_NOT_SUPPORTED, "buckets need libcurl: %s", dlerror());

@@ -24,6 +24,9 @@ struct shl_curl {
     __typeof__(curl_multi_info_read) *multi_info_read;
     __typeof__(curl_multi_socket_action) *multi_socket_action;
     __typeof__(curl_multi_timeout) *multi_timeout;
+    __typeof__(curl_url) *url;
+    __typeof__(curl_url_set) *url_set;
+    __typeof__(curl_url_cleanup) *url_cleanup;
 };
 
 /* Errors: NOT_SUPPORTED, with what the loader says, if the library is not there or older than 7.85. */
