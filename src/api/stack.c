@@ -327,6 +327,14 @@ static void add_counts(struct shl_store *count, shale_store_counts *sum)
     sum->cost_usd += shl_price_requests(shl_price_s3(), &n);
 }
 
+size_t shl_api_stack_read(const struct shl_api_stack *s, struct shl_store_counts out[2])
+{
+    shl_store_counts_read(s->count, &out[0]);
+    if (s->wal_count != NULL)
+        shl_store_counts_read(s->wal_count, &out[1]);
+    return s->wal_count != NULL ? 2 : 1;
+}
+
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out)
 {
     *out = (shale_store_counts){.struct_size = sizeof *out};
