@@ -111,11 +111,11 @@ void shl_api_suggest(const struct shl_api_stack *s, shale_error *err)
     size_t count = found[0] != NULL ? 1 : below(s, found);
     size_t n = strlen(err->text);
     if (count == 2)
-        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s or %s/%s ?",
+        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s or %s/%s?",
                        s->store->name, found[0], s->store->name, found[1]);
     else if (count == 1)
-        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s ?",
-                       s->store->name, found[0]);
+        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s?", s->store->name,
+                       found[0]);
     env_free(found[0]);
     env_free(found[1]);
 }

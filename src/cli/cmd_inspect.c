@@ -446,6 +446,19 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
     cost(c, o, stat);
 }
 
+void cli_out_page(struct cli *c, struct out *page, size_t indent)
+{
+    size_t columns = cli_to_terminal(c) ? os_columns() : 0;
+    out_char(page, '\0');
+    for (char *line = page->buffer; *line != '\0';) {
+        char *end = strchr(line, '\n');
+        *end = '\0';
+        out_folded(c->out, line, columns, indent);
+        line = end + 1;
+    }
+    out_free(page);
+}
+
 /* What does not fit the terminal goes on in the next line. */
 static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
 {
@@ -457,14 +470,7 @@ static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
         l.bar = l.columns > BAR_TEXT + 5 ? l.columns - BAR_TEXT : 0;
     (void)out_finish(c->out); /* a page that is too large goes out behind it by itself */
     page(c, o, stat, &l, elapsed_ns);
-    out_char(o, '\0');
-    for (char *line = o->buffer; *line != '\0';) {
-        char *end = strchr(line, '\n');
-        *end = '\0';
-        out_folded(c->out, line, l.columns, 9);
-        line = end + 1;
-    }
-    out_free(o);
+    cli_out_page(c, o, 9);
     return CLI_YES;
 }
 
@@ -505,12 +511,14 @@ int cmd_stat(struct cli *c)
     bool redraw = cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON);
     if (!cli_options(c))
         return CLI_USAGE;
+    if (cli_has(&c->args, OPT_WATCH))
+        os_signals(OS_STOP_SAFELY);
     int code = stat_once(c);
     while (cli_has(&c->args, OPT_WATCH) && code == CLI_YES && c->out->failed == 0) {
         (void)out_finish(c->out);
         cli_pause(c->args.number[OPT_WATCH]);
         if (os_stop_code() != 0 || os_timed_out())
-            return os_stop_code();
+            return CLI_YES; /* that is how it ends */
         out_text(c->out, redraw ? home : cli_has(&c->args, OPT_JSON) ? "" : "\n");
         code = stat_once(c);
     }

@@ -672,7 +672,7 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("region")))
         add_behind(t, c->err.text, "", " is in ", ", ");
     else if (shl_slice_eq(name, shl_slice_str("near")))
-        add_behind(t, c->err.text, "", "did you mean ", " ");
+        add_behind(t, c->err.text, "", "did you mean ", " ?");
     else if (shl_slice_eq(name, shl_slice_str("profile")))
         add_behind(t, c->err.text, " --profile ", "profile \"", "\"");
     else
@@ -841,6 +841,15 @@ static const char *about(const struct cli *c, const char *where)
     return NULL;
 }
 
+/* "clone: .." of the library behind "shale clone: " of ours is once too often. */
+static const char *without_command(const struct cli *c, const char *text)
+{
+    size_t n = c->args.command != NULL ? strlen(c->args.command->name) : 0;
+    bool said = n > 0 && strncmp(text, c->args.command->name, n) == 0 && text[n] == ':' &&
+                text[n + 1] == ' ';
+    return said ? text + n + 2 : text;
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
     c->about = about(c, where);
@@ -865,6 +874,7 @@ int cli_fail(struct cli *c, const char *where)
                    r.facts != NULL ? r.facts : "");
     r.facts = facts[0] != '\0' ? facts : NULL;
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
+    what = without_command(c, what);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
     char place[500]; /* a URL may hold what must not be shown */

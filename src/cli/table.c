@@ -356,7 +356,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits = "0 done. Cost: 4 LISTs, 2 GETs (the manifest, and whether there is a newer one), 2 "
+     .exits = "0 done, with --watch also by Ctrl-C or SIGTERM. Cost: 4 LISTs, 2 GETs (the "
+              "manifest, and whether there is a newer one), 2 "
               "more if it was ever compacted, 1 or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
@@ -419,9 +420,9 @@ static const struct cli_command commands[] = {
               "batch share "
               "a sequence number. The writer does not notice. \"WAL truncated\": the garbage "
               "collector was faster; read the rows with scan, and follow from there.",
-     .exits =
-         "0 done, also by Ctrl-C. Cost: 1 LIST and 2 GETs to begin, then 1 GET per WAL object, and "
-         "2 GETs a second while there is none.",
+     .exits = "0 done, also by Ctrl-C or SIGTERM. Cost: 1 LIST and 2 GETs to begin, then 1 GET per "
+              "WAL object, and "
+              "2 GETs a second while there is none.",
      .run = cmd_tail},
     {.name = "explain",
      .group = CLI_GROUP_INSIDE,
@@ -603,7 +604,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale store mb ./shop", "a folder"},
                   {"shale store mb s3://my-bucket --region eu-west-1", "a bucket"}},
      .notes = "A path behind the bucket is passed over.",
-     .exits = "0 made, 1 it is there already. Cost: 1 PUT.",
+     .exits = "0 made, 1 it is there already. Cost: 1 HEAD, 1 PUT.",
      .run = cmd_store_mb},
     {.name = "store doctor",
      .group = CLI_GROUP_BUCKET,

@@ -62,9 +62,11 @@ class Compact(Case):
         self.run_shale("compact", self.db, *FAST)
         self.assertEqual(self.shape(), (3, []))  # four sources are the least
         self.tables(1, 3)
-        self.run_shale("compact", self.db, *QUICK, *FAST)
+        p = self.run_shale("compact", self.db, *QUICK, *FAST)
         self.assertEqual(self.shape(), (0, [0]))
         self.check_rows(4)
+        self.assertRegex(p.stderr.decode(), r"^merged 1 compaction, committed 1 in \d+\.\d s, \d+ PUT \d+ GET\n$")
+        self.assertEqual(self.run_shale("compact", self.db, *QUICK, *FAST).stderr, b"nothing was due by the settings (shale help settings)\n")
         done = json.loads(self.run_shale("compact", self.db, "--json", *QUICK, *FAST).stdout)
         self.assertEqual((done["committed"], done["executed"]), (0, 0))
 
