@@ -3,7 +3,8 @@
 #   make test       everything that CI checks               make check    the quick part of it, for the edit cycle
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
-.PHONY: all deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+#   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
+.PHONY: all static deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -15,6 +16,9 @@ all: build/release/build.ninja
 
 build/%/build.ninja:
 	cmake --preset $*
+
+static:
+	tools/build-static $(ARCH)
 
 deps:
 	tools/deps build test

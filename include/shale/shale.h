@@ -12,6 +12,7 @@
 #include <shale/manage.h>
 #include <shale/metrics.h>
 #include <shale/options.h>
+#include <shale/s4.h>
 #include <shale/sql.h>
 #include <shale/store.h>
 #include <shale/txn.h>

@@ -54,6 +54,7 @@ static struct shl_process_open process_of(struct ground *g)
         .transformer = g->db.transform.is_there ? &g->db.transform.transformer : NULL,
         .scheduler = g->db.scheduler.is_there ? &g->db.scheduler.policy : NULL,
         .filter = g->db.compaction_filter.is_there ? &g->db.compaction_filter.filter : NULL,
+        .user_filters = g->db.filter_policies.filters,
         .log = shl_api_hooks_log(g->db.stack.hooks),
         .coordinates = true,
         .works = true};

@@ -185,6 +185,8 @@ static void add_compactor(struct values *v, const struct shl_compactor_counts *c
               c->last_heartbeat_ms);
     of_worker(v, SHALE_METRIC_COUNTER, "slatedb.compactor.bytes_compacted",
               "bytes of blocks that compactions wrote", c, c->bytes);
+    of_worker(v, SHALE_METRIC_COUNTER, "shale.compactor.blocks_copied",
+              "blocks that compactions took over as they were stored", c, c->copied_blocks);
     of_worker(v, SHALE_METRIC_COUNTER, "slatedb.compactor.ssts_written",
               "SSTables that compactions wrote", c, c->ssts);
     of_worker(v, SHALE_METRIC_GAUGE, "slatedb.compactor.running_compactions",

@@ -98,6 +98,12 @@ void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
+void shale_filter_policy_init(shale_filter_policy *o, size_t struct_size)
+{
+    const shale_filter_policy defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
 void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
 {
     const shale_txn_options defaults = {.struct_size = sizeof defaults};
@@ -113,5 +119,20 @@ void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t struct_si
 void shale_gc_options_init(shale_gc_options *o, size_t struct_size)
 {
     const shale_gc_options defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_s4_options_init(shale_s4_options *o, size_t struct_size)
+{
+    const shale_s4_options defaults = {.struct_size = sizeof defaults,
+                                       .max_file_bytes = UINT64_C(64) << 20,
+                                       .format = 2,
+                                       .requests_max = 8};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+void shale_s4_scan_options_init(shale_s4_scan_options *o, size_t struct_size)
+{
+    const shale_s4_scan_options defaults = {.struct_size = sizeof defaults};
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }

@@ -269,7 +269,7 @@ static enum cli_parse long_option(struct cli_args *args, int argc, char **argv, 
 {
     const char *name = argv[*i] + 2;
     size_t len = strcspn(name, "=");
-    enum cli_option_id id = cli_option_find(name, len);
+    enum cli_option_id id = cli_option_find_for(args->command, name, len);
     if (!takes(args, id))
         return unknown_option(args, shl_slice_of(name, len), p);
     bool flag = cli_option_at(id)->type == CLI_FLAG;

@@ -243,5 +243,18 @@ int cmd_shell(struct cli *c);
 int cmd_completion(struct cli *c);
 int cmd_help(struct cli *c);
 int cmd_version(struct cli *c);
+int cmd_s4_put(struct cli *c);
+int cmd_s4_get(struct cli *c);
+int cmd_s4_del(struct cli *c);
+int cmd_s4_keys(struct cli *c);
+int cmd_s4_dump(struct cli *c);
+int cmd_s4_load(struct cli *c);
+int cmd_s4_download(struct cli *c);
+int cmd_s4_upload(struct cli *c);
+int cmd_s4_flush(struct cli *c);
+int cmd_s4_compact(struct cli *c);
+int cmd_s4_rebuild(struct cli *c);
+int cmd_s4_gc(struct cli *c);
+int cmd_s4_stat(struct cli *c);
 
 #endif

@@ -26,12 +26,13 @@ void complete_offer(const struct complete_ask *ask, const char *typed, const cha
 
 /* ---- understanding */
 
-static enum cli_option_id option_of(const char *word, bool *has_value)
+static enum cli_option_id option_of(const struct cli_command *command, const char *word,
+                                    bool *has_value)
 {
     size_t len = strcspn(word, "=");
     *has_value = word[len] == '=';
     if (word[1] == '-')
-        return cli_option_find(word + 2, len - 2);
+        return cli_option_find_for(command, word + 2, len - 2);
     return word[2] == '\0' ? cli_option_letter(word[1]) : OPT_IDS;
 }
 
@@ -74,7 +75,7 @@ static struct before understand(const struct complete_ask *ask)
         } else if (strcmp(word, "--") == 0) {
             b.only_args = true;
         } else {
-            enum cli_option_id id = option_of(word, &has_value);
+            enum cli_option_id id = option_of(b.command, word, &has_value);
             if (id == OPT_IDS)
                 continue;
             b.given |= CLI_BIT(id);
@@ -228,7 +229,7 @@ static void offer_value(struct cli *c, const struct complete_ask *ask, const str
         offer_found(c, ask, b, LOOKUP_KEYS, before, typed);
     } else if (id == OPT_SETTINGS || id == OPT_VALUE_FILE) {
         ask->emit(ask->ctx, COMPLETE_FILES, NULL);
-    } else if ((id == OPT_ROOT || id == OPT_WAL_URL) && !is_remote(typed)) {
+    } else if ((id == OPT_ROOT || id == OPT_WAL_URL || id == OPT_LOCAL_DIR) && !is_remote(typed)) {
         ask->emit(ask->ctx, COMPLETE_FOLDERS, NULL);
     }
 }
@@ -258,8 +259,8 @@ static void offer_argument(struct cli *c, const struct complete_ask *ask, const 
         return;
     } else if (strcmp(name, "DB") == 0) {
         ask->emit(ask->ctx, COMPLETE_FOLDERS, NULL);
-    } else if (strcmp(name, "FILE") == 0 || strcmp(name, "URL") == 0 || strcmp(name, "FROM") == 0 ||
-               strcmp(name, "TO") == 0) {
+    } else if (strcmp(name, "FILE") == 0 || strcmp(name, "STORE") == 0 ||
+               strcmp(name, "URL") == 0 || strcmp(name, "FROM") == 0 || strcmp(name, "TO") == 0) {
         ask->emit(ask->ctx, COMPLETE_FILES, NULL);
     } else if (strcmp(name, "TOPIC") == 0) {
         offer_topics(ask, typed);
@@ -277,7 +278,7 @@ void complete(struct cli *c, const struct complete_ask *ask)
     if (b.pending != OPT_IDS) {
         offer_value(c, ask, &b, b.pending, "", typed);
     } else if (!b.only_args && typed[0] == '-') {
-        enum cli_option_id id = typed[1] == '-' ? option_of(typed, &has_value) : OPT_IDS;
+        enum cli_option_id id = typed[1] == '-' ? option_of(b.command, typed, &has_value) : OPT_IDS;
         size_t len = strcspn(typed, "=") + 1;
         char before[64];
         (void)snprintf(before, sizeof before, "%.*s", (int)shl_min_size(len, 63), typed);

@@ -176,6 +176,8 @@ static const struct doc_function functions[] = {
     {NULL, "shale_compaction_spec_init", "fills in the defaults of one of them"},
     {NULL, "shale_options_set_compaction_filter", "decides which rows compactions keep"},
     {NULL, "shale_compaction_filter_init", "fills in the defaults of one"},
+    {NULL, "shale_options_add_filter_policy", "filters of your own in SSTables"},
+    {NULL, "shale_filter_policy_init", "fills in the defaults of one"},
     {NULL, "shale_options_set_expected_epoch", "lets a writer take over from one epoch only"},
     {NULL, "shale_options_set_log", "a function that gets log lines"},
     {NULL, "shale_options_set_cancel", "a function that says when to give up requests"},

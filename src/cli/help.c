@@ -137,7 +137,8 @@ static void topics_line(struct out *o)
 
 void cli_help_overview(struct out *o, bool whole)
 {
-    out_printf(o, "shale %s - a database in your bucket. Opens SlateDB data.\n\n", shale_version());
+    out_printf(o, "shale %s - a database in your bucket. Opens SlateDB and s4db data.\n\n",
+               shale_version());
     out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]\n"
                 "DB:    s3://bucket/prefix  file:///dir  ./dir  memory:\n\n"
                 "  shale load  ./pkgs packages.jsonl           fill a database in a folder, with "

@@ -247,6 +247,7 @@ static shale_code value_member(struct json_row_parser *p, struct cursor *c, enum
         out->is_delete = true;
         return SHALE_OK;
     }
+    out->is_base64 = coding == CODING_BASE64;
     if (c->at < c->end && *c->at != '"')
         return wrong(c, err, "the value is not a string (and not null, which deletes)");
     return bytes(p, c, coding, &p->value, &out->value, err);
@@ -333,7 +334,7 @@ shale_code json_row_parse(struct json_row_parser *p, struct shl_slice line, stru
         return wrong(&c, err, p->hex ? "the row has no \"k\"" : "the row has no \"key\"");
     if ((seen & 2) == 0)
         return wrong(&c, err, p->hex ? "the row has no \"v\"" : "the row has no \"value\"");
-    if (out->key.len == 0)
+    if (out->key.len == 0 && !p->empty_keys)
         return wrong(&c, err, "the key is empty");
     return SHALE_OK;
 }

@@ -8,12 +8,14 @@ struct json_row {
     struct shl_slice key; /* into the line or into `scratch` */
     struct shl_slice value;
     bool is_delete; /* value null */
+    bool is_base64; /* the value came as value_base64 */
     bool has_expire_ts;
     int64_t expire_ts; /* Unix ms */
 };
 
 /* A parser with its reused memory. {0} may be deinit'ed. One task. */
 struct json_row_parser {
+    bool empty_keys;      /* are taken */
     bool hex;             /* members k and v in hex; else key, value, key_base64, value_base64 */
     struct shl_buf key;   /* owned: decoded key */
     struct shl_buf value; /* owned: decoded value */

@@ -174,6 +174,26 @@ static const struct cli_option options[OPT_IDS] = {
                      NULL, PRINT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
+    [OPT_LOCAL_DIR] =
+        {"local-dir", 0, CLI_TEXT, false, "DIR",
+         "the local folder: data files are kept and looked for there [a temporary one]", NULL, DB},
+    [OPT_OBJECT_PREFIX] = {"object-prefix", 0, CLI_TEXT, false, "P",
+                           "names of objects begin with P, e.g. team-index.idx", NULL, DB},
+    [OPT_MAX_FILE_SIZE] = {"max-file-size", 0, CLI_SIZE, false, "SIZE",
+                           "at which a data file is full [64MiB]", NULL, DB},
+    [OPT_GENERATION] = {"format", 0, CLI_CHOICE, false, "N",
+                        "2: files as s4db 0.10 writes them; 1: as 0.8, for one writer [2]", "1|2",
+                        DB},
+    [OPT_BYTES] = {"bytes", 0, CLI_FLAG, false, NULL,
+                   "the value is bytes, not text [only if it is not UTF-8]", NULL, WHAT},
+    [OPT_LOCAL] = {"local", 0, CLI_FLAG, false, NULL, "from the files of the local folder only",
+                   NULL, WHAT},
+    [OPT_NO_UPLOAD] = {"no-upload", 0, CLI_FLAG, false, NULL,
+                       "keep it in the local folder, safe on disk, for shale s4 upload", NULL,
+                       WHAT},
+    [OPT_S4_FORCE] = {"force", 0, CLI_FLAG, false, NULL, "drop what was not uploaded", NULL, WHAT},
+    [OPT_S4_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
+                        "younger data files of others stay [1d]", NULL, WHAT},
     [OPT_TIMEOUT] = {"timeout", 0, CLI_DURATION, false, "DUR",
                      "give up after so long, e.g. 30s [wait for ever]", NULL, EVERY},
     [OPT_TRACE] = {"trace", 0, CLI_TEXT, false, "FILE",
@@ -747,6 +767,16 @@ enum cli_option_id cli_option_find(const char *name, size_t len)
     return OPT_IDS;
 }
 
+enum cli_option_id cli_option_find_for(const struct cli_command *command, const char *name,
+                                       size_t len)
+{
+    for (unsigned i = 0; command != NULL && i < OPT_IDS; i++)
+        if ((cli_command_options(command) & CLI_BIT(i)) != 0 && strlen(options[i].name) == len &&
+            memcmp(options[i].name, name, len) == 0)
+            return (enum cli_option_id)i;
+    return cli_option_find(name, len);
+}
+
 enum cli_option_id cli_option_letter(char letter)
 {
     for (unsigned i = 0; i < OPT_IDS; i++)
@@ -778,8 +808,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows", "See inside", "Keep",   "SQLite",
-                                                  "Work", "Bucket",     "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows",   "See inside", "Keep",   "Work",
+                                                  "Bucket", "Engines",    "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -791,17 +821,24 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count;
+    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count +
+           cli_s4_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
+    const struct {
+        const struct cli_command *commands;
+        size_t count;
+    } tables[] = {{commands, SHL_COUNT_OF(commands)},
+                  {cli_keep_commands, cli_keep_command_count},
+                  {cli_sql_commands, cli_sql_command_count},
+                  {cli_s4_commands, cli_s4_command_count}};
     SHL_ASSERT(index < cli_command_count());
-    if (index < SHL_COUNT_OF(commands))
-        return &commands[index];
-    index -= SHL_COUNT_OF(commands);
-    return index < cli_keep_command_count ? &cli_keep_commands[index]
-                                          : &cli_sql_commands[index - cli_keep_command_count];
+    size_t t = 0;
+    for (; index >= tables[t].count; t++)
+        index -= tables[t].count;
+    return &tables[t].commands[index];
 }
 
 const struct cli_command *cli_command_find(const char *name)

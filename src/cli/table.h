@@ -83,6 +83,15 @@ enum cli_option_id {
     OPT_ROWS_AS,
     OPT_HEADERS,
     OPT_WATCH,
+    OPT_LOCAL_DIR,
+    OPT_OBJECT_PREFIX,
+    OPT_MAX_FILE_SIZE,
+    OPT_GENERATION,
+    OPT_BYTES,
+    OPT_LOCAL,
+    OPT_NO_UPLOAD,
+    OPT_S4_FORCE,
+    OPT_S4_MIN_AGE,
     OPT_TIMEOUT,
     OPT_TRACE,
     OPT_PRICE_TABLE,
@@ -128,9 +137,9 @@ enum cli_group {
     CLI_GROUP_ROWS,
     CLI_GROUP_INSIDE,
     CLI_GROUP_KEEP,
-    CLI_GROUP_SQL,
     CLI_GROUP_WORK,
     CLI_GROUP_BUCKET,
+    CLI_GROUP_ENGINES,
     CLI_GROUP_PROGRAM,
     CLI_GROUPS
 };
@@ -163,6 +172,9 @@ struct cli_command {
 const struct cli_option *cli_option_at(enum cli_option_id id);
 /* By long name of `len` bytes, or OPT_IDS. */
 enum cli_option_id cli_option_find(const char *name, size_t len);
+/* The same, but those of the command (may be NULL) first: a few names mean another thing there. */
+enum cli_option_id cli_option_find_for(const struct cli_command *command, const char *name,
+                                       size_t len);
 enum cli_option_id cli_option_letter(char letter);
 /* All options that a command takes; those of all commands; those of opening a database. */
 cli_option_set cli_command_options(const struct cli_command *command);

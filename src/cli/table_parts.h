@@ -18,6 +18,9 @@
 /* Checkpoints, clones and garbage. */
 extern const struct cli_command cli_keep_commands[];
 extern const size_t cli_keep_command_count;
+/* String stores. */
+extern const struct cli_command cli_s4_commands[];
+extern const size_t cli_s4_command_count;
 
 /* SQLite on a bucket. */
 extern const struct cli_command cli_sql_commands[];

@@ -24,6 +24,7 @@ struct shl_lsm_open {
     const struct shl_transformer *transformer; /* NULL: none; copied */
     const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
     const struct shl_compaction_filter *filter; /* NULL: none; copied */
+    struct shl_user_filters user_filters; /* of SSTables; borrowed until close */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);
@@ -91,6 +92,7 @@ struct shl_lsm_read {
     bool remote_only;   /* durability level remote: only what is durable */
     bool no_cache_fill; /* gets fill the block cache unless set */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
+    struct shl_slice filter_context; /* for filters of the application; borrowed for the call */
 };
 
 /* A value that stays valid until released, and its row's metadata. {0} may be released. */
@@ -136,6 +138,7 @@ struct shl_lsm_scan {
     uint64_t rows_max;         /* 0: all */
     uint64_t read_ahead_bytes; /* 0: the setting */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
+    struct shl_slice filter_context; /* for filters of the application; copied */
 };
 struct shl_lsm_iter;
 SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,

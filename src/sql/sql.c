@@ -86,7 +86,7 @@ out:
 shale_code shl_sql_open(struct shl_sql **out, const struct shl_sql_options *o, shale_error *err)
 {
     struct shl_sql *s = NULL;
-    int64_t version;
+    int64_t version = 0;
     shale_code rc;
     SHL_TRY(shl_sql_setup(err));
     SHL_TRY(check_migrations(o, &version, err));

@@ -280,17 +280,20 @@ shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
     struct s3_request r = {.method = SHL_HTTP_PUT, .action = "s3:CreateBucket"};
     char body[200];
     struct shl_slice part;
+    struct s3_signer *g = shl_s3_signer(s);
+    const char *region = g->place.region;
     SHL_ASSERT(base->ops->list == shl_s3_list && s->bucket[0] != '\0');
-    if (strcmp(s->place.region, "us-east-1") != 0 && strcmp(s->place.region, "auto") != 0) {
+    if (strcmp(region, "us-east-1") != 0 && strcmp(region, "auto") != 0) {
         int n = snprintf(body, sizeof body,
                          "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/"
                          "2006-03-01/\"><LocationConstraint>%s</LocationConstraint>"
                          "</CreateBucketConfiguration>",
-                         s->place.region);
+                         region);
         part = shl_slice_of(body, (size_t)n);
         r.body = &part;
         r.body_count = 1;
     }
+    shl_s3_signer_unref(g);
     shale_code rc = shl_s3_run_one(s, &r, err);
     shl_s3_request_deinit(&r);
     return rc;

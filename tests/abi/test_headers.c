@@ -16,7 +16,7 @@
 static const char *const headers[] = {
     "shale.h",  "admin.h", "checkpoint.h", "compactor.h", "db.h",      "error.h",
     "export.h", "gc.h",    "hooks.h",      "manage.h",    "metrics.h", "options.h",
-    "store.h",  "txn.h",   "types.h",      "version.h",   "wal.h"};
+    "s4.h",     "store.h", "txn.h",        "types.h",     "version.h", "wal.h"};
 
 static const struct {
     const char *name;

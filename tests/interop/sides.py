@@ -44,7 +44,7 @@ class Place:
 
     def for_writer(self):
         words = {"codec": "compression_codec", "bloom_bits": "bloom_bits_per_key", "bloom_prefix": "bloom_prefix", "segments": "segment_extractor",
-                 "merge": "merge_operator"}
+                 "merge": "merge_operator", "filter_policy": "filter_policy"}
         found = ["%s=%s" % (words[k], v) for k, v in self.how.items() if k in words and v != "none"]
         if "block_kib" in self.how:
             found.append("sst_block_size=%dKiB" % self.how["block_kib"])

@@ -56,6 +56,7 @@ enum env_tls_slot {
     ENV_TLS_JSON,    /* base/codec/json: an allocation of jansson failed in this task */
     ENV_TLS_DIGEST,  /* base/codec/digest: reused digest contexts */
     ENV_TLS_CIPHER,  /* base/codec/aead: a reused cipher context */
+    ENV_TLS_WAITER,  /* store/http: what the task waits with for its answers */
     ENV_TLS_SLOTS
 };
 void *env_tls_get(enum env_tls_slot slot);
@@ -191,9 +192,10 @@ int env_rename(const char *from, const char *to);
 int env_link(const char *from, const char *to);
 int env_unlink(const char *path);
 int env_mkdir(const char *path); /* mode 0777 & umask */
+int env_mkdir_private(const char *path); /* mode 0700 */
 int env_rmdir(const char *path);
 int env_flock(int fd); /* exclusive, blocking; released by env_funlock or env_close */
-int env_flock_try(int fd); /* the same without waiting: EWOULDBLOCK if another descriptor has it */
+int env_flock_try(int fd); /* the same without waiting: EWOULDBLOCK if another descriptor holds it */
 int env_funlock(int fd);
 /* The same for names below a folder: `path` is relative to `root`, and nothing outside of root is ever reached, whatever links there are. What is
  * made is private: files 0600, folders 0700. Errors: those of the functions above; EXDEV, ELOOP: a link leads outside. */

@@ -159,7 +159,11 @@ int env_flock(int fd)
 
 int env_flock_try(int fd)
 {
-    return rc_errno(flock(fd, LOCK_EX | LOCK_NB));
+    int rc;
+    do
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    while (rc != 0 && errno == EINTR);
+    return rc_errno(rc);
 }
 
 int env_funlock(int fd)
@@ -223,6 +227,11 @@ int env_unlink(const char *path)
 int env_mkdir(const char *path)
 {
     return rc_errno(mkdir(path, 0777));
+}
+
+int env_mkdir_private(const char *path)
+{
+    return rc_errno(mkdir(path, 0700));
 }
 
 int env_rmdir(const char *path)

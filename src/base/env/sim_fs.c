@@ -962,9 +962,14 @@ int env_mkdir(const char *path)
     return leave(make_dir(path));
 }
 
+int env_mkdir_private(const char *path)
+{
+    return env_mkdir(path);
+}
+
 /* ---------------------------------------------------------------- below a folder: there are no links here that could lead out */
 
-#define BELOW_BYTES 4096
+#define PATH_BYTES 1024
 
 /* False if it does not fit. */
 static bool join_below(char *out, size_t cap, const char *root, const char *path)
@@ -975,14 +980,14 @@ static bool join_below(char *out, size_t cap, const char *root, const char *path
 
 int env_open_below(int *out_fd, const char *root, const char *path, unsigned flags)
 {
-    char full[BELOW_BYTES];
+    char full[PATH_BYTES];
     return join_below(full, sizeof full, root, path) ? env_open(out_fd, full, flags) : ENAMETOOLONG;
 }
 
 int env_rename_below(const char *root, const char *from, const char *to)
 {
-    char full_from[BELOW_BYTES];
-    char full_to[BELOW_BYTES];
+    char full_from[PATH_BYTES];
+    char full_to[PATH_BYTES];
     bool fits = join_below(full_from, sizeof full_from, root, from) &&
                 join_below(full_to, sizeof full_to, root, to);
     return fits ? env_rename(full_from, full_to) : ENAMETOOLONG;
@@ -990,19 +995,19 @@ int env_rename_below(const char *root, const char *from, const char *to)
 
 int env_unlink_below(const char *root, const char *path)
 {
-    char full[BELOW_BYTES];
+    char full[PATH_BYTES];
     return join_below(full, sizeof full, root, path) ? env_unlink(full) : ENAMETOOLONG;
 }
 
 int env_mkdir_below(const char *root, const char *path)
 {
-    char full[BELOW_BYTES];
+    char full[PATH_BYTES];
     return join_below(full, sizeof full, root, path) ? env_mkdir(full) : ENAMETOOLONG;
 }
 
 int env_rmdir_below(const char *root, const char *path)
 {
-    char full[BELOW_BYTES];
+    char full[PATH_BYTES];
     return join_below(full, sizeof full, root, path) ? env_rmdir(full) : ENAMETOOLONG;
 }
 
@@ -1028,12 +1033,10 @@ int env_flock_try(int fd)
 {
     enter();
     const struct open_file *f = file_of(fd);
-    if (f == NULL)
-        return leave(EBADF);
-    if (f->node->lock_fd >= 0 && f->node->lock_fd != fd)
-        return leave(EWOULDBLOCK);
-    f->node->lock_fd = fd;
-    return leave(0);
+    bool free_now = f != NULL && (f->node->lock_fd < 0 || f->node->lock_fd == fd);
+    if (free_now)
+        f->node->lock_fd = fd;
+    return leave(f == NULL ? EBADF : free_now ? 0 : EWOULDBLOCK);
 }
 
 int env_funlock(int fd)

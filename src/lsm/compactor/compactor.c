@@ -261,4 +261,5 @@ void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *o
     out->operands = env_load_relaxed(&c->run_counts.operands);
     out->ssts = env_load_relaxed(&c->run_counts.ssts);
     out->bytes = env_load_relaxed(&c->run_counts.bytes);
+    out->copied_blocks = env_load_relaxed(&c->run_counts.copied_blocks);
 }

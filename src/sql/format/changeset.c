@@ -109,7 +109,7 @@ static shale_code read_row(struct shl_cs_reader *r, enum row_kind kind, struct s
     size_t begin = r->at;
     for (uint32_t i = 0; i < r->table.columns; i++) {
         size_t value_at = r->at;
-        uint8_t type;
+        uint8_t type = 0;
         shale_code rc = skip_value(r, &type, err);
         if (rc != SHALE_OK)
             return rc;

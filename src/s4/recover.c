@@ -1,0 +1,505 @@
+/* Writes that were flushed to the local folder and did not reach the bucket before their writer died; and our own note of such. */
+#include "s4/db.h"
+
+#include "base/assert.h"
+#include "base/codec/endian.h"
+#include "base/num.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* ---- our note */
+
+static shale_code collect(struct shl_s4 *db, struct shl_s4_unsynced *u, shale_error *err)
+{
+    u->generation = db->generation + 1;
+    u->sent = db->sent;
+    for (size_t i = 0; i < db->files.count; i++) {
+        const struct shl_s4_file *f = &db->files.items[i];
+        struct shl_s4_range r = {.file = f->id, .from = f->from, .to = f->flushed};
+        if (r.from < r.to && !shl_array_push(&u->ranges, r))
+            return shl_nomem(err);
+    }
+    return SHALE_OK;
+}
+
+/* Who does not hold the lock is taken for dead, so it comes before the note. */
+static shale_code take_lock(struct shl_s4 *db, shale_error *err)
+{
+    char name[SHL_S4_NAME_BYTES];
+    if (db->lock_fd >= 0)
+        return SHALE_OK;
+    shl_s4_unsynced_name(db->note_id, SHL_S4_LOCK_ENDING, name);
+    shale_code rc = shl_s4_local_lock(&db->local, name, &db->lock_fd, err);
+    if (rc == SHALE_OK && db->lock_fd < 0)
+        rc = shl_fail(err, SHALE_CONFLICT, "%s/%s is held by another process", db->local.dir, name);
+    return rc;
+}
+
+static void remove_named(struct shl_s4 *db, uint32_t writer, const char *ending)
+{
+    char name[SHL_S4_NAME_BYTES];
+    shl_s4_unsynced_name(writer, ending, name);
+    char *path = shl_s4_local_path(&db->local, name);
+    if (path != NULL)
+        (void)env_unlink(path);
+    env_free(path);
+}
+
+/* Ours has what theirs had, or all of it is committed. */
+static void drop_adopted(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->adopted_count; i++) {
+        remove_named(db, db->adopted[i].writer, SHL_S4_UNSYNCED_ENDING);
+        remove_named(db, db->adopted[i].writer, SHL_S4_LOCK_ENDING);
+        (void)env_close(db->adopted[i].lock_fd);
+    }
+    db->adopted_count = 0;
+}
+
+shale_code shl_s4_note(struct shl_s4 *db, shale_error *err)
+{
+    struct shl_s4_unsynced u = {0};
+    struct shl_buf text = {0};
+    char name[SHL_S4_NAME_BYTES];
+    shale_code rc;
+    SHL_TRY(collect(db, &u, err));
+    if (u.ranges.count == 0)
+        goto out;
+    SHL_TRY(take_lock(db, err));
+    SHL_TRY(shl_s4_unsynced_encode(&u, &text, err));
+    shl_s4_unsynced_name(db->note_id, SHL_S4_UNSYNCED_ENDING, name);
+    SHL_TRY(shl_s4_local_put(&db->local, name, shl_buf_view(&text), true, err));
+    db->generation++;
+    db->noted = true;
+    ENV_POINT("s4 noted");
+    drop_adopted(db);
+out:
+    shl_s4_unsynced_free(&u);
+    shl_buf_free(&text);
+    return rc;
+}
+
+void shl_s4_unnote(struct shl_s4 *db)
+{
+    shale_error ignored;
+    bool any = db->noted || db->adopted_count > 0;
+    if (db->noted)
+        remove_named(db, db->note_id, SHL_S4_UNSYNCED_ENDING);
+    db->noted = false;
+    drop_adopted(db);
+    if (any) /* a note that comes back after a power failure is recognised by its index */
+        shl_ignore(shl_s4_local_sync_folder(&db->local, &ignored));
+}
+
+void shl_s4_let_go(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->adopted_count; i++)
+        (void)env_close(db->adopted[i].lock_fd);
+    if (db->lock_fd >= 0) {
+        if (!db->noted)
+            remove_named(db, db->note_id, SHL_S4_LOCK_ENDING);
+        (void)env_close(db->lock_fd);
+    }
+    env_free(db->adopted);
+}
+
+/* ---- what others left */
+
+struct left {
+    uint32_t writer;
+    int lock_fd; /* -1: a reader's look */
+    struct shl_s4_unsynced note;
+};
+struct lefts {
+    SHL_ARRAY(struct left) list;
+};
+
+static int by_generation(const void *a, const void *b)
+{
+    const struct left *p = a;
+    const struct left *q = b;
+    if (p->note.generation != q->note.generation)
+        return p->note.generation < q->note.generation ? -1 : 1;
+    return p->writer < q->writer ? -1 : p->writer > q->writer;
+}
+
+static shale_code read_note(struct shl_s4 *db, uint32_t writer, struct shl_s4_unsynced *out,
+                            shale_error *err)
+{
+    char name[SHL_S4_NAME_BYTES];
+    struct shl_buf text = {0};
+    shl_s4_unsynced_name(writer, SHL_S4_UNSYNCED_ENDING, name);
+    shale_code rc = shl_s4_local_get(&db->local, name, &text, err);
+    if (rc == SHALE_OK) {
+        rc = shl_s4_unsynced_decode(shl_buf_view(&text), out, err);
+        if (rc != SHALE_OK)
+            shl_err_prefix(err, "%s/%s", db->local.dir, name);
+    }
+    shl_buf_free(&text);
+    return rc;
+}
+
+/* Adds a note that nobody who lives holds. A reader takes every one: it changes nothing. */
+static shale_code look_at_note(struct shl_s4 *db, uint32_t writer, struct lefts *out,
+                               shale_error *err)
+{
+    struct left one = {.writer = writer, .lock_fd = -1};
+    char lock[SHL_S4_NAME_BYTES];
+    shale_code rc;
+    if (!db->settings.read_only) {
+        shl_s4_unsynced_name(writer, SHL_S4_LOCK_ENDING, lock);
+        SHL_TRY(shl_s4_local_lock(&db->local, lock, &one.lock_fd, err));
+        if (one.lock_fd < 0)
+            goto out; /* its writer lives */
+    }
+    rc = read_note(db, writer, &one.note, err);
+    if (rc == SHALE_NOT_FOUND) { /* committed since the folder was listed */
+        if (one.lock_fd >= 0)
+            remove_named(db, writer, SHL_S4_LOCK_ENDING);
+        rc = SHALE_OK;
+        goto out;
+    }
+    SHL_TRY(rc);
+    if (!shl_array_push(&out->list, one)) {
+        shl_s4_unsynced_free(&one.note);
+        SHL_TRY(shl_nomem(err));
+    }
+    one.lock_fd = -1; /* moved to the list */
+out:
+    if (one.lock_fd >= 0)
+        (void)env_close(one.lock_fd);
+    return rc;
+}
+
+static shale_code find_notes(struct shl_s4 *db, struct lefts *out, shale_error *err)
+{
+    struct env_dirent *entries = NULL;
+    size_t count = 0;
+    shale_code rc = SHALE_OK;
+    int e = env_listdir(db->local.dir, &entries, &count);
+    if (e != 0)
+        return shl_s4_local_fail(err, e, "list", db->local.dir);
+    for (size_t i = 0; i < count && rc == SHALE_OK; i++) {
+        uint32_t writer;
+        if (entries[i].is_file && shl_s4_unsynced_name_parse(entries[i].name, &writer))
+            rc = look_at_note(db, writer, out, err);
+    }
+    env_listdir_free(entries, count);
+    if (out->list.count > 1)
+        qsort(out->list.items, out->list.count, sizeof *out->list.items, by_generation);
+    return rc;
+}
+
+/* True if the index names a record of the same writer at or behind a range: then the commit that was on its way got through. Numbers of generation 1 belong to no
+ * writer. */
+static bool is_at_or_behind(const struct shl_s4_range *r, struct shl_s4_loc loc)
+{
+    if (shl_s4_writer_of(loc.file) != shl_s4_writer_of(r->file))
+        return false;
+    if (shl_s4_writer_of(r->file) == 0)
+        return loc.file == r->file && loc.offset >= r->from && loc.offset < r->to;
+    return loc.file > r->file || (loc.file == r->file && loc.offset >= r->from);
+}
+
+static bool index_knows(const struct shl_s4 *db, const struct shl_s4_unsynced *u)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    while (shl_s4_index_next(&db->map->index, &c, &key, &loc, &ref))
+        for (size_t i = 0; i < u->ranges.count; i++)
+            if (is_at_or_behind(&u->ranges.items[i], loc))
+                return true;
+    return false;
+}
+
+/* ---- the commit got through, and then a compaction moved all of it: its copies have the same bytes */
+
+struct copies {
+    SHL_ARRAY(struct shl_s4_want) wants; /* tag: offset of our record in `ours` */
+    struct shl_buf ours;
+};
+
+/* Every good record from the range's start to the end of the local file, flushed or not. */
+static shale_code read_records(struct shl_s4 *db, const struct shl_s4_range *r, struct copies *c,
+                               shale_error *err)
+{
+    uint64_t size = 0;
+    if (!shl_s4_local_size(&db->local, r->file, &size) || size <= r->from)
+        return SHALE_OK;
+    shale_code rc = shl_buf_reserve(&c->ours, (size_t)(size - r->from), err);
+    if (rc != SHALE_OK)
+        return rc;
+    size_t at = c->ours.len;
+    c->ours.len += shl_s4_local_read(&db->local, r->file, r->from, c->ours.data + at,
+                                     (size_t)(size - r->from));
+    while (at < c->ours.len) {
+        struct shl_s4_record record;
+        shale_error bad;
+        uint64_t length = 0;
+        struct shl_s4_want w = {.tag = at};
+        struct shl_slice rest = shl_slice_of(c->ours.data + at, c->ours.len - at);
+        if (shl_s4_step(rest, &record, &length, &bad) != SHL_S4_STEP_RECORD)
+            break;
+        if (shl_s4_index_get(&db->map->index, record.key, &w.loc) && w.loc.length == length &&
+            !shl_array_push(&c->wants, w))
+            return shl_nomem(err);
+        at += (size_t)length;
+    }
+    return SHALE_OK;
+}
+
+static int by_place(const void *a, const void *b)
+{
+    const struct shl_s4_loc *p = &((const struct shl_s4_want *)a)->loc;
+    const struct shl_s4_loc *q = &((const struct shl_s4_want *)b)->loc;
+    if (p->file != q->file)
+        return p->file < q->file ? -1 : 1;
+    return p->offset < q->offset ? -1 : p->offset > q->offset;
+}
+
+static struct shl_slice our_record(const struct copies *c, const struct shl_s4_want *w)
+{
+    return shl_slice_of(c->ours.data + w->tag, w->loc.length);
+}
+
+static shale_code index_has_copies(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
+                                   shale_error *err)
+{
+    struct copies c = {0};
+    struct shl_buf data = {0};
+    shale_code rc = SHALE_OK;
+    *out = false;
+    for (size_t i = 0; i < u->ranges.count; i++)
+        SHL_TRY(read_records(db, &u->ranges.items[i], &c, err));
+    for (size_t i = 0; i < c.wants.count; i++) /* the memory does not move any more */
+        c.wants.items[i].key = shl_slice_of(c.ours.data + c.wants.items[i].tag + SHL_S4_FRONT_BYTES,
+                                            shl_load_u32be(c.ours.data + c.wants.items[i].tag + 1));
+    if (c.wants.count > 1)
+        qsort(c.wants.items, c.wants.count, sizeof *c.wants.items, by_place);
+    if (c.wants.count > 0)
+        SHL_TRY(shl_s4_fetch(db, c.wants.items, c.wants.count, false, &data, err));
+    for (size_t i = 0; i < c.wants.count && !*out; i++)
+        *out = shl_slice_eq(c.wants.items[i].whole, our_record(&c, &c.wants.items[i]));
+out:
+    shl_array_free(&c.wants);
+    shl_buf_free(&c.ours);
+    shl_buf_free(&data);
+    return rc;
+}
+
+static shale_code is_committed(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
+                               shale_error *err)
+{
+    *out = false;
+    if (!u->sent.is_there)
+        return SHALE_OK;
+    *out = (u->sent.bytes == db->index_bytes && u->sent.crc == db->index_crc) || index_knows(db, u);
+    return *out ? SHALE_OK : index_has_copies(db, u, out, err);
+}
+
+static shale_code replay_record(struct shl_s4 *db, const struct shl_s4_record *r,
+                                struct shl_s4_loc loc, shale_error *err)
+{
+    static const struct shl_s4_loc gone = {.file = SHL_S4_GONE};
+    bool deletes = (r->flags & SHL_S4_TOMBSTONE) != 0;
+    shale_code rc = shl_s4_index_put(&db->journal, r->key, deletes ? gone : loc, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (!deletes)
+        return shl_s4_index_put(&db->map->index, r->key, loc, err);
+    (void)shl_s4_index_remove(&db->map->index, r->key);
+    return SHALE_OK;
+}
+
+static shale_code replay_bytes(struct shl_s4 *db, const struct shl_s4_range *r,
+                               struct shl_slice bytes, shale_error *err)
+{
+    for (size_t at = 0; at < bytes.len;) {
+        struct shl_s4_record record;
+        uint64_t length = 0;
+        enum shl_s4_step step =
+            shl_s4_step(shl_slice_of(bytes.data + at, bytes.len - at), &record, &length, err);
+        if (step == SHL_S4_STEP_MORE)
+            shl_fail(err, SHALE_CORRUPTION, "a record of %" PRIu64 " bytes runs over the end",
+                     length);
+        if (step != SHL_S4_STEP_RECORD) {
+            shl_err_prefix(err, "at offset %" PRIu64, r->from + at);
+            return SHALE_CORRUPTION;
+        }
+        struct shl_s4_loc loc = {
+            .file = r->file, .offset = r->from + at, .length = (uint32_t)length};
+        shale_code rc = replay_record(db, &record, loc, err);
+        if (rc != SHALE_OK)
+            return rc;
+        at += (size_t)length;
+    }
+    return SHALE_OK;
+}
+
+static shale_code replay_range(struct shl_s4 *db, const struct shl_s4_range *r, shale_error *err)
+{
+    struct shl_buf bytes = {0};
+    char name[SHL_S4_NAME_BYTES];
+    uint64_t size = 0;
+    shale_code rc;
+    shl_s4_name(r->file, name);
+    if (!shl_s4_local_size(&db->local, r->file, &size) || size < r->to)
+        SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
+                         "it has %" PRIu64 " bytes, and %" PRIu64 " were written", size, r->to));
+    SHL_TRY(shl_buf_reserve(&bytes, (size_t)(r->to - r->from) + 1, err));
+    bytes.len =
+        shl_s4_local_read(&db->local, r->file, r->from, bytes.data, (size_t)(r->to - r->from));
+    if (bytes.len != r->to - r->from)
+        SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "it cannot be read to offset %" PRIu64, r->to));
+    SHL_TRY(replay_bytes(db, r, shl_buf_view(&bytes), err));
+out:
+    if (rc == SHALE_CORRUPTION || rc == SHALE_UNAVAILABLE)
+        shl_err_prefix(err, "writes that were not uploaded: %s/%s", db->local.dir, name);
+    shl_buf_free(&bytes);
+    return rc;
+}
+
+static shale_code adopt(struct shl_s4 *db, const struct left *one, shale_error *err)
+{
+    for (size_t i = 0; i < one->note.ranges.count; i++) {
+        shale_code rc = replay_range(db, &one->note.ranges.items[i], err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    db->generation = shl_max_u64(db->generation, one->note.generation);
+    db->homeless = true;
+    shl_log_write(db->log, SHL_LOG_INFO,
+                  "took over writes that were not uploaded writer=%08" PRIx32 " files=%zu",
+                  one->writer, one->note.ranges.count);
+    return SHALE_OK;
+}
+
+static shale_code take_over(struct shl_s4 *db, struct lefts *found, shale_error *err)
+{
+    db->adopted = env_calloc(found->list.count + 1, sizeof *db->adopted);
+    if (db->adopted == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < found->list.count; i++) {
+        struct left *one = &found->list.items[i];
+        bool committed;
+        shale_code rc = is_committed(db, &one->note, &committed, err);
+        if (rc == SHALE_OK && !committed)
+            rc = adopt(db, one, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (one->lock_fd < 0)
+            continue;
+        db->adopted[db->adopted_count++] =
+            (struct shl_s4_adopted){.writer = one->writer, .lock_fd = one->lock_fd};
+        one->lock_fd = -1; /* moved to the handle */
+    }
+    return SHALE_OK;
+}
+
+shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err)
+{
+    struct lefts found = {0};
+    shale_code rc = SHALE_OK;
+    if (db->local.temporary || !shl_s4_local_is_there(&db->local))
+        return SHALE_OK;
+    SHL_TRY(find_notes(db, &found, err));
+    if (found.list.count > 0)
+        SHL_TRY(take_over(db, &found, err));
+    if (db->journal.count == 0) /* what is there is committed */
+        drop_adopted(db);
+out:
+    for (size_t i = 0; i < found.list.count; i++) {
+        shl_s4_unsynced_free(&found.list.items[i].note);
+        if (found.list.items[i].lock_fd >= 0)
+            (void)env_close(found.list.items[i].lock_fd);
+    }
+    shl_array_free(&found.list);
+    return rc;
+}
+
+/* ---- into files of our own */
+
+/* The record of a journal's entry, anew or from a dead writer's file; empty if it is in ours. */
+static shale_code old_record(struct shl_s4 *db, struct shl_slice key, struct shl_s4_loc loc,
+                             struct shl_buf *out, shale_error *err)
+{
+    struct shl_s4_record record;
+    out->len = 0;
+    if (loc.file == SHL_S4_GONE)
+        return shl_s4_tombstone_encode(key, out, err);
+    if (shl_s4_file_find(db, loc.file) != NULL)
+        return SHALE_OK;
+    shale_code rc = shl_buf_reserve(out, loc.length, err);
+    if (rc != SHALE_OK)
+        return rc;
+    out->len = shl_s4_local_read(&db->local, loc.file, loc.offset, out->data, loc.length);
+    rc = shl_s4_record_decode(shl_buf_view(out), &record, err);
+    if (rc != SHALE_OK) {
+        shl_s4_err_place(db, loc.file, loc.offset, err);
+        shl_err_prefix(err, "local copy");
+    }
+    return rc;
+}
+
+static shale_code copy_homeless(struct shl_s4 *db, struct shl_s4_batch *b, shale_error *err)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_buf record = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    shale_code rc = SHALE_OK;
+    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
+        SHL_TRY(old_record(db, key, loc, &record, err));
+        if (record.len > 0)
+            SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
+    }
+    SHL_TRY(shl_s4_batch_write(db, b, err));
+    SHL_TRY(shl_s4_make_room(db, 1, 0, b->new_files + 1, err));
+out:
+    shl_buf_free(&record);
+    return rc;
+}
+
+/* Gives the entries their new places, in the order in which they were copied. */
+static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    size_t copied = 0;
+    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
+        bool gone = loc.file == SHL_S4_GONE;
+        /* What this batch made is ours already, and none of it is in the journal yet. */
+        if (!gone && shl_s4_file_find(db, loc.file) != NULL)
+            continue;
+        struct shl_s4_loc now = b->places.items[copied++];
+        if (gone)
+            continue;
+        shl_s4_must_put(&db->journal, key, now);
+        env_mutex_lock(&db->mu);
+        shl_s4_must_put(&db->map->index, key, now);
+        env_mutex_unlock(&db->mu);
+    }
+    SHL_ASSERT(copied == b->places.count);
+}
+
+shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err)
+{
+    struct shl_s4_batch b;
+    if (!db->homeless)
+        return SHALE_OK;
+    shl_s4_batch_begin(db, &b);
+    shale_code rc = copy_homeless(db, &b, err);
+    if (rc == SHALE_OK) {
+        move_homeless(db, &b);
+        db->homeless = false;
+    }
+    shl_s4_batch_end(db, &b, rc != SHALE_OK);
+    /* On the disk before the notes of the dead go. */
+    return rc == SHALE_OK ? shl_s4_sync_files(db, err) : rc;
+}
