@@ -63,7 +63,7 @@ const struct cli_command cli_sql_commands[] = {
      .args_max = 2,
      .args = {"DB", "FILE"},
      .options = ROOT,
-     .examples = {{"shale sql init ./shop", "an empty one"},
+     .examples = {{"shale sql init ./new", "an empty one"},
                   {"shale sql init s3://acme-prod/shop/ shop.sqlite", "with what is in a file"}},
      .notes = "The file is checked (PRAGMA quick_check) and stored as it is. What is still in its "
               "-wal file would be lost: that is refused.",
