@@ -209,7 +209,7 @@ static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, sh
 static shale_code open_stack(struct shl_api_stack *out, const char *url, const shale_options *o,
                              bool reader, bool shared_folder, shale_error *err)
 {
-    struct shl_api_stack s = {0};
+    struct shl_api_stack s = {.is_shared = shared_folder};
     struct split_options options = {0};
     struct shl_store_config config = {
         .create_root = !reader, .root = o->settings.root, .shared_folder = shared_folder};

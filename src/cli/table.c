@@ -815,8 +815,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows",    "See inside", "Keep",   "SQLite",
-                                                  "Strings", "Work",       "Bucket", "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows",   "See inside", "Keep",   "Work",
+                                                  "Bucket", "Engines",    "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -834,16 +834,18 @@ size_t cli_command_count(void)
 
 const struct cli_command *cli_command_at(size_t index)
 {
+    const struct {
+        const struct cli_command *commands;
+        size_t count;
+    } tables[] = {{commands, SHL_COUNT_OF(commands)},
+                  {cli_keep_commands, cli_keep_command_count},
+                  {cli_sql_commands, cli_sql_command_count},
+                  {cli_s4_commands, cli_s4_command_count}};
     SHL_ASSERT(index < cli_command_count());
-    if (index < SHL_COUNT_OF(commands))
-        return &commands[index];
-    index -= SHL_COUNT_OF(commands);
-    if (index < cli_keep_command_count)
-        return &cli_keep_commands[index];
-    index -= cli_keep_command_count;
-    if (index < cli_sql_command_count)
-        return &cli_sql_commands[index];
-    return &cli_s4_commands[index - cli_sql_command_count];
+    size_t t = 0;
+    for (; index >= tables[t].count; t++)
+        index -= tables[t].count;
+    return &tables[t].commands[index];
 }
 
 const struct cli_command *cli_command_find(const char *name)
