@@ -4,7 +4,8 @@
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
 #   make demo-s4    the same into a string store
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
-.PHONY: all deps demo demo-s4 test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+#   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
+.PHONY: all static deps demo demo-s4 test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -16,6 +17,9 @@ all: build/release/build.ninja
 
 build/%/build.ninja:
 	cmake --preset $*
+
+static:
+	tools/build-static $(ARCH)
 
 deps:
 	tools/deps build test

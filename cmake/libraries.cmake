@@ -17,9 +17,35 @@ target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE} ${
 target_link_libraries(shale_libraries INTERFACE ZLIB::ZLIB PkgConfig::zstd PkgConfig::lz4 PkgConfig::jansson
   PkgConfig::yaml PkgConfig::xxhash PkgConfig::crypto PkgConfig::expat
   ${SNAPPY_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
+if(SHALE_STATIC)
+  # What archives need behind themselves; pkg-config knows it for libcurl.
+  target_compile_definitions(shale_libraries INTERFACE SHALE_CURL_LINKED=1)
+  target_link_directories(shale_libraries INTERFACE ${curl_STATIC_LIBRARY_DIRS} ${crypto_LIBRARY_DIRS})
+  target_link_libraries(shale_libraries INTERFACE ${curl_STATIC_LIBRARIES} PkgConfig::crypto stdc++ m)
+endif()
 
 # The line editor of `shale shell`: of the program only. Without it lines are read plainly.
 pkg_check_modules(libedit IMPORTED_TARGET libedit)
+if(SHALE_STATIC AND libedit_FOUND)
+  target_link_libraries(PkgConfig::libedit INTERFACE ${libedit_STATIC_LIBRARIES} md)
+endif()
 if(NOT libedit_FOUND)
   message(STATUS "libedit was not found: shale shell reads lines without editing, history and Tab")
 endif()
+
+# SQLite with its session extension: the system's, or an amalgamation (sqlite3.c and sqlite3.h) in the folder SHALE_SQLITE.
+set(SHALE_SQLITE "" CACHE PATH "Folder of a SQLite amalgamation; empty: the system's libsqlite3")
+if(SHALE_SQLITE)
+  add_library(shale_sqlite OBJECT ${SHALE_SQLITE}/sqlite3.c)
+  target_include_directories(shale_sqlite SYSTEM PUBLIC ${SHALE_SQLITE})
+  target_compile_definitions(shale_sqlite PRIVATE SQLITE_ENABLE_SESSION SQLITE_ENABLE_PREUPDATE_HOOK
+    SQLITE_ENABLE_FTS5 SQLITE_ENABLE_RTREE SQLITE_ENABLE_DBSTAT_VTAB)
+  target_compile_options(shale_sqlite PRIVATE -w)
+  set_target_properties(shale_sqlite PROPERTIES C_EXTENSIONS ON)
+  target_include_directories(shale_libraries SYSTEM INTERFACE ${SHALE_SQLITE})
+  target_link_libraries(shale_libraries INTERFACE $<TARGET_OBJECTS:shale_sqlite> m)
+else()
+  pkg_check_modules(sqlite REQUIRED IMPORTED_TARGET sqlite3>=3.40)
+  target_link_libraries(shale_libraries INTERFACE PkgConfig::sqlite)
+endif()
+target_compile_definitions(shale_libraries INTERFACE SQLITE_ENABLE_SESSION=1 SQLITE_ENABLE_PREUPDATE_HOOK=1)

@@ -35,7 +35,7 @@ typedef enum shale_reader_mode {
 
 typedef struct shale_reader_options {
     size_t struct_size;
-    const char *checkpoint; /* UUID or name of a checkpoint; NULL: the newest state */
+    const char *checkpoint; /* UUID or name of a checkpoint (INVALID if several have the name); NULL: the newest state */
     bool follow;            /* look for newer data every manifest_poll_interval; default false: as it was at open, until shale_db_refresh */
     bool skip_wal_replay;   /* leave out rows that are only in WAL objects yet; default: as the setting says (false) */
     shale_reader_mode mode; /* default SHALE_READER_DEFAULT */
@@ -113,6 +113,7 @@ typedef struct shale_read_options {
     size_t struct_size;
     shale_durability durability; /* default memory */
     bool cache_blocks;           /* default true */
+    shale_slice filter_context;  /* handed to filter policies of the application (shale/hooks.h); default empty */
 } shale_read_options;
 SHALE_API void shale_read_options_init(shale_read_options *o, size_t struct_size);
 
@@ -148,6 +149,7 @@ typedef struct shale_scan_options {
     bool cache_blocks;           /* default false: a scan does not push out what gets use */
     uint64_t rows_max;           /* 0: all */
     uint64_t read_ahead_bytes;   /* 0: adaptive */
+    shale_slice filter_context;  /* as in shale_read_options, for scans of a prefix; copied */
 } shale_scan_options;
 SHALE_API void shale_scan_options_init(shale_scan_options *o, size_t struct_size);
 

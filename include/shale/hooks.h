@@ -1,4 +1,4 @@
-/* What an application may decide itself: which compactions to make, and which rows they keep. SPDX-License-Identifier: Apache-2.0
+/* What an application may decide itself: which compactions to make, which rows they keep, and which SSTables a read passes by. SPDX-License-Identifier: Apache-2.0
  *
  * Functions are set on options and are used by every handle that is opened with them: a writer with its compactor inside, shale_compactor_open,
  * shale_compact. They may be called from any thread of the library, must not call the library with that handle, and must stay valid until the handle is
@@ -110,6 +110,43 @@ SHALE_API void shale_compaction_filter_init(shale_compaction_filter *o, size_t s
 /* Copied. NULL: none. Who merges asks it: set it for all workers of a database, or for none. INVALID: row is NULL, or struct_size. */
 SHALE_API SHALE_MUST shale_code shale_options_set_compaction_filter(shale_options *options, const shale_compaction_filter *filter,
                                                                     shale_error *err);
+
+/* ---- which SSTables a read passes by */
+
+typedef enum shale_filter_query_kind { SHALE_FILTER_POINT = 0, SHALE_FILTER_PREFIX = 1 } shale_filter_query_kind;
+
+typedef struct shale_filter_query {
+    size_t struct_size;
+    shale_filter_query_kind kind;
+    shale_slice key;     /* POINT: the key of a get; PREFIX: what all keys of a scan begin with */
+    shale_slice context; /* filter_context of the read's options */
+} shale_filter_query;
+
+/* Makes a filter for each SSTable that is written with min_filter_keys rows or more, by flushes and by compactions, and is asked before an SSTable is
+ * searched. It stands beside the Bloom filter (bloom_bits_per_key = 0: without one), and all filters must let a read pass. What is stored is the policy's
+ * name and its bytes; who does not know the name, SlateDB too, passes the filter over. A filter is only a help: where a function fails, that SSTable has none
+ * of this policy, and is searched. begin, add and end may be called from any thread, for several SSTables at once. */
+typedef struct shale_filter_policy {
+    size_t struct_size;
+    void *ctx;
+    /* Begins the filter of an SSTable. NULL: `builder` is NULL in the other calls. */
+    shale_code (*begin)(void *ctx, void **builder);
+    /* Each row of it, in order: keys ascending, the versions of one newest first. After a failure only end follows. */
+    shale_code (*add)(void *ctx, void *builder, const shale_raw_row *row);
+    /* The last call for a builder, whose memory is given back here: hands the filter to emit(emit_ctx, filter), once. emit NULL: it is not wanted. */
+    shale_code (*end)(void *ctx, void *builder, void (*emit)(void *emit_ctx, shale_slice filter), void *emit_ctx);
+    /* False: no row of the SSTable can be what the read looks for. Must be right for whatever is stored under the name (true if the bytes are strange), quick,
+     * and not block: reads wait for it. Any thread. */
+    bool (*may_match)(void *ctx, shale_slice filter, const shale_filter_query *query);
+} shale_filter_policy;
+SHALE_API void shale_filter_policy_init(shale_filter_policy *o, size_t struct_size);
+
+#define SHALE_FILTER_POLICIES_MAX 8
+/* Copied; up to SHALE_FILTER_POLICIES_MAX, asked in their order. Set the same for all who write and read a database: who writes without one makes SSTables
+ * that have none. name: 1 to 127 bytes of UTF-8, not beginning with "_bf", which are Bloom filters. INVALID: the name, one that is there already, one
+ * too many, add, end or may_match is NULL, struct_size. */
+SHALE_API SHALE_MUST shale_code shale_options_add_filter_policy(shale_options *options, const char *name,
+                                                                const shale_filter_policy *policy, shale_error *err);
 
 SHALE_END_DECLS
 

@@ -13,6 +13,7 @@
 #include <shale/metrics.h>
 #include <shale/options.h>
 #include <shale/s4.h>
+#include <shale/sql.h>
 #include <shale/store.h>
 #include <shale/txn.h>
 #include <shale/types.h>

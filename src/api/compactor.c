@@ -36,6 +36,7 @@ static shale_code ground_open(struct ground *g, const char *url, const shale_opt
     if (o == NULL)
         return shl_nomem(err);
     SHL_TRY(shl_api_resolve(o, false, &g->resolved, err));
+    g->resolved.lsm.worker_keeps_codec = shl_api_is_default(o, "compression_codec");
     SHL_TRY(shl_api_transform_init(&g->db.transform, o, err));
     SHL_TRY(shl_api_stack_open(&g->db.stack, url, o, true, err));
     shl_api_take_components(&g->db, o, &g->resolved);
@@ -54,6 +55,7 @@ static struct shl_process_open process_of(struct ground *g)
         .transformer = g->db.transform.is_there ? &g->db.transform.transformer : NULL,
         .scheduler = g->db.scheduler.is_there ? &g->db.scheduler.policy : NULL,
         .filter = g->db.compaction_filter.is_there ? &g->db.compaction_filter.filter : NULL,
+        .user_filters = g->db.filter_policies.filters,
         .log = shl_api_hooks_log(g->db.stack.hooks),
         .coordinates = true,
         .works = true};

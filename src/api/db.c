@@ -61,6 +61,7 @@ void shl_api_take_components(struct shale_db *db, const shale_options *o,
     if (db->extractors[SHALE_PREFIX_FILTERS].prefix != NULL)
         r->lsm.filter.extractor = shl_api_user_extractor(&db->extractors[SHALE_PREFIX_FILTERS]);
     shl_api_compaction_filter_init(&db->compaction_filter, o);
+    shl_api_filter_policies_init(&db->filter_policies, o);
     shl_api_scheduler_init(&db->scheduler, o, shl_api_hooks_log(db->stack.hooks));
     if (o->merge != NULL) {
         db->merge = o->merge;
@@ -118,6 +119,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
         .transformer = db->transform.is_there ? &db->transform.transformer : NULL,
         .scheduler = db->scheduler.is_there ? &db->scheduler.policy : NULL,
         .filter = db->compaction_filter.is_there ? &db->compaction_filter.filter : NULL,
+        .user_filters = db->filter_policies.filters,
         .log = shl_api_hooks_log(db->stack.hooks),
         .before_create = check_store,
         .before_create_ctx = db};
@@ -423,7 +425,8 @@ shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_rea
     shale_read_options_init(&how, sizeof how);
     shale_code rc = shl_api_take_struct(&how, sizeof how, theirs, "shale_read_options", err);
     *out = (struct shl_lsm_read){.remote_only = how.durability == SHALE_REMOTE,
-                                 .no_cache_fill = !how.cache_blocks};
+                                 .no_cache_fill = !how.cache_blocks,
+                                 .filter_context = shl_api_slice_in(how.filter_context)};
     return rc;
 }
 
@@ -574,7 +577,8 @@ shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *
                                      .remote_only = how.durability == SHALE_REMOTE,
                                      .cache_blocks = how.cache_blocks,
                                      .rows_max = how.rows_max,
-                                     .read_ahead_bytes = how.read_ahead_bytes};
+                                     .read_ahead_bytes = how.read_ahead_bytes,
+                                     .filter_context = shl_api_slice_in(how.filter_context)};
     return rc;
 }
 

@@ -3,6 +3,7 @@
 #define SHL_API_DB_H
 
 #include "api/compaction_filter.h"
+#include "api/filter_policy.h"
 #include "api/scheduler.h"
 #include "api/stack.h"
 #include "api/transform.h"
@@ -21,6 +22,7 @@ struct shale_db {
     struct shl_api_transform transform;
     struct shl_api_scheduler scheduler;
     struct shl_api_compaction_filter compaction_filter;
+    struct shl_api_filter_policies filter_policies;
     struct shl_api_extractor extractors[2];
     shale_merge_fn merge;
     void *merge_ctx;

@@ -16,7 +16,6 @@ struct shl_api_unused {
     uint64_t cache_max_bytes, cache_part_bytes, cache_scan_interval, cache_handles;
     bool cache_on_flush, cache_on_compaction;
     unsigned cache_preload;
-    bool incremental_compaction;
     unsigned compactor_metric_level, worker_metric_level;
     uint32_t compactor_retries, worker_retries;
     unsigned gc_metric_level;
@@ -68,6 +67,11 @@ struct shale_options {
     shale_scheduler_fn scheduler; /* NULL: as the settings say */
     void *scheduler_ctx;
     shale_compaction_filter compaction_filter; /* row NULL: none */
+    struct shl_api_filter_policy {
+        char name[SHL_FILTER_NAME_MAX + 1];
+        shale_filter_policy policy;
+    } filter_policies[SHALE_FILTER_POLICIES_MAX];
+    size_t filter_policy_count;
     struct shl_log log; /* its sink calls log_fn */
     shale_log_fn log_fn;
     void *log_ctx;

@@ -206,12 +206,13 @@ static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, sh
     return SHALE_OK;
 }
 
-shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const shale_options *o,
-                              bool reader, shale_error *err)
+static shale_code open_stack(struct shl_api_stack *out, const char *url, const shale_options *o,
+                             bool reader, bool shared_folder, shale_error *err)
 {
-    struct shl_api_stack s = {0};
+    struct shl_api_stack s = {.is_shared = shared_folder};
     struct split_options options = {0};
-    struct shl_store_config config = {.create_root = !reader, .root = o->settings.root};
+    struct shl_store_config config = {
+        .create_root = !reader, .root = o->settings.root, .shared_folder = shared_folder};
     struct shl_retry_options retry = {.max_retries = o->settings.lsm.object_store_max_retries,
                                       .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
@@ -225,7 +226,7 @@ shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const 
     SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
     s.backend = shl_store_ref(backend);
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
-    if (o->settings.wal_url != NULL) {
+    if (o->settings.wal_url != NULL && !shared_folder) {
         config.root = NULL;
         SHL_TRY(shl_store_open_raw(o->settings.wal_url, &config, &backend, err));
         SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.wal_store, &s.wal_count, err));
@@ -236,6 +237,18 @@ out:
     env_free(options.items);
     shl_api_stack_close(&s);
     return rc;
+}
+
+shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const shale_options *o,
+                              bool reader, shale_error *err)
+{
+    return open_stack(out, url, o, reader, false, err);
+}
+
+shale_code shl_api_stack_open_shared(struct shl_api_stack *out, const char *url,
+                                     const shale_options *o, bool reader, shale_error *err)
+{
+    return open_stack(out, url, o, reader, true, err);
 }
 
 shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
@@ -312,6 +325,14 @@ static void add_counts(struct shl_store *count, shale_store_counts *sum)
     sum->bytes_up += n.bytes_up;
     sum->bytes_down += n.bytes_down;
     sum->cost_usd += shl_price_requests(shl_price_s3(), &n);
+}
+
+size_t shl_api_stack_read(const struct shl_api_stack *s, struct shl_store_counts out[2])
+{
+    shl_store_counts_read(s->count, &out[0]);
+    if (s->wal_count != NULL)
+        shl_store_counts_read(s->wal_count, &out[1]);
+    return s->wal_count != NULL ? 2 : 1;
 }
 
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out)

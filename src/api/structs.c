@@ -98,6 +98,12 @@ void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size
     init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
+void shale_filter_policy_init(shale_filter_policy *o, size_t struct_size)
+{
+    const shale_filter_policy defaults = {.struct_size = sizeof defaults};
+    init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
 void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
 {
     const shale_txn_options defaults = {.struct_size = sizeof defaults};

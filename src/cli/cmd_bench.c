@@ -252,7 +252,8 @@ static shale_code wrong_rows(shale_error *err, uint64_t got, uint64_t want)
 {
     err->code = SHALE_CORRUPTION;
     (void)snprintf(err->text, sizeof err->text,
-                   "%" PRIu64 " rows, want %" PRIu64 ": fill with the same --num first", got, want);
+                   "%" PRIu64 " row%s, want %" PRIu64 ": fill with the same --num first", got,
+                   got == 1 ? "" : "s", want);
     return err->code;
 }
 
@@ -498,7 +499,7 @@ static const char *known_workload(const struct cli *c, const char *name, size_t 
     const char *near =
         shl_str_suggest(shl_slice_of(name, len), SHL_COUNT_OF(workloads), workload_at, NULL);
     if (near != NULL)
-        (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\": did you mean %s ?",
+        (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\": did you mean %s?",
                         (int)len, name, near);
     else
         (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\"", (int)len, name);

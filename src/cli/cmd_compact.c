@@ -68,8 +68,13 @@ static void say_done(struct work *w, const shale_store_counts *n)
                    w->last.epoch, w->last.committed, w->last.executed, n->put, n->get, n->list);
         return;
     }
-    if (!os_is_terminal(CLI_STDERR) && cli_times(&c->args, OPT_VERBOSE) == 0)
+    if (w->last.executed == 0 && w->last.committed == 0) {
+        cli_note(c, w->told_waiting ? "done by another compactor"
+                    : c->args.command->run == cmd_compactor_worker
+                        ? "no compaction was there to be merged"
+                        : "nothing was due by the settings (shale help settings)");
         return;
+    }
     cli_note(c,
              "merged %s compaction%s, committed %" PRIu64 " in %.1f s, %" PRIu64 " PUT %" PRIu64
              " GET",

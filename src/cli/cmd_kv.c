@@ -204,6 +204,10 @@ static int key_not_found(struct cli *c)
         (void)snprintf(c->err.text, sizeof c->err.text, "no such key: %.300s",
                        c->args.positional[1]);
         (void)cli_fail(c, c->args.positional[0]);
+    } else if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c)) {
+        cli_note(c, "%sget: key not found: \"%.*s\"", c->session != NULL ? "" : "shale ", KEY_SHOWN,
+                 c->args.positional[1]);
+        cli_try(c, CLI_LISTS_KEYS);
     }
     return CLI_NO;
 }
@@ -228,9 +232,6 @@ int cmd_get(struct cli *c)
                        : shale_db_get(&found, db, key, &how, &c->err);
     if (rc == SHALE_NOT_FOUND) {
         code = key_not_found(c);
-        if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c))
-            cli_note(c, "%sget: key not found: \"%.*s\"", c->session != NULL ? "" : "shale ",
-                     KEY_SHOWN, c->args.positional[1]);
     } else if (rc != SHALE_OK) {
         code = cli_fail(c, c->args.positional[0]);
     } else if (cli_has(&c->args, OPT_JSON)) {
@@ -501,13 +502,15 @@ int cmd_scan(struct cli *c)
         if (cli_has(&c->args, OPT_JSON))
             out_printf(c->out, "{\"rows\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n", s.rows, s.bytes);
         else
-            out_printf(c->out, "%" PRIu64 " rows, %" PRIu64 " bytes\n", s.rows, s.bytes);
+            out_printf(c->out, "%" PRIu64 " row%s, %" PRIu64 " byte%s\n", s.rows,
+                       s.rows == 1 ? "" : "s", s.bytes, s.bytes == 1 ? "" : "s");
     }
     if (code == CLI_YES && s.rows == 0)
         note_no_row(c, &s, &range);
     if (code == CLI_YES && s.limited && s.rows == s.limit) {
         (void)out_finish(c->out);
-        cli_note(c, "stopped after %" PRIu64 " rows; more: --limit N, or into a pipe", s.rows);
+        cli_note(c, "stopped after %" PRIu64 " row%s; more: --limit N, or into a pipe", s.rows,
+                 s.rows == 1 ? "" : "s");
     }
 out:
     code = cli_close_reader(c, db, code);

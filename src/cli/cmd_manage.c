@@ -2,12 +2,14 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/price.h"
 #include "cli/session.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SOURCES_MAX 64
+#define SOURCES_MAX  64
+#define SEGMENTS_MAX 256
 
 static bool is_dry(const struct cli *c)
 {
@@ -30,11 +32,28 @@ static int check_consent(struct cli *c, const char *what)
 struct clone_words {
     shale_clone_source sources[SOURCES_MAX];
     size_t count;
-    char *texts[SOURCES_MAX]; /* owned: of --and, cut apart in place */
+    char *texts[SOURCES_MAX];           /* owned: of --and, cut apart in place */
+    shale_slice segments[SEGMENTS_MAX]; /* of all sources, those of one side by side */
+    size_t segment_count;
 };
 
+/* Another segment of the source that was added last. False after a message. */
+static bool add_segment(struct cli *c, struct clone_words *w, shale_clone_source *s,
+                        const char *prefix)
+{
+    if (w->segment_count == SEGMENTS_MAX) {
+        (void)cli_usage(c, NULL, "clone: at most %d segments", SEGMENTS_MAX);
+        return false;
+    }
+    if (s->segment_count == 0)
+        s->segments = &w->segments[w->segment_count];
+    w->segments[w->segment_count++] = shale_str(prefix);
+    s->segment_count++;
+    return true;
+}
+
 /* ",from=A" and the like behind the URL. False after a message. */
-static bool take_more(struct cli *c, shale_clone_source *s, char *more)
+static bool take_more(struct cli *c, struct clone_words *w, shale_clone_source *s, char *more)
 {
     for (char *next; more != NULL; more = next) {
         next = strchr(more, ',');
@@ -51,9 +70,12 @@ static bool take_more(struct cli *c, shale_clone_source *s, char *more)
         } else if (value != NULL && strcmp(more, "to") == 0) {
             s->range.to = shale_str(value);
             s->range.to_kind = SHALE_EXCLUDED;
+        } else if (value != NULL && strcmp(more, "only") == 0) {
+            if (!add_segment(c, w, s, value))
+                return false;
         } else {
-            (void)cli_usage(c, NULL, "--and: \"%.60s\" is none of checkpoint=C, from=A, to=B",
-                            more);
+            (void)cli_usage(c, NULL,
+                            "--and: \"%.60s\" is none of checkpoint=C, from=A, to=B, only=P", more);
             return false;
         }
     }
@@ -77,10 +99,10 @@ static bool add_source(struct cli *c, struct clone_words *w, const char *text)
     char *more = strchr(copy, ',');
     if (more != NULL)
         *more++ = '\0';
-    return take_more(c, s, more);
+    return take_more(c, w, s, more);
 }
 
-static void first_source(const struct cli *c, struct clone_words *w)
+static bool first_source(struct cli *c, struct clone_words *w)
 {
     const struct cli_args *a = &c->args;
     shale_clone_source *s = &w->sources[w->count++];
@@ -97,6 +119,10 @@ static void first_source(const struct cli *c, struct clone_words *w)
         s->range.to = shale_str(a->value[OPT_TO]);
         s->range.to_kind = SHALE_EXCLUDED;
     }
+    for (size_t i = 0; i < a->given_count; i++)
+        if (a->given[i].id == OPT_ONLY && !add_segment(c, w, s, a->given[i].value))
+            return false;
+    return true;
 }
 
 static bool take_words(struct cli *c, struct clone_words *w)
@@ -106,7 +132,8 @@ static bool take_words(struct cli *c, struct clone_words *w)
         (void)cli_usage(c, NULL, "--prefix stands for --from and --to: give one or the others");
         return false;
     }
-    first_source(c, w);
+    if (!first_source(c, w))
+        return false;
     for (size_t i = 0; i < c->args.given_count; i++)
         if (c->args.given[i].id == OPT_AND && !add_source(c, w, c->args.given[i].value))
             return false;
@@ -176,14 +203,17 @@ static int look_at_checkpoint(struct cli *c, const char *checkpoint)
     shale_reader_options_init(&how, sizeof how);
     how.checkpoint = checkpoint;
     how.skip_wal_replay = true;
-    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK) {
-        bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
-                             strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
-        int code = cli_fail(c, c->args.positional[0]);
-        return no_checkpoint ? CLI_NO : code;
-    }
+    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
     (void)cli_close_counted(c, db);
     return CLI_YES;
+}
+
+/* As in the table: what opening a writer takes, and what comes on top. */
+static void tell_restore_price(struct cli *c)
+{
+    shale_store_counts n = {.struct_size = sizeof n, .put = 4, .list = 6, .get = 13};
+    cli_note_price(c, &n, 0);
 }
 
 static int ask_restore(struct cli *c, const char *checkpoint)
@@ -195,8 +225,10 @@ static int ask_restore(struct cli *c, const char *checkpoint)
              "%s %s to checkpoint %s: its writer and compactor are fenced, rows since then are "
              "only in checkpoint before-restore",
              is_dry(c) ? "would take" : "take", c->args.positional[0], checkpoint);
-    if (is_dry(c))
+    if (is_dry(c)) {
+        tell_restore_price(c);
         return CLI_YES;
+    }
     (void)os_write(CLI_STDERR, "go on? [y/N] ", 13);
     return os_read_line(reply, sizeof reply) && (reply[0] == 'y' || reply[0] == 'Y') ? CLI_YES
                                                                                      : CLI_NO;
@@ -204,6 +236,8 @@ static int ask_restore(struct cli *c, const char *checkpoint)
 
 static int tell_restore(struct cli *c, const shale_restore_result *r)
 {
+    char again[700];
+    cli_way(c, "shale restore {db}", again, sizeof again);
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"manifest_id\":%" PRIu64 ",\"checkpoint_manifest_id\":%" PRIu64
@@ -212,9 +246,8 @@ static int tell_restore(struct cli *c, const shale_restore_result *r)
     else
         cli_note(c,
                  "restored: manifest %" PRIu64 " has the state of manifest %" PRIu64
-                 "\n  back again: shale restore %s --checkpoint %s",
-                 r->manifest_id, r->checkpoint_manifest_id, c->args.positional[0],
-                 r->undo_checkpoint);
+                 "\n  back again: %s --checkpoint %s",
+                 r->manifest_id, r->checkpoint_manifest_id, again, r->undo_checkpoint);
     return CLI_YES;
 }
 
@@ -270,34 +303,58 @@ static void tell_delete(struct cli *c, const char *verb, const shale_delete_resu
                  r->parents == 1 ? "" : "s");
 }
 
-/* The name is typed: a "y" is too quick for a whole database. */
-static int ask_delete(struct cli *c, const shale_delete_result *r)
+int cli_ask_for_name(struct cli *c, const char *url)
 {
     char reply[1200];
     char question[1300];
+    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
+    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
+    bool typed = os_read_line(reply, sizeof reply) && reply[0] != '\0';
+    if (typed && strcmp(reply, url) == 0)
+        return CLI_YES;
+    if (typed)
+        cli_note(c, "nothing was deleted: typed was \"%.300s\", and the name is \"%.300s\"", reply,
+                 url);
+    else
+        cli_note(c, "nothing was deleted");
+    return CLI_NO;
+}
+
+/* As in the table. */
+static void tell_delete_price(struct cli *c, const shale_delete_result *r)
+{
+    shale_store_counts n = {.struct_size = sizeof n,
+                            .put = 1 + r->parents,
+                            .list = 12 + 2 * (r->objects / 1000),
+                            .get = 6 + 2 * r->parents,
+                            .del = (r->objects + 999) / 1000};
+    cli_note_price(c, &n, r->bytes);
+}
+
+static int ask_delete(struct cli *c, const shale_delete_result *r)
+{
+    char list[700];
     const char *url = c->args.positional[0];
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
         return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
+    cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     if (r->endless_checkpoints > 0 && !cli_has(&c->args, OPT_FORCE))
         cli_note(c,
                  "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
-                 "breaks (shale checkpoint list %s)",
-                 r->endless_checkpoints, url);
-    if (is_dry(c))
+                 "breaks (%s)",
+                 r->endless_checkpoints, list);
+    if (is_dry(c)) {
+        tell_delete_price(c, r);
         return CLI_YES;
-    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
-    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
-    if (os_read_line(reply, sizeof reply) && strcmp(reply, url) == 0)
-        return CLI_YES;
-    cli_note(c, "nothing was deleted");
-    return CLI_NO;
+    }
+    return cli_ask_for_name(c, url);
 }
 
 static int refuse_to_break(struct cli *c, const shale_delete_result *r)
 {
     char list[1100];
-    (void)snprintf(list, sizeof list, "shale checkpoint list %.1000s", c->args.positional[0]);
+    cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     return cli_usage(c, list,
                      "%" PRIu64 " of its checkpoints never expire%s, and clones that stand on %s "
                      "would break: delete %s first, or say --force",

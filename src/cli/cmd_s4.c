@@ -155,6 +155,7 @@ static int key_not_found(struct cli *c)
         (void)s4_fail(c);
     } else if (os_is_terminal(CLI_STDERR) && cli_to_terminal(c)) {
         cli_note(c, "shale s4 get: key not found: \"%.*s\"", KEY_SHOWN, key);
+        cli_try(c, CLI_LISTS_S4_KEYS);
     }
     return CLI_NO;
 }

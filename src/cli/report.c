@@ -13,7 +13,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* In braces: {db} the first argument, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
+/* In braces: {db} the first argument, {key} the second, which is a key, {hex} " --hex" if it was given, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
  * {fixed}, {profile}, {older}, {endpoint} taken from the text, {holder} the folder that stands nearest above {path}. After a tab stands a remark for people. tests/cli holds that every command here exists. */
 struct way_out {
     shale_code code;
@@ -29,6 +29,11 @@ static const struct way_out ways_out[] = {
      "no",
      NULL,
      {"shale {cmd}{args} --merge concat\tor another: the one that wrote the rows"}},
+    {SHALE_INVALID,
+     "have that name: give the id",
+     "no",
+     NULL,
+     {"shale checkpoint list {db}\twhich ids they have"}},
     {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
     {SHALE_INVALID,
      "plain http is not allowed",
@@ -59,6 +64,40 @@ static const struct way_out ways_out[] = {
      NULL,
      {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
     {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
+    {SHALE_NOT_SUPPORTED,
+     "migration",
+     "no",
+     NULL,
+     {"shale sql migrate {db} DIR\twith a file like 002_change.sql in DIR"}},
+    {SHALE_NOT_SUPPORTED,
+     "allow_triggers",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --allow-triggers\tif it gives the same each time"}},
+    {SHALE_NOT_SUPPORTED, "cannot be replayed", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "transaction already", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "local copy", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "attached databases", "no", NULL, {"shale help sql"}},
+    {SHALE_CORRUPTION,
+     "SQLITE_CHANGESET_",
+     "no",
+     "A client without the replay check has committed a change that cannot be applied again.",
+     {"shale sql pull {db} -o FILE --ignore-triggers\twhat is in it; then shale sql push --force"}},
+    {SHALE_CONFLICT, "others committed first", "now", NULL, {"shale {cmd}{args}"}},
+    {SHALE_CONFLICT, "schema", "no", NULL, {"shale sql status {db}"}},
+    {SHALE_NOT_FOUND,
+     "cannot be had",
+     "no",
+     NULL,
+     {"shale sql log {db}\tthe commits that there are"}},
+    {SHALE_NOT_FOUND, "manifest.json", "no", NULL, {"shale sql init {db}\tmakes a new one"}},
+    {SHALE_PRECONDITION,
+     "pulled",
+     "no",
+     NULL,
+     {"shale sql pull {db} -o FILE\tand make the change again",
+      "shale sql push {db} FILE --force\tdrops what was committed since"}},
+    {SHALE_ALREADY_EXISTS, "database already exists", "no", NULL, {"shale sql status {db}"}},
     {SHALE_NOT_FOUND,
      "did you mean ",
      "no",
@@ -84,6 +123,11 @@ static const struct way_out ways_out[] = {
       "shale s4 rebuild-index {db}\tif there are data files"}},
     {SHALE_NOT_FOUND, "no data files here", "no", NULL, {"shale store ls {db}"}},
     {SHALE_CORRUPTION,
+     "it may be encrypted",
+     "no",
+     "Nothing was changed.",
+     {"shale {cmd}{args} --transformer aes-256-gcm:file:PATH\tthe key it was written with"}},
+    {SHALE_CORRUPTION,
      "index.idx",
      "no",
      "Nothing was changed.",
@@ -99,6 +143,7 @@ static const struct way_out ways_out[] = {
      "no",
      "What is in memory is gone at the end of the command that wrote it.",
      {"shale shell memory:\twrites and reads in one process", "shale help urls"}},
+    {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_KEYS}},
     {SHALE_NOT_FOUND,
      NULL,
      "no",
@@ -251,6 +296,7 @@ static const struct {
       "later",
       NULL,
       {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"s4 get", {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_S4_KEYS}}},
     {"stat", {SHALE_CORRUPTION, "/compacted/", "no", "Nothing was changed.", {"shale sst {db}"}}},
 };
 
@@ -641,6 +687,10 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
         add_args(t, a, 0);
     else if (shl_slice_eq(name, shl_slice_str("rest")))
         add_args(t, a, 1);
+    else if (shl_slice_eq(name, shl_slice_str("key")))
+        add_quoted(t, a->positional_count > 1 ? a->positional[1] : "");
+    else if (shl_slice_eq(name, shl_slice_str("hex")))
+        add(t, " --hex", cli_has(a, OPT_HEX) ? 6 : 0);
     else if (shl_slice_eq(name, shl_slice_str("bucket")))
         add_bucket(t, db);
     else if (shl_slice_eq(name, shl_slice_str("path")))
@@ -656,19 +706,66 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("region")))
         add_behind(t, c->err.text, "", " is in ", ", ");
     else if (shl_slice_eq(name, shl_slice_str("near")))
-        add_behind(t, c->err.text, "", "did you mean ", " ");
+        add_behind(t, c->err.text, "", "did you mean ", " ?");
     else if (shl_slice_eq(name, shl_slice_str("profile")))
         add_behind(t, c->err.text, " --profile ", "profile \"", "\"");
     else
         add_quoted(t, db);
 }
 
+/* What the command line said of the store, without secrets and what the line names already. */
+static void add_store_options(struct text *t, const struct cli *c, const char *line)
+{
+    static const enum cli_option_id ids[] = {OPT_ENDPOINT, OPT_REGION, OPT_PROFILE,
+                                             OPT_STORE_OPTION, OPT_SETTINGS};
+    char more[400];
+    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
+        const struct cli_given *g = &c->args.given[i];
+        struct text one = {.at = more, .end = more + sizeof more - 1};
+        bool of_store = false;
+        for (size_t k = 0; k < SHL_COUNT_OF(ids); k++)
+            of_store = of_store || g->id == ids[k];
+        if (!of_store || g->value == NULL || strlen(g->value) > sizeof more / 2 ||
+            (g->id == OPT_STORE_OPTION && cli_is_secret(g->value)))
+            continue;
+        (void)snprintf(more, sizeof more, " --%s", cli_option_at(g->id)->name);
+        bool once = g->id != OPT_STORE_OPTION && g->id != OPT_SETTINGS;
+        if (once && strstr(line, more) != NULL)
+            continue;
+        one.at += strlen(more);
+        add(&one, " ", 1);
+        add_quoted(&one, g->value);
+        if (strstr(line, more) == NULL && strlen(more) < (size_t)(t->end - t->at))
+            add(t, more, strlen(more));
+    }
+}
+
+/* Whether a command of the table asks the store that the command line named. */
+static bool asks_the_store(const char *pattern)
+{
+    static const char *const marks[] = {"{db}", "{bucket}", "{args}", "{rest}", "s3://"};
+    bool asks = false;
+    for (size_t i = 0; i < SHL_COUNT_OF(marks); i++) {
+        const char *at = strstr(pattern, marks[i]);
+        asks = asks || (at != NULL && at < pattern + before_tab(pattern));
+    }
+    return asks && strncmp(pattern, "shale ", 6) == 0;
+}
+
 static void expand(char *dst, size_t cap, const char *pattern, const struct cli *c)
 {
     struct text t = {.at = dst, .end = dst + cap - 1};
+    bool asks = asks_the_store(pattern);
     *dst = '\0';
     while (*pattern != '\0') {
-        size_t n = strcspn(pattern, "{");
+        size_t n = strcspn(pattern, "{\t");
+        add(&t, pattern, n);
+        pattern += n;
+        if (asks && (*pattern == '\t' || *pattern == '\0')) {
+            add_store_options(&t, c, dst);
+            asks = false;
+        }
+        n = *pattern == '\t'; /* the remark follows */
         add(&t, pattern, n);
         pattern += n;
         if (*pattern == '{') {
@@ -677,6 +774,22 @@ static void expand(char *dst, size_t cap, const char *pattern, const struct cli 
             pattern += n + (pattern[n] == '}');
         }
     }
+    if (asks)
+        add_store_options(&t, c, dst);
+}
+
+void cli_try(const struct cli *c, const char *pattern)
+{
+    char way[700];
+    expand(way, sizeof way, pattern, c);
+    cli_mask(c, way);
+    if (!cli_has(&c->args, OPT_QUIET) && !wants_json(c))
+        say_try(c, way);
+}
+
+void cli_way(const struct cli *c, const char *pattern, char *dst, size_t cap)
+{
+    expand(dst, cap, pattern, c);
 }
 
 /* Texts of the store and of the open say what it is about; the others need the database before them. */
@@ -736,12 +849,20 @@ static const struct way_out *way_of(const struct cli *c)
     return NULL;
 }
 
-/* Exit code 2 promises that nothing was sent. */
+/* What only the database shows to be wrong with the command line. */
+static bool lacks_a_word(const shale_error *err)
+{
+    return err->code == SHALE_INVALID &&
+           (strstr(err->text, "have that name: give the id") != NULL ||
+            strstr(err->text, "merge operator") != NULL);
+}
+
+/* Exit code 2 promises that nothing was written, and but for what lacks a word that nothing was sent. */
 static bool is_mistake(struct cli *c)
 {
     bool mistake = c->err.code == SHALE_INVALID || (c->err.code == SHALE_NOT_SUPPORTED &&
                                                     strstr(c->err.text, "not built yet") != NULL);
-    return mistake && cli_requests(c) == 0;
+    return lacks_a_word(&c->err) || (mistake && cli_requests(c) == 0);
 }
 
 /* Of several URLs the one that failed; NULL: the first, or none. */
@@ -752,6 +873,15 @@ static const char *about(const struct cli *c, const char *where)
         if (strcmp(c->args.positional[i], where) == 0)
             return where;
     return NULL;
+}
+
+/* "clone: .." of the library behind "shale clone: " of ours is once too often. */
+static const char *without_command(const struct cli *c, const char *text)
+{
+    size_t n = c->args.command != NULL ? strlen(c->args.command->name) : 0;
+    bool said = n > 0 && strncmp(text, c->args.command->name, n) == 0 && text[n] == ':' &&
+                text[n + 1] == ' ';
+    return said ? text + n + 2 : text;
 }
 
 int cli_fail(struct cli *c, const char *where)
@@ -778,6 +908,7 @@ int cli_fail(struct cli *c, const char *where)
                    r.facts != NULL ? r.facts : "");
     r.facts = facts[0] != '\0' ? facts : NULL;
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
+    what = without_command(c, what);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
     char place[500]; /* a URL may hold what must not be shown */

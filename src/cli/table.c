@@ -130,7 +130,10 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_INTERVAL] = {"interval", 0, CLI_DURATION, false, "DUR",
                       "pause between passes [as the settings say: 10m]", NULL, WHAT},
     [OPT_AND] = {"and", 0, CLI_TEXT, true, "SRC[,..]",
-                 "another source: its URL, then ,checkpoint=C ,from=A ,to=B as wanted", NULL, WHAT},
+                 "another source: its URL, then ,checkpoint=C ,from=A ,to=B ,only=P as wanted",
+                 NULL, WHAT},
+    [OPT_ONLY] = {"only", 0, CLI_TEXT, true, "P",
+                  "of SRC's segments only the one with prefix P; may be repeated", NULL, WHAT},
     [OPT_UNDO] = {"undo", 0, CLI_DURATION, false, "DUR",
                   "how long the state before is kept as checkpoint before-restore [7d]", NULL,
                   WHAT},
@@ -139,6 +142,39 @@ static const struct cli_option options[OPT_IDS] = {
                    WHAT},
     [OPT_AS_OF] = {"as-of", 0, CLI_TEXT, false, "WHEN",
                    "the newest checkpoint at or before a time, e.g. -2h, or seq:N", NULL, ROWS},
+    [OPT_OUTPUT] = {"output", 'o', CLI_TEXT, false, "FILE", "where it goes", NULL, PRINT},
+    [OPT_AT] = {"at", 0, CLI_TEXT, false, "WHEN", "as of a commit: its seq, a time, or -2h", NULL,
+                ROWS},
+    [OPT_SEQ] = {"seq", 0, CLI_NUMBER, false, "N",
+                 "the seq that the database must be at [FILE.seq, which a pull has written]", NULL,
+                 WHAT},
+    [OPT_AFTER] = {"after", 0, CLI_NUMBER, false, "SEQ",
+                   "only what was committed behind it [all that the log has]", NULL, ROWS},
+    [OPT_CHANGES] = {"changes", 0, CLI_FLAG, false, NULL, "the rows that each commit changed", NULL,
+                     PRINT},
+    [OPT_FOLLOW] = {"follow", 0, CLI_FLAG, false, NULL, "go on with what is committed from now on",
+                    NULL, ROWS},
+    [OPT_GRACE] = {"grace", 0, CLI_DURATION, false, "DUR", "what is younger stays [5m]", NULL,
+                   WHAT},
+    [OPT_LOCAL_PATH] = {"local-path", 0, CLI_TEXT, false, "FILE",
+                        "keep the local copy there, for the next time [a temporary file]", NULL,
+                        DB},
+    [OPT_AUTO_COMPACT] = {"auto-compact", 0, CLI_NUMBER, false, "N",
+                          "compact after a commit once the log has N entries [never]", NULL, DB},
+    [OPT_BY_COLUMN] = {"by-column", 0, CLI_FLAG, false, NULL,
+                       "s3db's way: merge with what others changed meanwhile, instead of running "
+                       "again",
+                       NULL, DB},
+    [OPT_ALLOW_TRIGGERS] = {"allow-triggers", 0, CLI_FLAG, false, NULL,
+                            "triggers that write may fire", NULL, DB},
+    [OPT_IGNORE_TRIGGERS] = {"ignore-triggers", 0, CLI_FLAG, false, NULL,
+                             "apply the log without firing triggers: reads what one has broken",
+                             NULL, ROWS},
+    [OPT_ROWS_AS] = {"mode", 0, CLI_CHOICE, false, "F",
+                     "list, column, csv, tsv, json [column on a terminal, else list]",
+                     "list|column|csv|tsv|json", PRINT},
+    [OPT_HEADERS] = {"headers", 0, CLI_FLAG, false, NULL, "names of the columns, in lists too",
+                     NULL, PRINT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_LOCAL_DIR] =
@@ -320,7 +356,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits = "0 done. Cost: 4 LISTs, 2 GETs (the manifest, and whether there is a newer one), 2 "
+     .exits = "0 done, with --watch also by Ctrl-C or SIGTERM. Cost: 4 LISTs, 2 GETs (the "
+              "manifest, and whether there is a newer one), 2 "
               "more if it was ever compacted, 1 or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
@@ -383,9 +420,9 @@ static const struct cli_command commands[] = {
               "batch share "
               "a sequence number. The writer does not notice. \"WAL truncated\": the garbage "
               "collector was faster; read the rows with scan, and follow from there.",
-     .exits =
-         "0 done, also by Ctrl-C. Cost: 1 LIST and 2 GETs to begin, then 1 GET per WAL object, and "
-         "2 GETs a second while there is none.",
+     .exits = "0 done, also by Ctrl-C or SIGTERM. Cost: 1 LIST and 2 GETs to begin, then 1 GET per "
+              "WAL object, and "
+              "2 GETs a second while there is none.",
      .run = cmd_tail},
     {.name = "explain",
      .group = CLI_GROUP_INSIDE,
@@ -437,7 +474,8 @@ static const struct cli_command commands[] = {
               "compactor. If none moves for some seconds, or there never was one, this one does "
               "the work, and takes the place of the other: a Shale writer stands back then, a "
               "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
-              "enough are there; --full leaves them alone. May be repeated, and stopped: what is "
+              "enough are there; --full leaves them alone. Outputs are compressed as their newest "
+              "input, unless compression_codec is set. May be repeated, and stopped: what is "
               "not done, another compactor goes on with.",
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
@@ -459,8 +497,9 @@ static const struct cli_command commands[] = {
                    "workers elsewhere do the merging"}},
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
-              "closed otherwise). Plans by compactor_options, and merges beside that. Goes on "
-              "where another one stopped or died.",
+              "closed otherwise). Plans by compactor_options, and merges beside that: outputs are "
+              "compressed as their newest input, unless compression_codec is set. Goes on where "
+              "another one stopped or died.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
               "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
               "happens; about 20 requests a job, as shale compact.",
@@ -478,8 +517,9 @@ static const struct cli_command commands[] = {
                   {"shale compactor-worker ./pkgs --once", "until there is no job to take"}},
      .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
               "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
-              "done when it is stopped. Merge operator, codec, block size and filters should be "
-              "the writer's.",
+              "done when it is stopped. Merge operator, transformer, block size and filters should "
+              "be the writer's; the codec is that of the newest input, unless compression_codec "
+              "is set.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
               "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "
               "its inputs and outputs.",
@@ -564,7 +604,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale store mb ./shop", "a folder"},
                   {"shale store mb s3://my-bucket --region eu-west-1", "a bucket"}},
      .notes = "A path behind the bucket is passed over.",
-     .exits = "0 made, 1 it is there already. Cost: 1 PUT.",
+     .exits = "0 made, 1 it is there already. Cost: 1 HEAD, 1 PUT.",
      .run = cmd_store_mb},
     {.name = "store doctor",
      .group = CLI_GROUP_BUCKET,
@@ -788,17 +828,24 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_s4_command_count;
+    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count +
+           cli_s4_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
+    const struct {
+        const struct cli_command *commands;
+        size_t count;
+    } tables[] = {{commands, SHL_COUNT_OF(commands)},
+                  {cli_keep_commands, cli_keep_command_count},
+                  {cli_sql_commands, cli_sql_command_count},
+                  {cli_s4_commands, cli_s4_command_count}};
     SHL_ASSERT(index < cli_command_count());
-    if (index < SHL_COUNT_OF(commands))
-        return &commands[index];
-    index -= SHL_COUNT_OF(commands);
-    return index < cli_keep_command_count ? &cli_keep_commands[index]
-                                          : &cli_s4_commands[index - cli_keep_command_count];
+    size_t t = 0;
+    for (; index >= tables[t].count; t++)
+        index -= tables[t].count;
+    return &tables[t].commands[index];
 }
 
 const struct cli_command *cli_command_find(const char *name)

@@ -17,7 +17,7 @@ const struct cli_command cli_s4_commands[] = {
      .args = {"STORE", "KEY", "VALUE"},
      .options = WRITES | CLI_BIT(OPT_VALUE_FILE) | CLI_BIT(OPT_BYTES) | CLI_BIT(OPT_NO_UPLOAD),
      .examples = {{"shale s4 put ./words greeting hello", "one key"},
-                  {"shale s4 put ./words logo - < logo.png", "the value is what stdin holds"},
+                  {"shale s4 put ./words logo - < logo.png", "the value is stdin"},
                   {"shale s4 put s3://acme-prod/words greeting hello", "into a bucket"},
                   {"shale s4 put ./words greeting hello --local-dir ./mirror --no-upload",
                    "for now in a folder only"}},
@@ -114,7 +114,7 @@ const struct cli_command cli_s4_commands[] = {
      .args = {"STORE"},
      .options = STORE | CLI_BIT(OPT_S4_FORCE),
      .examples = {{"shale s4 download ./words --local-dir ./mirror",
-                   "then shale s4 get --local-dir ./mirror reads there"}},
+                   "then s4 get --local-dir ./mirror reads it"}},
      .notes = "Files that are there are replaced. Writes that were not uploaded keep it from doing "
               "anything, unless --force drops them.",
      .exits = "0 done. Cost: 1 LIST, 1 GET per data file, 2 GETs for the index.",
@@ -175,7 +175,7 @@ const struct cli_command cli_s4_commands[] = {
      .options = WRITES | CLI_BIT(OPT_LOCAL),
      .examples = {{"shale s4 rebuild-index ./words", "from the files in the bucket"},
                   {"shale s4 rebuild-index ./words --local-dir ./mirror --local",
-                   "from those of a folder, which are uploaded where the bucket has less"}},
+                   "from those of a folder"}},
      .notes = "Files are replayed by writer and number: a key that several writers wrote may get "
               "an older value back. A file is read up to its first damaged record, and a note "
               "says where that is.",

@@ -41,6 +41,7 @@ static shale_code open_writer(struct build *b, shale_error *err)
                                       .transformer = db->has_transformer ? &db->transformer : NULL,
                                       .policies = &db->settings.filter,
                                       .policy_count = 1,
+                                      .user_filters = db->context.user_filters,
                                       .min_filter_keys = db->settings.min_filter_keys,
                                       .type = SHL_SST_COMPACTED,
                                       .pool = db->pieces,

@@ -26,6 +26,7 @@ struct lookup {
     struct shl_lsm *db;
     struct shl_slice key;
     uint64_t hash;
+    struct shl_slice context; /* borrowed: for filters of the application */
     uint64_t max_seq;
     const struct shl_view *view; /* borrowed; NULL: none */
     struct shl_version *version;
@@ -212,7 +213,8 @@ static void run_ahead(struct shl_fan_job *job)
     struct ahead *a = (struct ahead *)job; /* the job is the first member */
     const struct lookup *l = a->l;
     shale_error ignored;
-    struct shl_probe_state p = {.key = l->key, .hash = l->hash, .max_seq = l->max_seq};
+    struct shl_probe_state p = {
+        .key = l->key, .hash = l->hash, .context = l->context, .max_seq = l->max_seq};
     if (shl_sst_hold_meta(a->sst, &a->meta, &ignored) != SHALE_OK)
         return;
     p.meta = a->meta;
@@ -245,7 +247,8 @@ static bool gather_sst(void *arg, struct shl_sst *t)
 {
     struct gathering *g = arg;
     shale_error ignored;
-    struct shl_probe_state p = {.key = g->l->key, .hash = g->l->hash, .max_seq = g->l->max_seq};
+    struct shl_probe_state p = {
+        .key = g->l->key, .hash = g->l->hash, .context = g->l->context, .max_seq = g->l->max_seq};
     g->reached = g->reached || t == g->from;
     if (!g->reached)
         return true;
@@ -354,6 +357,7 @@ static shale_code search_sst(struct lookup *l, struct shl_sst *t, uint32_t start
 {
     struct shl_probe_state p = {.key = l->key,
                                 .hash = l->hash,
+                                .context = l->context,
                                 .max_seq = l->max_seq,
                                 .has_start = start != NO_START,
                                 .start_index = start,
@@ -510,6 +514,7 @@ static shale_code run(struct lookup *l, const struct shl_lsm_read *how, shale_er
     l->cache_fill = !how->no_cache_fill;
     l->create_ts = INT64_MIN;
     l->view = how->view;
+    l->context = how->filter_context;
     if (__builtin_expect(l->view != NULL && l->view->version != NULL, 0)) {
         l->version = shl_version_ref(l->view->version);
         l->held = true;
@@ -698,6 +703,7 @@ static void find_candidates(struct member *m)
     m->l.hash = shl_filter_hash(m->l.key);
     m->ahead.key = m->l.key;
     m->ahead.hash = m->l.hash;
+    m->ahead.context = m->l.context;
     if (tree != NULL)
         for_each_sst(&m->l, levels, tree, visit_candidate, m);
 }
@@ -831,6 +837,7 @@ static void group_fill(struct group *g, struct shl_lsm *db, const struct shl_lsm
                                .key = keys->key(keys->ctx, first + i),
                                .max_seq = g->max_seq,
                                .view = how->view,
+                               .context = how->filter_context,
                                .version = g->version,
                                .cache_fill = !how->no_cache_fill,
                                .create_ts = INT64_MIN};

@@ -139,7 +139,8 @@ shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct 
                                  .metas = db->metas,
                                  .transformer = db->has_transformer ? &db->transformer : NULL,
                                  .policies = &db->settings.filter,
-                                 .policy_count = 1};
+                                 .policy_count = 1,
+                                 .user_filters = o->user_filters};
     db->level_source =
         (struct shl_level_source){.context = &db->context, .store = db->store, .paths = &db->paths};
     shl_sequenced_init(&db->manifests, db->store, &db->paths, "manifest", db->fanout);

@@ -34,6 +34,7 @@ struct shl_lsm_iter {
     bool key_is_last;   /* ... and key is its key; else last is */
     uint64_t rows_left; /* UINT64_MAX: no limit */
     struct shl_buf prefix;   /* owned: for filters; empty if the range is not a prefix */
+    struct shl_buf context;  /* owned: for filters of the application */
     struct shl_buf key;      /* owned */
     struct shl_buf last;     /* owned */
     struct shl_buf value;    /* owned: a folded or copied value */
@@ -117,7 +118,8 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
         .window_max_bytes = how->read_ahead_bytes > 0 ? (size_t)how->read_ahead_bytes
                                                       : (size_t)s->scan_window_bytes,
         .has_prefix = it->prefix.len > 0,
-        .prefix = shl_buf_view(&it->prefix)};
+        .prefix = shl_buf_view(&it->prefix),
+        .context = shl_buf_view(&it->context)};
     it->lower = shl_buf_view(&it->from.key);
     it->upper = shl_buf_view(&it->to.key);
     it->budget.max_bytes = AHEAD_BYTES_MAX;
@@ -179,6 +181,7 @@ shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *ran
     it->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
     it->now = shl_lsm_read_time(db);
     SHL_TRY(set_range(it, range, err));
+    SHL_TRY(shl_buf_set(&it->context, how->filter_context, err));
     SHL_TRY(open_sources(it, how, err));
     *out = it;
     it = NULL;
@@ -196,6 +199,7 @@ void shl_lsm_iter_close(struct shl_lsm_iter *it)
     shl_buf_free(&it->from.key);
     shl_buf_free(&it->to.key);
     shl_buf_free(&it->prefix);
+    shl_buf_free(&it->context);
     shl_buf_free(&it->key);
     shl_buf_free(&it->last);
     shl_buf_free(&it->value);

@@ -12,6 +12,7 @@ struct shl_recency {
     const struct shl_level_tree *tree; /* NULL: no segment has such keys */
     struct shl_buf prefix;             /* owned */
     struct shl_slice prefix_view;
+    struct shl_buf context; /* owned: for filters of the application */
     struct shl_read_plan plan;
     struct shl_read_budget budget;
     uint64_t max_seq;
@@ -60,7 +61,8 @@ static void make_plan(struct shl_recency *r, const struct shl_lsm_scan *how)
         .budget = &r->budget,
         .lower = r->prefix_view.len > 0 ? &r->prefix_view : NULL,
         .has_prefix = r->prefix_view.len > 0,
-        .prefix = r->prefix_view};
+        .prefix = r->prefix_view,
+        .context = shl_buf_view(&r->context)};
 }
 
 shale_code shl_recency_open(struct shl_lsm *db, struct shl_slice prefix,
@@ -80,6 +82,7 @@ shale_code shl_recency_open(struct shl_lsm *db, struct shl_slice prefix,
     r->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
     (void)env_fetch_add(&db->scans, 1);
     SHL_TRY(shl_buf_set(&r->prefix, prefix, err));
+    SHL_TRY(shl_buf_set(&r->context, how->filter_context, err));
     r->prefix_view = shl_buf_view(&r->prefix);
     SHL_TRY(find_tree(r, err));
     make_plan(r, how);
@@ -97,6 +100,7 @@ void shl_recency_close(struct shl_recency *r)
     shl_source_close(r->source);
     shl_version_unref(r->version);
     shl_buf_free(&r->prefix);
+    shl_buf_free(&r->context);
     env_free(r);
 }
 
@@ -115,7 +119,8 @@ static shale_code open_layer(struct shl_recency *r, size_t i, shale_error *err)
         return SHALE_DONE;
     if (i < t->l0_count) {
         const struct shl_level_sst *s = &v->levels->ssts[t->l0_first + i];
-        if (r->plan.has_prefix && !shl_sst_may_contain_prefix(s->sst, r->plan.prefix))
+        if (r->plan.has_prefix &&
+            !shl_sst_may_contain_prefix(s->sst, r->plan.prefix, r->plan.context))
             return SHALE_OK;
         return shl_level_sst_source_new(s, &r->plan, &r->source, err);
     }

@@ -9,6 +9,18 @@
 
 struct shl_fanout;
 struct shl_source;
+struct shl_blob_codec;
+
+/* A data block of an SST as it is stored, whose rows are what the source gives next. */
+struct shl_stored_block {
+    struct shl_slice stored; /* with its crc */
+    struct shl_slice raw;    /* decoded and checked */
+    const struct shl_blob_codec *codec;
+    unsigned version; /* of the block format */
+    /* No key of it is greater. ends_file: else versions of this very key may follow behind the block. */
+    struct shl_slice upto;
+    bool ends_file;
+};
 
 struct shl_source_ops {
     /* To the first row at or after `target` in the source's direction (forward: key >= target, reverse: key <= target);
@@ -17,6 +29,11 @@ struct shl_source_ops {
     /* One row on; only when valid. */
     shale_code (*next)(struct shl_source *s, shale_error *err);
     void (*close)(struct shl_source *s); /* frees the source */
+    /* Forward sources over SSTs; else NULL. Whether the current row is the first of a block all of whose rows come next. Borrowed until the next
+     * call of another function. */
+    bool (*block)(struct shl_source *s, struct shl_stored_block *out);
+    /* After `block` said yes: to the row behind the block. */
+    shale_code (*pass_block)(struct shl_source *s, shale_error *err);
 };
 
 /* First member of every source. */
@@ -35,6 +52,14 @@ static inline shale_code shl_source_seek(struct shl_source *s, const struct shl_
 static inline shale_code shl_source_next(struct shl_source *s, shale_error *err)
 {
     return s->ops->next(s, err);
+}
+static inline bool shl_source_block(struct shl_source *s, struct shl_stored_block *out)
+{
+    return s->ops->block != NULL && s->ops->block(s, out);
+}
+static inline shale_code shl_source_pass_block(struct shl_source *s, shale_error *err)
+{
+    return s->ops->pass_block(s, err);
 }
 static inline void shl_source_close(struct shl_source *s)
 {

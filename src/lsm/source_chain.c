@@ -295,11 +295,10 @@ static shale_code chain_seek(struct shl_source *base, const struct shl_slice *ta
     return rc == SHALE_OK ? settle(c, err) : rc;
 }
 
-static shale_code chain_next(struct shl_source *base, shale_error *err)
+/* The open element was moved. */
+static shale_code moved(struct chain_source *c, shale_code rc, shale_error *err)
 {
-    struct chain_source *c = (struct chain_source *)base;
-    SHL_ASSERT(base->valid);
-    shale_code rc = shl_source_next(c->open, err);
+    struct shl_source *base = &c->base;
     if (rc == SHALE_OK && c->open->valid) {
         base->row = c->open->row;
         if (c->open->near_end)
@@ -307,6 +306,29 @@ static shale_code chain_next(struct shl_source *base, shale_error *err)
         return SHALE_OK;
     }
     return rc == SHALE_OK ? settle(c, err) : rc;
+}
+
+static shale_code chain_next(struct shl_source *base, shale_error *err)
+{
+    struct chain_source *c = (struct chain_source *)base;
+    SHL_ASSERT(base->valid);
+    return moved(c, shl_source_next(c->open, err), err);
+}
+
+/* The last block of an SST stands alone only if the next SST of the run begins behind its last key. */
+static bool chain_block(struct shl_source *base, struct shl_stored_block *out)
+{
+    const struct chain_source *c = (const struct chain_source *)base;
+    size_t i;
+    return c->run != NULL && shl_source_block(c->open, out) &&
+           (!out->ends_file || !next_element(c, &i) || element_above(c, i, out->upto));
+}
+
+static shale_code chain_pass_block(struct shl_source *base, shale_error *err)
+{
+    struct chain_source *c = (struct chain_source *)base;
+    SHL_ASSERT(base->valid);
+    return moved(c, shl_source_pass_block(c->open, err), err);
 }
 
 static void chain_close(struct shl_source *base)
@@ -321,8 +343,11 @@ static shale_code chain_new(const struct shl_levels *l, const struct shl_level_r
                             size_t count, const struct shl_read_plan *plan, struct shl_source **out,
                             shale_error *err)
 {
-    static const struct shl_source_ops ops = {
-        .seek = chain_seek, .next = chain_next, .close = chain_close};
+    static const struct shl_source_ops ops = {.seek = chain_seek,
+                                              .next = chain_next,
+                                              .close = chain_close,
+                                              .block = chain_block,
+                                              .pass_block = chain_pass_block};
     struct chain_source *c = env_calloc(1, sizeof *c);
     if (c == NULL)
         return shl_nomem(err);
@@ -370,7 +395,7 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
     for (size_t i = 0; rc == SHALE_OK && i < tree->l0_count; i++) {
         const struct shl_level_sst *s = &l->ssts[tree->l0_first + i];
         if (is_outside(&s->range, plan) ||
-            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix)))
+            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix, plan->context)))
             continue;
         rc = shl_level_sst_source_new(s, plan, &list[n], err);
         n += rc == SHALE_OK;

@@ -21,8 +21,9 @@ struct shl_read_plan {
     unsigned ahead_first;           /* as in shl_sst_scan */
     /* The scan's bounds, inclusive; borrowed until the source is closed; NULL: none. What lies outside is not read, but rows may be given. */
     const struct shl_slice *lower, *upper;
-    bool has_prefix;         /* every key of the scan begins with `prefix`: filters may be asked */
-    struct shl_slice prefix; /* borrowed until the source is closed */
+    bool has_prefix;          /* every key of the scan begins with `prefix`: filters may be asked */
+    struct shl_slice prefix;  /* borrowed until the source is closed */
+    struct shl_slice context; /* for filters of the application; borrowed likewise */
 };
 
 /* All versions of all keys of a memtable. Holds a reference. */

@@ -203,16 +203,10 @@ static shale_code merge_seek(struct shl_source *s, const struct shl_slice *targe
     return SHALE_OK;
 }
 
-static shale_code merge_next(struct shl_source *s, shale_error *err)
+/* The winner was moved. */
+static void settle_winner(struct merge_source *m)
 {
-    struct merge_source *m = merge_of(s);
-    SHL_ASSERT(m->base.valid);
-    m->base.valid = false;
-    struct shl_source *winner = m->places[0].source;
-    shale_code rc = shl_source_next(winner, err);
-    if (rc != SHALE_OK)
-        return rc;
-    if (winner->valid) {
+    if (m->places[0].source->valid) {
         settle_first(m);
     } else {
         m->place_count--;
@@ -220,7 +214,36 @@ static shale_code merge_next(struct shl_source *s, shale_error *err)
             m->places[i] = m->places[i + 1];
     }
     show_first(m);
-    return SHALE_OK;
+}
+
+static shale_code merge_next(struct shl_source *s, shale_error *err)
+{
+    struct merge_source *m = merge_of(s);
+    SHL_ASSERT(m->base.valid);
+    m->base.valid = false;
+    shale_code rc = shl_source_next(m->places[0].source, err);
+    if (rc == SHALE_OK)
+        settle_winner(m);
+    return rc;
+}
+
+/* A block of the winner that ends before the next row of all others. */
+static bool merge_block(struct shl_source *s, struct shl_stored_block *out)
+{
+    const struct merge_source *m = merge_of(s);
+    return shl_source_block(m->places[0].source, out) &&
+           (m->place_count == 1 || shl_slice_cmp(out->upto, m->places[1].source->row.key) < 0);
+}
+
+static shale_code merge_pass_block(struct shl_source *s, shale_error *err)
+{
+    struct merge_source *m = merge_of(s);
+    SHL_ASSERT(m->base.valid);
+    m->base.valid = false;
+    shale_code rc = shl_source_pass_block(m->places[0].source, err);
+    if (rc == SHALE_OK)
+        settle_winner(m);
+    return rc;
 }
 
 static void close_all(struct shl_source **sources, size_t count)
@@ -243,8 +266,11 @@ shale_code shl_merge_source_new(struct shl_source **take_sources, size_t count, 
                                 struct shl_fanout *fanout, struct shl_source **out,
                                 shale_error *err)
 {
-    static const struct shl_source_ops ops = {
-        .seek = merge_seek, .next = merge_next, .close = merge_close};
+    static const struct shl_source_ops ops = {.seek = merge_seek,
+                                              .next = merge_next,
+                                              .close = merge_close,
+                                              .block = merge_block,
+                                              .pass_block = merge_pass_block};
     for (size_t i = 0; i < count; i++)
         SHL_ASSERT(take_sources[i]->reverse == reverse);
     if (count == 1) {

@@ -155,7 +155,10 @@ static shale_code decode(struct shl_wal_file *f, const struct shl_transformer *t
     codec.compression = info.compression;
     SHL_TRY(cut(body, info.index_offset, info.index_len, "index", &part, err));
     SHL_TRY(shl_blob_decode(&codec, part, SHL_BLOB_RAW_MAX, &scratch, &index_buf, &raw_index, err));
-    SHL_TRY(shl_sst_index_decode(raw_index, shl_sst_data_end(&info), false, &index, err));
+    rc = shl_sst_index_decode(raw_index, shl_sst_data_end(&info), false, &index, err);
+    shl_blob_explain(&codec, rc, err);
+    if (rc != SHALE_OK)
+        goto out;
     for (size_t i = 0; i < index.blocks.count; i++) {
         struct shl_slice raw;
         SHL_TRY(cut(body, index.blocks.items[i].offset,

@@ -11,6 +11,7 @@
 #include "store/s3.h"
 #include "store/s3_config.h"
 #include "store/s3_url.h"
+#include "store/shared_folder.h"
 #include "store/wrap_prefix.h"
 #include <errno.h>
 #include <stdio.h>
@@ -31,8 +32,7 @@ static shale_code unknown_option(const char *key, shale_error *err)
         shl_str_suggest(shl_slice_str(key), 1 + shl_s3_option_count(), option_name_at, NULL);
     if (near == NULL)
         return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\"", key);
-    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?", key,
-                    near);
+    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s?", key, near);
 }
 
 static shale_code apply_option(const struct shl_store_option *o, struct shl_file_options *file,
@@ -119,7 +119,7 @@ static shale_code unknown_scheme(const char *url, struct shl_slice name, shale_e
     const char *near = shl_str_suggest(name, SHL_COUNT_OF(schemes), scheme_name_at, NULL);
     if (near != NULL)
         return shl_fail(err, SHALE_INVALID,
-                        "bad URL: \"%s\": unknown kind of store: did you mean %s:// ?", url, near);
+                        "bad URL: \"%s\": unknown kind of store: did you mean %s://?", url, near);
     return bad_url(err, url, "unknown kind of store", "file:///srv/db");
 }
 
@@ -373,7 +373,10 @@ static shale_code open_folder(const char *folder, const struct shl_store_config 
     struct shl_file_options options = {
         .fsync = true, .create_root = config->create_root, .cache_descriptors = true};
     shale_code rc = apply_options(config->options, config->option_count, &options, err);
-    return rc != SHALE_OK ? rc : shl_store_file_new(out, folder, &options, err);
+    if (rc != SHALE_OK)
+        return rc;
+    return config->shared_folder ? shl_store_shared_folder_new(out, folder, &options, err)
+                                 : shl_store_file_new(out, folder, &options, err);
 }
 
 /* ---- S3 */

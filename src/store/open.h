@@ -24,6 +24,7 @@ struct shl_store_config {
     const struct shl_store_option *options; /* borrowed until return */
     size_t option_count;
     bool create_root; /* a writer opens: a missing folder is made with the first write */
+    bool shared_folder; /* a folder is one that s3db may use too (shared_folder.h), not one of SlateDB's layout */
     const struct shl_log *log; /* borrowed for the life of the store; may be NULL */
 };
 

@@ -124,7 +124,6 @@ static shale_code rest_of(struct fetch *f, shale_error *err)
     return SHALE_OK;
 }
 
-/* `r` is zeroed. */
 static shale_code fetch_init(struct fetch *f, struct s3_request *r, struct s3_store *s,
                              const char *key, struct window *w, const char *if_none_match,
                              shale_error *err)
@@ -132,6 +131,7 @@ static shale_code fetch_init(struct fetch *f, struct s3_request *r, struct s3_st
     f->w = w;
     f->r = r;
     f->rest = NULL;
+    shl_s3_request_init(r);
     r->method = SHL_HTTP_GET;
     r->action = "s3:GetObject";
     r->key = key;
@@ -254,7 +254,7 @@ static shale_code fetch_one(struct s3_store *s, const char *key, struct window *
     shale_code rc;
     bool more = true;
     for (unsigned tries = 0; more; tries++) {
-        struct s3_request r = {0};
+        struct s3_request r;
         struct fetch f;
         more = false;
         rc = fetch_init(&f, &r, s, key, w, if_none_match, err);
@@ -326,7 +326,8 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
     if (count == 1)
         return fetch_one(s, key, windows, NULL, err);
     struct fetch *f = env_calloc(count, sizeof *f);
-    struct s3_request *r = env_calloc(count, sizeof *r);
+    size_t bytes;
+    struct s3_request *r = shl_mul_size(count, sizeof *r, &bytes) ? env_alloc(bytes) : NULL;
     shale_code rc = f == NULL || r == NULL ? shl_nomem(err) : SHALE_OK;
     for (size_t i = 0; i < count && rc == SHALE_OK; i++)
         rc = fetch_init(&f[i], &r[i], s, key, &windows[i], NULL, err);
@@ -388,15 +389,11 @@ static void s3_destroy(struct shl_store *base)
 {
     struct s3_store *s = s3_of(base);
     shl_http_unref(s->http);
-    if (s->identity != NULL) {
-        shl_aws_creds_deinit(&s->identity->creds);
-        env_free(s->identity);
-    }
+    shl_s3_signer_unref(s->signer);
     shl_s3_config_deinit(&s->config);
     env_free(s->bucket);
     env_free(s->sse_key_md5);
     env_mutex_deinit(&s->mu);
-    shl_wipe(&s->key, sizeof s->key);
     shl_store_deinit(base);
     env_free(s);
 }
@@ -445,17 +442,28 @@ static shale_code make_http(struct s3_store *s, shale_error *err)
     return shl_http_new(&s->http, &o, err);
 }
 
-static shale_code make_identity(struct s3_store *s, shale_error *err)
+static shale_code make_identity(struct s3_store *s, struct s3_identity **out, shale_error *err)
 {
     if (s->config.creds.access_key == NULL)
         return SHALE_OK;
-    s->identity = env_calloc(1, sizeof *s->identity);
-    if (s->identity == NULL)
+    struct s3_identity *id = env_calloc(1, sizeof *id);
+    if (id == NULL)
         return shl_nomem(err);
-    atomic_init(&s->identity->refs, 1);
-    s->identity->creds = s->config.creds;
+    atomic_init(&id->refs, 1);
+    id->creds = s->config.creds;
     s->config.creds = (struct shl_aws_creds){0}; /* moved */
+    *out = id;
     return SHALE_OK;
+}
+
+static shale_code make_signer(struct s3_store *s, const struct s3_place *place, shale_error *err)
+{
+    struct s3_identity *id = NULL;
+    shale_code rc = make_identity(s, &id, err);
+    if (rc == SHALE_OK)
+        rc = shl_s3_signer_new(&s->signer, place, id, err);
+    shl_s3_identity_unref(id);
+    return rc;
 }
 
 /* sse-c: the key must be 32 bytes, and each request says their MD5. */
@@ -488,14 +496,14 @@ out:
     return rc;
 }
 
-static shale_code check_transport(const struct s3_store *s, shale_error *err)
+static shale_code check_transport(const struct s3_store *s, const char *origin, shale_error *err)
 {
     if (s->tls || s->config.v.allow_http)
         return SHALE_OK;
     return shl_fail(err, SHALE_INVALID,
                     "plain http is not allowed: the endpoint is %s: use https, or allow it with "
                     "aws_allow_http=true",
-                    s->place.origin);
+                    origin);
 }
 
 shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
@@ -504,6 +512,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
 {
     struct s3_store *s = env_calloc(1, sizeof *s);
     const char *region = take_config->v.region != NULL ? take_config->v.region : "us-east-1";
+    struct s3_place place;
     char name[96];
     unsigned caps;
     shale_code rc;
@@ -524,11 +533,11 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     s->bucket = env_strdup(bucket);
     if (s->bucket == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(shl_s3_place_init(&s->place, &s->config, bucket, region, err));
-    s->tls = strncmp(s->place.origin, "https:", 6) == 0;
-    SHL_TRY(check_transport(s, err));
+    SHL_TRY(shl_s3_place_init(&place, &s->config, bucket, region, err));
+    s->tls = strncmp(place.origin, "https:", 6) == 0;
+    SHL_TRY(check_transport(s, place.origin, err));
     SHL_TRY(make_customer_key(s, err));
-    SHL_TRY(make_identity(s, err));
+    SHL_TRY(make_signer(s, &place, err));
     SHL_TRY(make_http(s, err));
     *out = &s->base;
     s = NULL;
@@ -558,6 +567,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     struct s3_store *s = s3_of(base);
     struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
     struct shl_s3_facts f = {0};
+    struct s3_signer *g;
     const struct shl_aws_creds *c;
     int64_t server_ns;
     shale_code rc;
@@ -568,10 +578,10 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
     SHL_TRY(rc);
     if (shl_time_parse_http(shl_slice_str(r.wanted[S3_DATE].value), &server_ns))
         f.clock_ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
-    env_mutex_lock(&s->mu);
-    (void)snprintf(f.region, sizeof f.region, "%s", s->place.region);
-    (void)snprintf(f.host, sizeof f.host, "%s", s->place.host);
-    c = s->identity != NULL ? &s->identity->creds : NULL;
+    g = shl_s3_signer(s);
+    (void)snprintf(f.region, sizeof f.region, "%s", g->place.region);
+    (void)snprintf(f.host, sizeof f.host, "%s", g->place.host);
+    c = g->identity != NULL ? &g->identity->creds : NULL;
     f.expires_unix_ms = c != NULL && c->expires_unix_ms != 0 ? c->expires_unix_ms : INT64_MAX;
     if (c != NULL)
         (void)snprintf(f.identity, sizeof f.identity, "%s (%s)", c->access_key,
@@ -580,7 +590,7 @@ shale_code shl_store_s3_facts(struct shl_store *base, struct shl_s3_facts *out, 
         (void)snprintf(f.identity, sizeof f.identity, "nobody: requests are not signed");
     f.tls = s->tls;
     f.verified = !s->config.v.allow_invalid_certificates;
-    env_mutex_unlock(&s->mu);
+    shl_s3_signer_unref(g);
     *out = f;
 out:
     shl_s3_request_deinit(&r);
@@ -595,9 +605,9 @@ void shl_store_s3_library(char *out, size_t cap)
 void shl_store_s3_host(struct shl_store *base, char *out, size_t cap)
 {
     struct s3_store *s = s3_of(base);
-    env_mutex_lock(&s->mu);
-    (void)snprintf(out, cap, "%s", s->place.host);
-    env_mutex_unlock(&s->mu);
+    struct s3_signer *g = shl_s3_signer(s);
+    (void)snprintf(out, cap, "%s", g->place.host);
+    shl_s3_signer_unref(g);
 }
 
 bool shl_store_is_s3(const struct shl_store *s)

@@ -35,6 +35,14 @@ static void free_scratch(struct s3_request *r)
     r->scratch = NULL;
 }
 
+void shl_s3_request_init(struct s3_request *r)
+{
+    memset(r, 0, offsetof(struct s3_request, wanted));
+    for (size_t i = 0; i < S3_WANTED; i++)
+        r->wanted[i].value[0] = '\0';
+    r->error_code[0] = r->err.text[0] = '\0';
+}
+
 void shl_s3_request_deinit(struct s3_request *r)
 {
     shl_buf_free(&r->answer);
@@ -61,67 +69,6 @@ static const char *header_of(const struct s3_request *r, const char *name)
     return NULL;
 }
 
-/* ---- identities */
-
-static void identity_unref(struct s3_identity *id)
-{
-    if (id != NULL && env_fetch_sub_acq_rel(&id->refs, 1) == 1) {
-        shl_aws_creds_deinit(&id->creds);
-        env_free(id);
-    }
-}
-
-/* What one try is made with: copies, so that no lock is held while it is signed. */
-struct signer {
-    struct s3_place place;
-    struct s3_identity *identity; /* counted; NULL: anonymous */
-    struct shl_sigv4_key key;
-    char date[SHL_TIME_TEXT];
-};
-
-static void signer_deinit(struct signer *g)
-{
-    identity_unref(g->identity);
-}
-
-static struct shl_sigv4_scope scope_of(const struct signer *g)
-{
-    return (struct shl_sigv4_scope){.access_key = g->identity->creds.access_key,
-                                    .secret_key = g->identity->creds.secret_key,
-                                    .region = g->place.region,
-                                    .service = "s3",
-                                    .amz_date = g->date};
-}
-
-static shale_code signer_init(struct signer *g, struct s3_store *s, shale_error *err)
-{
-    (void)shl_time_amz(env_now_wall_ms() + env_load_relaxed(&s->clock_offset_ms), g->date);
-    env_mutex_lock(&s->mu);
-    g->place = s->place;
-    g->identity = s->identity;
-    if (g->identity != NULL)
-        env_fetch_add(&g->identity->refs, 1);
-    g->key = s->key;
-    env_mutex_unlock(&s->mu);
-    if (g->identity == NULL)
-        return SHALE_OK;
-    const struct shl_sigv4_scope scope = scope_of(g);
-    uint8_t before[sizeof g->key.signing_key];
-    memcpy(before, g->key.signing_key, sizeof before);
-    shale_code rc = shl_sigv4_derive(&g->key, &scope, err);
-    if (rc != SHALE_OK) {
-        signer_deinit(g);
-        return rc;
-    }
-    if (memcmp(before, g->key.signing_key, sizeof before) != 0) {
-        env_mutex_lock(&s->mu);
-        s->key =
-            g->key; /* if another identity came meanwhile, deriving sees that the secret differs */
-        env_mutex_unlock(&s->mu);
-    }
-    return SHALE_OK;
-}
-
 /* ---- building */
 
 #define LINES_MAX (S3_HEADERS_MAX + 8)
@@ -135,6 +82,7 @@ struct drafted {
     size_t signed_count;
     size_t lines[LINES_MAX]; /* offsets in text */
     size_t line_count;
+    char date[SHL_TIME_TEXT];
     char payload[SHL_SHA256_HEX];
 };
 
@@ -188,8 +136,8 @@ static shale_code hash_payload(const struct s3_store *s, const struct s3_request
     return SHALE_OK;
 }
 
-static shale_code draft_path(struct drafted *d, const struct signer *g, const struct s3_request *r,
-                             shale_error *err)
+static shale_code draft_path(struct drafted *d, const struct s3_signer *g,
+                             const struct s3_request *r, shale_error *err)
 {
     shale_code rc;
     SHL_TRY(shl_str_append(&d->path, g->place.base, err));
@@ -205,7 +153,7 @@ out:
     return rc;
 }
 
-static shale_code draft_url(struct drafted *d, const struct signer *g, shale_error *err)
+static shale_code draft_url(struct drafted *d, const struct s3_signer *g, shale_error *err)
 {
     shale_code rc;
     SHL_TRY(shl_str_append(&d->text, g->place.origin, err));
@@ -219,12 +167,13 @@ out:
     return rc;
 }
 
-static shale_code draft_headers(struct drafted *d, const struct s3_store *s, const struct signer *g,
-                                const struct s3_request *r, shale_error *err)
+static shale_code draft_headers(struct drafted *d, const struct s3_store *s,
+                                const struct s3_signer *g, const struct s3_request *r,
+                                shale_error *err)
 {
     shale_code rc;
     SHL_TRY(add_signed(d, "host", g->place.host, err));
-    SHL_TRY(add_signed(d, "x-amz-date", g->date, err));
+    SHL_TRY(add_signed(d, "x-amz-date", d->date, err));
     SHL_TRY(add_signed(d, "x-amz-content-sha256", d->payload, err));
     if (g->identity != NULL && g->identity->creds.token != NULL)
         SHL_TRY(add_signed(d, "x-amz-security-token", g->identity->creds.token, err));
@@ -236,10 +185,10 @@ out:
     return rc;
 }
 
-static shale_code sign(struct drafted *d, const struct signer *g, const struct s3_request *r,
+static shale_code sign(struct drafted *d, const struct s3_signer *g, const struct s3_request *r,
                        shale_error *err)
 {
-    const struct shl_sigv4_scope scope = scope_of(g);
+    const struct shl_sigv4_scope scope = shl_s3_signer_scope(g, d->date);
     const struct shl_sigv4_request q = {.method = shl_http_method_name(r->method),
                                         .path = (const char *)d->path.data,
                                         .query = r->query,
@@ -259,8 +208,7 @@ out:
 struct attempt {
     struct shl_http_call call;
     const char *lines[LINES_MAX];
-    struct s3_place place;        /* where it went, for the verdict */
-    struct s3_identity *identity; /* counted: who signed it; NULL: nobody */
+    struct s3_signer *signer; /* counted: who signed it, and where it went */
 };
 
 static void fill_call(struct attempt *a, struct s3_request *r, const struct drafted *d)
@@ -284,39 +232,47 @@ static void fill_call(struct attempt *a, struct s3_request *r, const struct draf
                                      .wanted_count = S3_WANTED};
 }
 
+static shale_code draft(struct drafted *d, const struct s3_store *s, const struct s3_signer *g,
+                        const struct s3_request *r, shale_error *err)
+{
+    shale_code rc;
+    SHL_TRY(shl_buf_reserve(&d->text, 1024, err));
+    SHL_TRY(shl_buf_reserve(&d->canonical, 1024, err));
+    SHL_TRY(shl_buf_reserve(&d->authorization, 384, err));
+    SHL_TRY(hash_payload(s, r, d, err));
+    SHL_TRY(draft_path(d, g, r, err));
+    SHL_TRY(draft_url(d, g, err));
+    SHL_TRY(draft_headers(d, s, g, r, err));
+    if (g->identity != NULL)
+        SHL_TRY(sign(d, g, r, err));
+out:
+    return rc;
+}
+
 static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attempt *a,
                           shale_error *err)
 {
-    struct signer g;
     struct drafted d = {0};
     if (s->bucket[0] == '\0' && r->key != NULL)
         return shl_fail(err, SHALE_INVALID,
                         "bad URL: \"s3://\" names no bucket; write it like s3://bucket/%.100s",
                         r->key);
-    shale_code rc = signer_init(&g, s, err);
+    (void)shl_time_amz(env_now_wall_ms() + env_load_relaxed(&s->clock_offset_ms), d.date);
+    shale_code rc = shl_s3_signer_of(s, d.date, &a->signer, err);
     if (rc != SHALE_OK)
         return rc;
-    SHL_TRY(shl_buf_reserve(&d.text, 1024, err));
-    SHL_TRY(shl_buf_reserve(&d.canonical, 1024, err));
-    SHL_TRY(shl_buf_reserve(&d.authorization, 384, err));
-    SHL_TRY(hash_payload(s, r, &d, err));
-    SHL_TRY(draft_path(&d, &g, r, err));
-    SHL_TRY(draft_url(&d, &g, err));
-    SHL_TRY(draft_headers(&d, s, &g, r, err));
-    if (g.identity != NULL)
-        SHL_TRY(sign(&d, &g, r, err));
-    free_scratch(r);
-    r->scratch = (char *)d.text.data;
-    r->scratch_len = d.text.len;
-    d.text = (struct shl_buf){0}; /* moved to the request */
-    r->answer.len = 0;
-    fill_call(a, r, &d);
-    a->place = g.place;
-    a->identity = g.identity;
-    g.identity = NULL; /* moved to the attempt */
-out:
+    rc = draft(&d, s, a->signer, r, err);
+    if (rc == SHALE_OK) {
+        free_scratch(r);
+        r->scratch = (char *)d.text.data;
+        r->scratch_len = d.text.len;
+        d.text = (struct shl_buf){0}; /* moved to the request */
+        r->answer.len = 0;
+        fill_call(a, r, &d);
+    } else {
+        shl_s3_signer_unref(a->signer);
+    }
     drafted_deinit(&d);
-    signer_deinit(&g);
     return rc;
 }
 
@@ -388,14 +344,14 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
     if (!elsewhere || told->region[0] == '\0' || strcmp(told->region, went_to->region) == 0 ||
         (r->corrections & FIX_REGION) != 0)
         return false;
-    if (shl_s3_place_init(&place, &s->config, s->bucket, told->region, &ignored) != SHALE_OK)
+    if (shl_s3_place_init(&place, &s->config, s->bucket, told->region, &ignored) != SHALE_OK ||
+        shl_s3_signer_move(s, &place, &ignored) != SHALE_OK)
         return false;
-    shl_log_write(s->log, SHL_LOG_WARN,
-                  "bucket \"%s\" is in region %s, not %s: set aws_region to spare a request",
-                  s->bucket, told->region, went_to->region);
-    env_mutex_lock(&s->mu);
-    s->place = place;
-    env_mutex_unlock(&s->mu);
+    if (!env_exchange(&s->region_told,
+                      true)) /* requests that ran beside each other learn it together */
+        shl_log_write(s->log, SHL_LOG_WARN,
+                      "bucket \"%s\" is in region %s, not %s: set aws_region to spare a request",
+                      s->bucket, told->region, went_to->region);
     r->corrections |= FIX_REGION;
     return true;
 }
@@ -429,25 +385,11 @@ static bool may_be_stale(const struct s3_request *r, const struct told *told)
            (r->method == SHL_HTTP_HEAD && refused && told->code[0] == '\0');
 }
 
-/* Puts `take` in the place of the identity that was used, unless somebody else did that meanwhile. */
-static void replace_identity(struct s3_store *s, const struct s3_identity *used,
-                             struct s3_identity *take)
-{
-    struct s3_identity *out = take;
-    env_mutex_lock(&s->mu);
-    if (s->identity == used) {
-        out = s->identity;
-        s->identity = take;
-    }
-    env_mutex_unlock(&s->mu);
-    identity_unref(out);
-}
-
 static bool is_identity(struct s3_store *s, const struct s3_identity *used)
 {
-    env_mutex_lock(&s->mu);
-    bool same = s->identity == used;
-    env_mutex_unlock(&s->mu);
+    struct s3_signer *g = shl_s3_signer(s);
+    bool same = g->identity == used;
+    shl_s3_signer_unref(g);
     return same;
 }
 
@@ -473,8 +415,9 @@ static bool fix_identity(struct s3_store *s, struct s3_request *r, const struct 
     }
     atomic_init(&id->refs, 1);
     id->creds = fresh;
-    replace_identity(s, used, id);
-    return true;
+    shale_code rc = shl_s3_signer_identify(s, used, id, &ignored);
+    shl_s3_identity_unref(id);
+    return rc == SHALE_OK;
 }
 
 /* ---- the verdict */
@@ -502,13 +445,13 @@ static const char *answered(const struct s3_request *r, const struct s3_place *p
 
 static const char *identity_text(struct s3_store *s, char *out, size_t cap)
 {
-    env_mutex_lock(&s->mu);
-    const struct shl_aws_creds *c = s->identity != NULL ? &s->identity->creds : NULL;
+    struct s3_signer *g = shl_s3_signer(s);
+    const struct shl_aws_creds *c = g->identity != NULL ? &g->identity->creds : NULL;
     if (c == NULL)
         (void)snprintf(out, cap, "nobody (unsigned requests)");
     else
         (void)snprintf(out, cap, "%s (%s)", c->access_key, c->origin != NULL ? c->origin : "given");
-    env_mutex_unlock(&s->mu);
+    shl_s3_signer_unref(g);
     return out;
 }
 
@@ -516,9 +459,9 @@ static const char *identity_text(struct s3_store *s, char *out, size_t cap)
 static const char *expired_text(struct s3_store *s, char *out, size_t cap)
 {
     char span[SHL_UNITS_TEXT];
-    env_mutex_lock(&s->mu);
-    int64_t ended = s->identity != NULL ? s->identity->creds.expires_unix_ms : INT64_MAX;
-    env_mutex_unlock(&s->mu);
+    struct s3_signer *g = shl_s3_signer(s);
+    int64_t ended = g->identity != NULL ? g->identity->creds.expires_unix_ms : INT64_MAX;
+    shl_s3_signer_unref(g);
     int64_t ago_ms = env_now_wall_ms() - ended;
     out[0] = '\0';
     if (ended != INT64_MAX && ended > 0 && ago_ms > 0)
@@ -645,7 +588,7 @@ static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struc
 static shale_code fail_status(struct s3_store *s, struct s3_request *r,
                               const struct s3_place *place, const struct told *t)
 {
-    char says[256], where[256];
+    char says[480], where[256];
     (void)answered(r, place, t, says, sizeof says);
     (void)place_text(s, r, where, sizeof where);
     switch (r->status) {
@@ -781,10 +724,10 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
             return false;
         r->status = status_of(told.code);
     }
-    if (fix_region(s, r, &a->place, &told) || fix_clock(s, r, &told) ||
-        fix_identity(s, r, a->identity, &told))
+    if (fix_region(s, r, &a->signer->place, &told) || fix_clock(s, r, &told) ||
+        fix_identity(s, r, a->signer->identity, &told))
         return true;
-    r->code = fail_status(s, r, &a->place, &told);
+    r->code = fail_status(s, r, &a->signer->place, &told);
     if (r->status == 500 || r->status == 502 ||
         r->status == 504) /* it may have been done before that */
         note_unknown(r, true);
@@ -800,7 +743,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 static void run_some(struct s3_store *s, struct s3_request *requests, size_t count)
 {
     struct attempt one;
-    struct attempt *attempts = count == 1 ? &one : env_calloc(count, sizeof *attempts);
+    struct attempt *attempts = count == 1 ? &one : env_alloc(count * sizeof *attempts);
     struct shl_http_call *calls[RUN_MAX];
     size_t ready = 0;
     SHL_ASSERT(count <= RUN_MAX);
@@ -815,7 +758,7 @@ static void run_some(struct s3_store *s, struct s3_request *requests, size_t cou
         if (requests[i].code != SHALE_OK)
             continue; /* never sent */
         bool again = judge(s, &requests[i], &attempts[i]);
-        identity_unref(attempts[i].identity);
+        shl_s3_signer_unref(attempts[i].signer);
         if (again)
             run_some(s, &requests[i], 1); /* at most once for each kind of correction */
     }

@@ -139,6 +139,8 @@ static shale_code append_folded(const char *value, struct shl_buf *out, shale_er
         return rc;
     size_t start = out->len;
     bool is_blank_due = false;
+    if (memchr(value, ' ', len) == NULL && memchr(value, '\t', len) == NULL)
+        return shl_buf_append(out, value, len, err);
     for (size_t i = 0; i < len; i++) {
         if (value[i] == ' ' || value[i] == '\t') {
             is_blank_due = out->len > start;
@@ -224,17 +226,33 @@ shale_code shl_sigv4_canonical_request(const struct shl_sigv4_request *r, const 
 static shale_code append_scope(const struct shl_sigv4_scope *scope, struct shl_buf *out,
                                shale_error *err)
 {
-    return shl_str_printf(out, err, "%.*s/%s/%s/" TERMINATOR, DAY_BYTES, scope->amz_date,
-                          scope->region, scope->service);
+    shale_code rc;
+    SHL_TRY(shl_buf_append(out, scope->amz_date, DAY_BYTES, err));
+    SHL_TRY(shl_str_append(out, "/", err));
+    SHL_TRY(shl_str_append(out, scope->region, err));
+    SHL_TRY(shl_str_append(out, "/", err));
+    SHL_TRY(shl_str_append(out, scope->service, err));
+    SHL_TRY(shl_str_append(out, "/" TERMINATOR, err));
+out:
+    return rc;
 }
 
 static shale_code append_string_to_sign(const char *request_hash,
                                         const struct shl_sigv4_scope *scope, struct shl_buf *out,
                                         shale_error *err)
 {
-    return shl_str_printf(out, err, ALGORITHM "\n%s\n%.*s/%s/%s/" TERMINATOR "\n%s",
-                          scope->amz_date, DAY_BYTES, scope->amz_date, scope->region,
-                          scope->service, request_hash);
+    size_t before = out->len;
+    shale_code rc;
+    SHL_TRY(shl_str_append(out, ALGORITHM "\n", err));
+    SHL_TRY(shl_str_append(out, scope->amz_date, err));
+    SHL_TRY(shl_str_append(out, "\n", err));
+    SHL_TRY(append_scope(scope, out, err));
+    SHL_TRY(shl_str_append(out, "\n", err));
+    SHL_TRY(shl_str_append(out, request_hash, err));
+out:
+    if (rc != SHALE_OK)
+        out->len = before;
+    return rc;
 }
 
 shale_code shl_sigv4_string_to_sign(struct shl_slice canonical_request,

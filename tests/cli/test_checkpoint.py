@@ -7,7 +7,7 @@ import json
 import re
 import unittest
 
-from common import Case, FAST
+from common import Case, FAST, tree
 
 UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -66,15 +66,41 @@ class Checkpoints(Case):
         self.run_shale("checkpoint", "delete", self.db, "first")
         self.assertEqual(self.listed(), [])
         for words in (["delete", self.db, "first"], ["refresh", self.db, made["id"]]):
-            p = self.run_shale("checkpoint", *words, want=1)
+            p = self.run_shale("checkpoint", *words, want=3)
             self.assertIn(b"has none of that id or name", p.stderr)
             self.assertTrue(re.search(rb"\n  try: shale ", p.stderr), p.stderr)
+
+    def test_a_name_given_twice_is_noted(self):
+        args = ("checkpoint", "create", self.db, "--name", "same")
+        self.assertNotIn(b"note:", self.run_shale(*args).stderr)
+        self.assertIn(b'note: 2 checkpoints are named "same" now: other commands need the id\n', self.run_shale(*args).stderr)
+
+    def test_a_narrow_terminal_gets_two_lines_each(self):
+        self.create("--name", "nightly run of the shop")
+        out = self.on_terminal("checkpoint", "list", self.db, columns=60)[1].decode().replace("\r", "").splitlines()
+        self.assertRegex(out[0], "^id +manifest$")
+        self.assertRegex(out[1], "^    made +expires +name$")
+        self.assertRegex(out[2], r"^%s +\d+$" % UUID)
+        self.assertEqual(out[1].index("name"), out[3].index("nightly"))
+        self.assertLessEqual(max(map(len, out)), 60)
+        self.assertEqual(" ".join(out[3].split()[2:] + out[4].split()), "nightly run of the shop")
 
     def test_mistakes(self):
         self.create("--name", "same")
         self.create("--name", "same")
-        p = self.run_shale("checkpoint", "delete", self.db, "same", want=2)
-        self.assertIn(b"2 of \"db\" have that name: give the id", p.stderr)
+        for words in (["checkpoint", "delete", self.db, "same"], ["checkpoint", "refresh", self.db, "same"],
+                      ["restore", self.db, "--checkpoint", "same", "--yes"], ["restore", self.db, "--checkpoint", "same", "-n"],
+                      ["get", self.db, "k", "--checkpoint", "same"], ["scan", self.db, "--checkpoint", "same"],
+                      ["dump", self.db, "--checkpoint", "same"], ["explain", self.db, "k", "--checkpoint", "same"],
+                      ["clone", self.db, self.db + "2", "--checkpoint", "same"], ["shell", self.db, "--checkpoint", "same"],
+                      ["checkpoint", "create", self.db, "--source", "same"]):
+            before = tree(self.dir)
+            p = self.run_shale(*words, want=2)
+            self.assertIn(b"checkpoint \"same\": 2 of \"db\" have that name: give the id", p.stderr, words)
+            self.assertIn(b"\n  try: shale checkpoint list ", p.stderr, words)
+            self.assertEqual(tree(self.dir), before, words)
+        p = self.run_shale("checkpoint", "create", self.db, "--name", "", want=2)
+        self.assertIn(b"--name", p.stderr)
         p = self.run_shale("checkpoint", "create", self.db, "--lifetime", "5ms", want=2)
         self.assertIn(b"at least 1s", p.stderr)
         p = self.run_shale("checkpoint", "create", self.db, "--source", "none", want=3)

@@ -62,9 +62,11 @@ class Compact(Case):
         self.run_shale("compact", self.db, *FAST)
         self.assertEqual(self.shape(), (3, []))  # four sources are the least
         self.tables(1, 3)
-        self.run_shale("compact", self.db, *QUICK, *FAST)
+        p = self.run_shale("compact", self.db, *QUICK, *FAST)
         self.assertEqual(self.shape(), (0, [0]))
         self.check_rows(4)
+        self.assertRegex(p.stderr.decode(), r"^merged 1 compaction, committed 1 in \d+\.\d s, \d+ PUT \d+ GET\n$")
+        self.assertEqual(self.run_shale("compact", self.db, *QUICK, *FAST).stderr, b"nothing was due by the settings (shale help settings)\n")
         done = json.loads(self.run_shale("compact", self.db, "--json", *QUICK, *FAST).stdout)
         self.assertEqual((done["committed"], done["executed"]), (0, 0))
 
@@ -82,6 +84,31 @@ class Compact(Case):
         self.check_rows(9)
         one = json.loads(self.run_shale("compactions", self.db, made[0]["id"], "--json").stdout)
         self.assertEqual(one, made[0])
+
+    def codecs(self):
+        return {(s["compression"] or "none").lower() for s in json.loads(self.run_shale("sst", self.db, "--json").stdout)}
+
+    def test_outputs_keep_the_codec_of_the_newest_input(self):
+        def tables(codec, first):
+            for i in range(first, first + 4):
+                self.run_shale("put", self.db, "k%03d" % i, "v%d" % i, "--set", "compression_codec=" + codec, *NONE, *FAST)
+        tables("zstd", 0)
+        self.run_shale("compact", self.db, *QUICK, *FAST)
+        self.assertEqual((self.shape(), self.codecs()), ((0, [0]), {"zstd"}))
+        tables("lz4", 4)
+        self.run_shale("compactor", self.db, "--once", *QUICK, *FAST)
+        self.assertEqual((self.shape(), self.codecs()), ((0, [1, 0]), {"lz4", "zstd"}))
+        self.run_shale("compact", self.db, "--full", "--no-wait", *QUICK, *FAST)
+        coordinator = self.start("compactor", self.db, "--no-worker")
+        worker = self.start("compactor-worker", self.db)
+        self.wait_for(lambda: self.shape() == (0, [0]))
+        self.end(worker)
+        self.end(coordinator)
+        self.assertEqual(self.codecs(), {"lz4"})
+        for name, codec in (("compression_codec", "snappy"), ("compactor_options.worker.compression_codec", "zlib"), ("compression_codec", "none")):
+            self.run_shale("compact", self.db, "--full", "--set", "%s=%s" % (name, codec), *QUICK, *FAST)
+            self.assertEqual(self.codecs(), {codec})
+        self.check_rows(8)
 
     def test_full_without_a_run_does_nothing(self):
         self.tables(2)

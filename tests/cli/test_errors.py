@@ -68,6 +68,9 @@ class Store(S3Case):
         out = self.run_shale("store", "ls", "s3://").stdout.decode()
         self.assertIn("fresh", out)
         self.assertIn("acme", out)
+        self.serve(lambda m, b, k, q, h: (200, {}, b"") if m == "PUT" and not k else None)  # one that says yes to its owner each time
+        self.run_shale("store", "mb", "s3://other-one")
+        self.assertIn(b"it is there already", self.run_shale("store", "mb", "s3://acme", want=1).stderr)
 
     def test_a_bucket_whose_answer_was_lost_is_made(self):
         lost = []
@@ -104,6 +107,8 @@ class Store(S3Case):
         self.serve(elsewhere)
         p = self.run_shale("store", "ls", "s3://acme")
         self.assertIn(b'bucket "acme" is in region eu-west-1, not us-east-1', p.stderr)
+        p = self.run_shale("get", "s3://acme/orders", "k", want=3)
+        self.assertEqual(p.stderr.count(b'bucket "acme" is in region eu-west-1, not us-east-1'), 1)
         self.serve(lambda m, b, k, q, h: bucket.error(400, "AuthorizationHeaderMalformed", Region="eu-" + "w" * (1 + len(q)) + "-1")
                    if "/eu-" in h.get("authorization", "") else bucket.error(301, "PermanentRedirect", Region="eu-west-9"))
         lines = self.fails("stat", "s3://acme/orders")
@@ -248,7 +253,38 @@ class Store(S3Case):
         self.assertIn("/eu-north-1/", server.requests[-1][4]["authorization"])
         lines = self.fails("get", "s3://acme/orders", "k", "--endpoint", "http://10.255.255.1:9", code=2)
         self.assertIn("plain http is not allowed", lines[0])
-        self.assertEqual(self.tries(lines), ["shale get s3://acme/orders k --store-option aws_allow_http=true"])
+        self.assertEqual(self.tries(lines), ["shale get s3://acme/orders k --store-option aws_allow_http=true --endpoint http://10.255.255.1:9"])
+
+    def test_ways_out_ask_the_same_store(self):
+        def deny(*_):
+            return bucket.error(403, "AccessDenied")
+        server = self.serve(deny)
+        self.env.pop("AWS_ENDPOINT")
+        self.env.pop("AWS_ALLOW_HTTP")
+        more = ["--endpoint", server.url, "--region", "eu-x", "--store-option", "aws_secret_access_key=hidehidehide", "--store-option",
+                "aws_access_key_id=AKIA"]
+        shown = " --endpoint %s --region eu-x --store-option aws_access_key_id=AKIA" % server.url
+        ways = self.tries(self.fails("get", "s3://orchard/fruits", "apple", *more))
+        self.assertEqual(re.split("   +", ways[0])[0], "shale store doctor s3://orchard" + shown)
+        self.assertEqual(ways[1], "shale help credentials")
+        ways = self.tries(self.fails("stat", "s3://orchard/fruits", "--endpoint", "http://127.0.0.1:1", "--timeout", "1s"))
+        self.assertEqual(re.split("   +", ways[0])[0], "shale store doctor s3://orchard --endpoint http://127.0.0.1:1")
+        self.env.pop("AWS_SECRET_ACCESS_KEY")
+        self.env.pop("AWS_ACCESS_KEY_ID")
+        e = json.loads(self.fails("get", "s3://orchard/x", "k", "--json", "--endpoint", server.url, code=3)[0])["error"]
+        self.assertEqual(e["try"][0], "shale config show s3://orchard/x --changed --endpoint " + server.url)
+
+    def test_encrypted_bytes_may_be_that(self):
+        key = ["--transformer", "aes-256-gcm:env:KEY"]
+        self.env["KEY"] = "00" * 32
+        self.run_shale("put", self.db, "answer", "42", *key, *FAST)
+        (sst,) = json.loads(self.run_shale("sst", self.db, "--json").stdout)
+        for args in (["get", self.db, "answer"], ["scan", self.db], ["explain", self.db, "answer"], ["sst", self.db, sst["sst"]],
+                     ["wal", self.db, "2"], ["wal", "tail", self.db, "--no-follow", "--since-id", "2"]):
+            lines = self.fails(*args)
+            self.assertIn("its crc is right, so it may be encrypted: no transformer is set", lines[0], args)
+            self.assertIn(" --transformer aes-256-gcm:file:PATH", self.tries(lines)[0], args)
+        self.assertEqual(self.run_shale("get", self.db, "answer", *key).stdout, b"42")
 
     def test_exit_2_promises_that_nothing_was_sent(self):
         server = self.serve(lambda *a: bucket.error(400, "InvalidRequest"))
@@ -311,25 +347,25 @@ class Folder(S3Case):
         for args in (["get", "./oders", "a"], ["stat", "./ordres"], ["scan", os.path.join(self.dir, "order")]):
             lines = self.fails(*args)
             self.assertIn(": no database here: file://%s has no " % self.dir, lines[0])
-            self.assertTrue(lines[0].endswith("did you mean file://%s/orders ?" % self.dir), lines[0])
+            self.assertTrue(lines[0].endswith("did you mean file://%s/orders?" % self.dir), lines[0])
             self.assertTrue(self.tries(lines)[0].startswith("shale %s file://%s/orders" % (args[0], self.dir)))
         self.assertNotIn("did you mean", self.fails("get", "./something-else", "a")[0])
 
     def test_near_databases_in_a_bucket(self):
         self.serve()
         self.run_shale("put", "s3://acme/shop/orders", "k", "v")
-        self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders ?"))
+        self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders?"))
 
     def test_databases_below_are_suggested(self):
         self.serve()
         self.run_shale("put", "s3://acme/fruits", "k", "v")
         lines = self.fails("stat", "s3://acme")
-        self.assertEqual(lines[0], "shale stat: no database here: s3://acme has no manifest/: did you mean s3://acme/fruits ?")
+        self.assertEqual(lines[0], "shale stat: no database here: s3://acme has no manifest/: did you mean s3://acme/fruits?")
         self.assertTrue(self.tries(lines)[0].startswith("shale stat s3://acme/fruits "))
         self.run_shale("put", "s3://acme/shop/orders", "k", "v")
-        self.assertTrue(self.fails("get", "s3://acme/shop", "k")[0].endswith(" has no shop/manifest/: did you mean s3://acme/shop/orders ?"))
+        self.assertTrue(self.fails("get", "s3://acme/shop", "k")[0].endswith(" has no shop/manifest/: did you mean s3://acme/shop/orders?"))
         self.run_shale("put", "s3://acme/rows", "k", "v")
-        self.assertTrue(self.fails("scan", "s3://acme/")[0].endswith(": did you mean s3://acme/fruits or s3://acme/rows ?"))
+        self.assertTrue(self.fails("scan", "s3://acme/")[0].endswith(": did you mean s3://acme/fruits or s3://acme/rows?"))
 
     def test_names_that_are_only_as_short_are_not_suggested(self):
         self.load([(b"a", b"1")], db=os.path.join(self.dir, "copy"))
@@ -440,6 +476,7 @@ class Table(Case):
         text = open(os.path.join(SOURCE, "src", "cli", "report.c"), encoding="utf-8").read()
         text = text[text.index("ways_out[] = {"):text.index("static bool wants_json")]
         text = re.sub(r'"\s*\n\s*"', "", text)
+        text += open(os.path.join(SOURCE, "src", "cli", "cmd.h"), encoding="utf-8").read()
         lines = re.findall(r'"((?:shale|aws|df|ls) [^"]*)"', text)
         self.assertGreater(len(lines), 20)
         commands = {c["name"]: {"--" + o["name"] for o in c["options"]} for c in table()["commands"]}
@@ -448,11 +485,11 @@ class Table(Case):
             line, _, remark = line.partition("\\t")
             if not line.startswith("shale "):
                 continue
-            for shown in [line] + re.findall(r"shale [a-z -]+", remark):
+            for shown in [line] + re.findall(r"shale [a-z0-9 -]+", remark):
                 words = shown.split()[1:]
                 if words[0].startswith("{cmd}"):
                     for option in re.findall(r"--[a-z-]+", shown):
-                        self.assertTrue(all(option in o or option in ("--merge",) for o in commands.values()), shown)
+                        self.assertTrue(all(option in o or option in ("--merge", "--transformer") for o in commands.values()), shown)
                     continue
                 name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
                 self.assertIn(name, commands, shown)

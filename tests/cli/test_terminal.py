@@ -2,6 +2,7 @@
 """What is different on a terminal."""
 import unittest
 
+import json
 import re
 import time
 
@@ -17,7 +18,10 @@ class Terminal(Case):
         self.load([(b"a", b"1")])
         code, out = self.on_terminal("get", self.db, "nope")
         self.assertEqual(code, 1)
-        self.assertIn(b'key not found: "nope"', out)
+        self.assertIn(b'key not found: "nope"\r\n  try: shale scan %s --prefix nope  ' % self.db.encode(), out)
+        self.assertIn(b"--prefix 6e6f --hex", self.on_terminal("get", self.db, "6e6f", "--hex")[1])
+        p = self.run_shale("get", self.db, "no pe", "--json", want=1)
+        self.assertEqual(json.loads(p.stderr)["error"]["try"], ["shale scan %s --prefix 'no pe'" % self.db])
         self.assertEqual(self.on_terminal("get", self.db, "a"), (0, b"1\r\n"))
         code, out = self.on_terminal("put", self.db, "b", "2", *FAST)
         self.assertIn(b"took over as writer, epoch 1 -> 2", out)

@@ -12,6 +12,7 @@
 #include "store/memory.h"
 #include "store/wrap_retry.h"
 #include "world.h"
+#include "support/own_filter.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -177,8 +178,11 @@ static shale_code enter(struct process *p, struct scene *s, struct world_faults 
         rc = shl_store_retry_new(&p->store, p->world, &retry, err);
     if (rc != SHALE_OK)
         leave(p);
-    p->open = (struct shl_lsm_open){
-        .store = p->store, .path = "db", .settings = &s->settings, .merge = &p->merge};
+    p->open = (struct shl_lsm_open){.store = p->store,
+                                    .path = "db",
+                                    .settings = &s->settings,
+                                    .merge = &p->merge,
+                                    .user_filters = test_own_filter};
     return rc;
 }
 

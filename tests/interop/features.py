@@ -26,6 +26,8 @@ FEATURES = {
     "bloom 16": {"bloom_bits": 16},
     "prefix bloom slash": {"bloom_prefix": "slash"},
     "prefix bloom 3": {"bloom_prefix": "3"},
+    "a filter of its own": {"filter_policy": "first-bytes"},
+    "only a filter of its own": {"filter_policy": "first-bytes", "bloom_bits": 0, "codec": "zstd"},
     "segments slash": {"segments": "slash"},
     "segments 1": {"segments": "1"},
     "merge concat": {"merge": "concat"},

@@ -1,6 +1,6 @@
 /* A Shale writer behind a pipe, which the interop drivers steer.
  *
- * usage: writer URL [NAME=VALUE..]      settings by name; "ok", or CODE and text, once it is open
+ * usage: writer URL [NAME=VALUE..]      settings by name, and filter_policy, a filter under that name; "ok", or CODE and text, once it is open
  * Lines in (keys and values in hex, "-" is the empty value):
  *   p KEY VALUE [EXPIRE_MS] | d KEY | m KEY VALUE       not awaited; a failure is told by the next line with an answer
  *   b | e                                               what stands between is one batch; e answers
@@ -242,6 +242,53 @@ static bool obey(struct writer *w, char *line)
     return true;
 }
 
+/* A filter policy: first bytes of keys, as they come. */
+struct seen {
+    unsigned char bytes[256];
+};
+
+static shale_code begin_seen(void *ctx, void **builder)
+{
+    (void)ctx;
+    *builder = calloc(1, sizeof(struct seen));
+    return *builder == NULL ? SHALE_NOMEM : SHALE_OK;
+}
+
+static shale_code add_seen(void *ctx, void *builder, const shale_raw_row *row)
+{
+    (void)ctx;
+    ((struct seen *)builder)->bytes[*(const unsigned char *)row->key.data] = 1;
+    return SHALE_OK;
+}
+
+static shale_code end_seen(void *ctx, void *builder,
+                           void (*emit)(void *emit_ctx, shale_slice filter), void *emit_ctx)
+{
+    (void)ctx;
+    if (emit != NULL)
+        emit(emit_ctx, shale_bytes(builder, sizeof(struct seen)));
+    free(builder);
+    return SHALE_OK;
+}
+
+static bool may_be_seen(void *ctx, shale_slice filter, const shale_filter_query *query)
+{
+    (void)ctx;
+    return filter.len != sizeof(struct seen) || query->key.len == 0 ||
+           ((const unsigned char *)filter.data)[*(const unsigned char *)query->key.data] != 0;
+}
+
+static shale_code set_policy(shale_options *options, const char *name, shale_error *err)
+{
+    shale_filter_policy p;
+    shale_filter_policy_init(&p, sizeof p);
+    p.begin = begin_seen;
+    p.add = add_seen;
+    p.end = end_seen;
+    p.may_match = may_be_seen;
+    return shale_options_add_filter_policy(options, name, &p, err);
+}
+
 static shale_code open_db(shale_db **db, int argc, char **argv, shale_error *err)
 {
     shale_options *options = shale_options_new();
@@ -251,7 +298,9 @@ static shale_code open_db(shale_db **db, int argc, char **argv, shale_error *err
         if (value == NULL)
             exit(1);
         *value = '\0';
-        rc = shale_options_set(options, argv[i], value + 1, err);
+        rc = strcmp(argv[i], "filter_policy") == 0
+                 ? set_policy(options, value + 1, err)
+                 : shale_options_set(options, argv[i], value + 1, err);
     }
     if (rc == SHALE_OK)
         rc = shale_db_open(db, argv[1], options, err);

@@ -45,7 +45,7 @@ __doc__ %= ROUNDS_PER_DB
 
 def compile_writer(build, where):
     program = os.path.join(where, "writer")
-    libraries = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "libcurl"]
+    libraries = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "libcrypto", "expat", "sqlite3", "libcurl"]
     flags = subprocess.run(["pkg-config", "--libs", *libraries], capture_output=True, text=True, check=True).stdout.split()
     subprocess.run([os.environ.get("CC", "cc"), "-std=c17", "-O1", "-g", "-D_POSIX_C_SOURCE=200809L", "-I", os.path.join(TOP, "include"),
                     os.path.join(TOP, "tests", "kill", "writer.c"), os.path.join(build, "libshale.a"), *flags, "-lsnappy", "-lpthread",

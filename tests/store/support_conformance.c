@@ -404,23 +404,26 @@ static void pages_make_up_the_whole(struct shl_store *s)
 
 /* ---- keys */
 
+static bool no_backslash; /* of the store that is being tried */
+
 static void odd_keys_survive(struct shl_store *s)
 {
     static const char *const keys[] = {
         "a b",   "a%20b",   "a%2Fb",    "+&=,",      "~x",
         "x#",    "x#a",     "x#1a",     "a#b#1",     "...",
         "..a",   "a/.b",    "\xc3\xa9", "e\xcc\x81", "\xf0\x9f\x8e\x89",
-        "q?r*s", "[b]{c}|", "c:\\d",    "'\"`",      "-rf",
-        "$HOME",
+        "q?r*s", "[b]{c}|", "'\"`",     "-rf",       "$HOME",
+        "c:\\d",
     };
-    for (size_t i = 0; i < SHL_COUNT_OF(keys); i++)
+    size_t count = SHL_COUNT_OF(keys) - no_backslash; /* the last one has it */
+    for (size_t i = 0; i < count; i++)
         expect_code(SHALE_OK, put_mode(s, keys[i], keys[i], SHL_PUT_CREATE, NULL, NULL));
-    for (size_t i = 0; i < SHL_COUNT_OF(keys); i++)
+    for (size_t i = 0; i < count; i++)
         expect_text(s, keys[i], keys[i]);
     struct shl_list l = {0};
     struct shl_list_options how = {0};
     expect_code(SHALE_OK, shl_store_list(s, &how, &l, &test_err));
-    assert_int_equal(l.count, SHL_COUNT_OF(keys));
+    assert_int_equal(l.count, count);
     for (size_t i = 0; i < l.count; i++) {
         if (i > 0)
             assert_true(strcmp(l.items[i - 1].key, l.items[i].key) < 0);
@@ -851,6 +854,7 @@ static void run_check(void **state)
     struct shl_store *s = c->maker->make(c->maker, dir);
     assert_non_null(s);
     part_unit = c->maker->part_unit > 0 ? c->maker->part_unit : 1;
+    no_backslash = c->maker->no_backslash;
     c->run(s);
     shl_store_unref(s);
     temp_dir_free(dir);

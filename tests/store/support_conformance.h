@@ -16,6 +16,7 @@ struct store_maker {
     /* Bytes that each letter of a part in the tests of uploads stands for; 0: one. S3 wants 5 MiB of all parts but the last, and then no part but the
      * last may be empty. */
     size_t part_unit;
+    bool no_backslash;   /* keys with one are refused */
     bool etag_is_digest; /* the same bytes have the same ETag again, as S3's MD5 */
 };
 

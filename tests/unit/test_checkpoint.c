@@ -256,9 +256,10 @@ static void test_two_of_one_name_are_told_apart_by_id(void **state)
     OK(shl_checkpoint_create(&o.m, &one, &manifest_id, &db_err));
     OK(shl_checkpoint_create(&o.m, &two, &manifest_id, &db_err));
     const struct shl_checkpoint *found;
-    OK(shl_checkpoint_find(o.m.newest, "same", "db", &found,
-                           &db_err)); /* who reads gets the newest */
-    assert_true(shl_ulid_eq(found->id, two.id));
+    FAILS(shl_checkpoint_find(o.m.newest, "same", "db", &found, &db_err), SHALE_INVALID);
+    shl_uuid_format(one.id, text);
+    OK(shl_checkpoint_find(o.m.newest, text, "db", &found, &db_err));
+    assert_true(shl_ulid_eq(found->id, one.id));
     FAILS(shl_checkpoint_delete(&o.m, "same", &id, &db_err), SHALE_INVALID);
     shl_uuid_format(two.id, text);
     OK(shl_checkpoint_delete(&o.m, text, &id, &db_err));

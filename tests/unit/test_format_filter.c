@@ -276,6 +276,34 @@ static void test_damaged_filters_are_refused_or_safe(void **state)
     shl_buf_free(&raw);
 }
 
+/* The Bloom filter and two others in one block, as SlateDB stores several: each is found by its name, and by no other. */
+static void test_several_filters_in_one_block(void **state)
+{
+    (void)state;
+    const uint64_t hash = shl_filter_hash(shl_slice_str("apple"));
+    struct shl_buf out = {0};
+    struct shl_bloom bloom;
+    struct shl_slice found;
+    OK(shl_filter_append(shl_slice_str("a"), shl_slice_str("xyz"), &out, &err));
+    format_expect_hex("one", &out, "0001 0001 \"a\" 0000000000000003 \"xyz\"");
+    OK(shl_filter_encode(&plain, &hash, 1, &out, &err));
+    OK(shl_filter_append(shl_slice_str("bc"), shl_slice_of(NULL, 0), &out, &err));
+    assert_int_equal(shl_load_u16be(out.data), 3);
+    OK(shl_filter_decode(shl_buf_view(&out), SHL_FILTER_COMPOSITE, &plain, &bloom, &err));
+    assert_true(bloom.present && shl_bloom_may_contain(&bloom, hash));
+    OK(shl_filter_find(shl_buf_view(&out), shl_slice_str("a"), &found, &err));
+    assert_true(shl_slice_eq(found, shl_slice_str("xyz")));
+    OK(shl_filter_find(shl_buf_view(&out), shl_slice_str("bc"), &found, &err));
+    assert_true(found.data != NULL && found.len == 0);
+    OK(shl_filter_find(shl_buf_view(&out), shl_slice_str("b"), &found, &err));
+    assert_null(found.data);
+    for (size_t len = 0; len < out.len; len++)
+        assert_int_equal(
+            shl_filter_find(shl_slice_of(out.data, len), shl_slice_str("bc"), &found, &err),
+            SHALE_CORRUPTION);
+    shl_buf_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_other_names_and_strange_probes_mean_maybe),
         cmocka_unit_test(test_filter_without_bits_says_no),
         cmocka_unit_test(test_damaged_filters_are_refused_or_safe),
+        cmocka_unit_test(test_several_filters_in_one_block),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -29,11 +30,13 @@ struct fixture {
     struct shl_sst_context cx;
     struct shl_sst *ssts[HANDLES];
     uint64_t meta_bytes; /* of each */
+    uint64_t limit;
 };
 
 static void open_all(struct fixture *fx, uint64_t limit)
 {
     shale_error err;
+    fx->limit = limit;
     test_must(shl_meta_cache_new(limit, &fx->metas, &err), &err);
     fx->cx = (struct shl_sst_context){.epoch = fx->epoch,
                                       .cache = fx->cache,
@@ -200,6 +203,89 @@ static void test_held_stays_good_after_it_left(void **state)
     fixture_deinit(&fx);
 }
 
+/* ---------------------------------------------------------------- filters that come later */
+
+/* Reads all rows in order, without keeping blocks, and tells the requests it took. */
+static uint64_t read_all(struct fixture *fx, size_t handle)
+{
+    shale_error err;
+    struct shl_sst_scan how = {.range = {.end_unbounded = true}, .window_max_bytes = 1 << 20};
+    struct shl_source *s;
+    uint64_t before = atomic_load(&fx->store.gets);
+    size_t rows = 0;
+    test_must(shl_sst_source_new(fx->ssts[handle], &how, &s, &err), &err);
+    test_must(shl_source_seek(s, NULL, &err), &err);
+    for (; s->valid; rows++) {
+        assert_true(test_row_equal(&s->row, &fx->rows.items[rows]));
+        test_must(shl_source_next(s, &err), &err);
+    }
+    assert_int_equal(rows, fx->rows.count);
+    shl_source_close(s);
+    return atomic_load(&fx->store.gets) - before;
+}
+
+static void test_scan_leaves_the_filter_to_the_first_lookup(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    fixture_init(&fx, 2);
+    uint64_t cold = read_all(&fx, 0);
+    uint64_t bare = shl_meta_cache_bytes(fx.metas);
+    assert_true(bare > 0 && bare + 1000 < fx.meta_bytes); /* 10 bits each for 1000 rows */
+    assert_false(shl_sst_has_meta(fx.ssts[0]));
+    assert_int_equal(read_all(&fx, 0), cold - 1); /* the index is there */
+    assert_int_equal(look_up(&fx, 0, 7), 2);      /* the filter, the block */
+    assert_int_equal(count_loaded(&fx), 1);       /* as if they had come together */
+    assert_int_equal(look_up(&fx, 0, 7), 0);
+    assert_int_equal(read_all(&fx, 0), cold - 1);
+    fixture_deinit(&fx);
+}
+
+static void test_filter_that_comes_late_pushes_others_out(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    fixture_init(&fx, 1); /* and a half */
+    uint64_t cold = read_all(&fx, 0);
+    (void)read_all(&fx, 1);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(read_all(&fx, i), cold - 1); /* both indexes have room */
+    assert_int_equal(look_up(&fx, 0, 0), 2);
+    assert_int_equal(look_up(&fx, 1, 0), 2);
+    assert_int_equal(count_loaded(&fx), 1);
+    fixture_deinit(&fx);
+    fixture_init(&fx, 1);
+    close_all(&fx);
+    open_all(&fx, fx.meta_bytes - 1); /* the index has room, with its filter it has not */
+    cold = read_all(&fx, 0);
+    assert_int_equal(read_all(&fx, 0), cold - 1);
+    assert_int_equal(look_up(&fx, 0, 0), 2);
+    assert_int_equal(count_loaded(&fx), 0);
+    fixture_deinit(&fx);
+}
+
+static void test_filter_that_fails_is_fetched_again(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    shale_error err;
+    fixture_init(&fx, 2);
+    (void)read_all(&fx, 0);
+    atomic_store(&fx.store.failing_gets, 1u);
+    assert_int_equal(shl_sst_load_meta(fx.ssts[0], &err), SHALE_UNAVAILABLE);
+    assert_false(shl_sst_has_meta(fx.ssts[0]));
+    atomic_store(&fx.store.damaged_gets, 1u);
+    test_must(shl_sst_load_meta(fx.ssts[0], &err), &err); /* twice */
+    assert_int_equal(atomic_load(&fx.store.damaged_gets), 0);
+    (void)read_all(&fx, 1);
+    atomic_store(&fx.store.damaged_gets, 2u);
+    assert_int_equal(shl_sst_load_meta(fx.ssts[1], &err), SHALE_CORRUPTION);
+    assert_non_null(strstr(err.text, TEST_SST_KEY ": filter at "));
+    test_must(shl_sst_load_meta(fx.ssts[1], &err), &err);
+    assert_int_equal(count_loaded(&fx), 2);
+    fixture_deinit(&fx);
+}
+
 /* ---------------------------------------------------------------- tasks */
 
 struct runner {
@@ -215,6 +301,14 @@ static void look_up_randomly(void *arg)
     struct shl_buf value = {0};
     for (unsigned i = 0; i < 1500; i++) {
         r->rand = r->rand * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        if (r->rand >> 62 == 0) { /* as a scan does */
+            struct shl_sst_meta *m = NULL;
+            shale_error ignored;
+            if (shl_sst_hold_index(r->fx->ssts[(r->rand >> 40) % HANDLES], &m, &ignored) !=
+                SHALE_OK)
+                atomic_fetch_add(r->failures, 1u);
+            shl_sst_release_meta(m);
+        }
         const struct shl_row *want = &r->fx->rows.items[(r->rand >> 20) % r->fx->rows.count];
         struct shl_row got;
         shale_code rc;
@@ -222,7 +316,7 @@ static void look_up_randomly(void *arg)
         bool found = test_sst_get(r->fx->epoch, r->fx->ssts[(r->rand >> 50) % HANDLES], want->key,
                                   want->seq, i % 3 != 0, &got, &value, &rc, &err);
         if (rc != SHALE_OK || !found || !test_row_equal(&got, want) ||
-            shl_meta_cache_bytes(r->fx->metas) > 2 * r->fx->meta_bytes)
+            shl_meta_cache_bytes(r->fx->metas) > r->fx->limit)
             atomic_fetch_add(r->failures, 1u);
     }
     shl_buf_free(&value);
@@ -254,6 +348,9 @@ int main(void)
         cmocka_unit_test(test_nothing_kept_still_reads),
         cmocka_unit_test(test_blocks_leave_with_their_index),
         cmocka_unit_test(test_held_stays_good_after_it_left),
+        cmocka_unit_test(test_scan_leaves_the_filter_to_the_first_lookup),
+        cmocka_unit_test(test_filter_that_comes_late_pushes_others_out),
+        cmocka_unit_test(test_filter_that_fails_is_fetched_again),
         cmocka_unit_test(test_readers_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,6 +77,7 @@ static void fixture_deinit(struct fixture *fx)
 
 /* ---------------------------------------------------------------- the kinds of files */
 
+static const struct shl_slice no_context = {.data = NULL};
 static const struct shl_filter_policy whole_key = {.bits_per_key = 10, .whole_key = true};
 static const struct shl_filter_policy prefix_only = {
     .bits_per_key = 10, .extractor = {.kind = SHL_EXTRACT_FIXED, .fixed_len = 3, .name = "fixed3"}};
@@ -251,7 +252,7 @@ static void test_filter_refuses_most_missing_keys_without_a_block(void **state)
         struct shl_slice s = shl_slice_of(key, (size_t)n);
         shl_sst_prefetch_filter(fx.sst, shl_filter_hash(s));
         passed += shl_sst_may_contain(fx.sst, s, shl_filter_hash(s));
-        assert_true(shl_sst_may_contain_prefix(fx.sst, s)); /* no prefix filter here */
+        assert_true(shl_sst_may_contain_prefix(fx.sst, s, no_context)); /* no prefix filter here */
     }
     assert_in_range(passed, 0, 40);
     fixture_deinit(&fx);
@@ -268,16 +269,17 @@ static void test_prefix_filter_answers_prefix_scans(void **state)
     shale_error err;
     test_must(shl_sst_load_meta(fx.sst, &err), &err);
     for (size_t i = 0; i < fx.rows.count; i++)
-        assert_true(shl_sst_may_contain_prefix(fx.sst, fx.rows.items[i].key));
-    assert_true(
-        shl_sst_may_contain_prefix(fx.sst, shl_slice_str("zz"))); /* too short for the extractor */
+        assert_true(shl_sst_may_contain_prefix(fx.sst, fx.rows.items[i].key, no_context));
+    assert_true(shl_sst_may_contain_prefix(fx.sst, shl_slice_str("zz"),
+                                           no_context)); /* too short for the extractor */
     size_t passed = 0;
     for (int i = 0; i < 1000; i++) {
         char key[32];
         int n = snprintf(key, sizeof key, "%03dx", i);
-        passed += shl_sst_may_contain_prefix(fx.sst, shl_slice_of(key, (size_t)n));
-        assert_int_equal(shl_sst_may_contain(fx.sst, shl_slice_of(key, (size_t)n), 0),
-                         shl_sst_may_contain_prefix(fx.sst, shl_slice_of(key, (size_t)n)));
+        passed += shl_sst_may_contain_prefix(fx.sst, shl_slice_of(key, (size_t)n), no_context);
+        assert_int_equal(
+            shl_sst_may_contain(fx.sst, shl_slice_of(key, (size_t)n), 0),
+            shl_sst_may_contain_prefix(fx.sst, shl_slice_of(key, (size_t)n), no_context));
     }
     assert_in_range(passed, 0, 100);
     fixture_deinit(&fx);

@@ -54,15 +54,14 @@ static bool is_too_deep(struct shl_slice text)
     return false;
 }
 
-shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
+static shale_code parse(struct shl_slice text, size_t flags, json_t **out, shale_error *err)
 {
     if (is_too_deep(text))
         return shl_fail(err, SHALE_INVALID, "JSON: nested deeper than %d", SHL_JSON_DEPTH_MAX);
     json_error_t why;
     env_tls_set(NOMEM_SLOT, NULL, NULL);
     const char *bytes = text.data != NULL ? (const char *)text.data : "";
-    json_t *root = json_loadb(bytes, text.len,
-                              JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    json_t *root = json_loadb(bytes, text.len, flags | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (env_tls_get(NOMEM_SLOT) !=
         NULL) { /* even with a root: the lexer drops bytes that it has no room for */
         json_decref(root);
@@ -74,6 +73,16 @@ shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
     }
     return shl_fail(err, SHALE_INVALID, "JSON: line %d column %d: %s", why.line, why.column,
                     why.text);
+}
+
+shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err)
+{
+    return parse(text, JSON_REJECT_DUPLICATES, out, err);
+}
+
+shale_code shl_json_parse_first(struct shl_slice text, json_t **out, shale_error *err)
+{
+    return parse(text, JSON_DISABLE_EOF_CHECK, out, err);
 }
 
 /* Bytes of the string or number that begins at text[i]; 1 for anything else. */

@@ -15,6 +15,10 @@ void shl_json_setup(uint64_t hash_seed);
  * NOMEM. Deeper than SHL_JSON_DEPTH_MAX is INVALID. Integers are 64-bit signed. */
 SHL_MUST shale_code shl_json_parse(struct shl_slice text, json_t **out, shale_error *err);
 
+/* As other implementations read that are less strict: of two members of one name the later one counts, and nothing behind the first value
+ * is looked at. */
+SHL_MUST shale_code shl_json_parse_first(struct shl_slice text, json_t **out, shale_error *err);
+
 /* The same of a text with unsigned numbers, as the writer below makes: integers from 2^63 to 2^64 - 1, which jansson does not have, become
  * strings of their digits, and shl_json_get_u64 reads those. */
 SHL_MUST shale_code shl_json_parse_unsigned(struct shl_slice text, json_t **out, shale_error *err);

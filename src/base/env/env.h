@@ -56,6 +56,7 @@ enum env_tls_slot {
     ENV_TLS_JSON,    /* base/codec/json: an allocation of jansson failed in this task */
     ENV_TLS_DIGEST,  /* base/codec/digest: reused digest contexts */
     ENV_TLS_CIPHER,  /* base/codec/aead: a reused cipher context */
+    ENV_TLS_WAITER,  /* store/http: what the task waits with for its answers */
     ENV_TLS_SLOTS
 };
 void *env_tls_get(enum env_tls_slot slot);
@@ -152,7 +153,9 @@ enum env_open_flag {
     ENV_OPEN_CREATE = 4,    /* mode 0666 & umask */
     ENV_OPEN_EXCL = 8,
     ENV_OPEN_TRUNC = 16,
-    ENV_OPEN_DIRECTORY = 32 /* for fsync and flock of a folder */
+    ENV_OPEN_DIRECTORY = 32, /* for fsync and flock of a folder */
+    ENV_OPEN_PRIVATE = 64,   /* a file that is made has mode 0600 */
+    ENV_OPEN_NOFOLLOW = 128  /* not if the last part of the path is a link */
 };
 
 struct env_stat {
@@ -181,6 +184,7 @@ int env_open(int *out_fd, const char *path, unsigned flags);
 int env_close(int fd);
 int env_pread(int fd, void *dst, size_t len, uint64_t offset, size_t *out_len); /* loops; short only at the end of file */
 int env_pwritev(int fd, const struct env_iovec *parts, size_t count, uint64_t offset); /* loops until all is written */
+int env_truncate(int fd, uint64_t size); /* cuts the file, or lengthens it with zeros */
 int env_fsync(int fd);
 int env_fstat(int fd, struct env_stat *out);
 int env_stat(const char *path, struct env_stat *out); /* follows links */
@@ -193,6 +197,13 @@ int env_rmdir(const char *path);
 int env_flock(int fd); /* exclusive, blocking; released by env_funlock or env_close */
 int env_flock_try(int fd); /* the same without waiting: EWOULDBLOCK if another descriptor holds it */
 int env_funlock(int fd);
+/* The same for names below a folder: `path` is relative to `root`, and nothing outside of root is ever reached, whatever links there are. What is
+ * made is private: files 0600, folders 0700. Errors: those of the functions above; EXDEV, ELOOP: a link leads outside. */
+int env_open_below(int *out_fd, const char *root, const char *path, unsigned flags);
+int env_rename_below(const char *root, const char *from, const char *to); /* both in one folder */
+int env_unlink_below(const char *root, const char *path);
+int env_mkdir_below(const char *root, const char *path);
+int env_rmdir_below(const char *root, const char *path);
 /* Entries without "." and "..", sorted by bytes. Free with env_listdir_free. */
 int env_listdir(const char *path, struct env_dirent **out, size_t *out_count);
 void env_listdir_free(struct env_dirent *entries, size_t count);

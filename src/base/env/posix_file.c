@@ -37,6 +37,8 @@ static int open_flags(unsigned flags)
         os |= O_TRUNC;
     if ((flags & ENV_OPEN_DIRECTORY) != 0)
         os |= O_DIRECTORY;
+    if ((flags & ENV_OPEN_NOFOLLOW) != 0)
+        os |= O_NOFOLLOW;
     return os;
 }
 
@@ -44,7 +46,7 @@ int env_open(int *out_fd, const char *path, unsigned flags)
 {
     int fd;
     do
-        fd = open(path, open_flags(flags), 0666);
+        fd = open(path, open_flags(flags), (flags & ENV_OPEN_PRIVATE) != 0 ? 0600 : 0666);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return errno;
@@ -120,6 +122,17 @@ int env_pwritev(int fd, const struct env_iovec *parts, size_t count, uint64_t of
         offset += (uint64_t)written;
         skip += (size_t)written;
     }
+}
+
+int env_truncate(int fd, uint64_t size)
+{
+    if (size > INT64_MAX)
+        return EFBIG;
+    int rc;
+    do
+        rc = ftruncate(fd, (off_t)size);
+    while (rc != 0 && errno == EINTR);
+    return rc_errno(rc);
 }
 
 int env_fsync(int fd)

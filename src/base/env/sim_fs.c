@@ -640,6 +640,30 @@ int env_pwritev(int fd, const struct env_iovec *parts, size_t count, uint64_t of
     return leave(write_at(fd, parts, count, offset));
 }
 
+static int truncate_fd(int fd, uint64_t size)
+{
+    const struct open_file *f = file_of(fd);
+    if (f == NULL || f->node->is_dir || (f->flags & ENV_OPEN_WRITE) == 0)
+        return EBADF;
+    if (size > FILE_MAX_BYTES)
+        return EFBIG;
+    int rc = fault_errno("truncate");
+    if (rc == 0) {
+        size_t before = f->node->seen.size;
+        if (size > before) /* a gap is zeros, which are data too */
+            file_set_dirty(f->node, before, (size_t)size);
+        file_resize(f->node, (size_t)size);
+        f->node->mtime_ns = now_wall_ns();
+    }
+    return rc;
+}
+
+int env_truncate(int fd, uint64_t size)
+{
+    enter();
+    return leave(truncate_fd(fd, size));
+}
+
 static int sync_fd(int fd)
 {
     const struct open_file *f = file_of(fd);
@@ -941,6 +965,50 @@ int env_mkdir(const char *path)
 int env_mkdir_private(const char *path)
 {
     return env_mkdir(path);
+}
+
+/* ---------------------------------------------------------------- below a folder: there are no links here that could lead out */
+
+#define BELOW_BYTES 4096
+
+/* False if it does not fit. */
+static bool join_below(char *out, size_t cap, const char *root, const char *path)
+{
+    int n = snprintf(out, cap, "%s/%s", root, path);
+    return n > 0 && (size_t)n < cap;
+}
+
+int env_open_below(int *out_fd, const char *root, const char *path, unsigned flags)
+{
+    char full[BELOW_BYTES];
+    return join_below(full, sizeof full, root, path) ? env_open(out_fd, full, flags) : ENAMETOOLONG;
+}
+
+int env_rename_below(const char *root, const char *from, const char *to)
+{
+    char full_from[BELOW_BYTES];
+    char full_to[BELOW_BYTES];
+    bool fits = join_below(full_from, sizeof full_from, root, from) &&
+                join_below(full_to, sizeof full_to, root, to);
+    return fits ? env_rename(full_from, full_to) : ENAMETOOLONG;
+}
+
+int env_unlink_below(const char *root, const char *path)
+{
+    char full[BELOW_BYTES];
+    return join_below(full, sizeof full, root, path) ? env_unlink(full) : ENAMETOOLONG;
+}
+
+int env_mkdir_below(const char *root, const char *path)
+{
+    char full[BELOW_BYTES];
+    return join_below(full, sizeof full, root, path) ? env_mkdir(full) : ENAMETOOLONG;
+}
+
+int env_rmdir_below(const char *root, const char *path)
+{
+    char full[BELOW_BYTES];
+    return join_below(full, sizeof full, root, path) ? env_rmdir(full) : ENAMETOOLONG;
 }
 
 /* ---------------------------------------------------------------- locks */

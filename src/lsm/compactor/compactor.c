@@ -206,6 +206,7 @@ static void note_counts(struct shl_compactor *c)
     c->counts.last_commit_s = c->last_commit_s;
     c->counts.claimed = c->claimed;
     c->counts.reclaimed = c->reclaimed;
+    c->counts.released_bytes = c->released_bytes;
     c->counts.last_heartbeat_ms = c->last_heartbeat_ms;
     env_mutex_unlock(&c->mu);
 }
@@ -261,4 +262,5 @@ void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *o
     out->operands = env_load_relaxed(&c->run_counts.operands);
     out->ssts = env_load_relaxed(&c->run_counts.ssts);
     out->bytes = env_load_relaxed(&c->run_counts.bytes);
+    out->copied_blocks = env_load_relaxed(&c->run_counts.copied_blocks);
 }

@@ -193,7 +193,8 @@ static shale_code open_parts(struct shl_compactor_process *p, const struct shl_p
                                  .metas = p->metas,
                                  .transformer = o->transformer != NULL ? &p->transformer : NULL,
                                  .policies = &p->settings.filter,
-                                 .policy_count = 1};
+                                 .policy_count = 1,
+                                 .user_filters = o->user_filters};
     p->level_source =
         (struct shl_level_source){.context = &p->context, .store = p->store, .paths = &p->paths};
     shl_sequenced_init(&p->manifests, p->store, &p->paths, "manifest", p->fanout);

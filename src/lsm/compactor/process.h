@@ -11,6 +11,7 @@ struct shl_process_open {
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
     const struct shl_compaction_filter *filter; /* NULL: none; copied */
+    struct shl_user_filters user_filters;       /* of SSTables; borrowed until free */
     const struct shl_scheduler *scheduler;     /* NULL: the one that the settings name; copied */
     struct shl_log *log;                       /* borrowed; NULL: silent */
     bool coordinates, works;

@@ -58,6 +58,7 @@ struct worker {
     void *filter;   /* the instance */
     bool filtering; /* it has not ended */
     uint64_t rows, bytes;
+    uint64_t copied; /* blocks */
 };
 
 static bool must_stop(struct shl_job_run *r)
@@ -78,22 +79,46 @@ static void note_failure(struct shl_job_run *r, shale_code rc, const shale_error
 
 /* ---------------------------------------------------------------- output */
 
+/* That of the newest input. */
+static enum shl_compression codec_of_inputs(const struct shl_job_run *r)
+{
+    size_t l0 = SIZE_MAX, run = SIZE_MAX;
+    for (size_t i = 0; i < r->job.l0_view_ids.count; i++)
+        l0 = shl_min_size(l0, shl_tree_find_view(r->tree, r->job.l0_view_ids.items[i]));
+    for (size_t i = 0; i < r->job.runs.count; i++)
+        run = shl_min_size(run, shl_tree_find_run(r->tree, r->job.runs.items[i]));
+    if (l0 != SIZE_MAX)
+        return r->tree->l0.items[l0].sst->info.compression;
+    if (run != SIZE_MAX && r->tree->runs.items[run].ssts.count > 0)
+        return r->tree->runs.items[run].ssts.items[0].sst->info.compression;
+    return SHL_COMPRESSION_NONE;
+}
+
+static enum shl_compression codec_of_output(const struct shl_job_run *r)
+{
+    const struct shl_lsm_settings *s = r->env.settings;
+    if (s->worker_has_codec)
+        return s->worker_compression;
+    return s->worker_keeps_codec && !s->sst_block_alignment ? codec_of_inputs(r) : s->compression;
+}
+
 static shale_code open_output(struct worker *w, shale_error *err)
 {
     const struct shl_run_env *e = &w->run->env;
     const struct shl_lsm_settings *s = e->settings;
-    struct shl_sst_write_options o = {
-        .block_bytes = s->sst_block_size_bytes,
-        .aligned = s->sst_block_alignment,
-        .compression = s->worker_has_codec ? s->worker_compression : s->compression,
-        .transformer = e->transformer,
-        .policies = &s->filter,
-        .policy_count = 1,
-        .min_filter_keys =
-            s->worker_has_min_filter_keys ? s->worker_min_filter_keys : s->min_filter_keys,
-        .type = SHL_SST_COMPACTED,
-        .pool = e->pieces,
-        .part_bytes = PART_BYTES};
+    struct shl_sst_write_options o = {.block_bytes = s->sst_block_size_bytes,
+                                      .aligned = s->sst_block_alignment,
+                                      .compression = codec_of_output(w->run),
+                                      .transformer = e->transformer,
+                                      .policies = &s->filter,
+                                      .policy_count = 1,
+                                      .user_filters = e->context->user_filters,
+                                      .min_filter_keys = s->worker_has_min_filter_keys
+                                                             ? s->worker_min_filter_keys
+                                                             : s->min_filter_keys,
+                                      .type = SHL_SST_COMPACTED,
+                                      .pool = e->pieces,
+                                      .part_bytes = PART_BYTES};
     w->output_id = e->next_ulid(e->ctx, w->run->job.id);
     char *key = shl_name_sst(e->paths, w->output_id);
     if (key == NULL)
@@ -112,6 +137,11 @@ static shale_code close_output(struct worker *w, shale_error *err)
     shale_code rc;
     if (w->writer == NULL)
         return SHALE_OK;
+    if (shl_sst_writer_rows(w->writer) == 0) { /* opened for a block that was not copied */
+        shl_sst_writer_free(w->writer);
+        w->writer = NULL;
+        return SHALE_OK;
+    }
     SHL_TRY(shl_sst_writer_finish(w->writer, &info, &bytes, err));
     SHL_TRY(shl_sst_desc_new(w->output_id, 2, true, &info, &desc, err));
     env_mutex_lock(&w->run->mu);
@@ -129,6 +159,13 @@ out:
     w->writer = NULL;
     ENV_POINT("compaction output");
     return rc;
+}
+
+static shale_code close_if_full(struct worker *w, shale_error *err)
+{
+    if (shl_sst_writer_block_bytes(w->writer) <= w->run->env.settings->max_sst_size_bytes)
+        return SHALE_OK;
+    return close_output(w, err);
 }
 
 static shale_code begin_filter(struct worker *w, shale_error *err)
@@ -176,9 +213,74 @@ static shale_code keep_row(void *ctx, const struct shl_row *retained, shale_erro
             return rc;
     }
     rc = shl_sst_writer_add(w->writer, &row, err);
-    if (rc == SHALE_OK &&
-        shl_sst_writer_block_bytes(w->writer) > w->run->env.settings->max_sst_size_bytes)
-        rc = close_output(w, err);
+    return rc == SHALE_OK ? close_if_full(w, err) : rc;
+}
+
+/* ---------------------------------------------------------------- blocks that stay as they are */
+
+static bool is_past(const struct shl_bound *end, struct shl_slice key)
+{
+    if (end->type == SHL_BOUND_UNBOUNDED)
+        return false;
+    int d = shl_slice_cmp(key, shl_buf_view(&end->key));
+    return d > 0 || (d == 0 && end->type == SHL_BOUND_EXCLUDED);
+}
+
+static bool is_before(const struct shl_bound *start, struct shl_slice key)
+{
+    if (start->type == SHL_BOUND_UNBOUNDED)
+        return false;
+    int d = shl_slice_cmp(key, shl_buf_view(&start->key));
+    return d < 0 || (d == 0 && start->type == SHL_BOUND_EXCLUDED);
+}
+
+/* Whether retention leaves a row alone that is the only version of its key. */
+static bool stays_as_it_is(void *ctx, const struct shl_row *row)
+{
+    const struct shl_retain_rules *rules = ctx;
+    if ((row->flags & SHL_ROW_MERGE) != 0)
+        return false;
+    if ((row->flags & SHL_ROW_TOMBSTONE) != 0)
+        return !rules->drop_tombstones;
+    return (row->flags & SHL_ROW_HAS_EXPIRE) == 0 || row->expire_ts > rules->now_tick;
+}
+
+/* Whether the part may take all of the block in its turn. */
+static bool may_copy(const struct worker *w, const struct shl_retain *retain,
+                     struct shl_slice first, const struct shl_stored_block *block)
+{
+    if (is_before(&w->part->range.start, first) || is_past(&w->part->range.end, block->upto))
+        return false;
+    if (retain->in_key && shl_slice_eq(first, shl_buf_view(&retain->key)))
+        return false;
+    return !w->resumes || !shl_slice_eq(first, shl_buf_view(&w->resume_key));
+}
+
+/* The block that begins with the current row goes into the output as it is stored, if nothing is to be merged with it or done to its rows. */
+static shale_code copy_block(struct worker *w, struct shl_source *in, struct shl_retain *retain,
+                             bool *copied, shale_error *err)
+{
+    struct shl_stored_block block;
+    struct shl_sst_copied sums = {0};
+    shale_code rc = SHALE_OK;
+    *copied = false;
+    if (w->run->env.filter != NULL || !shl_source_block(in, &block) ||
+        !may_copy(w, retain, in->row.key, &block))
+        return SHALE_OK;
+    SHL_TRY(shl_retain_finish(retain, err));
+    if (w->writer == NULL)
+        SHL_TRY(open_output(w, err));
+    SHL_TRY(shl_sst_writer_copy(w->writer, &block, &in->row, stays_as_it_is, &w->run->rules, &sums,
+                                err));
+    *copied = sums.rows > 0;
+    if (!*copied)
+        goto out;
+    w->rows += sums.rows;
+    w->bytes += sums.key_bytes + sums.value_bytes;
+    w->copied++;
+    SHL_TRY(close_if_full(w, err));
+    SHL_TRY(shl_source_pass_block(in, err));
+out:
     return rc;
 }
 
@@ -269,22 +371,6 @@ out:
 
 /* ---------------------------------------------------------------- one part */
 
-static bool is_past(const struct shl_bound *end, struct shl_slice key)
-{
-    if (end->type == SHL_BOUND_UNBOUNDED)
-        return false;
-    int d = shl_slice_cmp(key, shl_buf_view(&end->key));
-    return d > 0 || (d == 0 && end->type == SHL_BOUND_EXCLUDED);
-}
-
-static bool is_before(const struct shl_bound *start, struct shl_slice key)
-{
-    if (start->type == SHL_BOUND_UNBOUNDED)
-        return false;
-    int d = shl_slice_cmp(key, shl_buf_view(&start->key));
-    return d < 0 || (d == 0 && start->type == SHL_BOUND_EXCLUDED);
-}
-
 static void note_rows(struct worker *w)
 {
     (void)env_fetch_add(&w->run->rows, w->rows);
@@ -296,13 +382,19 @@ static shale_code merge_rows(struct worker *w, struct shl_source *in, struct shl
                              shale_error *err)
 {
     while (in->valid && !is_past(&w->part->range.end, in->row.key)) {
-        shale_code rc = SHALE_OK;
-        w->bytes += in->row.key.len + in->row.value.len;
-        if (++w->rows % STOP_CHECK_ROWS == 0) {
+        bool copied;
+        if (w->rows >= STOP_CHECK_ROWS) {
             note_rows(w);
             if (must_stop(w->run))
                 return shl_fail(err, SHALE_CLOSED, "the compaction was stopped");
         }
+        shale_code rc = copy_block(w, in, retain, &copied, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (copied)
+            continue;
+        w->rows++;
+        w->bytes += in->row.key.len + in->row.value.len;
         if (!is_before(&w->part->range.start, in->row.key))
             rc = shl_retain_push(retain, &in->row, err);
         if (rc == SHALE_OK)
@@ -320,6 +412,7 @@ static void note_retained(struct worker *w, const struct shl_retain *retain)
     (void)env_fetch_add(&n->purged_values, retain->purged_values);
     (void)env_fetch_add(&n->purged_operands, retain->purged_operands);
     (void)env_fetch_add(&n->operands, retain->operands);
+    (void)env_fetch_add(&n->copied_blocks, w->copied);
 }
 
 static shale_code run_part(struct worker *w, shale_error *err)
@@ -402,19 +495,16 @@ static shale_code anchors_of_index(const struct shl_level_sst *sst, struct shl_a
     uint64_t bytes = 0;
     size_t step;
     shale_code rc;
-    SHL_TRY(shl_sst_hold_meta(sst->sst, &m, err));
+    SHL_TRY(shl_sst_hold_index(sst->sst, &m, err));
     step = (m->block_count + ANCHORS_PER_SST - 1) / ANCHORS_PER_SST;
     for (size_t i = 0; i < m->block_count; i += step) {
         uint64_t weight = 0;
-        key.len = 0;
         for (size_t k = i; k < i + step && k < m->block_count; k++)
             weight += m->lens[k];
         if (i == 0) {
             SHL_TRY(shl_buf_set(&key, info->first_entry, err));
         } else {
-            uint32_t from = m->separator_ends[i - 1];
-            SHL_TRY(shl_buf_append(&key, m->prefix.data, m->prefix.len, err));
-            SHL_TRY(shl_buf_append(&key, m->separators + from, m->separator_ends[i] - from, err));
+            SHL_TRY(shl_sst_meta_separator(m, i, &key, err));
         }
         if (!shl_key_range_contains(&sst->range, shl_buf_view(&key)) && i != 0)
             continue;

@@ -16,6 +16,7 @@ struct shl_run_counts {
     _Atomic uint64_t purged_values, purged_operands; /* that had expired */
     _Atomic uint64_t operands;                       /* that were folded */
     _Atomic uint64_t ssts, bytes;                    /* outputs, and their blocks */
+    _Atomic uint64_t copied_blocks;                  /* of them, as they were stored */
 };
 
 /* What jobs of one process share [const]. All borrowed, and longer alive than every run. */

@@ -40,6 +40,8 @@ struct shl_blob_codec {
 /* Appends T(C(raw)) | crc to out. scratch is reused between calls. */
 SHL_MUST shale_code shl_blob_encode(const struct shl_blob_codec *codec, struct shl_slice raw,
                                     struct shl_buf *scratch, struct shl_buf *out, shale_error *err);
+/* For bytes with a right crc that make no sense: the text gets why that may be. */
+void shl_blob_explain(const struct shl_blob_codec *codec, shale_code rc, shale_error *err);
 /* Checks the crc and decodes. Without compression and transformer *out_raw points into `blob` and `out` is untouched; else the raw
  * bytes are appended to `out` and *out_raw points there. raw is never larger than raw_max bytes (else CORRUPTION). */
 SHL_MUST shale_code shl_blob_decode(const struct shl_blob_codec *codec, struct shl_slice blob, size_t raw_max,
@@ -181,9 +183,36 @@ bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash);
 /* SipHash-1-3, zero key. */
 uint64_t shl_filter_hash(struct shl_slice key);
-/* Appends the raw composite filter block for the hashes in file order. */
+/* The Bloom filter of the hashes in file order as shl_filter_append would; with 0 bits nothing. */
 SHL_MUST shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint64_t *hashes, size_t count,
                                       struct shl_buf *out, shale_error *err);
+
+/* ---- filters of the application, each stored under its name behind the Bloom filter */
+#define SHL_FILTER_NAME_MAX 127
+struct shl_filter_query {
+    struct shl_slice key; /* whole, or (is_prefix) what the keys of a scan begin with */
+    bool is_prefix;
+    struct shl_slice context; /* of the read, as the caller gave it */
+};
+/* From any task. A filter is only a help: where it cannot be made, the file has none of that name. */
+struct shl_user_filter {
+    const char *name; /* 1 .. SHL_FILTER_NAME_MAX bytes */
+    bool (*begin)(void *ctx, void **builder); /* of one file; false: none */
+    bool (*add)(void *ctx, void *builder, const struct shl_row *row); /* in file order; false: none */
+    /* Once for each begin that succeeded. out NULL: given up; else appends the filter's bytes. False: none. */
+    bool (*end)(void *ctx, void *builder, struct shl_buf *out);
+    /* Pure and quick: asked inside an epoch. `filter` is what end gave, or whatever else is stored under the name. */
+    bool (*may_match)(void *ctx, struct shl_slice filter, const struct shl_filter_query *query);
+    void *ctx;
+};
+struct shl_user_filters {
+    const struct shl_user_filter *items; /* borrowed */
+    size_t count;
+};
+/* The data of the filter with this name in a raw filter block that has names; data NULL if there is none. All lengths are checked. */
+SHL_MUST shale_code shl_filter_find(struct shl_slice raw, struct shl_slice name, struct shl_slice *out, shale_error *err);
+/* Appends a named filter to the raw composite block `block`, which begins with it if it is empty. */
+SHL_MUST shale_code shl_filter_append(struct shl_slice name, struct shl_slice data, struct shl_buf *block, shale_error *err);
 
 /* ---- an SST as manifests and compactions name it: immutable, counted */
 struct shl_sst_desc {

@@ -71,6 +71,12 @@ static shale_code untransform(const struct shl_blob_codec *codec, struct shl_buf
     return rc;
 }
 
+void shl_blob_explain(const struct shl_blob_codec *codec, shale_code rc, shale_error *err)
+{
+    if (rc == SHALE_CORRUPTION && codec->transformer == NULL)
+        shl_err_prefix(err, "its crc is right, so it may be encrypted: no transformer is set");
+}
+
 shale_code shl_blob_decode(const struct shl_blob_codec *codec, struct shl_slice blob,
                            size_t raw_max, struct shl_buf *scratch, struct shl_buf *out,
                            struct shl_slice *out_raw, shale_error *err)
@@ -83,10 +89,10 @@ shale_code shl_blob_decode(const struct shl_blob_codec *codec, struct shl_slice 
         SHL_TRY(untransform(codec, scratch, out, &body, err));
     if (codec->compression != SHL_COMPRESSION_NONE) {
         rc = shl_decompress((enum shl_codec)codec->compression, body, raw_max, out, err);
-        if (rc == SHALE_CORRUPTION && codec->transformer == NULL) /* the checksum was right */
-            shl_err_prefix(err, "its crc is right, so a transformer may be missing");
-        if (rc != SHALE_OK)
+        if (rc != SHALE_OK) {
+            shl_blob_explain(codec, rc, err);
             goto out;
+        }
         body = shl_slice_of(out->data + start, out->len - start);
     }
     if (body.len > raw_max) {

@@ -16,7 +16,8 @@
 #define BLOOM_PROBES_MAX 64                  /* more is answered "maybe" */
 #define BLOOM_NBITS_MAX  (UINT64_C(1) << 32) /* positions come from 32-bit halves */
 #define PREFETCH_AHEAD   8
-#define COMPOSITE_FIXED  (2 + 2 + 8)
+#define COUNT_BYTES      2
+#define ENTRY_FIXED      (2 + 8)
 
 /* ---------------------------------------------------------------- names */
 
@@ -176,9 +177,9 @@ static shale_code cut_short(const char *what, size_t at, size_t len, shale_error
                     len);
 }
 
-/* The data of the first filter with this name; data NULL if there is none. Every length is checked. */
-static shale_code find_filter(struct shl_slice raw, struct shl_slice name, struct shl_slice *out,
-                              shale_error *err)
+/* The first one counts. */
+shale_code shl_filter_find(struct shl_slice raw, struct shl_slice name, struct shl_slice *out,
+                           shale_error *err)
 {
     *out = shl_slice_of(NULL, 0);
     if (raw.len < 2)
@@ -213,7 +214,7 @@ shale_code shl_filter_decode(struct shl_slice raw, enum shl_filter_format format
     struct shl_slice payload = shl_slice_of(NULL, 0);
     shl_filter_policy_name(policy, name);
     if (format == SHL_FILTER_COMPOSITE) {
-        shale_code rc = find_filter(raw, shl_slice_str(name), &payload, err);
+        shale_code rc = shl_filter_find(raw, shl_slice_str(name), &payload, err);
         if (rc != SHALE_OK)
             return rc;
     } else if (strcmp(name, "_bf") == 0) {
@@ -254,6 +255,38 @@ static void set_bits(uint8_t *bits, uint64_t nbits, uint32_t probes, const uint6
     }
 }
 
+/* Room for one more filter: count, name and length are written, the data is the caller's to fill. */
+static shale_code begin_entry(struct shl_slice name, size_t data_len, struct shl_buf *block,
+                              uint8_t **data, shale_error *err)
+{
+    size_t before = block->len == 0 ? COUNT_BYTES : 0;
+    shale_code rc = shl_buf_reserve(block, before + ENTRY_FIXED + name.len + data_len, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (before > 0)
+        shl_store_u16be(block->data, 0);
+    unsigned filters = shl_load_u16be(block->data);
+    SHL_ASSERT(filters < UINT16_MAX && name.len <= UINT16_MAX);
+    shl_store_u16be(block->data, (uint16_t)(filters + 1));
+    uint8_t *p = block->data + block->len + before;
+    shl_store_u16be(p, (uint16_t)name.len);
+    memcpy(p + 2, name.data, name.len);
+    shl_store_u64be(p + 2 + name.len, data_len);
+    *data = p + ENTRY_FIXED + name.len;
+    block->len += before + ENTRY_FIXED + name.len + data_len;
+    return SHALE_OK;
+}
+
+shale_code shl_filter_append(struct shl_slice name, struct shl_slice data, struct shl_buf *block,
+                             shale_error *err)
+{
+    uint8_t *to;
+    shale_code rc = begin_entry(name, data.len, block, &to, err);
+    if (rc == SHALE_OK && data.len > 0)
+        memcpy(to, data.data, data.len);
+    return rc;
+}
+
 shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint64_t *hashes,
                              size_t count, struct shl_buf *out, shale_error *err)
 {
@@ -268,18 +301,12 @@ shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint6
     uint32_t probes = (uint32_t)((float)policy->bits_per_key * 0.69F);
     if (probes > UINT16_MAX)
         probes = UINT16_MAX;
-    shale_code rc = shl_buf_reserve(out, COMPOSITE_FIXED + name_len + payload_len, err);
+    uint8_t *payload;
+    shale_code rc = begin_entry(shl_slice_of(name, name_len), payload_len, out, &payload, err);
     if (rc != SHALE_OK)
         return rc;
-    uint8_t *p = out->data + out->len;
-    shl_store_u16be(p, 1);
-    shl_store_u16be(p + 2, (uint16_t)name_len);
-    memcpy(p + 4, name, name_len);
-    p += 4 + name_len;
-    shl_store_u64be(p, payload_len);
-    shl_store_u16be(p + 8, (uint16_t)probes);
-    memset(p + 10, 0, payload_len - 2);
-    set_bits(p + 10, nbits, probes, hashes, count);
-    out->len += COMPOSITE_FIXED + name_len + payload_len;
+    shl_store_u16be(payload, (uint16_t)probes);
+    memset(payload + 2, 0, payload_len - 2);
+    set_bits(payload + 2, nbits, probes, hashes, count);
     return SHALE_OK;
 }

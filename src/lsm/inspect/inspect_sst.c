@@ -117,8 +117,9 @@ static shale_code open_parts(struct open_sst *s, const struct shl_transformer *t
     SHL_TRY(part(s, "index", s->info.index_offset, s->info.index_len, &blob, err));
     SHL_TRY(
         shl_blob_decode(&s->codec, blob, SHL_BLOB_RAW_MAX, &s->scratch, &s->index_raw, &raw, err));
-    SHL_TRY(shl_sst_index_decode(raw, shl_sst_data_end(&s->info), s->info.type == SHL_SST_COMPACTED,
-                                 &s->index, err));
+    rc = shl_sst_index_decode(raw, shl_sst_data_end(&s->info), s->info.type == SHL_SST_COMPACTED,
+                              &s->index, err);
+    shl_blob_explain(&s->codec, rc, err);
 out:
     return rc;
 }

@@ -37,11 +37,18 @@ shale_code shl_checkpoint_find(const struct shl_manifest *m, const char *id_or_n
 {
     const struct shl_checkpoint *found = NULL;
     struct shl_ulid id;
+    size_t named = 0;
     if (shl_uuid_parse(shl_slice_str(id_or_name), &id))
         found = shl_checkpoint_at(m, id);
-    for (size_t i = m->checkpoints.count; found == NULL && i-- > 0;)
-        if (is_named(&m->checkpoints.items[i], id_or_name))
+    for (size_t i = 0; (found == NULL || named > 0) && i < m->checkpoints.count; i++)
+        if (is_named(&m->checkpoints.items[i], id_or_name)) {
             found = &m->checkpoints.items[i];
+            named++;
+        }
+    if (named > 1) /* which state is read, kept or given up must not be guessed */
+        return shl_fail(err, SHALE_INVALID,
+                        "checkpoint \"%s\": %zu of \"%s\" have that name: give the id", id_or_name,
+                        named, where);
     if (found == NULL)
         return shl_fail(err, SHALE_NOT_FOUND,
                         "checkpoint \"%s\": \"%s\" has none of that id or name", id_or_name, where);
@@ -186,16 +193,9 @@ static shale_code find_again(struct change *c, struct shl_manifest *next,
         *out = shl_checkpoint_at(next, c->id);
         return SHALE_OK;
     }
-    size_t named = 0;
     shale_code rc = shl_checkpoint_find(next, c->id_or_name, c->m->paths.r1, &there, err);
     if (rc != SHALE_OK)
         return rc;
-    for (size_t i = 0; i < next->checkpoints.count; i++)
-        named += is_named(&next->checkpoints.items[i], c->id_or_name);
-    if (named > 1) /* what is taken away or kept must not be guessed */
-        return shl_fail(err, SHALE_INVALID,
-                        "checkpoint \"%s\": %zu of \"%s\" have that name: give the id",
-                        c->id_or_name, named, c->m->paths.r1);
     c->id = there->id;
     c->found = true;
     *out = shl_checkpoint_at(next, c->id);

@@ -21,7 +21,7 @@ SHL_MUST shale_code shl_checkpoint_check_name(const char *name, shale_error *err
 
 /* ---- the list of one manifest. Pure */
 
-/* By UUID or by name: the newest of several that have it. NOT_FOUND. `where` is for the message. */
+/* By UUID or by name. NOT_FOUND; INVALID: several have the name. `where` is for the message. */
 SHL_MUST shale_code shl_checkpoint_find(const struct shl_manifest *m, const char *id_or_name,
                                         const char *where, const struct shl_checkpoint **out,
                                         shale_error *err);

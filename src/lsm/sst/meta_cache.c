@@ -90,6 +90,15 @@ static struct shl_sst_meta *evict_locked(struct shl_meta_cache *c, uint64_t byte
     return victims;
 }
 
+static void release_all(struct shl_sst_meta *victims)
+{
+    while (victims != NULL) {
+        struct shl_sst_meta *next = victims->newer;
+        shl_sst_release_meta(victims);
+        victims = next;
+    }
+}
+
 void shl_meta_cache_publish(struct shl_meta_cache *c, struct shl_sst_meta *m)
 {
     if (m->memory_bytes > c->limit_bytes)
@@ -101,11 +110,18 @@ void shl_meta_cache_publish(struct shl_meta_cache *c, struct shl_sst_meta *m)
     struct shl_sst_meta *was = env_exchange(m->home, m);
     SHL_ASSERT(was == NULL);
     env_mutex_unlock(&c->mu);
-    while (victims != NULL) {
-        struct shl_sst_meta *next = victims->newer;
-        shl_sst_release_meta(victims);
-        victims = next;
-    }
+    release_all(victims);
+}
+
+void shl_meta_cache_grow(struct shl_meta_cache *c, struct shl_sst_meta *m, size_t bytes)
+{
+    env_mutex_lock(&c->mu);
+    m->memory_bytes += bytes;
+    if (env_load_relaxed(m->home) == m)
+        c->used_bytes += bytes;
+    struct shl_sst_meta *victims = evict_locked(c, 0);
+    env_mutex_unlock(&c->mu);
+    release_all(victims);
 }
 
 void shl_meta_cache_drop(struct shl_meta_cache *c, _Atomic(struct shl_sst_meta *) *home)

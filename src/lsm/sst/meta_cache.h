@@ -11,6 +11,8 @@
 /* Puts m into its handle's pointer, which is NULL, and keeps a reference; colder ones leave until it fits. Does nothing where it never would: who
  * holds it is then the only one. Not inside an epoch. */
 void shl_meta_cache_publish(struct shl_meta_cache *c, struct shl_sst_meta *m);
+/* The meta, which the caller holds, has taken on `bytes` more; colder ones leave for it, or it does. Not inside an epoch. */
+void shl_meta_cache_grow(struct shl_meta_cache *c, struct shl_sst_meta *m, size_t bytes);
 /* Takes the meta out of the handle's pointer, if one is there. */
 void shl_meta_cache_drop(struct shl_meta_cache *c, _Atomic(struct shl_sst_meta *) *home);
 

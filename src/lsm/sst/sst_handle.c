@@ -88,7 +88,11 @@ const char *shl_sst_key(const struct shl_sst *t)
 
 bool shl_sst_has_meta(const struct shl_sst *t)
 {
-    return env_load_acquire(&t->meta) != NULL;
+    uint32_t token = shl_epoch_enter(t->cx.epoch);
+    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    bool has = m != NULL && env_load_acquire(&m->bare) == 0;
+    shl_epoch_leave(t->cx.epoch, token);
+    return has;
 }
 
 size_t shl_sst_block_count(struct shl_sst *t)
@@ -137,9 +141,9 @@ shale_code shl_sst_fetch(struct shl_sst *t, uint64_t offset, size_t len, uint8_t
 
 /* ---------------------------------------------------------------- index and filter */
 
-/* Both as stored, and as they are behind codec and transformer, where there are any. */
+/* As stored, and as they are behind codec and transformer, where there are any. */
 struct meta_bytes {
-    struct shl_buf index, filter; /* filter empty: not wanted */
+    struct shl_buf index, filter; /* empty: not wanted */
     struct shl_buf scratch, raw_index, raw_filter;
 };
 
@@ -177,25 +181,32 @@ out:
     return rc;
 }
 
+static bool has_filter(const struct shl_sst *t)
+{
+    return t->desc->info.filter_len > 0 && t->cx.policy_count + t->cx.user_filters.count > 0;
+}
+
 /* One request where they lie next to each other. */
-static shale_code fetch_meta(struct shl_sst *t, struct meta_bytes *b, shale_error *err)
+static shale_code fetch_meta(struct shl_sst *t, bool index, bool filter, struct meta_bytes *b,
+                             shale_error *err)
 {
     shale_code rc = SHALE_OK;
     const struct shl_sst_info *info = &t->desc->info;
     struct shl_get_range ranges[2];
     size_t count = 0;
-    b->filter.len = 0;
+    b->index.len = b->filter.len = 0;
     if (info->type != SHL_SST_COMPACTED)
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "sst %s: type %d, want %d (compacted)", t->key,
                          (int)info->type, (int)SHL_SST_COMPACTED));
-    if (info->filter_len > 0 && t->cx.policy_count > 0)
+    if (filter)
         SHL_TRY(plan_section(t, "filter", info->filter_offset, info->filter_len, &b->filter,
                              &ranges[count++], err));
-    SHL_TRY(plan_section(t, "index", info->index_offset, info->index_len, &b->index,
-                         &ranges[count++], err));
+    if (index)
+        SHL_TRY(plan_section(t, "index", info->index_offset, info->index_len, &b->index,
+                             &ranges[count++], err));
     rc = shl_store_get_ranges(t->store, t->key, ranges, count, err);
     if (rc != SHALE_OK)
-        rc = fetch_failed(t, info->index_offset, info->index_len, rc, err);
+        rc = fetch_failed(t, ranges[count - 1].offset, ranges[count - 1].len, rc, err);
 out:
     return rc;
 }
@@ -205,41 +216,78 @@ static bool is_plain(const struct shl_sst *t)
     return t->codec.compression == SHL_COMPRESSION_NONE && t->codec.transformer == NULL;
 }
 
-static shale_code decode_meta(struct shl_sst *t, struct meta_bytes *b, struct shl_sst_meta **out,
-                              shale_error *err)
+static shale_code decode_index(struct shl_sst *t, struct meta_bytes *b, struct shl_sst_meta **out,
+                               shale_error *err)
 {
     shale_code rc = SHALE_OK;
     const struct shl_sst_info *info = &t->desc->info;
-    const char *what = "filter";
-    uint64_t at = info->filter_offset;
-    struct shl_slice raw_filter = shl_slice_of(NULL, 0);
-    struct shl_slice raw_index;
+    struct shl_slice raw;
     struct shl_sst_index_view index;
-    b->raw_index.len = b->raw_filter.len = 0;
-    if (b->filter.len > 0)
-        SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->filter), META_BYTES_MAX, &b->scratch,
-                                &b->raw_filter, &raw_filter, err));
-    what = "index";
-    at = info->index_offset;
+    b->raw_index.len = 0;
     SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->index), META_BYTES_MAX, &b->scratch,
-                            &b->raw_index, &raw_index, err));
-    SHL_TRY(shl_sst_index_open(raw_index, shl_sst_data_end(info), true, &index, err));
-    SHL_TRY(shl_sst_meta_new(&index, &t->cx, info->filter_format, raw_filter,
-                             is_plain(t) ? &b->filter : &b->raw_filter, out, err));
+                            &b->raw_index, &raw, err));
+    rc = shl_sst_index_open(raw, shl_sst_data_end(info), true, &index, err);
+    shl_blob_explain(&t->codec, rc, err);
+    if (rc != SHALE_OK)
+        goto out;
+    SHL_TRY(shl_sst_meta_new(&index, &t->cx, out, err));
 out:
     if (rc != SHALE_OK)
-        shl_err_prefix(err, "sst %s: %s at %" PRIu64, t->key, what, at);
+        shl_err_prefix(err, "sst %s: index at %" PRIu64, t->key, info->index_offset);
     return rc;
 }
 
-static shale_code read_meta(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
+static shale_code decode_filter(struct shl_sst *t, struct meta_bytes *b, struct shl_sst_meta *m,
+                                shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    const struct shl_sst_info *info = &t->desc->info;
+    struct shl_slice raw;
+    b->raw_filter.len = 0;
+    SHL_TRY(shl_blob_decode(&t->codec, shl_buf_view(&b->filter), META_BYTES_MAX, &b->scratch,
+                            &b->raw_filter, &raw, err));
+    SHL_TRY(shl_sst_meta_set_filter(m, &t->cx, info->filter_format, raw,
+                                    is_plain(t) ? &b->filter : &b->raw_filter, err));
+out:
+    if (rc != SHALE_OK)
+        shl_err_prefix(err, "sst %s: filter at %" PRIu64, t->key, info->filter_offset);
+    return rc;
+}
+
+/* Twice, if need be: a cache on the way may have given damaged bytes. */
+static shale_code read_index(struct shl_sst *t, bool filter, struct shl_sst_meta **out,
+                             shale_error *err)
+{
+    struct meta_bytes b = {0};
+    struct shl_sst_meta *m = NULL;
+    shale_code rc = SHALE_OK;
+    for (int tries = 0; tries < 2; tries++) {
+        SHL_TRY(fetch_meta(t, m == NULL, filter, &b, err));
+        if (m == NULL)
+            rc = decode_index(t, &b, &m, err);
+        if (rc == SHALE_OK && filter)
+            rc = decode_filter(t, &b, m, err);
+        if (rc != SHALE_CORRUPTION)
+            break;
+    }
+    if (rc == SHALE_OK) {
+        m->memory_bytes += m->filter.cap;
+        *out = m;
+        m = NULL;
+    }
+out:
+    shl_sst_meta_free(m);
+    meta_bytes_free(&b);
+    return rc;
+}
+
+static shale_code read_filter(struct shl_sst *t, struct shl_sst_meta *m, shale_error *err)
 {
     struct meta_bytes b = {0};
     shale_code rc = SHALE_OK;
-    for (int tries = 0; tries < 2;
-         tries++) { /* a cache on the way may have given damaged bytes: read once more */
-        SHL_TRY(fetch_meta(t, &b, err));
-        rc = decode_meta(t, &b, out, err);
+    for (int tries = 0; tries < 2; tries++) {
+        SHL_TRY(fetch_meta(t, false, true, &b, err));
+        rc = decode_filter(t, &b, m, err);
         if (rc != SHALE_CORRUPTION)
             break;
     }
@@ -248,16 +296,11 @@ out:
     return rc;
 }
 
-/* Becomes the one who loads; false if another one did meanwhile. */
-static bool begin_meta(struct shl_sst *t)
+/* ---------------------------------------------------------------- the meta */
+
+static bool is_bare(const struct shl_sst_meta *m)
 {
-    env_mutex_lock(&t->mu);
-    while (t->meta_loading)
-        env_cond_wait(&t->loaded, &t->mu);
-    bool mine = !shl_sst_has_meta(t);
-    t->meta_loading = mine;
-    env_mutex_unlock(&t->mu);
-    return mine;
+    return env_load_acquire(&m->bare) != 0;
 }
 
 /* What is published, with a reference; NULL: nothing. */
@@ -276,6 +319,24 @@ static struct shl_sst_meta *ref_meta(struct shl_sst *t)
     return m;
 }
 
+/* Waits for the turn to load. */
+static void begin_meta(struct shl_sst *t)
+{
+    env_mutex_lock(&t->mu);
+    while (t->meta_loading)
+        env_cond_wait(&t->loaded, &t->mu);
+    t->meta_loading = true;
+    env_mutex_unlock(&t->mu);
+}
+
+static void end_meta(struct shl_sst *t)
+{
+    env_mutex_lock(&t->mu);
+    t->meta_loading = false;
+    env_cond_broadcast(&t->loaded);
+    env_mutex_unlock(&t->mu);
+}
+
 static void publish_meta(struct shl_sst *t, struct shl_sst_meta *m)
 {
     if (t->cx.metas != NULL) {
@@ -286,35 +347,75 @@ static void publish_meta(struct shl_sst *t, struct shl_sst_meta *m)
     env_store_seq(&t->meta, m);
 }
 
+/* With the turn. */
+static shale_code load_index(struct shl_sst *t, bool filter, struct shl_sst_meta **out,
+                             shale_error *err)
+{
+    struct shl_sst_meta *m;
+    shale_code rc = read_index(t, filter && has_filter(t), &m, err);
+    if (rc != SHALE_OK)
+        return rc;
+    m->seed = t->seed;
+    m->cache = t->cx.cache;
+    m->epoch = t->cx.epoch;
+    m->home = &t->meta;
+    atomic_init(&m->bare, !filter && has_filter(t));
+    publish_meta(t, m);
+    *out = m;
+    return SHALE_OK;
+}
+
+/* With the turn and a reference. */
+static shale_code load_filter(struct shl_sst *t, struct shl_sst_meta *m, shale_error *err)
+{
+    shale_code rc = read_filter(t, m, err);
+    if (rc != SHALE_OK)
+        return rc;
+    env_store_release(&m->bare, 0);
+    if (t->cx.metas != NULL)
+        shl_meta_cache_grow(t->cx.metas, m, m->filter.cap);
+    return SHALE_OK;
+}
+
+static shale_code hold_meta(struct shl_sst *t, bool filter, struct shl_sst_meta **out,
+                            shale_error *err)
+{
+    struct shl_sst_meta *m = ref_meta(t);
+    shale_code rc = SHALE_OK;
+    if (m == NULL || (filter && is_bare(m))) {
+        shl_sst_release_meta(m);
+        begin_meta(t);
+        m = ref_meta(t); /* another one may have been faster */
+        if (m == NULL)
+            rc = load_index(t, filter, &m, err);
+        else if (filter && is_bare(m))
+            rc = load_filter(t, m, err);
+        end_meta(t);
+        if (rc != SHALE_OK) {
+            shl_sst_release_meta(m);
+            m = NULL;
+        }
+    }
+    *out = m;
+    return rc;
+}
+
 shale_code shl_sst_hold_meta(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
 {
-    struct shl_sst_meta *m = NULL;
-    do {
-        *out = ref_meta(t);
-        if (*out != NULL)
-            return SHALE_OK;
-    } while (!begin_meta(t));
-    shale_code rc = read_meta(t, &m, err);
-    if (rc == SHALE_OK) {
-        m->seed = t->seed;
-        m->cache = t->cx.cache;
-        m->epoch = t->cx.epoch;
-        m->home = &t->meta;
-        publish_meta(t, m);
-        *out = m;
-    }
-    env_mutex_lock(&t->mu);
-    t->meta_loading = false;
-    env_cond_broadcast(&t->loaded);
-    env_mutex_unlock(&t->mu);
-    return rc;
+    return hold_meta(t, true, out, err);
+}
+
+shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
+{
+    bool prefixes = t->cx.user_filters.count > 0; /* then scans ask the filters too */
+    for (size_t i = 0; i < t->cx.policy_count; i++)
+        prefixes = prefixes || t->cx.policies[i].extractor.kind != SHL_EXTRACT_NONE;
+    return hold_meta(t, prefixes, out, err);
 }
 
 shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
 {
     struct shl_sst_meta *m = NULL;
-    if (shl_sst_has_meta(t))
-        return SHALE_OK;
     shale_code rc = shl_sst_hold_meta(t, &m, err);
     if (rc == SHALE_OK)
         shl_sst_release_meta(m);

@@ -23,6 +23,8 @@ struct shl_sst_group {
 struct shl_sst_meta {
     size_t block_count;
     _Atomic uint8_t recent; /* [atomic] relaxed: 1 = used since the hand of the meta cache passed */
+    /* [atomic] release: 1 = the filters were not fetched, for only scans came by; blooms and filter must not be looked at. Turns 0 once. */
+    _Atomic uint8_t bare;
     struct shl_slice prefix; /* common to the separators of all blocks but 0 */
     struct shl_sst_group *groups;
     uint64_t *tops; /* head of every 16th block */
@@ -34,11 +36,13 @@ struct shl_sst_meta {
     uint8_t *separators;
     _Atomic uint8_t *misses;  /* [atomic] relaxed: of each block, until it is kept; near stores */
     struct shl_bloom *blooms; /* one per policy, pointing into filter */
-    struct shl_buf filter;    /* owned */
-    /* owners; all above is [const] */
+    struct shl_slice
+        *user_filters;     /* one for each of the application's, likewise; data NULL: not there */
+    struct shl_buf filter; /* owned */
+    /* owners; all above is [const] but for what `bare` guards */
     _Atomic uint32_t
         refs; /* [atomic] the one who has it published, and all who use it outside of an epoch */
-    size_t memory_bytes; /* [const] of all this */
+    size_t memory_bytes; /* of all this; grows by the filter, under the meta cache's mu */
     uint64_t seed;       /* [const] of the SST's block hashes */
     struct shl_cache
         *cache; /* [const] borrowed; where the blocks of the slots are; NULL: nowhere */
@@ -49,13 +53,16 @@ struct shl_sst_meta {
     struct shl_retired retired;
 };
 
-/* Copies what it needs of the index. raw_filter empty: no filter; else it lies in *filter, which becomes the meta's on success: a megabyte per
- * million rows is not copied. */
+/* Copies what it needs of the index. Without filters, and not bare. */
 SHL_MUST shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
-                                     const struct shl_sst_context *cx,
-                                     enum shl_filter_format format, struct shl_slice raw_filter,
-                                     struct shl_buf *filter, struct shl_sst_meta **out,
+                                     const struct shl_sst_context *cx, struct shl_sst_meta **out,
                                      shale_error *err);
+/* raw lies in *filter, which becomes the meta's on success: a megabyte per million rows is not copied. By one task, before others know of the meta or
+ * while it is bare, which it stays. */
+SHL_MUST shale_code shl_sst_meta_set_filter(struct shl_sst_meta *m,
+                                            const struct shl_sst_context *cx,
+                                            enum shl_filter_format format, struct shl_slice raw,
+                                            struct shl_buf *filter, shale_error *err);
 void shl_sst_meta_free(struct shl_sst_meta *m); /* NULL is fine; nobody may know of it */
 
 static inline void shl_sst_meta_note_use(struct shl_sst_meta *m)
@@ -83,6 +90,9 @@ void shl_sst_meta_seek_begin(const struct shl_sst_meta *m, struct shl_slice key,
 size_t shl_sst_meta_seek_end(const struct shl_sst_meta *m, const struct shl_sst_seek *s);
 /* The last block that can hold `key`: the last whose separator is <= key, or 0. */
 size_t shl_sst_meta_seek_last(const struct shl_sst_meta *m, struct shl_slice key);
+/* Sets *out to the separator of block `block_index` >= 1. */
+SHL_MUST shale_code shl_sst_meta_separator(const struct shl_sst_meta *m, size_t block_index,
+                                           struct shl_buf *out, shale_error *err);
 /* Separator of block `block_index` >= 1 against key: <0, 0, >0. */
 int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struct shl_slice key);
 

@@ -162,9 +162,20 @@ int shl_sst_meta_compare(const struct shl_sst_meta *m, size_t block_index, struc
 
 /* ---------------------------------------------------------------- making it */
 
+shale_code shl_sst_meta_separator(const struct shl_sst_meta *m, size_t block_index,
+                                  struct shl_buf *out, shale_error *err)
+{
+    SHL_ASSERT(block_index >= 1 && block_index < m->block_count);
+    uint32_t from = m->separator_ends[block_index - 1];
+    shale_code rc = shl_buf_set(out, m->prefix, err);
+    return rc != SHALE_OK ? rc
+                          : shl_buf_append(out, m->separators + from,
+                                           m->separator_ends[block_index] - from, err);
+}
+
 /* Sizes and places inside of the one piece. */
 struct layout {
-    size_t groups, tops, offsets, blooms, lens, ends, misses, prefix, separators;
+    size_t groups, tops, offsets, blooms, users, lens, ends, misses, prefix, separators;
     size_t total;
 };
 
@@ -176,8 +187,8 @@ static bool place(struct layout *l, size_t align, size_t count, size_t size, siz
     return shl_mul_size(count, size, &bytes) && shl_add_size(*out, bytes, &l->total);
 }
 
-static bool lay_out(struct layout *l, size_t blocks, size_t policies, size_t prefix_len,
-                    size_t separator_bytes)
+static bool lay_out(struct layout *l, size_t blocks, const struct shl_sst_context *cx,
+                    size_t prefix_len, size_t separator_bytes)
 {
     size_t groups = (blocks + SHL_SST_GROUP - 1) / SHL_SST_GROUP;
     size_t tops = (blocks + TOP_STRIDE - 1) / TOP_STRIDE;
@@ -186,7 +197,10 @@ static bool lay_out(struct layout *l, size_t blocks, size_t policies, size_t pre
                  &l->groups) &&
            place(l, 64, tops, sizeof(uint64_t), &l->tops) &&
            place(l, 8, blocks, sizeof(uint64_t), &l->offsets) &&
-           place(l, alignof(struct shl_bloom), policies, sizeof(struct shl_bloom), &l->blooms) &&
+           place(l, alignof(struct shl_bloom), cx->policy_count, sizeof(struct shl_bloom),
+                 &l->blooms) &&
+           place(l, alignof(struct shl_slice), cx->user_filters.count, sizeof(struct shl_slice),
+                 &l->users) &&
            place(l, 4, blocks, sizeof(uint32_t), &l->lens) &&
            place(l, 4, blocks, sizeof(uint32_t), &l->ends) && place(l, 1, blocks, 1, &l->misses) &&
            place(l, 1, prefix_len, 1, &l->prefix) &&
@@ -247,25 +261,9 @@ static shale_code fill_blocks(struct shl_sst_meta *m, const struct shl_sst_index
     return SHALE_OK;
 }
 
-static shale_code fill_filters(struct shl_sst_meta *m, const struct shl_sst_context *cx,
-                               enum shl_filter_format format, struct shl_slice raw_filter,
-                               shale_error *err)
-{
-    for (size_t i = 0; i < cx->policy_count; i++) {
-        m->blooms[i] = (struct shl_bloom){0};
-        if (raw_filter.len == 0)
-            continue;
-        shale_code rc = shl_filter_decode(raw_filter, format, &cx->policies[i], &m->blooms[i], err);
-        if (rc != SHALE_OK)
-            return rc;
-    }
-    return SHALE_OK;
-}
-
 shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
-                            const struct shl_sst_context *cx, enum shl_filter_format format,
-                            struct shl_slice raw_filter, struct shl_buf *filter,
-                            struct shl_sst_meta **out, shale_error *err)
+                            const struct shl_sst_context *cx, struct shl_sst_meta **out,
+                            shale_error *err)
 {
     shale_code rc = SHALE_OK;
     struct shl_sst_meta *m = NULL;
@@ -275,8 +273,7 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
     uint8_t *base;
     if (index->count > 1) /* each begins with the prefix */
         separator_bytes = (size_t)index->key_bytes - (index->count - 1) * prefix.len;
-    if (separator_bytes > UINT32_MAX ||
-        !lay_out(&l, index->count, cx->policy_count, prefix.len, separator_bytes))
+    if (separator_bytes > UINT32_MAX || !lay_out(&l, index->count, cx, prefix.len, separator_bytes))
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "index: %zu bytes of separators", separator_bytes));
     m = env_alloc_aligned(64, shl_align_up(l.total, 64));
     if (m == NULL)
@@ -292,23 +289,46 @@ shale_code shl_sst_meta_new(const struct shl_sst_index_view *index,
                                .separator_ends = (void *)(base + l.ends),
                                .separators = base + l.separators,
                                .misses = (void *)(base + l.misses),
-                               .blooms = (void *)(base + l.blooms)};
+                               .blooms = (void *)(base + l.blooms),
+                               .user_filters = (void *)(base + l.users)};
     atomic_init(&m->recent, 0);
+    atomic_init(&m->bare, 0);
     atomic_init(&m->refs, 1);
     if (prefix.len > 0)
         memcpy(base + l.prefix, prefix.data, prefix.len);
     for (size_t i = 0; i < m->block_count; i++)
         atomic_init(&m->misses[i], 0);
+    for (size_t i = 0; i < cx->policy_count; i++)
+        m->blooms[i] = (struct shl_bloom){0};
+    for (size_t i = 0; i < cx->user_filters.count; i++)
+        m->user_filters[i] = shl_slice_of(NULL, 0);
     SHL_TRY(fill_blocks(m, index, err));
-    SHL_TRY(fill_filters(m, cx, format, raw_filter, err));
-    m->filter = *filter;
-    *filter = (struct shl_buf){0};
-    m->memory_bytes = shl_align_up(l.total, 64) + m->filter.cap;
+    m->memory_bytes = shl_align_up(l.total, 64);
     *out = m;
     m = NULL;
 out:
     shl_sst_meta_free(m);
     return rc;
+}
+
+shale_code shl_sst_meta_set_filter(struct shl_sst_meta *m, const struct shl_sst_context *cx,
+                                   enum shl_filter_format format, struct shl_slice raw,
+                                   struct shl_buf *filter, shale_error *err)
+{
+    for (size_t i = 0; i < cx->policy_count; i++) {
+        shale_code rc = shl_filter_decode(raw, format, &cx->policies[i], &m->blooms[i], err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    for (size_t i = 0; i < cx->user_filters.count && format == SHL_FILTER_COMPOSITE; i++) {
+        struct shl_slice name = shl_slice_str(cx->user_filters.items[i].name);
+        shale_code rc = shl_filter_find(raw, name, &m->user_filters[i], err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    m->filter = *filter;
+    *filter = (struct shl_buf){0};
+    return SHALE_OK;
 }
 
 void shl_sst_meta_free(struct shl_sst_meta *m)

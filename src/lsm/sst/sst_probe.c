@@ -9,8 +9,26 @@
 
 /* ---------------------------------------------------------------- filters */
 
+static bool user_filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
+                              const struct shl_filter_query *q)
+{
+    for (size_t i = 0; i < t->cx.user_filters.count; i++) {
+        const struct shl_user_filter *f = &t->cx.user_filters.items[i];
+        if (m->user_filters[i].data != NULL && !f->may_match(f->ctx, m->user_filters[i], q))
+            return false;
+    }
+    return true;
+}
+
+/* The meta with its filters; NULL: not there. */
+static struct shl_sst_meta *whole_meta(const struct shl_sst *t)
+{
+    struct shl_sst_meta *m = env_load_seq(&t->meta);
+    return m == NULL || env_load_acquire(&m->bare) != 0 ? NULL : m;
+}
+
 static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
-                         struct shl_slice key, uint64_t hash)
+                         struct shl_slice key, uint64_t hash, struct shl_slice context)
 {
     for (size_t i = 0; i < t->cx.policy_count; i++) {
         const struct shl_filter_policy *p = &t->cx.policies[i];
@@ -26,43 +44,63 @@ static bool filters_pass(const struct shl_sst *t, const struct shl_sst_meta *m,
             return false;
         }
     }
-    return true;
+    const struct shl_filter_query q = {.key = key, .context = context};
+    return user_filters_pass(t, m, &q);
 }
 
 bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash)
 {
     uint32_t token = shl_epoch_enter(t->cx.epoch);
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
-    bool pass = m == NULL || filters_pass(t, m, key, hash);
+    const struct shl_sst_meta *m = whole_meta(t);
+    bool pass = m == NULL || filters_pass(t, m, key, hash, shl_slice_of(NULL, 0));
     shl_epoch_leave(t->cx.epoch, token);
     return pass;
 }
 
-static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
-                                struct shl_slice prefix)
+/* *asked: some filter knows prefixes like this one. */
+static bool blooms_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
+                               struct shl_slice prefix, bool *asked)
 {
     for (size_t i = 0; i < t->cx.policy_count; i++) {
         const struct shl_bloom *b = &m->blooms[i];
         size_t len;
-        if (b->present && shl_extractor_prefix_of_all(&t->cx.policies[i].extractor, prefix, &len) &&
-            !shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
+        if (!b->present || !shl_extractor_prefix_of_all(&t->cx.policies[i].extractor, prefix, &len))
+            continue;
+        *asked = true;
+        if (!shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
             return false;
     }
     return true;
 }
 
-bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix)
+static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
+                                struct shl_slice prefix, struct shl_slice context, bool *asked)
 {
+    if (!blooms_pass_prefix(t, m, prefix, asked))
+        return false;
+    for (size_t i = 0; i < t->cx.user_filters.count; i++)
+        *asked = *asked || m->user_filters[i].data != NULL;
+    const struct shl_filter_query q = {.key = prefix, .is_prefix = true, .context = context};
+    return user_filters_pass(t, m, &q);
+}
+
+bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
+                                struct shl_slice context)
+{
+    bool asked = false;
     uint32_t token = shl_epoch_enter(t->cx.epoch);
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
-    bool pass = m == NULL || filters_pass_prefix(t, m, prefix);
+    const struct shl_sst_meta *m = whole_meta(t);
+    bool pass = m == NULL || filters_pass_prefix(t, m, prefix, context, &asked);
+    if (asked)
+        shl_epoch_count(t->cx.epoch, token,
+                        pass ? SHL_COUNT_PREFIX_POSITIVE : SHL_COUNT_PREFIX_NEGATIVE, 1);
     shl_epoch_leave(t->cx.epoch, token);
     return pass;
 }
 
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash)
 {
-    const struct shl_sst_meta *m = env_load_seq(&t->meta);
+    const struct shl_sst_meta *m = whole_meta(t);
     if (m == NULL || t->cx.policy_count == 0 || !t->cx.policies[0].whole_key)
         return;
     const uint8_t *line = shl_bloom_first_line(&m->blooms[0], hash);
@@ -118,7 +156,7 @@ static struct shl_block *find_block(struct shl_sst *t, struct shl_sst_meta *m,
 
 enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale_error *err)
 {
-    struct shl_sst_meta *m = p->meta != NULL ? p->meta : env_load_seq(&t->meta);
+    struct shl_sst_meta *m = p->meta != NULL ? p->meta : whole_meta(t);
     size_t i;
     if (m == NULL)
         return SHL_PROBE_NEED_META;
@@ -137,7 +175,7 @@ enum shl_probe shl_sst_probe(struct shl_sst *t, struct shl_probe_state *p, shale
             return SHL_PROBE_MISSING;
         /* Most that comes here is there: the index's lines are fetched beside those of the filter. */
         shl_sst_meta_seek_begin(m, p->key, &seek);
-        if (!filters_pass(t, m, p->key, p->hash))
+        if (!filters_pass(t, m, p->key, p->hash, p->context))
             return SHL_PROBE_MISSING;
         p->filter = m->filter.len > 0 ? SHL_FILTER_SAID_YES : 0;
         i = shl_sst_meta_seek_end(m, &seek);
@@ -176,12 +214,12 @@ bool shl_sst_probe_goes_on(const struct shl_probe_state *p)
 /* The usual case: one filter, of whole keys. */
 static bool has_one_filter(const struct shl_sst *t)
 {
-    return t->cx.policy_count == 1 && t->cx.policies[0].whole_key;
+    return t->cx.policy_count == 1 && t->cx.policies[0].whole_key && t->cx.user_filters.count == 0;
 }
 
 bool shl_sst_ahead_filter(const struct shl_sst *t, struct shl_sst_ahead *a)
 {
-    struct shl_sst_meta *m = a->meta = env_load_seq(&t->meta);
+    struct shl_sst_meta *m = a->meta = whole_meta(t);
     if (m == NULL)
         return true;
     shl_sst_meta_note_use(m);
@@ -195,7 +233,7 @@ bool shl_sst_ahead_index(const struct shl_sst *t, struct shl_sst_ahead *a)
     const struct shl_sst_meta *m = a->meta;
     struct shl_sst_seek s;
     if (has_one_filter(t) ? !shl_bloom_end(&m->blooms[0], a->hash, &a->bits)
-                          : !filters_pass(t, m, a->key, a->hash))
+                          : !filters_pass(t, m, a->key, a->hash, a->context))
         return false;
     shl_sst_meta_seek_begin(m, a->key, &s);
     a->index_head = s.head;

@@ -1,8 +1,8 @@
 /* Reading SSTs: handles with their index and filter, the block cache, point probes, and a source over one SST.
  * Design and measurements: performance.md 2, 3, 5.
  *
- * A handle (struct shl_sst) is opened without I/O from what the manifest says; index and filter, its meta, are fetched together at first
- * use (one request) and kept while the meta cache has room. Each data block has a slot in the meta: an atomic pointer to the cached block or
+ * A handle (struct shl_sst) is opened without I/O from what the manifest says; index and filter, its meta, are fetched together at the first
+ * lookup (one request), the index alone by a scan, and kept while the meta cache has room. Each data block has a slot in the meta: an atomic pointer to the cached block or
  * NULL. Readers look inside an epoch, without lock or count. A miss is fetched outside of the epoch, once even if several tasks miss it. */
 #ifndef SHL_LSM_SST_READ_H
 #define SHL_LSM_SST_READ_H
@@ -44,6 +44,7 @@ struct shl_sst_context {
     const struct shl_transformer *transformer; /* borrowed; NULL: none */
     const struct shl_filter_policy *policies;  /* borrowed; which filters can be used */
     size_t policy_count;
+    struct shl_user_filters user_filters;
 };
 
 /* ---- a cached block; the raw bytes stay valid while a reference is held or an epoch entered before it was seen is open */
@@ -68,7 +69,7 @@ const char *shl_sst_key(const struct shl_sst *t);
 /* Fetches and checks index and filter if they are not there yet; blocking; not inside an epoch. On a checksum or decode error it
  * reads once more before it fails with CORRUPTION naming the object. A missing object is CORRUPTION too ("is missing"). */
 SHL_MUST shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err);
-bool shl_sst_has_meta(const struct shl_sst *t); /* it may leave at once */
+bool shl_sst_has_meta(const struct shl_sst *t); /* with the filter; it may leave at once */
 size_t shl_sst_block_count(struct shl_sst *t);  /* 0 while the meta is not there */
 
 /* The same, and gives a reference: there may be no room to keep it. Not to be released after the handle, nor inside an epoch. With the last reference
@@ -77,6 +78,10 @@ struct shl_sst_meta;
 SHL_MUST shale_code shl_sst_hold_meta(struct shl_sst *t, struct shl_sst_meta **out,
                                       shale_error *err);
 void shl_sst_release_meta(struct shl_sst_meta *m); /* NULL is fine */
+
+/* The same for who reads rows in order: without the filter, unless it is there or has prefixes. A lookup fetches that later. */
+SHL_MUST shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out,
+                                       shale_error *err);
 
 /* Point lookup, inside an epoch; no I/O. */
 enum shl_probe {
@@ -90,7 +95,8 @@ enum shl_probe {
  * p.loaded = b; p.loaded_index = p.block_index; with p.meta held before, if it is not yet. */
 struct shl_probe_state {
     struct shl_slice key;
-    uint64_t hash; /* shl_filter_hash(key) */
+    uint64_t hash;            /* shl_filter_hash(key) */
+    struct shl_slice context; /* for filters of the application */
     uint64_t max_seq;
     uint32_t block_index;    /* out: with NEED_BLOCK */
     struct shl_row row;      /* out: with FOUND */
@@ -115,7 +121,8 @@ bool shl_sst_probe_goes_on(const struct shl_probe_state *p);
 
 /* Whether the filters let the key pass; true without filter or meta. And the same for a prefix scan. */
 bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash);
-bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix);
+bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
+                                struct shl_slice context);
 /* Starts loading the first filter line for this hash into the CPU cache. Inside an epoch. */
 void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 
@@ -124,6 +131,7 @@ void shl_sst_prefetch_filter(const struct shl_sst *t, uint64_t hash);
 struct shl_sst_ahead {
     struct shl_slice key;       /* in */
     uint64_t hash;              /* in */
+    struct shl_slice context;   /* in: as in shl_probe_state */
     struct shl_bloom_bits bits; /* of the stages */
     uint64_t index_head;
     size_t index_top;

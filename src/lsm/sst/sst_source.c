@@ -33,6 +33,7 @@ struct sst_source {
     bool cut;                 /* rows past the far end of the range may follow in this block */
 
     struct shl_buf scratch, decoded; /* owned */
+    struct shl_buf upto;             /* owned: what no key of the block is above */
 
     /* version 2, forward */
     const uint8_t *at, *end;  /* next entry, end of the entries */
@@ -322,6 +323,54 @@ static shale_code source_next(struct shl_source *base, shale_error *err)
     return walks(s) ? walk_next(s, err) : iter_next(s, err);
 }
 
+/* ---------------------------------------------------------------- whole blocks */
+
+/* Whether the current row is the block's first: its value lies where the first entry's does. */
+static bool is_on_first(const struct sst_source *s)
+{
+    uint32_t shared, unshared, value_len;
+    const struct shl_row *row = &s->base.row;
+    const uint8_t *begin = s->raw.data;
+    if (row->value.data == NULL || row->value.data > begin + row->key.len + 3 * SHL_VARINT32_MAX)
+        return false;
+    const uint8_t *p = walk_lens(begin, s->end, &shared, &unshared, &value_len);
+    return p != NULL && row->value.data == p + unshared;
+}
+
+static bool source_block(struct shl_source *base, struct shl_stored_block *out)
+{
+    struct sst_source *s = (struct sst_source *)base;
+    const struct shl_sst_meta *m = s->meta;
+    const struct shl_sst_info *info = &s->sst->desc->info;
+    shale_error ignored;
+    uint8_t *stored;
+    if (!walks(s) || s->pinned != NULL || s->cut || !is_on_first(s))
+        return false;
+    bool last = s->block + 1 == m->block_count;
+    if ((last && !info->has_last_entry) ||
+        shl_windows_get(&s->windows, s->block, &stored, &ignored) != SHALE_OK)
+        return false;
+    if (last ? shl_buf_set(&s->upto, info->last_entry, &ignored) != SHALE_OK
+             : shl_sst_meta_separator(m, s->block + 1, &s->upto, &ignored) != SHALE_OK)
+        return false;
+    *out = (struct shl_stored_block){.stored = shl_slice_of(stored, m->lens[s->block]),
+                                     .raw = s->raw,
+                                     .codec = &s->sst->codec,
+                                     .version = s->sst->version,
+                                     .upto = shl_buf_view(&s->upto),
+                                     .ends_file = last};
+    return true;
+}
+
+static shale_code source_pass_block(struct shl_source *base, shale_error *err)
+{
+    struct sst_source *s = (struct sst_source *)base;
+    SHL_ASSERT(base->valid && walks(s));
+    base->valid = false;
+    s->at = s->end;
+    return walk_next(s, err);
+}
+
 /* ---------------------------------------------------------------- seeking */
 
 /* Loads the meta and finds the blocks of the range. */
@@ -329,7 +378,7 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
 {
     if (s->meta != NULL)
         return SHALE_OK;
-    shale_code rc = shl_sst_hold_meta(s->sst, &s->meta, err);
+    shale_code rc = shl_sst_hold_index(s->sst, &s->meta, err);
     if (rc != SHALE_OK)
         return rc;
     const struct shl_sst_meta *m = s->meta;
@@ -450,14 +499,18 @@ static void source_close(struct shl_source *base)
     shl_windows_deinit(&s->windows);
     shl_buf_free(&s->scratch);
     shl_buf_free(&s->decoded);
+    shl_buf_free(&s->upto);
     shl_buf_free(&s->key);
     shl_sst_release_meta(s->meta);
     shl_sst_unref(s->sst);
     env_free(s);
 }
 
-static const struct shl_source_ops sst_source_ops = {
-    .seek = source_seek, .next = source_next, .close = source_close};
+static const struct shl_source_ops sst_source_ops = {.seek = source_seek,
+                                                     .next = source_next,
+                                                     .close = source_close,
+                                                     .block = source_block,
+                                                     .pass_block = source_pass_block};
 
 void shl_sst_source_pace(const struct shl_source *base, size_t *window_bytes, unsigned *ahead)
 {

@@ -16,6 +16,14 @@
 #define SST_VERSION         2
 #define WAL_KEY_BYTES       8
 
+/* A filter of the application that is being made. */
+struct user_build {
+    void *builder;
+    bool begun;          /* the builder is there */
+    bool made;           /* data is the filter */
+    struct shl_buf data; /* owned */
+};
+
 /* What finish does, in file order; a failed step is tried again. */
 enum seal_step { SEAL_BLOCK, SEAL_FILTER, SEAL_INDEX, SEAL_STATS, SEAL_INFO, SEALED };
 
@@ -48,8 +56,12 @@ struct shl_sst_writer {
     SHL_ARRAY(uint64_t) hashes; /* owned: for the filter, in file order */
     struct shl_buf last_prefix; /* owned: whose hash was added last */
     bool has_last_prefix;
+    struct user_build *users;   /* owned: one for each of options.user_filters; NULL: none */
     struct shl_buf first_entry; /* owned: first key, or the WAL's first seq */
     struct shl_buf cut_key;     /* owned: last key of the block cut last */
+    struct shl_block_iter walk; /* owned: of blocks that are copied */
+    struct shl_buf walk_key;    /* owned: of the row before in the walk */
+    struct shl_buf kept_prefix; /* owned: last_prefix before the walk */
 
     enum seal_step step;
     struct shl_sst_info info;  /* offsets as they become known */
@@ -80,6 +92,40 @@ static shale_code choose_policy(struct shl_sst_writer *w, shale_error *err)
     return SHALE_OK;
 }
 
+static shale_code begin_users(struct shl_sst_writer *w, shale_error *err)
+{
+    const struct shl_user_filters *all = &w->options.user_filters;
+    if (is_wal(w) || all->count == 0)
+        return SHALE_OK;
+    w->users = env_calloc(all->count, sizeof *w->users);
+    if (w->users == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < all->count; i++)
+        w->users[i].begun = all->items[i].begin(all->items[i].ctx, &w->users[i].builder);
+    return SHALE_OK;
+}
+
+static void end_user(struct shl_sst_writer *w, size_t i, bool wanted)
+{
+    const struct shl_user_filter *f = &w->options.user_filters.items[i];
+    struct user_build *u = &w->users[i];
+    if (!u->begun)
+        return;
+    u->begun = false;
+    u->made = f->end(f->ctx, u->builder, wanted ? &u->data : NULL) && wanted;
+}
+
+static void free_users(struct shl_sst_writer *w)
+{
+    if (w->users == NULL)
+        return;
+    for (size_t i = 0; i < w->options.user_filters.count; i++) {
+        end_user(w, i, false);
+        shl_buf_free(&w->users[i].data);
+    }
+    env_free(w->users);
+}
+
 /* A block with its crc, and what the transformer adds, is to fit into one unit. */
 static void align_blocks(struct shl_sst_writer *w)
 {
@@ -105,6 +151,7 @@ shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, struct shl_
     w->info = (struct shl_sst_info){
         .compression = o->compression, .type = o->type, .filter_format = SHL_FILTER_COMPOSITE};
     SHL_TRY(choose_policy(w, err));
+    SHL_TRY(begin_users(w, err));
     if (o->aligned)
         align_blocks(w);
     SHL_TRY(shl_block_builder_init(&w->block, w->options.block_bytes, err));
@@ -133,6 +180,7 @@ void shl_sst_writer_free(struct shl_sst_writer *w)
     shl_array_free(&w->spares);
     shl_array_free(&w->views);
     shl_array_free(&w->hashes);
+    free_users(w);
     shl_sst_index_deinit(&w->index);
     shl_sst_stats_deinit(&w->stats);
     shl_block_builder_deinit(&w->block);
@@ -142,6 +190,9 @@ void shl_sst_writer_free(struct shl_sst_writer *w)
     shl_buf_free(&w->last_prefix);
     shl_buf_free(&w->first_entry);
     shl_buf_free(&w->cut_key);
+    shl_block_iter_deinit(&w->walk);
+    shl_buf_free(&w->walk_key);
+    shl_buf_free(&w->kept_prefix);
     env_free(w->key);
     env_free(w);
 }
@@ -422,19 +473,34 @@ static void note_hashes(struct shl_sst_writer *w, struct shl_slice key)
         shl_array_add(&w->hashes, shl_filter_hash(key));
 }
 
+static void note_users(struct shl_sst_writer *w, const struct shl_row *row)
+{
+    for (size_t i = 0; i < w->options.user_filters.count; i++) {
+        const struct shl_user_filter *f = &w->options.user_filters.items[i];
+        if (w->users[i].begun && !f->add(f->ctx, w->users[i].builder, row))
+            end_user(w, i, false);
+    }
+}
+
+static void count_row(struct shl_block_stats *block, const struct shl_row *row)
+{
+    if ((row->flags & SHL_ROW_TOMBSTONE) != 0)
+        block->deletes++;
+    else if ((row->flags & SHL_ROW_MERGE) != 0)
+        block->merges++;
+    else
+        block->puts++;
+}
+
 static void note_stats(struct shl_sst_writer *w, const struct shl_row *row)
 {
-    struct shl_block_stats *block = &w->stats.blocks.items[w->stats.blocks.count - 1];
-    if ((row->flags & SHL_ROW_TOMBSTONE) != 0) {
+    count_row(&w->stats.blocks.items[w->stats.blocks.count - 1], row);
+    if ((row->flags & SHL_ROW_TOMBSTONE) != 0)
         w->stats.deletes++;
-        block->deletes++;
-    } else if ((row->flags & SHL_ROW_MERGE) != 0) {
+    else if ((row->flags & SHL_ROW_MERGE) != 0)
         w->stats.merges++;
-        block->merges++;
-    } else {
+    else
         w->stats.puts++;
-        block->puts++;
-    }
     w->stats.raw_key_bytes += row->key.len;
     w->stats.raw_value_bytes += row->value.len;
 }
@@ -459,11 +525,171 @@ shale_code shl_sst_writer_add(struct shl_sst_writer *w, const struct shl_row *ro
     }
     if (w->policy != NULL)
         note_hashes(w, row->key);
+    if (w->users != NULL)
+        note_users(w, row);
     note_stats(w, row);
     w->rows++;
     rc = SHALE_OK;
 out:
     return rc;
+}
+
+/* ---------------------------------------------------------------- blocks that are copied */
+
+struct copy {
+    const struct shl_stored_block *block;
+    bool (*keeps)(void *ctx, const struct shl_row *row);
+    void *ctx;
+    struct shl_block_stats stats;
+    struct shl_sst_copied sums;
+};
+
+/* Half a block at least, before it and in it: else a file of many short copies would have a long index. */
+static bool may_copy(const struct shl_sst_writer *w, const struct shl_stored_block *b)
+{
+    size_t half = w->options.block_bytes / 2;
+    return !is_wal(w) && b->version == SST_VERSION &&
+           b->codec->compression == w->codec.compression &&
+           b->codec->transformer == w->codec.transformer && b->raw.len >= half && w->raw.len == 0 &&
+           (shl_block_builder_empty(&w->block) || shl_block_builder_bytes(&w->block) >= half);
+}
+
+/* The row under the walk: its hashes and counts, if it can stay as it is. */
+static shale_code gather_row(struct shl_sst_writer *w, struct copy *c, bool *keeps,
+                             shale_error *err)
+{
+    const struct shl_row *row = &w->walk.row;
+    *keeps = c->keeps(c->ctx, row) &&
+             (c->sums.rows == 0 || !shl_slice_eq(shl_buf_view(&w->walk_key), row->key));
+    if (!*keeps)
+        return SHALE_OK;
+    shale_code rc = shl_buf_set(&w->walk_key, row->key, err);
+    if (rc == SHALE_OK && w->policy != NULL)
+        rc = reserve_hashes(w, row, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (w->policy != NULL)
+        note_hashes(w, row->key);
+    count_row(&c->stats, row);
+    c->sums.rows++;
+    c->sums.key_bytes += row->key.len;
+    c->sums.value_bytes += row->value.len;
+    return SHALE_OK;
+}
+
+/* All rows. *keeps: they may stay as they are, and walk_key is the last one's. */
+static shale_code gather_rows(struct shl_sst_writer *w, struct copy *c, bool *keeps,
+                              shale_error *err)
+{
+    shale_code rc;
+    SHL_TRY(shl_block_iter_init(&w->walk, c->block->raw, c->block->version, err));
+    SHL_TRY(shl_block_iter_first(&w->walk, err));
+    *keeps = true;
+    while (*keeps && w->walk.valid) {
+        SHL_TRY(gather_row(w, c, keeps, err));
+        SHL_TRY(shl_block_iter_next(&w->walk, err));
+    }
+    /* A row alone may be larger than a block. */
+    *keeps = *keeps && (c->sums.rows == 1 || c->block->raw.len <= w->options.block_bytes) &&
+             (c->block->ends_file || !shl_slice_eq(shl_buf_view(&w->walk_key), c->block->upto));
+out:
+    return rc;
+}
+
+/* Appends the block and what the index says of it. Whole or not at all. */
+static shale_code append_block(struct shl_sst_writer *w, const struct copy *c,
+                               const struct shl_row *first, shale_error *err)
+{
+    shale_code rc;
+    struct shl_buf *piece;
+    struct shl_slice stored = c->block->stored, key;
+    if (!shl_block_builder_empty(&w->block))
+        SHL_TRY(cut_block(w, err));
+    SHL_TRY(upload_full_parts(w, err));
+    key = index_key(w, first, NULL);
+    if (!shl_array_reserve(&w->index.blocks, 1) || !shl_array_reserve(&w->stats.blocks, 1))
+        SHL_TRY(shl_nomem(err));
+    if (w->rows == 0)
+        SHL_TRY(shl_buf_set(&w->first_entry, first->key, err));
+    SHL_TRY(shl_buf_reserve(&w->index_keys, key.len, err));
+    SHL_TRY(shl_buf_reserve(&w->cut_key, w->walk_key.len, err));
+    SHL_TRY(piece_with_room(w, stored.len + w->unit, &piece, err));
+    /* There is room for all that follows. */
+    SHL_TRY(shl_buf_append(&w->index_keys, key.data, key.len, err));
+    SHL_TRY(shl_buf_set(&w->cut_key, shl_buf_view(&w->walk_key), err));
+    shl_array_add(&w->index.blocks,
+                  ((struct shl_sst_index_entry){.offset = w->total_bytes,
+                                                .first_key = {.data = NULL, .len = key.len}}));
+    shl_array_add(&w->stats.blocks, c->stats);
+    memcpy(piece->data + piece->len, stored.data, stored.len);
+    piece->len += stored.len;
+    piece_grew(w, stored.len);
+    pad_block(w, piece);
+    w->block_bytes = w->total_bytes;
+out:
+    return rc;
+}
+
+static void note_copied(struct shl_sst_writer *w, const struct copy *c)
+{
+    w->rows += c->sums.rows;
+    w->stats.puts += c->stats.puts;
+    w->stats.deletes += c->stats.deletes;
+    w->stats.merges += c->stats.merges;
+    w->stats.raw_key_bytes += c->sums.key_bytes;
+    w->stats.raw_value_bytes += c->sums.value_bytes;
+}
+
+/* The application's filters see the rows once they are in, for they cannot forget one. A walk that fails gives them up: they are only a help. */
+static void show_users(struct shl_sst_writer *w)
+{
+    shale_error ignored;
+    shale_code rc = shl_block_iter_first(&w->walk, &ignored);
+    while (rc == SHALE_OK && w->walk.valid) {
+        note_users(w, &w->walk.row);
+        rc = shl_block_iter_next(&w->walk, &ignored);
+    }
+    for (size_t i = 0; rc != SHALE_OK && i < w->options.user_filters.count; i++)
+        end_user(w, i, false);
+}
+
+/* What the walk noted is forgotten. */
+static void forget_walk(struct shl_sst_writer *w, size_t hashes, bool had_prefix)
+{
+    w->hashes.count = hashes;
+    w->has_last_prefix = had_prefix;
+    w->last_prefix.len = w->kept_prefix.len;
+    if (w->kept_prefix.len > 0) /* there was room for it */
+        memcpy(w->last_prefix.data, w->kept_prefix.data, w->kept_prefix.len);
+}
+
+shale_code shl_sst_writer_copy(struct shl_sst_writer *w, const struct shl_stored_block *block,
+                               const struct shl_row *first,
+                               bool (*keeps)(void *ctx, const struct shl_row *row), void *ctx,
+                               struct shl_sst_copied *out, shale_error *err)
+{
+    SHL_ASSERT(w->step == SEAL_BLOCK);
+    struct copy c = {.block = block, .keeps = keeps, .ctx = ctx};
+    size_t hashes = w->hashes.count;
+    bool had_prefix = w->has_last_prefix, fits = false;
+    *out = (struct shl_sst_copied){0};
+    if (!may_copy(w, block))
+        return SHALE_OK;
+    shale_code rc = shl_buf_set(&w->kept_prefix, shl_buf_view(&w->last_prefix), err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = gather_rows(w, &c, &fits, err);
+    if (rc == SHALE_OK && fits)
+        rc = append_block(w, &c, first, err);
+    if (rc != SHALE_OK || !fits) {
+        forget_walk(w, hashes, had_prefix);
+        return rc;
+    }
+    note_copied(w, &c);
+    if (w->users != NULL)
+        show_users(w);
+    *out = c.sums;
+    return SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- the rest of the file */
@@ -475,15 +701,33 @@ static shale_code seal_block(struct shl_sst_writer *w, shale_error *err)
     return cut_block(w, err);
 }
 
+/* The Bloom filter, then those of the application, in one block. */
+static shale_code make_filters(struct shl_sst_writer *w, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    w->raw.len = 0;
+    if (w->policy != NULL)
+        SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
+    for (size_t i = 0; w->users != NULL && i < w->options.user_filters.count; i++) {
+        end_user(w, i, true);
+        if (w->users[i].made)
+            SHL_TRY(shl_filter_append(shl_slice_str(w->options.user_filters.items[i].name),
+                                      shl_buf_view(&w->users[i].data), &w->raw, err));
+    }
+out:
+    return rc;
+}
+
 static shale_code seal_filter(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     w->info.filter_offset = w->total_bytes;
     w->info.filter_len = 0;
-    if (w->policy == NULL || w->rows < w->options.min_filter_keys)
+    if (is_wal(w) || w->rows < w->options.min_filter_keys)
         return rc;
-    w->raw.len = 0;
-    SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
+    SHL_TRY(make_filters(w, err));
+    if (w->raw.len == 0)
+        goto out;
     SHL_TRY(append_raw(w, false, err));
     w->info.filter_len = w->total_bytes - w->info.filter_offset;
 out:

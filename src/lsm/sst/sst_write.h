@@ -4,6 +4,7 @@
 
 #include "lsm/format/sst.h"
 #include "lsm/piece_pool.h"
+#include "lsm/source.h"
 #include "store/store.h"
 
 struct shl_sst_write_options {
@@ -13,6 +14,7 @@ struct shl_sst_write_options {
     const struct shl_transformer *transformer;  /* borrowed; NULL: none */
     const struct shl_filter_policy *policies;   /* borrowed */
     size_t policy_count;
+    struct shl_user_filters user_filters;       /* borrowed until free */
     uint32_t min_filter_keys;      /* fewer rows: no filter */
     enum shl_sst_type type;        /* WAL: index keys and first_entry are BE seqs, no filter, no stats, no last_entry */
     struct shl_piece_pool *pool;   /* borrowed until free; NULL: none */
@@ -28,6 +30,17 @@ SHL_MUST shale_code shl_sst_writer_new(const struct shl_sst_write_options *o, st
 /* Rows in order (key ascending, seq descending; WAL: commit order). Copies what it needs. After a failure (NOMEM, or of the store
  * while a part goes up) the row is not in, and may be added again. */
 SHL_MUST shale_code shl_sst_writer_add(struct shl_sst_writer *w, const struct shl_row *row, shale_error *err);
+/* What a block that is copied has. */
+struct shl_sst_copied {
+    uint64_t rows; /* 0: it was not copied */
+    uint64_t key_bytes, value_bytes;
+};
+/* Instead of adding the rows of a block of another SST one by one: appends it as it is stored, without encoding, compressing and summing it again; its
+ * rows, the first of which is `first`, are walked for filter and stats. Not if it is stored in another way than this SST's blocks are, if blocks would become small, if a key of it has more
+ * than one version, or if `keeps` denies one of its rows. Errors as of add; then, and if it was not copied, none of it is in. */
+SHL_MUST shale_code shl_sst_writer_copy(struct shl_sst_writer *w, const struct shl_stored_block *block,
+                                        const struct shl_row *first, bool (*keeps)(void *ctx, const struct shl_row *row),
+                                        void *ctx, struct shl_sst_copied *out, shale_error *err);
 /* Bytes of finished (encoded) blocks so far: compactions close an SST by it. */
 uint64_t shl_sst_writer_block_bytes(const struct shl_sst_writer *w);
 uint64_t shl_sst_writer_rows(const struct shl_sst_writer *w);

@@ -1,4 +1,5 @@
-/* libcurl, loaded when a bucket is first asked for something: it brings 27 more libraries, some 4 MB and 3 ms, which a folder does not need. */
+/* libcurl, loaded when a bucket is first asked for something: it brings 27 more libraries, some 4 MB and 3 ms, which a folder does not need.
+ * Built with SHALE_CURL_LINKED it is part of the program. */
 #ifndef SHL_STORE_HTTP_CURL_LIB_H
 #define SHL_STORE_HTTP_CURL_LIB_H
 
@@ -23,9 +24,16 @@ struct shl_curl {
     __typeof__(curl_multi_info_read) *multi_info_read;
     __typeof__(curl_multi_socket_action) *multi_socket_action;
     __typeof__(curl_multi_timeout) *multi_timeout;
+    __typeof__(curl_url) *url;
+    __typeof__(curl_url_set) *url_set;
+    __typeof__(curl_url_cleanup) *url_cleanup;
 };
 
 /* Errors: NOT_SUPPORTED, with what the loader says, if the library is not there or older than 7.85. */
 SHL_MUST shale_code shl_curl_load(struct shl_curl *out, shale_error *err);
+
+/* The certificates to trust where the user names none: of SSL_CERT_FILE or of this system, for a libcurl inside of a program cannot know. NULL: libcurl's
+ * own. */
+const char *shl_curl_ca_file(void);
 
 #endif

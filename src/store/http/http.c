@@ -56,55 +56,91 @@ static shale_code check_call(const struct shl_http_options *o, const struct shl_
 
 /* ---- waiting for several */
 
-/* On the stack of a caller. */
-struct batch {
+/* What a task waits with: kept from one run to the next. The I/O thread signals without the lock, as a task that wakes up would stumble over it; by
+ * then the task may be gone, so it is counted. */
+struct waiter {
+    _Atomic uint32_t refs; /* the task's, and that of a run until its signal */
     struct env_mutex mu;
     struct env_cond done;
     size_t open; /* [mu] calls without an answer */
 };
 
-static void on_done(struct shl_transfer *t)
+static void waiter_unref(void *arg)
 {
-    struct batch *b = t->owner;
-    env_mutex_lock(&b->mu);
-    if (--b->open == 0)
-        env_cond_signal(&b->done);
-    env_mutex_unlock(&b->mu); /* the batch may be gone from here on */
+    struct waiter *w = arg;
+    if (env_fetch_sub_acq_rel(&w->refs, 1) != 1)
+        return;
+    env_cond_deinit(&w->done);
+    env_mutex_deinit(&w->mu);
+    env_free(w);
 }
 
-static void wait_all(struct batch *b)
+/* NULL: no memory. */
+static struct waiter *waiter_of_task(void)
 {
-    env_mutex_lock(&b->mu);
-    while (b->open > 0)
-        env_cond_wait(&b->done, &b->mu);
-    env_mutex_unlock(&b->mu);
+    struct waiter *w = env_tls_get(ENV_TLS_WAITER);
+    if (w != NULL)
+        return w;
+    w = env_calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    atomic_init(&w->refs, 1);
+    env_mutex_init(&w->mu);
+    env_cond_init(&w->done);
+    env_tls_set(ENV_TLS_WAITER, w, waiter_unref);
+    return w;
+}
+
+static void on_done(struct shl_transfer *t)
+{
+    struct waiter *w = t->owner;
+    env_mutex_lock(&w->mu);
+    bool is_last = --w->open == 0;
+    env_mutex_unlock(&w->mu); /* the transfer may be gone from here on */
+    if (is_last) {
+        env_cond_signal(&w->done); /* at worst it wakes the task's next run, which looks again */
+        waiter_unref(w);
+    }
+}
+
+static void wait_all(struct waiter *w)
+{
+    env_mutex_lock(&w->mu);
+    while (w->open > 0)
+        env_cond_wait(&w->done, &w->mu);
+    env_mutex_unlock(&w->mu);
+}
+
+static void begin_call(struct shl_http *h, struct shl_http_call *c, bool has_waiter)
+{
+    c->status = 0;
+    c->sent = c->replayed = false;
+    c->received = 0;
+    c->duration_ns = 0;
+    c->code = has_waiter ? check_call(shl_loop_options(h), c, &c->err) : shl_nomem(&c->err);
 }
 
 static void run_some(struct shl_http *h, struct shl_http_call *const *calls, size_t count)
 {
     struct shl_transfer transfers[SHL_HTTP_BATCH];
-    struct batch b = {.open = 0};
+    struct waiter *w = waiter_of_task();
     size_t started = 0;
     SHL_ASSERT(count <= SHL_HTTP_BATCH);
-    env_mutex_init(&b.mu);
-    env_cond_init(&b.done);
     for (size_t i = 0; i < count; i++) {
-        struct shl_http_call *c = calls[i];
-        c->status = 0;
-        c->sent = c->replayed = false;
-        c->received = 0;
-        c->duration_ns = 0;
-        c->code = check_call(shl_loop_options(h), c, &c->err);
-        if (c->code == SHALE_OK)
-            transfers[started++] = (struct shl_transfer){.call = c, .owner = &b, .done = on_done};
+        begin_call(h, calls[i], w != NULL);
+        if (calls[i]->code == SHALE_OK)
+            transfers[started++] =
+                (struct shl_transfer){.call = calls[i], .owner = w, .done = on_done};
     }
-    b.open = started;
-    if (started > 0) {
-        shl_loop_submit(h, transfers, started);
-        wait_all(&b);
-    }
-    env_cond_deinit(&b.done);
-    env_mutex_deinit(&b.mu);
+    if (started == 0)
+        return;
+    env_fetch_add(&w->refs, 1);
+    env_mutex_lock(&w->mu);
+    SHL_ASSERT(w->open == 0);
+    w->open = started;
+    env_mutex_unlock(&w->mu);
+    shl_loop_submit(h, transfers, started);
+    wait_all(w);
 }
 
 void shl_http_run(struct shl_http *h, struct shl_http_call *const *calls, size_t count)

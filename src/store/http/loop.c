@@ -337,13 +337,11 @@ static void loop_task(void *arg)
     SHL_ASSERT(fresh == NULL); /* nobody submits while the last reference goes */
 }
 
+/* Called under the lock. */
 static shale_code ensure_started(struct shl_http *h, shale_error *err)
 {
-    shale_code rc = SHALE_OK;
-    env_mutex_lock(&h->mu);
-    if (h->task == NULL)
-        rc = env_task_spawn(&h->task, "shale-http", loop_task, h);
-    env_mutex_unlock(&h->mu);
+    shale_code rc =
+        h->task != NULL ? SHALE_OK : env_task_spawn(&h->task, "shale-http", loop_task, h);
     if (rc == SHALE_NOMEM)
         return shl_nomem(err);
     return rc == SHALE_OK ? rc : shl_fail(err, rc, "no thread can be started for requests");
@@ -360,31 +358,31 @@ void shl_loop_submit(struct shl_http *h, struct shl_transfer *transfers, size_t 
 {
     shale_error err;
     uint64_t now = env_now_mono_ns();
-    shale_code rc = ensure_started(h, &err);
+    bool asleep = false;
     SHL_ASSERT(count > 0);
     for (size_t i = 0; i < count; i++) {
         transfers[i].submitted_ns = now;
         transfers[i].next = i + 1 < count ? &transfers[i + 1] : NULL;
     }
-    if (rc != SHALE_OK) {
-        for (size_t i = 0; i < count; i++) {
-            transfers[i].call->code = rc;
-            transfers[i].call->err = err;
-            transfers[i].done(&transfers[i]);
-        }
-        return;
-    }
     env_mutex_lock(&h->mu);
-    bool asleep = h->asleep;
-    h->asleep = false; /* one wake-up is enough */
-    if (h->queue_head == NULL)
-        h->queue_head = transfers;
-    else
-        h->queue_tail->next = transfers;
-    h->queue_tail = &transfers[count - 1];
+    shale_code rc = ensure_started(h, &err);
+    if (rc == SHALE_OK) {
+        asleep = h->asleep;
+        h->asleep = false; /* one wake-up is enough */
+        if (h->queue_head == NULL)
+            h->queue_head = transfers;
+        else
+            h->queue_tail->next = transfers;
+        h->queue_tail = &transfers[count - 1];
+    }
     env_mutex_unlock(&h->mu);
     if (asleep)
         wake(h);
+    for (size_t i = 0; rc != SHALE_OK && i < count; i++) {
+        transfers[i].call->code = rc;
+        transfers[i].call->err = err;
+        transfers[i].done(&transfers[i]);
+    }
 }
 
 /* ---- life */
@@ -490,6 +488,8 @@ shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o,
     h->epoll_fd = h->wake_fd = -1;
     h->timer_ns = NO_TIMER;
     h->options = *o;
+    if (o->ca_file == NULL)
+        h->options.ca_file = shl_curl_ca_file();
     if (!copy_texts(&h->options))
         rc = shl_nomem(err);
     else if (!open_fds(h))

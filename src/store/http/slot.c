@@ -76,10 +76,16 @@ static const char *proxy_of(const struct shl_http_options *o, const char *url, c
     for (; *names != NULL; names++) {
         const char *value = env_getenv(*names);
         *who = *names;
-        if (value != NULL)
-            return value[0] != '\0' ? value : NULL;
+        if (value != NULL && value[0] != '\0')
+            return value;
     }
     return NULL;
+}
+
+static bool is_direct(const struct shl_http_options *o)
+{
+    const char *who;
+    return proxy_of(o, "http:", &who) == NULL && proxy_of(o, "https:", &who) == NULL;
 }
 
 /* "host:port" of the proxy's URL, without what may stand before it. */
@@ -116,7 +122,7 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
 {
     struct shl_http_call *c = s->t->call;
     const char *who;
-    const char *proxy = proxy_of(s->options, c->url, &who);
+    const char *proxy = s->direct ? NULL : proxy_of(s->options, c->url, &who);
     char reason[96];
     if (proxy == NULL)
         return false;
@@ -291,7 +297,7 @@ static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct s
 {
     for (size_t i = 0; i < c->wanted_count; i++) {
         struct shl_http_wanted *w = &c->wanted[i];
-        if (!shl_slice_ieq(name, w->name))
+        if (name.len == 0 || (name.data[0] | 0x20) != w->name[0] || !shl_slice_ieq(name, w->name))
             continue;
         if (w->value[0] != '\0' && !shl_slice_eq(value, shl_slice_str(w->value)) &&
             strcmp(w->name, "content-length") == 0) {
@@ -370,7 +376,8 @@ static bool prepare(struct shl_slot *s)
     SET(CURLOPT_UPLOAD_BUFFERSIZE, SEND_BYTES);
     SET(CURLOPT_MAXAGE_CONN, (long)(o->idle_timeout_ms / 1000));
     SET(CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_timeout_ms);
-    SET(CURLOPT_USERAGENT, o->user_agent);
+    if (!s->direct)
+        SET(CURLOPT_USERAGENT, o->user_agent); /* a proxy is told, too */
     SET(CURLOPT_SSL_VERIFYPEER, o->verify_tls ? 1L : 0L);
     SET(CURLOPT_SSL_VERIFYHOST, o->verify_tls ? 2L : 0L);
     if (o->ca_file != NULL)
@@ -379,10 +386,10 @@ static bool prepare(struct shl_slot *s)
         SET(CURLOPT_SSLCERT, o->client_cert);
     if (o->client_key != NULL)
         SET(CURLOPT_SSLKEY, o->client_key);
-    if (o->proxy != NULL)
-        SET(CURLOPT_PROXY, o->proxy);
-    if (o->no_proxy != NULL)
-        SET(CURLOPT_NOPROXY, o->no_proxy);
+    if (o->proxy != NULL || s->direct)
+        SET(CURLOPT_PROXY, s->direct ? "" : o->proxy);
+    if (o->no_proxy != NULL || s->direct)
+        SET(CURLOPT_NOPROXY, s->direct ? "" : o->no_proxy);
     SET(CURLOPT_PRIVATE, (void *)s);
     SET(CURLOPT_ERRORBUFFER, s->reason);
     SET(CURLOPT_WRITEFUNCTION, on_write);
@@ -401,7 +408,27 @@ void shl_slot_free(struct shl_slot *s)
     if (s == NULL)
         return;
     s->curl->easy_cleanup(s->easy); /* accepts NULL */
+    s->curl->url_cleanup(s->place); /* the same */
+    env_free(s->origin);
+    env_free(s->agent);
     env_free(s);
+}
+
+/* As a line among the others: libcurl would print its own again for each request. */
+static bool make_agent(struct shl_slot *s)
+{
+    const char *agent = s->options->user_agent;
+    struct shl_buf line = {0};
+    shale_error ignored;
+    if (!s->direct || agent == NULL || agent[0] == '\0')
+        return true;
+    if (shl_str_printf(&line, &ignored, "User-Agent: %s", agent) != SHALE_OK ||
+        shl_str_terminate(&line, &ignored) != SHALE_OK) {
+        shl_buf_free(&line);
+        return false;
+    }
+    s->agent = (char *)line.data;
+    return true;
 }
 
 struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options,
@@ -413,46 +440,19 @@ struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http
     s->curl = curl;
     s->options = options;
     s->now_ns = now_ns;
+    s->direct = is_direct(options);
     s->easy = s->curl->easy_init();
-    if (s->easy != NULL && prepare(s))
+    if (s->easy != NULL && make_agent(s) && prepare(s))
         return s;
     shl_slot_free(s);
     return NULL;
 }
 
-static void link_headers(struct shl_slot *s, const struct shl_http_call *c)
-{
-    /* Empty values keep libcurl from sending headers of its own that a signature does not cover or a server may trip over. */
-    static const char *const unwanted[] = {"Accept:", "Expect:"};
-    size_t n = 0;
-    SHL_ASSERT(c->header_count + SHL_COUNT_OF(unwanted) <= SHL_SLOT_HEADERS_MAX);
-    for (size_t i = 0; i < c->header_count + SHL_COUNT_OF(unwanted); i++) {
-        const char *line = i < c->header_count ? c->headers[i] : unwanted[i - c->header_count];
-        memcpy(&s->headers[n].data, &line, sizeof line); /* libcurl only reads it */
-        s->headers[n].next = NULL;
-        if (n > 0)
-            s->headers[n - 1].next = &s->headers[n];
-        n++;
-    }
-}
+/* ---- a request */
 
-static bool set_method(struct shl_slot *s, const struct shl_http_call *c, uint64_t body_bytes)
+static bool sends_body(const struct shl_http_call *c)
 {
-    bool ok = true;
-    bool sends = c->method == SHL_HTTP_PUT || c->method == SHL_HTTP_POST;
-    if (sends) {
-        SET(CURLOPT_UPLOAD, 1L);
-        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)body_bytes);
-    } else {
-        SET(CURLOPT_HTTPGET, 1L);
-        if (c->method == SHL_HTTP_HEAD)
-            SET(CURLOPT_NOBODY, 1L);
-    }
-    const char *custom = c->method == SHL_HTTP_POST     ? "POST"
-                         : c->method == SHL_HTTP_DELETE ? "DELETE"
-                                                        : NULL;
-    SET(CURLOPT_CUSTOMREQUEST, custom);
-    return ok;
+    return c->method == SHL_HTTP_PUT || c->method == SHL_HTTP_POST;
 }
 
 static uint64_t body_bytes_of(const struct shl_http_call *c)
@@ -469,6 +469,97 @@ static uint64_t piece_bytes_of(const struct shl_http_call *c)
     for (size_t i = 0; i < c->piece_count; i++)
         sum += c->pieces[i].len;
     return sum;
+}
+
+static void link_line(struct shl_slot *s, size_t n, const char *line)
+{
+    SHL_ASSERT(n < SHL_SLOT_HEADERS_MAX);
+    memcpy(&s->headers[n].data, &line, sizeof line); /* libcurl only reads it */
+    s->headers[n].next = NULL;
+    if (n > 0)
+        s->headers[n - 1].next = &s->headers[n];
+}
+
+static void link_headers(struct shl_slot *s, const struct shl_http_call *c)
+{
+    size_t n = 0;
+    if (s->agent != NULL)
+        link_line(s, n++, s->agent);
+    /* Empty values keep libcurl from sending headers of its own that a signature does not cover or a server may trip over. */
+    link_line(s, n++, "Accept:");
+    if (sends_body(c))
+        link_line(s, n++, "Expect:");
+    for (size_t i = 0; i < c->header_count; i++)
+        link_line(s, n++, c->headers[i]);
+}
+
+/* ---- where it goes */
+
+/* The path and the query may be sent as they stand; what libcurl would mend in them first is left to it. */
+static bool is_plain_target(const char *target)
+{
+    if (target[0] != '/')
+        return false;
+    for (const char *p = target; *p != '\0'; p++)
+        if (*p <= ' ' || *p > '~' || *p == '#')
+            return false;
+    return true;
+}
+
+static bool take_origin(struct shl_slot *s, struct shl_slice origin)
+{
+    bool ok = true;
+    if (s->origin != NULL && shl_slice_eq(origin, shl_slice_str(s->origin)))
+        return true;
+    char *text = shl_slice_dup_cstr(origin);
+    if (s->place == NULL)
+        s->place = s->curl->url();
+    if (text == NULL || s->place == NULL ||
+        s->curl->url_set(s->place, CURLUPART_URL, text, 0) != CURLUE_OK) {
+        env_free(text);
+        return false;
+    }
+    env_free(s->origin);
+    s->origin = text;
+    SET(CURLOPT_URL, NULL); /* else it goes on naming the old one */
+    return ok;
+}
+
+/* libcurl takes a URL apart and puts it together again with each request: so it has the server as a thing made once, and only the target is new. A
+ * proxy wants the whole. */
+static bool set_url(struct shl_slot *s, const char *url)
+{
+    struct shl_slice host = host_of(url);
+    const char *target = (const char *)host.data + host.len;
+    bool ok = true;
+    if (s->direct && is_plain_target(target) &&
+        take_origin(s, shl_slice_of(url, (size_t)(target - url)))) {
+        SET(CURLOPT_CURLU, s->place);
+        SET(CURLOPT_REQUEST_TARGET, target);
+        return ok;
+    }
+    SET(CURLOPT_CURLU, NULL);
+    SET(CURLOPT_REQUEST_TARGET, NULL);
+    SET(CURLOPT_URL, url);
+    return ok;
+}
+
+static bool set_method(struct shl_slot *s, const struct shl_http_call *c, uint64_t body_bytes)
+{
+    bool ok = true;
+    if (sends_body(c)) {
+        SET(CURLOPT_UPLOAD, 1L);
+        SET(CURLOPT_INFILESIZE_LARGE, (curl_off_t)body_bytes);
+    } else {
+        SET(CURLOPT_HTTPGET, 1L);
+        if (c->method == SHL_HTTP_HEAD)
+            SET(CURLOPT_NOBODY, 1L);
+    }
+    const char *custom = c->method == SHL_HTTP_POST     ? "POST"
+                         : c->method == SHL_HTTP_DELETE ? "DELETE"
+                                                        : NULL;
+    SET(CURLOPT_CUSTOMREQUEST, custom);
+    return ok;
 }
 
 bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
@@ -490,7 +581,7 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
-    SET(CURLOPT_URL, c->url);
+    ok = set_url(s, c->url);
     SET(CURLOPT_HTTPHEADER, s->headers);
     return ok && set_method(s, c, body);
 }

@@ -17,6 +17,10 @@ struct shl_slot {
     const uint64_t *now_ns; /* the loop's time of this round */
     CURL *easy;             /* its CURLOPT_PRIVATE is the slot */
     struct shl_transfer *t;
+    bool direct;    /* no proxy is named: libcurl needs not look for one with each request */
+    char *agent;    /* owned: the "User-Agent" line if direct; NULL: none */
+    char *origin;   /* owned: "https://host:port" that `place` was made of; NULL: none yet */
+    CURLU *place;   /* owned: of the requests that go to the same server, taken apart once */
     struct curl_slist headers[SHL_SLOT_HEADERS_MAX]; /* point to the caller's lines */
     size_t part, part_offset;                        /* of the body that is sent */
     size_t piece, piece_offset;                      /* of the pieces that are filled */

@@ -1,0 +1,81 @@
+#include "sql/gc_plan.h"
+#include "sql/internal.h"
+
+#include "base/array.h"
+#include "base/num.h"
+
+#define DELETE_AT_ONCE 1000
+
+struct garbage {
+    SHL_ARRAY(const char *) keys; /* borrowed from the lists */
+};
+
+static shale_code list_folder(struct shl_sql_remote *r, const char *folder, struct shl_list *out,
+                              shale_error *err)
+{
+    char *prefix = shl_sql_key(r, folder);
+    if (prefix == NULL)
+        return shl_nomem(err);
+    struct shl_list_options how = {.prefix = prefix};
+    shale_code rc = shl_store_list(r->store, &how, out, err);
+    env_free(prefix);
+    return rc;
+}
+
+static bool take(struct garbage *g, const struct shl_list_item *item, uint64_t *count,
+                 struct shl_sql_gc_result *out)
+{
+    ++*count;
+    out->bytes += item->size;
+    return shl_array_push(&g->keys, item->key);
+}
+
+/* The manifest that is looked at was read before the lists: what came into being since then has its epoch, or is too young. */
+static shale_code collect(struct shl_sql *s, uint64_t grace_ms, struct garbage *g,
+                          struct shl_list *changesets, struct shl_list *snapshots,
+                          struct shl_sql_gc_result *out, shale_error *err)
+{
+    struct shl_sql_gc_input in = {.manifest = &s->head.manifest,
+                                  .prefix = s->remote.prefix,
+                                  .grace_ns = (int64_t)shl_min_u64(grace_ms, INT64_MAX / 1000000) *
+                                              (int64_t)ENV_NS_PER_MS};
+    bool room = true;
+    shale_code rc;
+    SHL_TRY(list_folder(&s->remote, "snapshots", snapshots, err));
+    SHL_TRY(list_folder(&s->remote, "changesets", changesets, err));
+    in.now_ns = env_now_wall_ms() * (int64_t)ENV_NS_PER_MS;
+    for (size_t i = 0; i < changesets->count && room; i++)
+        if (shl_sql_gc_takes_changeset(&in, shl_sql_gc_age(&in, snapshots), &changesets->items[i]))
+            room = take(g, &changesets->items[i], &out->changesets, out);
+    for (size_t i = 0; i < snapshots->count && room; i++)
+        if (shl_sql_gc_takes_snapshot(&in, &snapshots->items[i]))
+            room = take(g, &snapshots->items[i], &out->snapshots, out);
+    if (!room)
+        rc = shl_nomem(err);
+out:
+    return rc;
+}
+
+shale_code shl_sql_gc(struct shl_sql *s, uint64_t grace_ms, bool dry_run,
+                      struct shl_sql_gc_result *out, shale_error *err)
+{
+    struct garbage g = {0};
+    struct shl_list changesets = {0};
+    struct shl_list snapshots = {0};
+    struct shl_sql_gc_result result = {0};
+    shale_code rc;
+    shl_sql_turn_begin(s, SHL_SQL_ALONE);
+    SHL_TRY(shl_sql_head_load(&s->remote, &s->head, NULL, err));
+    SHL_TRY(collect(s, grace_ms, &g, &changesets, &snapshots, &result, err));
+    for (size_t i = 0; !dry_run && i < g.keys.count; i += DELETE_AT_ONCE)
+        SHL_TRY(shl_store_delete_many(s->remote.store, g.keys.items + i,
+                                      shl_min_size(DELETE_AT_ONCE, g.keys.count - i), err));
+    if (out != NULL)
+        *out = result;
+out:
+    shl_sql_turn_end(s);
+    shl_array_free(&g.keys);
+    shl_list_free(&changesets);
+    shl_list_free(&snapshots);
+    return rc;
+}
