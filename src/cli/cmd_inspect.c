@@ -329,6 +329,7 @@ static void checkpoints(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 16];
     size_t named = 0;
     size_t unnamed = 0;
+    size_t endless = 0; /* of those without a name */
     size_t i;
     json_t *checkpoint;
     if (json_array_size(all) == 0) {
@@ -340,10 +341,11 @@ static void checkpoints(struct out *o, const json_t *stat)
     {
         struct shl_slice name;
         struct shl_slice at = text_member(checkpoint, "expire_time");
-        if (!shl_json_get_str(checkpoint, "name", &name) || name.len == 0) {
-            bool later = last == NULL || at.len == 1 ||
-                         (text_member(last, "expire_time").len > 1 &&
-                          shl_slice_cmp(at, text_member(last, "expire_time")) > 0);
+        bool has_name = shl_json_get_str(checkpoint, "name", &name) && name.len > 0;
+        if (!has_name && at.len == 1) {
+            endless++;
+        } else if (!has_name) {
+            bool later = last == NULL || shl_slice_cmp(at, text_member(last, "expire_time")) > 0;
             last = later ? checkpoint : last;
             unnamed++;
         } else if (named++ < CHECKPOINTS_SHOWN) {
@@ -354,9 +356,13 @@ static void checkpoints(struct out *o, const json_t *stat)
     }
     if (named > CHECKPOINTS_SHOWN)
         out_printf(o, ", and %zu more (--json)", named - CHECKPOINTS_SHOWN);
+    if (endless > 0)
+        out_printf(o, "%s%zu without a name that never expire%s: clones may stand on %s",
+                   named > 0 ? ", " : ": ", endless, endless == 1 ? "s" : "",
+                   endless == 1 ? "it" : "them");
     if (unnamed > 0)
-        out_printf(o, "%s%zu of readers or compactions (the last %s)", named > 0 ? ", " : ": ",
-                   unnamed, expiry(when, last));
+        out_printf(o, "%s%zu of readers or compactions (the last %s)",
+                   named + endless > 0 ? ", " : ": ", unnamed, expiry(when, last));
     out_char(o, '\n');
 }
 
@@ -382,11 +388,14 @@ static void sizes(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 8];
     struct shl_slice codec = text_member(stat, "compression");
     double stored = (double)member(stat, "sst_bytes");
-    out_printf(o, "size     %s in %" PRIu64 " SSTable%s, about %s row%s (from SST stats)",
-               shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
-               plural(member(stat, "sst_count")),
+    bool cut = member(stat, "cut_sst_count") > 0; /* what lies outside of their part counts too */
+    out_printf(o, "size     %s%s in %" PRIu64 " SSTable%s, %s %s row%s (from SST stats%s)",
+               cut ? "at most " : "", shl_format_size(member(stat, "sst_bytes"), size),
+               member(stat, "sst_count"), plural(member(stat, "sst_count")),
+               cut ? "at most" : "about",
                out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")),
-               plural(member(stat, "rows_put") + member(stat, "rows_merge")));
+               plural(member(stat, "rows_put") + member(stat, "rows_merge")),
+               cut ? ": a part of some is visible here" : "");
     if (codec.len > 1 && stored > 0)
         out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
                    (double)member(stat, "raw_bytes") / stored);
@@ -401,9 +410,10 @@ static void cost(struct cli *c, struct out *o, const json_t *stat)
     uint64_t bytes = member(stat, "stored_bytes");
     if (!cli_price_for(c, c->args.positional[0], &price))
         return;
-    out_printf(o, "cost     %s for %s stored\n",
+    bool borrows = member(stat, "external_db_count") > 0;
+    out_printf(o, "cost     %s for %s stored%s\n",
                cli_price_text(&price, cli_price_month(&price, bytes), "/month", text),
-               shl_format_size(bytes, size));
+               shl_format_size(bytes, size), borrows ? " of its own in SSTables and WAL" : "");
 }
 
 static void page(struct cli *c, struct out *o, const json_t *stat, struct look *l,
