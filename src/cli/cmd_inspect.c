@@ -36,6 +36,93 @@ static bool number_argument(struct cli *c, size_t index, const char *what, uint6
     return false;
 }
 
+/* ---- manifest */
+
+#define DEPTH_MAX 16 /* a manifest has some eight */
+
+/* [97,112] is how SlateDB writes the key "ap". */
+static bool is_bytes(const json_t *array)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(array, i, item) if (!json_is_integer(item) ||
+                                           json_integer_value(item) < 0 ||
+                                           json_integer_value(item) > 255) return false;
+    return json_array_size(array) > 0;
+}
+
+static void out_byte_array(struct out *o, const json_t *array, const char *name)
+{
+    struct shl_buf bytes = {0};
+    shale_error ignored;
+    size_t i;
+    json_t *item;
+    if (strcmp(name, "sequence_tracker") == 0) { /* no key, and nothing to be read */
+        out_printf(o, "(%zu bytes)", json_array_size(array));
+        return;
+    }
+    json_array_foreach(array, i, item)
+    {
+        uint8_t byte = (uint8_t)json_integer_value(item);
+        if (shl_buf_append(&bytes, &byte, 1, &ignored) != SHALE_OK)
+            break;
+    }
+    out_escaped(o, shl_buf_view(&bytes), 0);
+    shl_buf_free(&bytes);
+}
+
+static void out_scalar(struct out *o, const json_t *value)
+{
+    if (json_is_string(value))
+        out_escaped(o,
+                    shl_slice_of((const uint8_t *)json_string_value(value),
+                                 json_string_length(value)),
+                    0);
+    else if (json_is_integer(value))
+        out_printf(o, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else
+        out_text(o, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "-");
+}
+
+/* A member or item a line, what it holds indented below it; keys as other commands print them. */
+static void out_tree(struct out *o, const json_t *value, const char *name, int depth)
+{
+    const char *member_name;
+    json_t *item;
+    size_t i;
+    bool holds = (json_is_object(value) && json_object_size(value) > 0) ||
+                 (json_is_array(value) && json_array_size(value) > 0 && !is_bytes(value));
+    out_printf(o, "%*s%s", 2 * depth, "", name);
+    if (!holds || depth == DEPTH_MAX) {
+        out_char(o, ' ');
+        if (json_is_array(value) && is_bytes(value))
+            out_byte_array(o, value, name);
+        else
+            out_scalar(o, value);
+        out_char(o, '\n');
+        return;
+    }
+    out_char(o, '\n');
+    json_object_foreach((json_t *)(uintptr_t)value, member_name, item)
+        out_tree(o, item, member_name, depth + 1);
+    json_array_foreach(value, i, item) out_tree(o, item, "-", depth + 1);
+}
+
+/* For people; frees the text. */
+static int show_manifest(struct cli *c, char *text)
+{
+    json_t *value = NULL;
+    const char *name;
+    json_t *item;
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        return cli_fail(c, NULL);
+    json_object_foreach(value, name, item) out_tree(c->out, item, name, 0);
+    json_decref(value);
+    return CLI_YES;
+}
+
 int cmd_manifest(struct cli *c)
 {
     char *text = NULL;
@@ -46,7 +133,8 @@ int cmd_manifest(struct cli *c)
         return CLI_USAGE;
     if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
-    return print_text(c, text);
+    return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
+                                                               : print_text(c, text);
 }
 
 static uint64_t member(const json_t *object, const char *name)
