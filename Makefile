@@ -12,11 +12,13 @@ DESTDIR ?=
 JOBS ?= $(shell nproc)
 HOURS ?= 1
 
+# Quiet: warnings and errors are all that is shown.
 all: build/release/build.ninja
-	cmake --build build/release -j $(JOBS)
+	@echo "building build/release, some minutes the first time"
+	@cmake --build build/release -j $(JOBS) -- --quiet
 
 build/%/build.ninja:
-	cmake --preset $*
+	@cmake --preset $* --log-level=NOTICE
 
 static:
 	tools/build-static $(ARCH)
@@ -69,7 +71,8 @@ bench: all
 	build/release/shale bench file:///tmp/shale-bench/db --workload fillseq,readhot,scan --num 1000000 --store-option local_fsync=off
 
 install: all
-	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+	@DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX) >build/install.log
+	@echo "installed in $(DESTDIR)$(PREFIX); what and where: build/install.log"
 
 format:
 	git ls-files '*.c' '*.h' | grep -v '^tests/fixtures/' | xargs clang-format-14 -i

@@ -36,6 +36,93 @@ static bool number_argument(struct cli *c, size_t index, const char *what, uint6
     return false;
 }
 
+/* ---- manifest */
+
+#define DEPTH_MAX 16 /* a manifest has some eight */
+
+/* [97,112] is how SlateDB writes the key "ap". */
+static bool is_bytes(const json_t *array)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(array, i, item) if (!json_is_integer(item) ||
+                                           json_integer_value(item) < 0 ||
+                                           json_integer_value(item) > 255) return false;
+    return json_array_size(array) > 0;
+}
+
+static void out_byte_array(struct out *o, const json_t *array, const char *name)
+{
+    struct shl_buf bytes = {0};
+    shale_error ignored;
+    size_t i;
+    json_t *item;
+    if (strcmp(name, "sequence_tracker") == 0) { /* no key, and nothing to be read */
+        out_printf(o, "(%zu bytes)", json_array_size(array));
+        return;
+    }
+    json_array_foreach(array, i, item)
+    {
+        uint8_t byte = (uint8_t)json_integer_value(item);
+        if (shl_buf_append(&bytes, &byte, 1, &ignored) != SHALE_OK)
+            break;
+    }
+    out_escaped(o, shl_buf_view(&bytes), 0);
+    shl_buf_free(&bytes);
+}
+
+static void out_scalar(struct out *o, const json_t *value)
+{
+    if (json_is_string(value))
+        out_escaped(o,
+                    shl_slice_of((const uint8_t *)json_string_value(value),
+                                 json_string_length(value)),
+                    0);
+    else if (json_is_integer(value))
+        out_printf(o, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else
+        out_text(o, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "-");
+}
+
+/* A member or item a line, what it holds indented below it; keys as other commands print them. */
+static void out_tree(struct out *o, const json_t *value, const char *name, int depth)
+{
+    const char *member_name;
+    json_t *item;
+    size_t i;
+    bool holds = (json_is_object(value) && json_object_size(value) > 0) ||
+                 (json_is_array(value) && json_array_size(value) > 0 && !is_bytes(value));
+    out_printf(o, "%*s%s", 2 * depth, "", name);
+    if (!holds || depth == DEPTH_MAX) {
+        out_char(o, ' ');
+        if (json_is_array(value) && is_bytes(value))
+            out_byte_array(o, value, name);
+        else
+            out_scalar(o, value);
+        out_char(o, '\n');
+        return;
+    }
+    out_char(o, '\n');
+    json_object_foreach((json_t *)(uintptr_t)value, member_name, item)
+        out_tree(o, item, member_name, depth + 1);
+    json_array_foreach(value, i, item) out_tree(o, item, "-", depth + 1);
+}
+
+/* For people; frees the text. */
+static int show_manifest(struct cli *c, char *text)
+{
+    json_t *value = NULL;
+    const char *name;
+    json_t *item;
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        return cli_fail(c, NULL);
+    json_object_foreach(value, name, item) out_tree(c->out, item, name, 0);
+    json_decref(value);
+    return CLI_YES;
+}
+
 int cmd_manifest(struct cli *c)
 {
     char *text = NULL;
@@ -46,7 +133,8 @@ int cmd_manifest(struct cli *c)
         return CLI_USAGE;
     if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
-    return print_text(c, text);
+    return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
+                                                               : print_text(c, text);
 }
 
 static uint64_t member(const json_t *object, const char *name)
@@ -330,6 +418,7 @@ static void checkpoints(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 16];
     size_t named = 0;
     size_t unnamed = 0;
+    size_t endless = 0; /* of those without a name */
     size_t i;
     json_t *checkpoint;
     if (json_array_size(all) == 0) {
@@ -341,10 +430,11 @@ static void checkpoints(struct out *o, const json_t *stat)
     {
         struct shl_slice name;
         struct shl_slice at = text_member(checkpoint, "expire_time");
-        if (!shl_json_get_str(checkpoint, "name", &name) || name.len == 0) {
-            bool later = last == NULL || at.len == 1 ||
-                         (text_member(last, "expire_time").len > 1 &&
-                          shl_slice_cmp(at, text_member(last, "expire_time")) > 0);
+        bool has_name = shl_json_get_str(checkpoint, "name", &name) && name.len > 0;
+        if (!has_name && at.len == 1) {
+            endless++;
+        } else if (!has_name) {
+            bool later = last == NULL || shl_slice_cmp(at, text_member(last, "expire_time")) > 0;
             last = later ? checkpoint : last;
             unnamed++;
         } else if (named++ < CHECKPOINTS_SHOWN) {
@@ -355,9 +445,13 @@ static void checkpoints(struct out *o, const json_t *stat)
     }
     if (named > CHECKPOINTS_SHOWN)
         out_printf(o, ", and %zu more (--json)", named - CHECKPOINTS_SHOWN);
+    if (endless > 0)
+        out_printf(o, "%s%zu without a name that never expire%s: clones may stand on %s",
+                   named > 0 ? ", " : ": ", endless, endless == 1 ? "s" : "",
+                   endless == 1 ? "it" : "them");
     if (unnamed > 0)
-        out_printf(o, "%s%zu of readers or compactions (the last %s)", named > 0 ? ", " : ": ",
-                   unnamed, expiry(when, last));
+        out_printf(o, "%s%zu of readers or compactions (the last %s)",
+                   named + endless > 0 ? ", " : ": ", unnamed, expiry(when, last));
     out_char(o, '\n');
 }
 
@@ -383,11 +477,14 @@ static void sizes(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 8];
     struct shl_slice codec = text_member(stat, "compression");
     double stored = (double)member(stat, "sst_bytes");
-    out_printf(o, "size     %s in %" PRIu64 " SSTable%s, about %s row%s (from SST stats)",
-               shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
-               plural(member(stat, "sst_count")),
+    bool cut = member(stat, "cut_sst_count") > 0; /* what lies outside of their part counts too */
+    out_printf(o, "size     %s%s in %" PRIu64 " SSTable%s, %s %s row%s (from SST stats%s)",
+               cut ? "at most " : "", shl_format_size(member(stat, "sst_bytes"), size),
+               member(stat, "sst_count"), plural(member(stat, "sst_count")),
+               cut ? "at most" : "about",
                out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")),
-               plural(member(stat, "rows_put") + member(stat, "rows_merge")));
+               plural(member(stat, "rows_put") + member(stat, "rows_merge")),
+               cut ? ": a part of some is visible here" : "");
     if (codec.len > 1 && stored > 0)
         out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
                    (double)member(stat, "raw_bytes") / stored);
@@ -402,9 +499,10 @@ static void cost(struct cli *c, struct out *o, const json_t *stat)
     uint64_t bytes = member(stat, "stored_bytes");
     if (!cli_price_for(c, c->args.positional[0], &price))
         return;
-    out_printf(o, "cost     %s for %s stored\n",
+    bool borrows = member(stat, "external_db_count") > 0;
+    out_printf(o, "cost     %s for %s stored%s\n",
                cli_price_text(&price, cli_price_month(&price, bytes), "/month", text),
-               shl_format_size(bytes, size));
+               shl_format_size(bytes, size), borrows ? " of its own in SSTables and WAL" : "");
 }
 
 static void page(struct cli *c, struct out *o, const json_t *stat, struct look *l,

@@ -310,7 +310,7 @@ const char *doc_library_example(void)
            "\n"
            "int main(void)\n"
            "{\n"
-           "    shale_error err = {0};\n"
+           "    shale_error err = {SHALE_OK, \"\"};\n"
            "    shale_db *db = NULL;\n"
            "    shale_code rc = shale_db_open(&db, \"memory:\", NULL, &err);\n"
            "    if (rc == SHALE_OK)\n"

@@ -363,7 +363,7 @@ static const struct cli_command commands[] = {
     {.name = "manifest",
      .group = CLI_GROUP_INSIDE,
      .effect = CLI_READS,
-     .summary = "print a manifest in SlateDB's JSON shape",
+     .summary = "print a manifest, for programs in SlateDB's JSON shape",
      .usage = "DB [--id N]",
      .args_min = 1,
      .args_max = 1,
@@ -372,6 +372,8 @@ static const struct cli_command commands[] = {
      .examples = {{"shale manifest ./pkgs", "the newest"},
                   {"shale manifest ./pkgs --id 3", "an older one"},
                   {"shale manifest ./pkgs | jq .checkpoints", "one part of it"}},
+     .notes = "On a terminal a line a member, with keys as text; in a pipe or with --json SlateDB's "
+              "JSON, in which keys are arrays of bytes.",
      .exits = "0 done. Cost: 1 LIST, 2 GETs (the second asks for a newer one); with --id 1 GET.",
      .run = cmd_manifest},
     {.name = "sst",

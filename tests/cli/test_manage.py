@@ -139,6 +139,18 @@ class Manage(Case):
         self.assertEqual(self.dump(), self.now)
         self.assertEqual(self.on_terminal("delete", self.db, typed=self.db.encode() + b"\n")[0], 0)
 
+    def test_stat_of_a_cut_clone_and_of_its_source(self):
+        self.run_shale("clone", self.db, self.at("part"), "--from", "k1", "--to", "k2")
+        doc = json.loads(self.run_shale("stat", self.at("part"), "--json").stdout)
+        self.assertGreater(doc["cut_sst_count"], 0)
+        self.assertEqual(json.loads(self.run_shale("stat", self.db, "--json").stdout)["cut_sst_count"], 0)
+        text = self.run_shale("stat", self.at("part")).stdout.decode()
+        self.assertRegex(text, r"\nsize     at most .* in \d+ SSTables?, at most \d+ rows? \(from SST stats: a part of some is visible here\)")
+        self.assertIn(" stored of its own in SSTables and WAL\n", text)
+        text = self.run_shale("stat", self.db).stdout.decode()
+        self.assertRegex(text, r"\nkept     .*1 without a name that never expires: clones may stand on it")
+        self.assertRegex(text, r", about \d+ rows")
+
     def test_a_clone_of_itself(self):
         p = self.run_shale("clone", self.db, self.db, want=2)
         self.assertEqual(p.stderr, b'shale clone: "db" is both source and target\n')
