@@ -49,7 +49,9 @@ static shale_code insert(void *ctx, sqlite3 *db, shale_error *err)
 {
     const struct writer *w = ctx;
     sqlite3_stmt *q = NULL;
-    int rc = sqlite3_prepare_v2(db, "INSERT INTO bench(id, body) VALUES(?, 'a body of some forty bytes, as rows may have')", -1, &q, NULL);
+    int rc = sqlite3_prepare_v2(
+        db, "INSERT INTO bench(id, body) VALUES(?, 'a body of some forty bytes, as rows may have')",
+        -1, &q, NULL);
     if (rc == SQLITE_OK)
         rc = sqlite3_bind_int64(q, 1, (sqlite3_int64)w->number * 1000000 + w->at);
     if (rc == SQLITE_OK)
@@ -91,7 +93,8 @@ static void commits(int count, int writers, int shared)
     static struct writer w[64];
     shale_store_counts sum = {.struct_size = sizeof sum}, opening = {.struct_size = sizeof opening};
     for (int i = 0; i < writers; i++) {
-        w[i] = (struct writer){.number = i, .count = count / writers, .sql = i > 0 && shared ? w[0].sql : open_sql()};
+        w[i] = (struct writer){
+            .number = i, .count = count / writers, .sql = i > 0 && shared ? w[0].sql : open_sql()};
         if (i == 0 || !shared)
             add(&opening, w[i].sql);
     }
@@ -107,15 +110,19 @@ static void commits(int count, int writers, int shared)
         add(&sum, w[i].sql);
         shale_sql_close(w[i].sql);
     }
-    printf("{\"commits_per_s\":%.1f,\"puts_per_commit\":%.2f,\"gets_per_commit\":%.2f,\"bytes_up_per_commit\":%.0f}\n", n / took,
-           (double)(sum.put - opening.put) / n, (double)(sum.get - opening.get) / n, (double)(sum.bytes_up - opening.bytes_up) / n);
+    printf("{\"commits_per_s\":%.1f,\"puts_per_commit\":%.2f,\"gets_per_commit\":%.2f,\"bytes_up_"
+           "per_commit\":%.0f}\n",
+           n / took, (double)(sum.put - opening.put) / n, (double)(sum.get - opening.get) / n,
+           (double)(sum.bytes_up - opening.bytes_up) / n);
 }
 
 static shale_code look(void *ctx, sqlite3 *db, shale_error *err)
 {
     (void)ctx;
     (void)err;
-    return sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) == SQLITE_OK ? SHALE_OK : SHALE_INTERNAL;
+    return sqlite3_exec(db, "SELECT count(*) FROM sqlite_schema", NULL, NULL, NULL) == SQLITE_OK
+               ? SHALE_OK
+               : SHALE_INTERNAL;
 }
 
 static void opens(int count)

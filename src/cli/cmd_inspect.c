@@ -45,8 +45,7 @@ static bool is_bytes(const json_t *array)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(array, i, item) if (!json_is_integer(item) ||
-                                           json_integer_value(item) < 0 ||
+    json_array_foreach(array, i, item) if (!json_is_integer(item) || json_integer_value(item) < 0 ||
                                            json_integer_value(item) > 255) return false;
     return json_array_size(array) > 0;
 }
@@ -74,10 +73,9 @@ static void out_byte_array(struct out *o, const json_t *array, const char *name)
 static void out_scalar(struct out *o, const json_t *value)
 {
     if (json_is_string(value))
-        out_escaped(o,
-                    shl_slice_of((const uint8_t *)json_string_value(value),
-                                 json_string_length(value)),
-                    0);
+        out_escaped(
+            o, shl_slice_of((const uint8_t *)json_string_value(value), json_string_length(value)),
+            0);
     else if (json_is_integer(value))
         out_printf(o, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else
@@ -134,7 +132,7 @@ int cmd_manifest(struct cli *c)
     if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
     return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
-                                                               : print_text(c, text);
+                                                              : print_text(c, text);
 }
 
 static uint64_t member(const json_t *object, const char *name)

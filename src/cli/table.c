@@ -372,8 +372,9 @@ static const struct cli_command commands[] = {
      .examples = {{"shale manifest ./pkgs", "the newest"},
                   {"shale manifest ./pkgs --id 3", "an older one"},
                   {"shale manifest ./pkgs | jq .checkpoints", "one part of it"}},
-     .notes = "On a terminal a line a member, with keys as text; in a pipe or with --json SlateDB's "
-              "JSON, in which keys are arrays of bytes.",
+     .notes =
+         "On a terminal a line a member, with keys as text; in a pipe or with --json SlateDB's "
+         "JSON, in which keys are arrays of bytes.",
      .exits = "0 done. Cost: 1 LIST, 2 GETs (the second asks for a newer one); with --id 1 GET.",
      .run = cmd_manifest},
     {.name = "sst",
