@@ -615,6 +615,27 @@ static void test_lost_answers_in_one_handle(void **state)
         s4_bucket_has(b, key, "v");
     }
     s4_bucket_has(b, "other", "v");
+    /* What got through is not written again over what somebody else wrote since; what came after it is. */
+    s4_put(db, "both", "first");
+    s4_put(db, "gone", "first");
+    s4_put(db, "mine", "first");
+    lost.nth = 1;
+    shl_store_fault_add(b->store, &lost);
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_UNAVAILABLE);
+    shl_store_fault_clear(b->store);
+    struct shl_s4 *other = s4_open(b, -1);
+    s4_put(other, "both", "second");
+    s4_del(other, "gone");
+    s4_upload(other);
+    shl_s4_close(other);
+    s4_put(db, "after", "third");
+    s4_del(db, "k1");
+    s4_upload(db);
+    s4_bucket_has(b, "both", "second");
+    s4_bucket_has(b, "gone", NULL);
+    s4_bucket_has(b, "mine", "first");
+    s4_bucket_has(b, "after", "third");
+    s4_bucket_has(b, "k1", NULL);
     shl_s4_close(db);
 }
 
