@@ -82,6 +82,9 @@ SHALE_API SHALE_MUST shale_code shale_compact(char **out_json, const char *url, 
 /* The compactions file `id` (0: the newest) in SlateDB's JSON shape. NOT_FOUND: there is none. Owned: shale_text_free. */
 SHALE_API SHALE_MUST shale_code shale_admin_compactions(char **out_json, const char *url, const shale_options *options,
                                                         uint64_t id, shale_error *err);
+/* An array of the compactions files that are stored with from <= id < to (to 0: no end), each in that shape. */
+SHALE_API SHALE_MUST shale_code shale_admin_compactions_range(char **out_json, const char *url, const shale_options *options,
+                                                              uint64_t from, uint64_t to, shale_error *err);
 /* One job of the newest compactions file. `job` is its ULID. */
 SHALE_API SHALE_MUST shale_code shale_admin_compaction(char **out_json, const char *url, const shale_options *options,
                                                        const char *job, shale_error *err);
