@@ -2,9 +2,10 @@
 #   make            release build in build/release          make demo     real data into a database, with progress
 #   make test       everything that CI checks               make check    the quick part of it, for the edit cycle
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
+#   make demo-s4    the same into a string store
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
 #   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
-.PHONY: all static deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+.PHONY: all static deps demo demo-s4 test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -29,6 +30,11 @@ demo:
 	tools/deps build demo
 	$(MAKE) all
 	tools/demo $(if $(DB),"$(DB)")
+
+demo-s4:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo-s4 $(if $(DB),"$(DB)")
 
 test:
 	tools/deps build test

@@ -85,7 +85,7 @@ static int request(CURL *curl, const char *path, const char *body, struct answer
     return -1;
 }
 
-static int send(CURL *curl, const char *path, const json_t *body)
+static int post(CURL *curl, const char *path, const json_t *body)
 {
     struct answer ignored = {0};
     char *text = json_dumps(body, JSON_COMPACT);
@@ -95,10 +95,10 @@ static int send(CURL *curl, const char *path, const json_t *body)
     return rc;
 }
 
-static int send_error(CURL *curl, const char *path, const char *error)
+static int post_error(CURL *curl, const char *path, const char *error)
 {
     json_t *body = json_pack("{s:s, s:s}", "errorMessage", error, "errorType", "Shale");
-    int rc = send(curl, path, body);
+    int rc = post(curl, path, body);
     json_decref(body);
     return rc;
 }
@@ -116,7 +116,7 @@ static int serve(CURL *curl, struct app *app)
         json_t *result = event != NULL ? app_handle(app, event, error) : NULL;
         (void)snprintf(path, sizeof path, "invocation/%s/%s", next.id,
                        result != NULL ? "response" : "error");
-        rc = result != NULL ? send(curl, path, result) : send_error(curl, path, error);
+        rc = result != NULL ? post(curl, path, result) : post_error(curl, path, error);
         json_decref(result);
         json_decref(event);
     }
@@ -143,7 +143,7 @@ int main(void)
     curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
     struct app *app = app_open(error);
-    int rc = app != NULL ? 0 : send_error(curl, "init/error", error);
+    int rc = app != NULL ? 0 : post_error(curl, "init/error", error);
     while (app != NULL && rc == 0 && !stopping)
         rc = serve(curl, app);
     if (app != NULL)

@@ -12,6 +12,12 @@ typedef struct shale_clone_source {
     const char *url;
     const char *checkpoint; /* id or name; NULL: the newest manifest, for which a checkpoint of 5 minutes is made */
     shale_range range;      /* only these keys; {0}: all */
+    const shale_slice *segments; /* only the segments with these prefixes */
+    size_t segment_count;        /* 0: all */
+    /* Of those: false leaves one out; may narrow *only, {0} at first, to some of its keys (full keys, beginning with `prefix`; what it points to must
+     * live until shale_clone returns). Called in the thread of shale_clone. NULL: all. */
+    bool (*segment)(void *ctx, shale_slice prefix, shale_range *only);
+    void *segment_ctx;
 } shale_clone_source;
 typedef struct shale_clone_result {
     bool was_there;       /* an earlier call had made it */
@@ -22,9 +28,9 @@ typedef struct shale_clone_result {
 
 /* Makes the database `url` over the SSTables of the sources, without copying one: it and they go on apart, and a checkpoint without an end in each source keeps what
  * is borrowed until compactions of the clone have replaced it (shale_gc lets go then) or the clone is deleted (shale_delete). One source with all its
- * keys: a clone, WAL objects are copied. One source with a range: a part. Several sources: their union; ranges must not overlap. All must lie in one bucket.
+ * keys: a clone, WAL objects are copied. One source with a range, or some of its segments: a part. Several sources: their union; ranges must not overlap. All must lie in one bucket.
  * May be repeated after a failure: it goes on where it was. out may be NULL.
- * Errors: INVALID (sources, ranges, or rows of a cut or joined source that are only in its WAL), ALREADY_EXISTS (another database is there), NOT_FOUND. */
+ * Errors: INVALID (sources, ranges, segments of a database that has none, or rows of a cut or joined source that are only in its WAL), ALREADY_EXISTS (another database is there), NOT_FOUND (also a segment). */
 SHALE_API SHALE_MUST shale_code shale_clone(shale_clone_result *out, const char *url, const shale_clone_source *sources,
                                             size_t source_count, const shale_options *options, shale_error *err);
 

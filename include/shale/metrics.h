@@ -28,7 +28,8 @@ SHALE_API char *shale_db_metrics_prometheus(shale_db *db);
 /* One of them. Texts are borrowed until the callback returns. */
 typedef enum shale_metric_kind {
     SHALE_METRIC_COUNTER = 0, /* only grows, from 0 at open */
-    SHALE_METRIC_GAUGE = 1
+    SHALE_METRIC_GAUGE = 1,
+    SHALE_METRIC_HISTOGRAM = 2
 } shale_metric_kind;
 typedef struct shale_metric {
     const char *name; /* "slatedb.db.request_count" */
@@ -37,9 +38,14 @@ typedef struct shale_metric {
     size_t label_count;
     const char *label_names[4];
     const char *label_values[4];
-    uint64_t value;
+    uint64_t value; /* of a histogram: how many values it has */
+    /* of a histogram, else 0 and NULL */
+    double sum;               /* of its values */
+    size_t border_count;
+    const double *borders;    /* ascending; borrowed as the texts */
+    const uint64_t *buckets;  /* border_count + 1: values up to each border and above the one before; the last: above all */
 } shale_metric;
-/* Hands each metric to visit, for a recorder of yours; those of one name stand together. Stops when it returns false. Any thread; takes no more than a few
+/* Hands each metric to visit, for a recorder of yours; those of one name stand together. Stops when it returns false; without memory none is handed. Any thread; takes no more than a few
  * microseconds and disturbs nobody. */
 SHALE_API void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric), void *ctx);
 SHALE_API void shale_text_free(char *text); /* NULL is fine */

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <shale/checkpoint.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- seq <-> time */
 
@@ -86,6 +87,7 @@ struct state {
     struct shl_ulid id;
     uint64_t manifest_id;
     int64_t made_unix_s;
+    int64_t ended_unix_s; /* another state was restored over it; 0: not so */
 };
 
 static int by_manifest(const void *a, const void *b)
@@ -94,6 +96,13 @@ static int by_manifest(const void *a, const void *b)
     if (x->manifest_id != y->manifest_id)
         return x->manifest_id < y->manifest_id ? -1 : 1;
     return x->made_unix_s < y->made_unix_s ? -1 : x->made_unix_s > y->made_unix_s;
+}
+
+/* A restore keeps what it replaces under this name. */
+static int64_t end_of(const struct shl_checkpoint *c)
+{
+    bool replaced = c->name != NULL && strcmp(c->name, SHL_RESTORE_UNDO_NAME) == 0;
+    return replaced ? c->create_s : 0;
 }
 
 /* One state for each manifest, ascending. */
@@ -107,11 +116,15 @@ static shale_code list_states(const struct shl_manifest *m, struct state **out, 
     for (size_t i = 0; i < m->checkpoints.count; i++)
         s[i] = (struct state){.id = m->checkpoints.items[i].id,
                               .manifest_id = m->checkpoints.items[i].manifest_id,
-                              .made_unix_s = m->checkpoints.items[i].create_s};
+                              .made_unix_s = m->checkpoints.items[i].create_s,
+                              .ended_unix_s = end_of(&m->checkpoints.items[i])};
     qsort(s, m->checkpoints.count, sizeof *s, by_manifest);
-    for (size_t i = 0; i < m->checkpoints.count; i++)
+    for (size_t i = 0; i < m->checkpoints.count; i++) {
         if (kept == 0 || s[kept - 1].manifest_id != s[i].manifest_id)
             s[kept++] = s[i];
+        else if (s[kept - 1].ended_unix_s == 0)
+            s[kept - 1].ended_unix_s = s[i].ended_unix_s;
+    }
     *out = s;
     *count = kept;
     return SHALE_OK;
@@ -163,7 +176,17 @@ static shale_code none_found(const struct moment *m, const struct state *oldest,
                     when);
 }
 
-/* States only grow with their manifests, so halving finds the last that fits. */
+/* The newest state that fits was replaced before the moment, and what replaced it was not kept since. */
+static shale_code was_replaced(const struct state *s, shale_error *err)
+{
+    char when[SHL_TIME_TEXT];
+    shl_time_rfc3339(s->ended_unix_s * 1000, when);
+    return shl_fail(err, SHALE_NOT_FOUND,
+                    "no checkpoint covers that moment: another state was restored at %s, and none "
+                    "was made since",
+                    when);
+}
+
 /* By time: the newest state of those that were kept by then. Not all are kept in their order: an old one may have been kept again late. */
 static shale_code pick_by_time(struct moment *m, const struct state *s, size_t count,
                                shale_error *err)
@@ -178,12 +201,15 @@ static shale_code pick_by_time(struct moment *m, const struct state *s, size_t c
     }
     if (found == NULL)
         return none_found(m, oldest, 0, err);
+    if (found->ended_unix_s != 0 && m->unix_s > found->ended_unix_s)
+        return was_replaced(found, err);
     m->found = (shale_checkpoint_found){.manifest_id = found->manifest_id,
                                         .made_unix_s = found->made_unix_s};
     shl_uuid_format(found->id, m->found.id);
     return SHALE_OK;
 }
 
+/* States only grow with their manifests, so halving finds the last that fits. Sequence numbers go on above those of a state that was replaced. */
 static shale_code pick_by_seq(struct shl_api_target *t, struct moment *m, const struct state *s,
                               size_t count, shale_error *err)
 {
@@ -203,6 +229,8 @@ static shale_code pick_by_seq(struct shl_api_target *t, struct moment *m, const 
     }
     if (low == 0)
         return none_found(m, count > 0 ? &s[0] : NULL, seq, err);
+    if (s[low - 1].ended_unix_s != 0 && m->seq > found_seq)
+        return was_replaced(&s[low - 1], err);
     m->found = (shale_checkpoint_found){.manifest_id = s[low - 1].manifest_id,
                                         .made_unix_s = s[low - 1].made_unix_s,
                                         .seq = found_seq};

@@ -17,6 +17,7 @@ struct sources {
     struct shl_clone_source *items; /* owned; texts of the caller, paths owned */
     struct shl_bytes_range *ranges; /* owned: one each, {0} if it is not cut */
     char **paths;                   /* owned */
+    struct shl_slice **segments;    /* owned: lists of their prefixes, which are the caller's */
     size_t count;
 };
 
@@ -26,6 +27,9 @@ static void sources_deinit(struct sources *s)
         env_free(s->paths[i]);
     for (size_t i = 0; s->ranges != NULL && i < s->count; i++)
         shl_bytes_range_deinit(&s->ranges[i]);
+    for (size_t i = 0; s->segments != NULL && i < s->count; i++)
+        env_free(s->segments[i]);
+    env_free(s->segments);
     env_free(s->items);
     env_free(s->ranges);
     env_free(s->paths);
@@ -102,14 +106,39 @@ struct cloning {
     struct shl_cloned done;
 };
 
+static shale_code ask_segment(const void *ctx, struct shl_slice prefix, bool *wanted,
+                              struct shl_bytes_range *only, shale_error *err)
+{
+    const shale_clone_source *s = ctx;
+    shale_range narrowed = {.prefix = {.data = NULL}};
+    *wanted = s->segment(s->segment_ctx, shale_bytes(prefix.data, prefix.len), &narrowed);
+    return *wanted && is_cut(&narrowed) ? set_range(only, &narrowed, err) : SHALE_OK;
+}
+
+static shale_code take_segments(const shale_clone_source *from, struct shl_slice **out,
+                                shale_error *err)
+{
+    if (from->segment_count == 0)
+        return SHALE_OK;
+    if (from->segments == NULL)
+        return shl_fail(err, SHALE_INVALID, "clone: segments is NULL, segment_count is not 0");
+    *out = env_calloc(from->segment_count, sizeof **out);
+    if (*out == NULL)
+        return shl_nomem(err);
+    for (size_t i = 0; i < from->segment_count; i++)
+        (*out)[i] = shl_slice_of(from->segments[i].data, from->segments[i].len);
+    return SHALE_OK;
+}
+
 static shale_code take_sources(struct sources *s, const struct cloning *c,
                                const struct shl_api_target *t, shale_error *err)
 {
     *s = (struct sources){.items = env_calloc(c->count + 1, sizeof *s->items),
                           .ranges = env_calloc(c->count + 1, sizeof *s->ranges),
                           .paths = env_calloc(c->count + 1, sizeof *s->paths),
+                          .segments = env_calloc(c->count + 1, sizeof *s->segments),
                           .count = c->count};
-    if (s->items == NULL || s->ranges == NULL || s->paths == NULL)
+    if (s->items == NULL || s->ranges == NULL || s->paths == NULL || s->segments == NULL)
         return shl_nomem(err);
     for (size_t i = 0; i < c->count; i++) {
         const shale_clone_source *from = &c->sources[i];
@@ -118,12 +147,18 @@ static shale_code take_sources(struct sources *s, const struct cloning *c,
         shale_code rc = source_path(from->url, t, &s->paths[i], err);
         if (rc == SHALE_OK && is_cut(&from->range))
             rc = set_range(&s->ranges[i], &from->range, err);
+        if (rc == SHALE_OK)
+            rc = take_segments(from, &s->segments[i], err);
         if (rc != SHALE_OK)
             return rc;
         s->items[i] =
             (struct shl_clone_source){.path = s->paths[i],
                                       .checkpoint = from->checkpoint,
-                                      .range = is_cut(&from->range) ? &s->ranges[i] : NULL};
+                                      .range = is_cut(&from->range) ? &s->ranges[i] : NULL,
+                                      .segments = s->segments[i],
+                                      .segment_count = from->segment_count,
+                                      .segment = from->segment != NULL ? ask_segment : NULL,
+                                      .segment_ctx = from};
     }
     return SHALE_OK;
 }

@@ -26,8 +26,8 @@ void shale_text_free(char *text)
     env_free(text);
 }
 
-#define LABELS_MAX 2
-#define VALUES_MAX 96
+#define LABELS_MAX 4
+#define VALUES_MAX 192
 
 struct value {
     const char *name;
@@ -36,12 +36,16 @@ struct value {
     uint64_t n;
     const char *labels[LABELS_MAX]; /* names; NULL: no more */
     const char *texts[LABELS_MAX];
+    const struct shl_kind_counts *times; /* of a histogram */
 };
 
 struct values {
     struct value items[VALUES_MAX];
     size_t count;
-    struct shl_lsm_metrics m; /* items point into it */
+    /* items point into these */
+    struct shl_lsm_metrics m;
+    struct shl_store_counts stores[2]; /* main, wal */
+    size_t store_count;
 };
 
 static struct value *add(struct values *v, shale_metric_kind kind, const char *name,
@@ -71,19 +75,54 @@ static void labelled(struct values *v, const char *name, const char *help, const
     out->texts[0] = text;
 }
 
-static void add_requests(struct values *v, const shale_store_counts *c)
+/* A call of the store, in SlateDB's words. */
+static const struct {
+    const char *op, *api;
+    bool timed; /* SlateDB does not time lists */
+} calls[SHL_KINDS] = {[SHL_KIND_PUT] = {"put", "put", true},
+                      [SHL_KIND_GET] = {"get", "get", true},
+                      [SHL_KIND_HEAD] = {"get", "head", true},
+                      [SHL_KIND_LIST] = {"get", "list", false},
+                      [SHL_KIND_DELETE] = {"delete", "delete", true},
+                      [SHL_KIND_COPY] = {"put", "copy", true},
+                      [SHL_KIND_UPLOAD_START] = {"put", "multipart_init", true},
+                      [SHL_KIND_UPLOAD_PART] = {"put", "multipart_part", true},
+                      [SHL_KIND_UPLOAD_COMPLETE] = {"put", "multipart_complete", true}};
+
+static struct value *of_call(struct values *v, shale_metric_kind kind, const char *name,
+                             const char *help, const char *component, size_t store, size_t call,
+                             uint64_t n)
 {
-    static const char name[] = "slatedb.object_store.request_count";
-    static const char help[] = "requests to the object store";
-    labelled(v, name, help, "api", "put", c->put);
-    labelled(v, name, help, "api", "get", c->get);
-    labelled(v, name, help, "api", "head", c->head);
-    labelled(v, name, help, "api", "list", c->list);
-    labelled(v, name, help, "api", "delete", c->del);
-    labelled(v, name, help, "api", "copy", c->copy);
-    counter(v, "slatedb.object_store.error_count", "requests that failed", c->errors);
-    counter(v, "shale.object_store.sent_bytes", "bytes of bodies sent", c->bytes_up);
-    counter(v, "shale.object_store.received_bytes", "bytes of bodies received", c->bytes_down);
+    static const char *const types[] = {"main", "wal"};
+    struct value *out = add(v, kind, name, help, n);
+    *out = (struct value){.name = name,
+                          .help = help,
+                          .kind = kind,
+                          .n = n,
+                          .labels = {"component", "store_type", "op", "api"},
+                          .texts = {component, types[store], calls[call].op, calls[call].api}};
+    return out;
+}
+
+static void add_requests(struct values *v, const char *component, const shale_store_counts *sum)
+{
+    for (size_t i = 0; i < v->store_count; i++)
+        for (size_t k = 0; k < SHL_KINDS; k++)
+            (void)of_call(v, SHALE_METRIC_COUNTER, "slatedb.object_store.request_count",
+                          "requests to the object store", component, i, k,
+                          v->stores[i].kinds[k].requests);
+    for (size_t i = 0; i < v->store_count; i++)
+        for (size_t k = 0; k < SHL_KINDS; k++)
+            (void)of_call(v, SHALE_METRIC_COUNTER, "slatedb.object_store.error_count",
+                          "requests that failed", component, i, k, v->stores[i].kinds[k].errors);
+    for (size_t i = 0; i < v->store_count; i++)
+        for (size_t k = 0; k < SHL_KINDS; k++)
+            if (calls[k].timed)
+                of_call(v, SHALE_METRIC_HISTOGRAM, "slatedb.object_store.request_duration_seconds",
+                        "how long requests took", component, i, k, v->stores[i].kinds[k].calls)
+                    ->times = &v->stores[i].kinds[k];
+    counter(v, "shale.object_store.sent_bytes", "bytes of bodies sent", sum->bytes_up);
+    counter(v, "shale.object_store.received_bytes", "bytes of bodies received", sum->bytes_down);
 }
 
 static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
@@ -95,8 +134,12 @@ static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
     labelled(v, name, help, "op", "flush", m->counts.flush_requests + m->counts.wal_flush_requests);
     labelled(v, "slatedb.db.sst_filter_positive_count", "filters that let a key through", "kind",
              "point", m->filter_positive);
+    labelled(v, "slatedb.db.sst_filter_positive_count", "filters that let a key through", "kind",
+             "prefix", m->prefix_positive);
     labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
              "point", m->filter_negative);
+    labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
+             "prefix", m->prefix_negative);
     labelled(v, "slatedb.db.sst_filter_false_positive_count",
              "filters that let a key through which was not there", "kind", "point",
              m->filter_false);
@@ -140,6 +183,8 @@ static void add_writes(struct values *v, const struct shl_lsm_metrics *m)
     gauge(v, "slatedb.wal.wal_buffer_estimated_bytes", "encoded bytes that no WAL object holds",
           m->wal_buffer_bytes);
     counter(v, "slatedb.memtable_flush.memtable_freeze_count", "memtables frozen", c->freezes);
+    counter(v, "slatedb.memtable_flush.checkpoint_request_count", "checkpoints that were asked for",
+            c->checkpoint_requests);
     counter(v, "slatedb.memtable_flush.flush_request_count", "calls that asked for a flush to L0",
             c->flush_requests);
     counter(v, "slatedb.memtable_flush.l0_upload_count", "SSTables uploaded to L0", c->l0_uploads);
@@ -178,6 +223,8 @@ static void add_compactor(struct values *v, const struct shl_compactor_counts *c
     counter(v, "slatedb.compactor.jobs_claimed", "compactions begun", c->claimed);
     counter(v, "slatedb.compactor.jobs_reclaimed",
             "compactions taken from workers that were silent", c->reclaimed);
+    counter(v, "slatedb.compactor.incremental_released_bytes",
+            "bytes of SSTables that incremental commits made superfluous", c->released_bytes);
     labelled(v, purged, purged_help, "entry_type", "value", c->purged_values);
     labelled(v, purged, purged_help, "entry_type", "merge", c->purged_operands);
     of_worker(v, SHALE_METRIC_GAUGE, "slatedb.compactor.worker_last_heartbeat_ms",
@@ -232,17 +279,22 @@ static void add_state(struct values *v, const shale_db_status *s, const struct s
     counter(v, "shale.compactor.compactions_done", "compactions finished", s->compactions_done);
 }
 
-static void gather(shale_db *db, struct values *v)
+/* Owned by the caller (env_free); NULL: out of memory. */
+static struct values *gather(shale_db *db)
 {
+    struct values *v = env_alloc(sizeof *v);
     shale_store_counts c = {.struct_size = sizeof c};
     shale_db_status s = {.struct_size = sizeof s};
+    if (v == NULL)
+        return NULL;
     v->count = 0;
     v->m = (struct shl_lsm_metrics){0};
     shale_db_store_counts(db, &c);
     shale_db_status_get(db, &s);
     if (db != NULL)
         shl_lsm_metrics(db->lsm, &v->m);
-    add_requests(v, &c);
+    v->store_count = db != NULL ? shl_api_stack_read(&db->stack, v->stores) : 0;
+    add_requests(v, s.writer_epoch > 0 ? "db" : "reader", &c);
     add_reads(v, &v->m);
     add_writes(v, &v->m);
     add_state(v, &s, &v->m);
@@ -250,26 +302,35 @@ static void gather(shale_db *db, struct values *v)
         add_compactor(v, &v->m.compactor);
     if (v->m.has_collector)
         add_collector(v, &v->m.gc);
+    return v;
 }
+
+/* shl_duration_borders_us in seconds. */
+static const double borders[SHL_DURATION_BORDERS] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
+                                                     0.25,  0.5,   1,    2.5,   5,    10};
 
 void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric),
                            void *ctx)
 {
-    struct values v;
-    if (visit == NULL)
-        return;
-    gather(db, &v);
-    for (size_t i = 0; i < v.count; i++) {
-        const struct value *it = &v.items[i];
+    bool more = true;
+    struct values *v = visit != NULL ? gather(db) : NULL;
+    for (size_t i = 0; v != NULL && i < v->count && more; i++) {
+        const struct value *it = &v->items[i];
         shale_metric m = {.name = it->name, .help = it->help, .kind = it->kind, .value = it->n};
+        if (it->times != NULL) {
+            m.sum = (double)it->times->total_ns / (double)ENV_NS_PER_SEC;
+            m.border_count = SHL_DURATION_BORDERS;
+            m.borders = borders;
+            m.buckets = it->times->durations;
+        }
         for (size_t k = 0; k < LABELS_MAX && it->labels[k] != NULL; k++) {
             m.label_names[k] = it->labels[k];
             m.label_values[k] = it->texts[k];
             m.label_count++;
         }
-        if (!visit(ctx, &m))
-            return;
+        more = visit(ctx, &m);
     }
+    env_free(v);
 }
 
 static void json_labels(struct shl_json_writer *w, const struct value *v)
@@ -285,31 +346,61 @@ static void json_labels(struct shl_json_writer *w, const struct value *v)
     shl_json_object_end(w);
 }
 
+static const char *kind_name(shale_metric_kind kind)
+{
+    static const char *const names[] = {"counter", "gauge", "histogram"};
+    return names[kind];
+}
+
+static void json_histogram(struct shl_json_writer *w, const struct value *v)
+{
+    shl_json_key(w, "count");
+    shl_json_u64(w, v->n);
+    shl_json_key(w, "sum");
+    shl_json_f64(w, (double)v->times->total_ns / (double)ENV_NS_PER_SEC);
+    shl_json_key(w, "boundaries");
+    shl_json_array(w);
+    for (size_t i = 0; i < SHL_DURATION_BORDERS; i++)
+        shl_json_f64(w, borders[i]);
+    shl_json_array_end(w);
+    shl_json_key(w, "bucket_counts");
+    shl_json_array(w);
+    for (size_t i = 0; i <= SHL_DURATION_BORDERS; i++)
+        shl_json_u64(w, v->times->durations[i]);
+    shl_json_array_end(w);
+}
+
 char *shale_db_metrics_json(shale_db *db)
 {
-    struct values values;
+    struct values *values = gather(db);
     struct shl_buf text = {0};
     struct shl_json_writer w;
     shale_error err;
-    gather(db, &values);
+    if (values == NULL)
+        return NULL;
     shl_json_begin(&w, &text, &err);
     shl_json_object(&w);
     shl_json_key(&w, "metrics");
     shl_json_array(&w);
-    for (size_t i = 0; i < values.count; i++) {
-        const struct value *v = &values.items[i];
+    for (size_t i = 0; i < values->count; i++) {
+        const struct value *v = &values->items[i];
         shl_json_object(&w);
         shl_json_key(&w, "name");
         shl_json_str(&w, v->name);
         shl_json_key(&w, "kind");
-        shl_json_str(&w, v->kind == SHALE_METRIC_COUNTER ? "counter" : "gauge");
+        shl_json_str(&w, kind_name(v->kind));
         json_labels(&w, v);
-        shl_json_key(&w, "value");
-        shl_json_u64(&w, v->n);
+        if (v->times != NULL) {
+            json_histogram(&w, v);
+        } else {
+            shl_json_key(&w, "value");
+            shl_json_u64(&w, v->n);
+        }
         shl_json_object_end(&w);
     }
     shl_json_array_end(&w);
     shl_json_object_end(&w);
+    env_free(values);
     if (shl_json_finish(&w) != SHALE_OK || shl_str_terminate(&text, &err) != SHALE_OK) {
         shl_buf_free(&text);
         return NULL;
@@ -326,6 +417,45 @@ static void underscored(char dst[64], const char *name)
     dst[n] = '\0';
 }
 
+/* name{a="b",le="1"}; le NULL: without. */
+static shale_code prometheus_name(const char *name, const char *suffix, const struct value *v,
+                                  const char *le, struct shl_buf *out, shale_error *err)
+{
+    char open = '{';
+    shale_code rc = shl_str_printf(out, err, "%s%s", name, suffix);
+    for (size_t k = 0; k < LABELS_MAX && v->labels[k] != NULL && rc == SHALE_OK; k++, open = ',')
+        rc = shl_str_printf(out, err, "%c%s=\"%s\"", open, v->labels[k], v->texts[k]);
+    if (rc == SHALE_OK && le != NULL)
+        rc = shl_str_printf(out, err, "%cle=\"%s\"", open, le);
+    if (rc == SHALE_OK && (le != NULL || v->labels[0] != NULL))
+        rc = shl_str_append(out, "}", err);
+    return rc;
+}
+
+static shale_code prometheus_histogram(const char *name, const struct value *v, struct shl_buf *out,
+                                       shale_error *err)
+{
+    uint64_t sum = 0;
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i <= SHL_DURATION_BORDERS && rc == SHALE_OK; i++) {
+        char le[16] = "+Inf";
+        if (i < SHL_DURATION_BORDERS)
+            (void)snprintf(le, sizeof le, "%g", borders[i]);
+        sum += v->times->durations[i];
+        rc = prometheus_name(name, "_bucket", v, le, out, err);
+        if (rc == SHALE_OK)
+            rc = shl_str_printf(out, err, " %" PRIu64 "\n", sum);
+    }
+    if (rc == SHALE_OK)
+        rc = prometheus_name(name, "_sum", v, NULL, out, err);
+    if (rc == SHALE_OK)
+        rc = shl_str_printf(out, err, " %.9g\n",
+                            (double)v->times->total_ns / (double)ENV_NS_PER_SEC);
+    if (rc == SHALE_OK)
+        rc = prometheus_name(name, "_count", v, NULL, out, err);
+    return rc == SHALE_OK ? shl_str_printf(out, err, " %" PRIu64 "\n", sum) : rc;
+}
+
 static shale_code prometheus_value(const struct value *v, bool first, struct shl_buf *out,
                                    shale_error *err)
 {
@@ -334,27 +464,27 @@ static shale_code prometheus_value(const struct value *v, bool first, struct shl
     underscored(name, v->name);
     if (first)
         rc = shl_str_printf(out, err, "# HELP %s %s\n# TYPE %s %s\n", name, v->help, name,
-                            v->kind == SHALE_METRIC_COUNTER ? "counter" : "gauge");
+                            kind_name(v->kind));
+    if (rc == SHALE_OK && v->times != NULL)
+        return prometheus_histogram(name, v, out, err);
     if (rc == SHALE_OK)
-        rc = shl_str_append(out, name, err);
-    for (size_t k = 0; k < LABELS_MAX && v->labels[k] != NULL && rc == SHALE_OK; k++)
-        rc = shl_str_printf(out, err, "%s%s=\"%s\"", k == 0 ? "{" : ",", v->labels[k], v->texts[k]);
-    if (rc != SHALE_OK)
-        return rc;
-    return shl_str_printf(out, err, "%s %" PRIu64 "\n", v->labels[0] != NULL ? "}" : "", v->n);
+        rc = prometheus_name(name, "", v, NULL, out, err);
+    return rc == SHALE_OK ? shl_str_printf(out, err, " %" PRIu64 "\n", v->n) : rc;
 }
 
 char *shale_db_metrics_prometheus(shale_db *db)
 {
-    struct values values;
+    struct values *values = gather(db);
     struct shl_buf text = {0};
     shale_error err;
     shale_code rc = SHALE_OK;
-    gather(db, &values);
-    for (size_t i = 0; i < values.count && rc == SHALE_OK; i++) {
-        const struct value *v = &values.items[i];
+    if (values == NULL)
+        return NULL;
+    for (size_t i = 0; i < values->count && rc == SHALE_OK; i++) {
+        const struct value *v = &values->items[i];
         rc = prometheus_value(v, i == 0 || strcmp(v->name, v[-1].name) != 0, &text, &err);
     }
+    env_free(values);
     if (rc == SHALE_OK)
         rc = shl_str_terminate(&text, &err);
     if (rc != SHALE_OK) {

@@ -15,7 +15,13 @@ static bool has_manifest(const struct shl_api_stack *s, const char *path)
 {
     struct shl_list list = {0};
     shale_error err;
-    char *prefix = shl_path_join(path, "manifest");
+    char *prefix = shl_path_join(path, s->is_shared ? "manifest.json" : "manifest");
+    if (prefix != NULL && s->is_shared) {
+        struct shl_object o;
+        bool there = shl_store_head(s->store, prefix, &o, &err) == SHALE_OK;
+        env_free(prefix);
+        return there;
+    }
     bool found = prefix != NULL &&
                  shl_store_list(s->store, &(struct shl_list_options){.prefix = prefix, .max = 1},
                                 &list, &err) == SHALE_OK &&

@@ -16,7 +16,6 @@ struct shl_api_unused {
     uint64_t cache_max_bytes, cache_part_bytes, cache_scan_interval, cache_handles;
     bool cache_on_flush, cache_on_compaction;
     unsigned cache_preload;
-    bool incremental_compaction;
     unsigned compactor_metric_level, worker_metric_level;
     uint32_t compactor_retries, worker_retries;
     unsigned gc_metric_level;

@@ -209,7 +209,7 @@ static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, sh
 static shale_code open_stack(struct shl_api_stack *out, const char *url, const shale_options *o,
                              bool reader, bool shared_folder, shale_error *err)
 {
-    struct shl_api_stack s = {0};
+    struct shl_api_stack s = {.is_shared = shared_folder};
     struct split_options options = {0};
     struct shl_store_config config = {
         .create_root = !reader, .root = o->settings.root, .shared_folder = shared_folder};
@@ -325,6 +325,14 @@ static void add_counts(struct shl_store *count, shale_store_counts *sum)
     sum->bytes_up += n.bytes_up;
     sum->bytes_down += n.bytes_down;
     sum->cost_usd += shl_price_requests(shl_price_s3(), &n);
+}
+
+size_t shl_api_stack_read(const struct shl_api_stack *s, struct shl_store_counts out[2])
+{
+    shl_store_counts_read(s->count, &out[0]);
+    if (s->wal_count != NULL)
+        shl_store_counts_read(s->wal_count, &out[1]);
+    return s->wal_count != NULL ? 2 : 1;
 }
 
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out)

@@ -5,6 +5,7 @@
 #include "api/hooks.h"
 #include "api/options.h"
 #include "store/store.h"
+#include "store/wrap_count.h"
 
 #include <shale/metrics.h>
 
@@ -16,6 +17,7 @@ struct shl_api_stack {
     struct shl_store *wal_count; /* owned reference or NULL */
     struct shl_store *backend;   /* owned reference: what is below all layers */
     char *path;                  /* owned: the database in the bucket */
+    bool is_shared;              /* made by shl_api_stack_open_shared */
     struct shl_api_hooks *hooks; /* owned: callbacks of the options that it was opened with */
 };
 
@@ -33,6 +35,8 @@ SHL_MUST shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char
 void shl_api_stack_close(struct shl_api_stack *s);
 /* Sums of both counting layers, in the public shape. */
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
+/* The same apart: of the store, and (if there is one) of that of the WAL; how many. */
+size_t shl_api_stack_read(const struct shl_api_stack *s, struct shl_store_counts out[2]);
 
 /* How messages name the store: host of a bucket, else the store's name. */
 const char *shl_api_stack_host(const struct shl_api_stack *s, char *out, size_t cap);

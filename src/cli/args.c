@@ -317,6 +317,12 @@ static enum cli_parse unknown_letter(const struct cli_args *args, char letter,
                letter);
 }
 
+/* No option is a digit: "-1m" is a moment, and "-7" a value. */
+static bool is_dashed_number(const char *word)
+{
+    return word[0] == '-' && word[1] >= '0' && word[1] <= '9';
+}
+
 /* -j, -jq, -L 5, -L5. */
 static enum cli_parse short_options(struct cli_args *args, int argc, char **argv, int *i,
                                     struct cli_problem *p)
@@ -390,7 +396,7 @@ enum cli_parse cli_args_parse(int argc, char **argv, const char *shell_db, struc
     for (int i = 1; i < argc && rc == CLI_PARSE_OK; i++) {
         if (is_word[i])
             continue;
-        if (only_args || argv[i][0] != '-' || argv[i][1] == '\0')
+        if (only_args || argv[i][0] != '-' || argv[i][1] == '\0' || is_dashed_number(argv[i]))
             args->positional[args->positional_count++] = argv[i];
         else if (strcmp(argv[i], "--") == 0)
             only_args = true;

@@ -252,7 +252,8 @@ static shale_code wrong_rows(shale_error *err, uint64_t got, uint64_t want)
 {
     err->code = SHALE_CORRUPTION;
     (void)snprintf(err->text, sizeof err->text,
-                   "%" PRIu64 " rows, want %" PRIu64 ": fill with the same --num first", got, want);
+                   "%" PRIu64 " row%s, want %" PRIu64 ": fill with the same --num first", got,
+                   got == 1 ? "" : "s", want);
     return err->code;
 }
 

@@ -52,16 +52,6 @@ static int tell(struct cli *c, const char *done, const shale_checkpoint_result *
     return CLI_YES;
 }
 
-/* "No such checkpoint" is an answer; that there is no database is a failure. */
-static int answer(struct cli *c)
-{
-    const char *url = c->args.positional[0];
-    bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
-                         strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
-    int code = cli_fail(c, url);
-    return no_checkpoint ? CLI_NO : code;
-}
-
 /* The format allows a name twice; commands that are given it do not. A list that fails takes nothing away from what was made. */
 static void note_same_name(struct cli *c)
 {
@@ -115,7 +105,7 @@ int cmd_checkpoint_refresh(struct cli *c)
         return CLI_USAGE;
     if (shale_admin_checkpoint_refresh(&result, c->args.positional[0], c->options,
                                        c->args.positional[1], lifetime_ms, &c->err) != SHALE_OK)
-        return answer(c);
+        return cli_fail(c, c->args.positional[0]);
     return tell(c, "refreshed", &result);
 }
 
@@ -126,7 +116,7 @@ int cmd_checkpoint_delete(struct cli *c)
         return CLI_USAGE;
     if (shale_admin_checkpoint_delete(&result, c->args.positional[0], c->options,
                                       c->args.positional[1], &c->err) != SHALE_OK)
-        return answer(c);
+        return cli_fail(c, c->args.positional[0]);
     return tell(c, "deleted", &result);
 }
 

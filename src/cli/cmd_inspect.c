@@ -197,6 +197,11 @@ static void sst_line(struct cli *c, const json_t *sst)
     out_char(c->out, '\n');
 }
 
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static void block_lines(struct cli *c, const json_t *sst)
 {
     struct shl_slice object = text_member(sst, "object");
@@ -208,14 +213,15 @@ static void block_lines(struct cli *c, const json_t *sst)
                (const char *)text_member(sst, "compression").data);
     out_printf(c->out, "rows     %" PRIu64 " put, %" PRIu64 " deleted, %" PRIu64 " merge\n",
                member(stats, "puts"), member(stats, "deletes"), member(stats, "merges"));
-    out_printf(c->out, "parts    filter %" PRIu64 " bytes, index %" PRIu64 ", stats %" PRIu64 "\n",
+    out_printf(c->out, "parts    filter %" PRIu64 " B, index %" PRIu64 " B, stats %" PRIu64 " B\n",
                member(sst, "filter_bytes"), member(sst, "index_bytes"), member(sst, "stats_bytes"));
     size_t i;
     json_t *block;
     json_array_foreach(json_object_get(sst, "blocks"), i, block)
     {
-        out_printf(c->out, "%6zu  at %10" PRIu64 "  %7" PRIu64 " bytes  %5" PRIu64 " rows  ", i,
-                   member(block, "offset"), member(block, "bytes"), member(block, "row_count"));
+        out_printf(c->out, "%6zu  at %10" PRIu64 "  %7" PRIu64 " bytes  %5" PRIu64 " row%-1s  ", i,
+                   member(block, "offset"), member(block, "bytes"), member(block, "row_count"),
+                   plural(member(block, "row_count")));
         out_key(c->out, block, "first_key", 40);
         out_char(c->out, '\n');
     }
@@ -309,11 +315,6 @@ static const char *ago(char text[SHL_UNITS_TEXT + 8], uint64_t unix_ms)
 }
 
 /* "s" unless it is one. */
-static const char *plural(uint64_t n)
-{
-    return n == 1 ? "" : "s";
-}
-
 static void bar(struct out *o, uint64_t columns, uint64_t bytes, uint64_t per_mark, char mark)
 {
     uint64_t marks = bytes == 0 ? 0 : shl_max_u64(1, bytes / per_mark);
@@ -513,9 +514,10 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
     char count[OUT_UNIT_BYTES];
     out_printf(o,
                "%s   SlateDB format, manifest %s (v%" PRIu64 "), opened read-only   %" PRIu64
-               " requests, %" PRIu64 " ms\n",
+               " request%s, %" PRIu64 " ms\n",
                c->args.positional[0], out_count(count, member(stat, "manifest_id")),
                member(stat, "manifest_version"), member(requests, "get") + member(requests, "list"),
+               plural(member(requests, "get") + member(requests, "list")),
                elapsed_ns / ENV_NS_PER_MS);
     out_printf(o, "writer   epoch %" PRIu64 ", last write %s, ", member(stat, "writer_epoch"),
                ago(when, member(stat, "last_write_unix_ms")));

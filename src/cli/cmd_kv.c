@@ -502,13 +502,15 @@ int cmd_scan(struct cli *c)
         if (cli_has(&c->args, OPT_JSON))
             out_printf(c->out, "{\"rows\":%" PRIu64 ",\"bytes\":%" PRIu64 "}\n", s.rows, s.bytes);
         else
-            out_printf(c->out, "%" PRIu64 " rows, %" PRIu64 " bytes\n", s.rows, s.bytes);
+            out_printf(c->out, "%" PRIu64 " row%s, %" PRIu64 " byte%s\n", s.rows,
+                       s.rows == 1 ? "" : "s", s.bytes, s.bytes == 1 ? "" : "s");
     }
     if (code == CLI_YES && s.rows == 0)
         note_no_row(c, &s, &range);
     if (code == CLI_YES && s.limited && s.rows == s.limit) {
         (void)out_finish(c->out);
-        cli_note(c, "stopped after %" PRIu64 " rows; more: --limit N, or into a pipe", s.rows);
+        cli_note(c, "stopped after %" PRIu64 " row%s; more: --limit N, or into a pipe", s.rows,
+                 s.rows == 1 ? "" : "s");
     }
 out:
     code = cli_close_reader(c, db, code);

@@ -8,7 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define SOURCES_MAX 64
+#define SOURCES_MAX  64
+#define SEGMENTS_MAX 256
 
 static bool is_dry(const struct cli *c)
 {
@@ -31,11 +32,28 @@ static int check_consent(struct cli *c, const char *what)
 struct clone_words {
     shale_clone_source sources[SOURCES_MAX];
     size_t count;
-    char *texts[SOURCES_MAX]; /* owned: of --and, cut apart in place */
+    char *texts[SOURCES_MAX];           /* owned: of --and, cut apart in place */
+    shale_slice segments[SEGMENTS_MAX]; /* of all sources, those of one side by side */
+    size_t segment_count;
 };
 
+/* Another segment of the source that was added last. False after a message. */
+static bool add_segment(struct cli *c, struct clone_words *w, shale_clone_source *s,
+                        const char *prefix)
+{
+    if (w->segment_count == SEGMENTS_MAX) {
+        (void)cli_usage(c, NULL, "clone: at most %d segments", SEGMENTS_MAX);
+        return false;
+    }
+    if (s->segment_count == 0)
+        s->segments = &w->segments[w->segment_count];
+    w->segments[w->segment_count++] = shale_str(prefix);
+    s->segment_count++;
+    return true;
+}
+
 /* ",from=A" and the like behind the URL. False after a message. */
-static bool take_more(struct cli *c, shale_clone_source *s, char *more)
+static bool take_more(struct cli *c, struct clone_words *w, shale_clone_source *s, char *more)
 {
     for (char *next; more != NULL; more = next) {
         next = strchr(more, ',');
@@ -52,9 +70,12 @@ static bool take_more(struct cli *c, shale_clone_source *s, char *more)
         } else if (value != NULL && strcmp(more, "to") == 0) {
             s->range.to = shale_str(value);
             s->range.to_kind = SHALE_EXCLUDED;
+        } else if (value != NULL && strcmp(more, "only") == 0) {
+            if (!add_segment(c, w, s, value))
+                return false;
         } else {
-            (void)cli_usage(c, NULL, "--and: \"%.60s\" is none of checkpoint=C, from=A, to=B",
-                            more);
+            (void)cli_usage(c, NULL,
+                            "--and: \"%.60s\" is none of checkpoint=C, from=A, to=B, only=P", more);
             return false;
         }
     }
@@ -78,10 +99,10 @@ static bool add_source(struct cli *c, struct clone_words *w, const char *text)
     char *more = strchr(copy, ',');
     if (more != NULL)
         *more++ = '\0';
-    return take_more(c, s, more);
+    return take_more(c, w, s, more);
 }
 
-static void first_source(const struct cli *c, struct clone_words *w)
+static bool first_source(struct cli *c, struct clone_words *w)
 {
     const struct cli_args *a = &c->args;
     shale_clone_source *s = &w->sources[w->count++];
@@ -98,6 +119,10 @@ static void first_source(const struct cli *c, struct clone_words *w)
         s->range.to = shale_str(a->value[OPT_TO]);
         s->range.to_kind = SHALE_EXCLUDED;
     }
+    for (size_t i = 0; i < a->given_count; i++)
+        if (a->given[i].id == OPT_ONLY && !add_segment(c, w, s, a->given[i].value))
+            return false;
+    return true;
 }
 
 static bool take_words(struct cli *c, struct clone_words *w)
@@ -107,7 +132,8 @@ static bool take_words(struct cli *c, struct clone_words *w)
         (void)cli_usage(c, NULL, "--prefix stands for --from and --to: give one or the others");
         return false;
     }
-    first_source(c, w);
+    if (!first_source(c, w))
+        return false;
     for (size_t i = 0; i < c->args.given_count; i++)
         if (c->args.given[i].id == OPT_AND && !add_source(c, w, c->args.given[i].value))
             return false;
@@ -177,12 +203,8 @@ static int look_at_checkpoint(struct cli *c, const char *checkpoint)
     shale_reader_options_init(&how, sizeof how);
     how.checkpoint = checkpoint;
     how.skip_wal_replay = true;
-    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK) {
-        bool no_checkpoint = c->err.code == SHALE_NOT_FOUND &&
-                             strncmp(c->err.text, "checkpoint \"", strlen("checkpoint \"")) == 0;
-        int code = cli_fail(c, c->args.positional[0]);
-        return no_checkpoint ? CLI_NO : code;
-    }
+    if (shale_db_open_reader(&db, c->args.positional[0], c->options, &how, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
     (void)cli_close_counted(c, db);
     return CLI_YES;
 }

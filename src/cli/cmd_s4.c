@@ -452,7 +452,7 @@ static void tell_rebuilt(struct cli *c, const shale_s4_rebuilt *r, uint64_t keys
     if (r->damaged > 0)
         cli_note(c,
                  "note: %" PRIu64 " of them could not be read to the end: %" PRIu64
-                 " bytes were passed over (-v says where)",
+                 " bytes were passed over",
                  r->damaged, r->passed_bytes);
 }
 

@@ -247,9 +247,9 @@ int cmd_store_stat(struct cli *c)
         out_json_member(c->out, "etag", shl_slice_str(object.etag));
         out_text(c->out, "}\n");
     } else {
-        out_printf(c->out, "size      %" PRIu64 " bytes (%s)\nmodified  %s\netag      %s\n",
-                   object.size, shl_format_size(object.size, size), when,
-                   object.etag[0] != '\0' ? object.etag : "-");
+        out_printf(c->out, "size      %" PRIu64 " byte%s (%s)\nmodified  %s\netag      %s\n",
+                   object.size, object.size == 1 ? "" : "s", shl_format_size(object.size, size),
+                   when, object.etag[0] != '\0' ? object.etag : "-");
     }
     object_close(&at);
     return code;

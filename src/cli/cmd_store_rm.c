@@ -253,7 +253,8 @@ static int delete_names(struct removal *r, shale_store *store, const char *url)
     }
     cli_progress_end(&progress);
     if (code != CLI_YES)
-        cli_note(c, "  %" PRIu64 " of %" PRIu64 " objects were deleted.", gone, r->count);
+        cli_note(c, "  %" PRIu64 " of %" PRIu64 " object%s %s deleted.", gone, r->count,
+                 r->count == 1 ? "" : "s", gone == 1 ? "was" : "were");
     return code;
 }
 

@@ -41,6 +41,32 @@ static const struct doc_example examples[] = {
      "shale dump ./pkgs --checkpoint nightly | grep '\"zlib\"' | shale load ./pkgs\n"},
     {"gc", "Every object that would go, by name.",
      "shale gc ./pkgs --dry-run --min-age 1ms -v 2>&1 | grep 'would delete '\n"},
+    {"s4 put", "Many small writes from a script, sent at its end.",
+     "for i in 1 2 3; do shale s4 put ./words day/$i ok --local-dir ./mirror --no-upload; done\n"
+     "shale s4 upload ./words --local-dir ./mirror\n"},
+    {"s4 dump", "The largest values.",
+     "shale s4 dump ./words | jq -r 'select(.value) | [(.value | length), .key] | @tsv' | sort -rn "
+     "|"
+     " head -n 3\n"},
+    {"s4 load", "From a database of rows into a string store.",
+     "shale dump ./pkgs | shale s4 load ./copy\n"},
+    {"sql", "A counter that many processes count up at the same time: none is lost.",
+     "shale sql ./shop 'UPDATE items SET qty = qty + 1 WHERE id = 7 RETURNING qty'\n"},
+    {"sql shell", "A script, all of it or nothing.",
+     "shale sql shell ./shop <<'END'\n"
+     "BEGIN;\n"
+     "DELETE FROM items WHERE id = 1;\n"
+     "UPDATE items SET qty = qty + 1 WHERE id = 2;\n"
+     "COMMIT;\n"
+     "END\n"},
+    {"sql pull", "A copy for a program that knows SQLite only.",
+     "shale sql pull ./shop -o copy.sqlite && sqlite3 copy.sqlite .dump\n"},
+    {"sql push", "An edit that nobody overtakes: a push of what is out of date is refused.",
+     "shale sql pull ./shop -o copy.sqlite\n"
+     "sqlite3 copy.sqlite 'DELETE FROM items WHERE id = 1'\n"
+     "shale sql push ./shop copy.sqlite\n"},
+    {"sql log", "Which tables the last commits changed.",
+     "shale sql log ./shop --changes --json | jq -r .table | sort | uniq -c\n"},
     {"store ls", "The bytes of each folder of a database.",
      "shale store ls ./pkgs --json |\n"
      "    jq -s 'group_by(.key | split(\"/\")[0]) | map({(.[0].key | split(\"/\")[0]): "
@@ -228,6 +254,28 @@ static const struct doc_function functions[] = {
     {NULL, "shale_store_copy", "copies an object"},
     {NULL, "shale_store_delete", "deletes an object"},
     {NULL, "shale_store_close", "lets go of the bucket"},
+    {"String stores", "shale_s4_open", "opens a store with the files of s4db"},
+    {NULL, "shale_s4_options_init", "fills in its defaults"},
+    {NULL, "shale_s4_put", "writes keys, into the local folder"},
+    {NULL, "shale_s4_delete", "deletes keys, there too"},
+    {NULL, "shale_s4_get", "the value of a key"},
+    {NULL, "shale_s4_value_release", "frees it"},
+    {NULL, "shale_s4_get_many", "the values of many keys, with few requests"},
+    {NULL, "shale_s4_has", "whether there is a key, by the index alone"},
+    {NULL, "shale_s4_scan", "all keys, with or without values"},
+    {NULL, "shale_s4_scan_options_init", "fills in its defaults"},
+    {NULL, "shale_s4_next", "the next of them"},
+    {NULL, "shale_s4_iter_close", "ends it"},
+    {NULL, "shale_s4_flush", "makes writes safe in the local folder"},
+    {NULL, "shale_s4_upload", "data files, then the index, which commits"},
+    {NULL, "shale_s4_download", "all data files into the local folder"},
+    {NULL, "shale_s4_refresh", "takes over what others committed"},
+    {NULL, "shale_s4_compact", "living records into new files"},
+    {NULL, "shale_s4_rebuild", "a lost index from the data files"},
+    {NULL, "shale_s4_gc", "deletes files that no index names"},
+    {NULL, "shale_s4_stat_get", "keys, files, garbage"},
+    {NULL, "shale_s4_store_counts", "requests since open"},
+    {NULL, "shale_s4_close", "closes; uploads nothing"},
     {"Others", "shale_code_name", "the name of an error code"},
     {NULL, "shale_libraries_each", "the libraries that it was linked with"},
     {NULL, "shale_version", "the version of the library that is linked"},

@@ -60,11 +60,12 @@ static int dot_help(struct shell *s, struct cli *c, const char *const *words, si
     out_text(c->out, "Commands, without shale and DB; .help COMMAND explains one:\n  ");
     char names[400] = "";
     size_t at = 0;
-    for (size_t i = 0; i < cli_command_count() && at < sizeof names; i++)
-        if (cli_command_at(i)->group != CLI_GROUP_PROGRAM &&
-            cli_command_at(i)->group != CLI_GROUP_WORK)
+    for (size_t i = 0; i < cli_command_count() && at < sizeof names; i++) {
+        enum cli_group group = cli_command_at(i)->group;
+        if (group != CLI_GROUP_PROGRAM && group != CLI_GROUP_WORK && group != CLI_GROUP_ENGINES)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at > 0 ? "  " : "",
                                    cli_command_at(i)->name);
+    }
     out_printf(c->out, "%s\nThe shell itself:\n", names);
     for (size_t i = 0; shell_dot_at(i) != NULL; i++) {
         char left[64];

@@ -130,7 +130,10 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_INTERVAL] = {"interval", 0, CLI_DURATION, false, "DUR",
                       "pause between passes [as the settings say: 10m]", NULL, WHAT},
     [OPT_AND] = {"and", 0, CLI_TEXT, true, "SRC[,..]",
-                 "another source: its URL, then ,checkpoint=C ,from=A ,to=B as wanted", NULL, WHAT},
+                 "another source: its URL, then ,checkpoint=C ,from=A ,to=B ,only=P as wanted",
+                 NULL, WHAT},
+    [OPT_ONLY] = {"only", 0, CLI_TEXT, true, "P",
+                  "of SRC's segments only the one with prefix P; may be repeated", NULL, WHAT},
     [OPT_UNDO] = {"undo", 0, CLI_DURATION, false, "DUR",
                   "how long the state before is kept as checkpoint before-restore [7d]", NULL,
                   WHAT},
@@ -139,6 +142,39 @@ static const struct cli_option options[OPT_IDS] = {
                    WHAT},
     [OPT_AS_OF] = {"as-of", 0, CLI_TEXT, false, "WHEN",
                    "the newest checkpoint at or before a time, e.g. -2h, or seq:N", NULL, ROWS},
+    [OPT_OUTPUT] = {"output", 'o', CLI_TEXT, false, "FILE", "where it goes", NULL, PRINT},
+    [OPT_AT] = {"at", 0, CLI_TEXT, false, "WHEN", "as of a commit: its seq, a time, or -2h", NULL,
+                ROWS},
+    [OPT_SEQ] = {"seq", 0, CLI_NUMBER, false, "N",
+                 "the seq that the database must be at [FILE.seq, which a pull has written]", NULL,
+                 WHAT},
+    [OPT_AFTER] = {"after", 0, CLI_NUMBER, false, "SEQ",
+                   "only what was committed behind it [all that the log has]", NULL, ROWS},
+    [OPT_CHANGES] = {"changes", 0, CLI_FLAG, false, NULL, "the rows that each commit changed", NULL,
+                     PRINT},
+    [OPT_FOLLOW] = {"follow", 0, CLI_FLAG, false, NULL, "go on with what is committed from now on",
+                    NULL, ROWS},
+    [OPT_GRACE] = {"grace", 0, CLI_DURATION, false, "DUR", "what is younger stays [5m]", NULL,
+                   WHAT},
+    [OPT_LOCAL_PATH] = {"local-path", 0, CLI_TEXT, false, "FILE",
+                        "keep the local copy there, for the next time [a temporary file]", NULL,
+                        DB},
+    [OPT_AUTO_COMPACT] = {"auto-compact", 0, CLI_NUMBER, false, "N",
+                          "compact after a commit once the log has N entries [never]", NULL, DB},
+    [OPT_BY_COLUMN] = {"by-column", 0, CLI_FLAG, false, NULL,
+                       "s3db's way: merge with what others changed meanwhile, instead of running "
+                       "again",
+                       NULL, DB},
+    [OPT_ALLOW_TRIGGERS] = {"allow-triggers", 0, CLI_FLAG, false, NULL,
+                            "triggers that write may fire", NULL, DB},
+    [OPT_IGNORE_TRIGGERS] = {"ignore-triggers", 0, CLI_FLAG, false, NULL,
+                             "apply the log without firing triggers: reads what one has broken",
+                             NULL, ROWS},
+    [OPT_ROWS_AS] = {"mode", 0, CLI_CHOICE, false, "F",
+                     "list, column, csv, tsv, json [column on a terminal, else list]",
+                     "list|column|csv|tsv|json", PRINT},
+    [OPT_HEADERS] = {"headers", 0, CLI_FLAG, false, NULL, "names of the columns, in lists too",
+                     NULL, PRINT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_LOCAL_DIR] =
@@ -796,17 +832,24 @@ bool cli_command_takes_db(const struct cli_command *command)
 
 size_t cli_command_count(void)
 {
-    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_s4_command_count;
+    return SHL_COUNT_OF(commands) + cli_keep_command_count + cli_sql_command_count +
+           cli_s4_command_count;
 }
 
 const struct cli_command *cli_command_at(size_t index)
 {
+    const struct {
+        const struct cli_command *commands;
+        size_t count;
+    } tables[] = {{commands, SHL_COUNT_OF(commands)},
+                  {cli_keep_commands, cli_keep_command_count},
+                  {cli_sql_commands, cli_sql_command_count},
+                  {cli_s4_commands, cli_s4_command_count}};
     SHL_ASSERT(index < cli_command_count());
-    if (index < SHL_COUNT_OF(commands))
-        return &commands[index];
-    index -= SHL_COUNT_OF(commands);
-    return index < cli_keep_command_count ? &cli_keep_commands[index]
-                                          : &cli_s4_commands[index - cli_keep_command_count];
+    size_t t = 0;
+    for (; index >= tables[t].count; t++)
+        index -= tables[t].count;
+    return &tables[t].commands[index];
 }
 
 const struct cli_command *cli_command_find(const char *name)

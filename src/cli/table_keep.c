@@ -52,7 +52,7 @@ const struct cli_command cli_keep_commands[] = {
                    "it expires a week from now"},
                   {"shale checkpoint refresh ./pkgs nightly", "it does not expire any more"}},
      .notes = "C is an id or a name, the id where several have the name.",
-     .exits = "0 done, 1 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
+     .exits = "0 done, 3 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_refresh},
     {.name = "checkpoint delete",
      .group = CLI_GROUP_KEEP,
@@ -66,18 +66,18 @@ const struct cli_command cli_keep_commands[] = {
      .examples = {{"shale checkpoint delete ./pkgs nightly", "by name or id"}},
      .notes = "C is an id or a name. What only it kept is deleted by the next shale gc, or by a "
               "writer's collector.",
-     .exits = "0 deleted, 1 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
+     .exits = "0 deleted, 3 no such checkpoint. Cost: 1 LIST, 3 GETs, 1 PUT.",
      .run = cmd_checkpoint_delete},
     {.name = "clone",
      .group = CLI_GROUP_KEEP,
      .effect = CLI_WRITES,
      .summary = "make a new database over the SSTables of others, without copying them",
-     .usage = "SRC DST [--checkpoint C] [--from A] [--to B] [--and SRC[,..]]",
+     .usage = "SRC DST [--checkpoint C] [--from A] [--to B] [--only P] [--and SRC[,..]]",
      .args_min = 2,
      .args_max = 2,
      .args = {"SRC", "DST"},
      .options = PLACE | CLI_BIT(OPT_TRANSFORMER) | CLI_BIT(OPT_CHECKPOINT) | CLI_BIT(OPT_FROM) |
-                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_AND),
+                CLI_BIT(OPT_TO) | CLI_BIT(OPT_PREFIX) | CLI_BIT(OPT_ONLY) | CLI_BIT(OPT_AND),
      .examples = {{"shale clone ./pkgs ./try", "try something on it"},
                   {"shale clone ./pkgs ./then --checkpoint nightly", "as it was"},
                   {"shale clone ./pkgs ./libs --from lib --to lic", "a part of it"},
@@ -87,7 +87,8 @@ const struct cli_command cli_keep_commands[] = {
          "Source and clone lie in one bucket (of a folder: beside each other, or --root). Both go "
          "on apart; a checkpoint without an end keeps in the source what is borrowed, until "
          "compactions of the clone have replaced it (shale gc lets go) or the clone is deleted "
-         "(shale delete). --checkpoint, --from, --to and --prefix are about SRC. Ranges of several "
+         "(shale delete). --checkpoint, --from, --to, --prefix and --only are about SRC. Ranges of "
+         "several "
          "sources must not overlap, and a source that is cut or joined must not have rows that are "
          "only in its WAL. May be repeated after a failure.",
      .exits = "0 made, or made before. Cost: 1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs for "
@@ -109,7 +110,7 @@ const struct cli_command cli_keep_commands[] = {
          "Fences the writer and the compactor: start them again. What was there before is kept "
          "as checkpoint before-restore, and can be restored likewise. Asks on a terminal; "
          "elsewhere it needs --yes.",
-     .exits = "0 restored, 1 no such checkpoint, or the answer was no. Cost: that of opening a "
+     .exits = "0 restored, 1 the answer was no, 3 no such checkpoint. Cost: that of opening a "
               "writer, some 10 GETs and 4 PUTs, the WAL objects of the checkpoint.",
      .run = cmd_restore},
     {.name = "delete",
@@ -141,7 +142,7 @@ const struct cli_command cli_keep_commands[] = {
      .args = {"DB", "WHEN"},
      .options = PLACE | CLI_BIT(OPT_ROUND),
      .examples = {{"shale when ./pkgs seq:9", "when row version 9 was written"},
-                  {"shale when ./pkgs --round up -- -1m", "a minute ago"},
+                  {"shale when ./pkgs -1m --round up", "a minute ago"},
                   {"shale when ./pkgs 2026-11-20T10:00:00Z || echo 'nothing so early'",
                    "a point in time"}},
      .notes = "TIME is 2026-11-20T10:00:00Z, a number of Unix seconds, or -2h: so long ago. A "

@@ -22,4 +22,8 @@ extern const size_t cli_keep_command_count;
 extern const struct cli_command cli_s4_commands[];
 extern const size_t cli_s4_command_count;
 
+/* SQLite on a bucket. */
+extern const struct cli_command cli_sql_commands[];
+extern const size_t cli_sql_command_count;
+
 #endif

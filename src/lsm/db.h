@@ -153,6 +153,7 @@ SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice 
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
 /* Makes a checkpoint's state the newest one, as a writer that fences all others, compactors too. What was there is kept by a checkpoint. */
+#define SHL_RESTORE_UNDO_NAME "before-restore" /* of the checkpoint that keeps what a restore replaces */
 struct shl_lsm_restored {
     uint64_t manifest_id;     /* the new manifest */
     uint64_t checkpoint_manifest_id; /* whose state it has */
@@ -184,6 +185,7 @@ void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out);
 struct shl_lsm_counts {
     uint64_t write_ops, write_batches, backpressure; /* [mu], as all of this group */
     uint64_t l0_stalls_count, l0_stalls_per_key;     /* uploads that waited for room */
+    uint64_t checkpoint_requests;
     uint64_t freezes, flush_requests, l0_uploads, l0_flush_bytes, memtable_bytes_written;
     uint64_t memtables_flushed, wal_flushes, wal_flush_requests, wal_flush_bytes;
     uint64_t operands_flush, manifest_refreshes, transactions, conflicts;
@@ -197,6 +199,7 @@ struct shl_lsm_gc_counts {
 struct shl_lsm_metrics {
     struct shl_lsm_counts counts;
     uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
+    uint64_t prefix_positive, prefix_negative; /* filters, by scans of a prefix */
     uint64_t cache_hits, cache_misses;
     uint64_t wal_buffer_bytes, conflict_log_bytes;
     uint64_t sst_count, sst_view_count, segment_l0_max, external_db_count;

@@ -211,6 +211,7 @@ shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_che
         c->next = db->checkpoints;
         db->checkpoints = c;
         db->activity++;
+        db->counts.checkpoint_requests++;
         env_cond_broadcast(&db->flush_cond);
     }
     env_mutex_unlock(&db->mu);

@@ -290,7 +290,7 @@ shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint,
     struct restore r = {.undo = {.id = shl_checkpoint_new_id(),
                                  .now_ms = env_now_wall_ms(),
                                  .lifetime_ms = undo_lifetime_ms,
-                                 .name = "before-restore"}};
+                                 .name = SHL_RESTORE_UNDO_NAME}};
     struct shl_wal_fetch *objects = NULL;
     shale_code rc;
     how.before_create = no_database;

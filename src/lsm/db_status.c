@@ -137,6 +137,8 @@ void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out)
         .scans = env_load_relaxed(&db->scans),
         .filter_positive = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_POSITIVE),
         .filter_negative = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_NEGATIVE),
+        .prefix_positive = shl_epoch_counted(db->epoch, SHL_COUNT_PREFIX_POSITIVE),
+        .prefix_negative = shl_epoch_counted(db->epoch, SHL_COUNT_PREFIX_NEGATIVE),
         .filter_false = shl_epoch_counted(db->epoch, SHL_COUNT_FILTER_FALSE),
         .operands_read = shl_epoch_counted(db->epoch, SHL_COUNT_OPERANDS),
         .cache_hits = cache.hits,

@@ -5,6 +5,7 @@
  *   LIST manifest/, LIST wal/        two questions about what is there; the answers are used as if they had come one after the other: the
  *                                    WAL may be longer by the time the manifest is read, never shorter above its boundary
  *   GET manifest n, GET boundary     see manifest_store.c
+ *   GET index of an SST              with a transformer only: whether it fits, before anybody is fenced
  *   PUT manifest n+1                 our epoch. What the WAL holds was looked at before (nothing is written over a WAL that is not whole)
  *   GET boundary, PUT wal fence      whether n+1 counts, and the fence. The epoch is there before the fence in any case. If n+1 does not count
  *                                    (we had slept, and the collector took the manifests since), the fence has only stopped a writer
@@ -116,6 +117,52 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
                             db->paths.r2, *end + !none, db->manifest->replay_after_wal_id,
                             db->manifest->wal_id_last_seen);
     }
+}
+
+/* ---------------------------------------------------------------- the key */
+
+static shale_code read_some_sst(struct shl_lsm *db, bool *any, shale_error *err)
+{
+    struct shl_levels *levels = NULL;
+    struct shl_sst_meta *m = NULL;
+    shale_code rc = shl_lsm_build_levels(db, &levels, err);
+    if (rc != SHALE_OK)
+        return rc;
+    *any = levels->sst_count > 0;
+    if (*any)
+        rc = shl_sst_hold_index(levels->ssts[0].sst, &m, err);
+    shl_sst_release_meta(m);
+    shl_levels_unref(levels);
+    return rc;
+}
+
+static shale_code read_some_wal(struct shl_lsm *db, const shl_wal_items *row, shale_error *err)
+{
+    for (size_t i = row->count; i-- > 0;) {
+        struct shl_wal_file f = {0};
+        if (row->items[i].bytes == 0) /* a fence */
+            continue;
+        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id,
+                                          &db->transformer, &f, err);
+        shl_wal_file_deinit(&f);
+        return rc;
+    }
+    return SHALE_OK;
+}
+
+/* Who comes with another key is told before it stops the writer that has the right one. Without a transformer nothing is asked: databases without one, which are most,
+ * are not to pay for it. */
+static shale_code check_transformer(struct shl_lsm *db, const shl_wal_items *row, shale_error *err)
+{
+    bool any = false;
+    if (!db->has_transformer)
+        return SHALE_OK;
+    shale_code rc = read_some_sst(db, &any, err);
+    if (rc == SHALE_OK && !any)
+        rc = read_some_wal(db, row, err);
+    if (rc == SHALE_CORRUPTION)
+        shl_err_prefix(err, "\"%s\" does not fit the transformer and was left alone", db->paths.r1);
+    return rc;
 }
 
 /* ---------------------------------------------------------------- epoch and fence */
@@ -246,6 +293,7 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     shale_code rc;
     SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
+    SHL_TRY(check_transformer(db, &row, err));
     SHL_TRY(take_epoch(db, &f, &row, &end, err));
     *fence = f.id;
     if (f.rc == SHALE_ALREADY_EXISTS) {

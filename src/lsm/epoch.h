@@ -32,6 +32,8 @@ enum shl_epoch_count {
     SHL_COUNT_GETS,
     SHL_COUNT_FILTER_POSITIVE, /* a filter let a key through */
     SHL_COUNT_FILTER_NEGATIVE,
+    SHL_COUNT_PREFIX_POSITIVE, /* the same for scans of a prefix */
+    SHL_COUNT_PREFIX_NEGATIVE,
     SHL_COUNT_FILTER_FALSE,    /* ... and the SST did not have it */
     SHL_COUNT_OPERANDS,        /* merge operands that gets met */
     SHL_EPOCH_COUNTS

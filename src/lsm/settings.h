@@ -56,6 +56,7 @@ struct shl_lsm_settings {
     uint64_t compactor_manifest_timeout_ns;    /* compactor_options.manifest_update_timeout: 300 s */
     uint64_t commit_compacted_interval_ns;     /* compactor_options.commit_compacted_interval: 1 s */
     uint64_t worker_heartbeat_timeout_ns;      /* compactor_options.worker_heartbeat_timeout: 30 s */
+    bool incremental_compaction; /* compactor_options.enable_experimental_incremental_compaction: false */
     bool enable_trivial_move;                  /* compactor_options.enable_trivial_move: false */
     uint32_t compactor_max_concurrent;         /* compactor_options.max_concurrent_compactions: 4 */
     uint64_t compactor_checkpoint_lifetime_ns; /* compactor_options.checkpoint_lifetime: 900 s */

@@ -157,7 +157,8 @@ static shale_code delete_file(struct shl_s4 *db, uint64_t id, shale_error *err)
     shale_code rc = shl_s4_file_key(db, id, key, err);
     if (rc == SHALE_OK)
         rc = shl_store_delete(db->store, key, err);
-    if (rc == SHALE_OK)
+    /* A note that could not be removed may still name it. */
+    if (rc == SHALE_OK && !db->noted && db->adopted_count == 0)
         shl_s4_local_remove(&db->local, id);
     return rc;
 }
@@ -250,7 +251,7 @@ static shale_code rewrite(struct compaction *c, shale_error *err)
     if (rc == SHALE_OK)
         rc = commit(c, err);
     /* Where the answer was lost the index may name them. */
-    if (rc != SHALE_OK && !db->sent.is_there)
+    if (rc != SHALE_OK && !shl_s4_fate_is_unknown(rc))
         drop_new_files(c);
     return rc;
 }

@@ -21,6 +21,7 @@ struct shl_s4_file {
     bool dirty;                /* the bucket has less than `size` */
     bool unsure; /* what the bucket has is not known: an answer was lost, or a dead writer knew */
     uint64_t sent_ns;   /* when the bucket got it last */
+    bool retired;       /* sealed with records that no index has: those move into another file */
     bool unconditional; /* of a rebuild: put without a condition */
 };
 
@@ -52,9 +53,7 @@ struct shl_s4 {
     uint64_t index_bytes;
     unsigned index_version;
     uint32_t next_file_num;
-    uint32_t index_crc;
-    struct shl_s4_sent sent; /* an index whose fate is not known */
-    bool unsaved;            /* the map is a rebuilt one that was not committed */
+    bool unsaved; /* the map is a rebuilt one that was not committed */
     uint32_t writer;
     uint32_t seq;
     bool seq_known; /* generation 1: the bucket was asked for its highest number */
@@ -70,7 +69,7 @@ struct shl_s4 {
         int lock_fd;
     } * adopted; /* owned: dead writers whose notes go with the next commit or flush */
     size_t adopted_count;
-    bool homeless; /* the journal has records in the files of dead writers */
+    bool homeless; /* the journal has records in files of dead writers, or in retired ones */
 };
 
 /* ---- the turn (s4.c) */
@@ -169,6 +168,10 @@ SHL_MUST shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_inde
                                      shale_error *err);
 SHL_MUST shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index *to,
                                          shale_error *err);
+/* True if the write may have happened although it failed. */
+bool shl_s4_fate_is_unknown(shale_code rc);
+/* Whether a is behind b in the order of one writer's writes. */
+bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b);
 /* Everything is in a committed index: the journal is empty. */
 void shl_s4_committed(struct shl_s4 *db);
 /* A pause that grows with the number of lost races. */
@@ -187,7 +190,8 @@ SHL_MUST shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err);
 /* Notes what is unsynced, or takes the note away. */
 SHL_MUST shale_code shl_s4_note(struct shl_s4 *db, shale_error *err);
 void shl_s4_unnote(struct shl_s4 *db);
-/* Copies what was taken over into files of our own: those of the dead are never put again, for a compaction may have replaced them. */
+/* Copies what lies in files of dead writers, and what is in no index of sealed ones, into a file of our own: neither is put again, for a compaction or a collector may be
+ * about to delete it. */
 SHL_MUST shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err);
 void shl_s4_let_go(struct shl_s4 *db); /* at close */
 

@@ -120,10 +120,12 @@ static shale_code read_run(void *ctx, size_t i, shale_error *err)
     struct run *r = &f->runs.items[i];
     char name[SHL_S4_NAME_BYTES];
     size_t len = (size_t)r->len;
-    size_t got = shl_s4_local_read(&f->db->local, r->file, r->offset, f->data + r->at, len);
-    r->local = got == len;
-    if (r->local)
-        return SHALE_OK;
+    size_t got;
+    shale_code rc =
+        shl_s4_local_read(&f->db->local, r->file, r->offset, f->data + r->at, len, &got, err);
+    r->local = rc == SHALE_OK && got == len;
+    if (r->local || rc == SHALE_NOMEM || (rc != SHALE_OK && f->local_only))
+        return rc;
     if (!f->local_only) /* a mirror may be older than the bucket */
         return get_remote(f->db, r->file, r->offset, f->data + r->at, len, err);
     shl_s4_name(r->file, name);

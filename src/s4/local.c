@@ -23,6 +23,7 @@ shale_code shl_s4_local_fail(shale_error *err, int e, const char *what, const ch
 shale_code shl_s4_local_init(struct shl_s4_local *l, const char *dir, shale_error *err)
 {
     *l = (struct shl_s4_local){.temporary = dir == NULL};
+    env_mutex_init(&l->mu);
     if (dir != NULL) {
         size_t len = strlen(dir);
         while (len > 1 && dir[len - 1] == '/')
@@ -31,7 +32,6 @@ shale_code shl_s4_local_init(struct shl_s4_local *l, const char *dir, shale_erro
         if (l->dir == NULL)
             return shl_nomem(err);
     }
-    env_mutex_init(&l->mu);
     return SHALE_OK;
 }
 
@@ -217,8 +217,9 @@ static struct shl_s4_fd *take_slot(struct shl_s4_local *l, int *out_old)
     return NULL;
 }
 
-/* A descriptor for reading. NULL slot with *out_fd >= 0: the caller's own, to be closed. */
-static int acquire(struct shl_s4_local *l, uint64_t file, struct shl_s4_fd **out_slot)
+/* A descriptor for reading; *out_fd is -1 if there is no such file. NULL slot with *out_fd >= 0: the caller's own, to be closed. */
+static shale_code acquire(struct shl_s4_local *l, uint64_t file, struct shl_s4_fd **out_slot,
+                          int *out_fd, shale_error *err)
 {
     int fd = -1, old = -1;
     env_mutex_lock(&l->mu);
@@ -229,14 +230,18 @@ static int acquire(struct shl_s4_local *l, uint64_t file, struct shl_s4_fd **out
         fd = (*out_slot)->fd;
     }
     env_mutex_unlock(&l->mu);
+    *out_fd = fd;
     if (fd >= 0 || none)
-        return fd;
+        return SHALE_OK;
     char *path = shl_s4_local_file(l, file);
-    if (path == NULL || env_open(&fd, path, ENV_OPEN_READ) != 0)
-        fd = -1;
+    if (path == NULL)
+        return shl_nomem(err);
+    int e = env_open(&fd, path, ENV_OPEN_READ);
+    shale_code rc = e == 0 || e == ENOENT ? SHALE_OK : shl_s4_local_fail(err, e, "read", path);
     env_free(path);
-    if (fd < 0)
-        return -1;
+    if (e != 0)
+        return rc;
+    *out_fd = fd;
     env_mutex_lock(&l->mu);
     *out_slot = take_slot(l, &old);
     if (*out_slot != NULL)
@@ -244,7 +249,7 @@ static int acquire(struct shl_s4_local *l, uint64_t file, struct shl_s4_fd **out
     env_mutex_unlock(&l->mu);
     if (old >= 0)
         (void)env_close(old);
-    return fd;
+    return SHALE_OK;
 }
 
 static void release(struct shl_s4_local *l, struct shl_s4_fd *slot, int fd)
@@ -284,18 +289,23 @@ void shl_s4_local_forget(struct shl_s4_local *l, uint64_t file)
 
 /* ---- files */
 
-size_t shl_s4_local_read(struct shl_s4_local *l, uint64_t file, uint64_t offset, uint8_t *dst,
-                         size_t len)
+shale_code shl_s4_local_read(struct shl_s4_local *l, uint64_t file, uint64_t offset, uint8_t *dst,
+                             size_t len, size_t *got, shale_error *err)
 {
     struct shl_s4_fd *slot;
-    size_t got = 0;
-    int fd = acquire(l, file, &slot);
-    if (fd < 0)
-        return 0;
-    if (env_pread(fd, dst, len, offset, &got) != 0)
-        got = 0;
+    char name[SHL_S4_NAME_BYTES];
+    int fd;
+    *got = 0;
+    shale_code rc = acquire(l, file, &slot, &fd, err);
+    if (rc != SHALE_OK || fd < 0)
+        return rc;
+    int e = env_pread(fd, dst, len, offset, got);
     release(l, slot, fd);
-    return got;
+    if (e == 0)
+        return SHALE_OK;
+    *got = 0;
+    shl_s4_name(file, name);
+    return shl_s4_local_fail(err, e, "read the local", name);
 }
 
 bool shl_s4_local_size(struct shl_s4_local *l, uint64_t file, uint64_t *out)

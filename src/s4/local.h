@@ -26,7 +26,7 @@ struct shl_s4_local {
     unsigned next;                    /* [mu] who goes first */
 };
 
-/* dir NULL: a temporary folder below $TMPDIR (/tmp), once one is needed. Errors: NOMEM. */
+/* dir NULL: a temporary folder below $TMPDIR (/tmp), once one is needed. Errors: NOMEM; deinit is due then, too. */
 SHL_MUST shale_code shl_s4_local_init(struct shl_s4_local *l, const char *dir, shale_error *err);
 /* Removes a temporary folder with all that is in it. */
 void shl_s4_local_deinit(struct shl_s4_local *l);
@@ -40,9 +40,9 @@ char *shl_s4_local_file(const struct shl_s4_local *l, uint64_t file);
 /* An errno as error: "WHAT PATH: why". */
 shale_code shl_s4_local_fail(shale_error *err, int e, const char *what, const char *path);
 
-/* Reads up to len bytes; fewer at the end of the file, none where it is missing or cannot be opened. */
-size_t shl_s4_local_read(struct shl_s4_local *l, uint64_t file, uint64_t offset, uint8_t *dst,
-                         size_t len);
+/* Reads up to len bytes; *got is less at the end of the file, 0 where it is missing. Errors: what the system said, NOMEM. */
+SHL_MUST shale_code shl_s4_local_read(struct shl_s4_local *l, uint64_t file, uint64_t offset,
+                                      uint8_t *dst, size_t len, size_t *got, shale_error *err);
 /* Bytes of the file; false if it is not there. */
 SHL_MUST bool shl_s4_local_size(struct shl_s4_local *l, uint64_t file, uint64_t *out);
 /* Writes a new file with the whole content beside the final name, then renames. */

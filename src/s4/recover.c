@@ -2,9 +2,9 @@
 #include "s4/db.h"
 
 #include "base/assert.h"
-#include "base/codec/endian.h"
 #include "base/num.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -13,7 +13,6 @@
 static shale_code collect(struct shl_s4 *db, struct shl_s4_unsynced *u, shale_error *err)
 {
     u->generation = db->generation + 1;
-    u->sent = db->sent;
     for (size_t i = 0; i < db->files.count; i++) {
         const struct shl_s4_file *f = &db->files.items[i];
         struct shl_s4_range r = {.file = f->id, .from = f->from, .to = f->flushed};
@@ -36,25 +35,33 @@ static shale_code take_lock(struct shl_s4 *db, shale_error *err)
     return rc;
 }
 
-static void remove_named(struct shl_s4 *db, uint32_t writer, const char *ending)
+/* True if it is gone. */
+static bool remove_named(struct shl_s4 *db, uint32_t writer, const char *ending)
 {
     char name[SHL_S4_NAME_BYTES];
     shl_s4_unsynced_name(writer, ending, name);
     char *path = shl_s4_local_path(&db->local, name);
-    if (path != NULL)
-        (void)env_unlink(path);
+    int e = path != NULL ? env_unlink(path) : ENOMEM;
     env_free(path);
+    return e == 0 || e == ENOENT;
 }
 
-/* Ours has what theirs had, or all of it is committed. */
-static void drop_adopted(struct shl_s4 *db)
+/* Ours has what theirs had, or all of it is committed. On the disk, too: what came back after a power failure would be written over what is newer. */
+static shale_code drop_adopted(struct shl_s4 *db, shale_error *err)
 {
+    size_t left = 0;
+    if (db->adopted_count == 0)
+        return SHALE_OK;
     for (size_t i = 0; i < db->adopted_count; i++) {
-        remove_named(db, db->adopted[i].writer, SHL_S4_UNSYNCED_ENDING);
-        remove_named(db, db->adopted[i].writer, SHL_S4_LOCK_ENDING);
+        if (!remove_named(db, db->adopted[i].writer, SHL_S4_UNSYNCED_ENDING)) {
+            db->adopted[left++] = db->adopted[i];
+            continue;
+        }
+        (void)remove_named(db, db->adopted[i].writer, SHL_S4_LOCK_ENDING);
         (void)env_close(db->adopted[i].lock_fd);
     }
-    db->adopted_count = 0;
+    db->adopted_count = left;
+    return shl_s4_local_sync_folder(&db->local, err);
 }
 
 shale_code shl_s4_note(struct shl_s4 *db, shale_error *err)
@@ -69,11 +76,11 @@ shale_code shl_s4_note(struct shl_s4 *db, shale_error *err)
     SHL_TRY(take_lock(db, err));
     SHL_TRY(shl_s4_unsynced_encode(&u, &text, err));
     shl_s4_unsynced_name(db->note_id, SHL_S4_UNSYNCED_ENDING, name);
+    db->noted = true; /* also if the last step fails */
     SHL_TRY(shl_s4_local_put(&db->local, name, shl_buf_view(&text), true, err));
     db->generation++;
-    db->noted = true;
     ENV_POINT("s4 noted");
-    drop_adopted(db);
+    SHL_TRY(drop_adopted(db, err));
 out:
     shl_s4_unsynced_free(&u);
     shl_buf_free(&text);
@@ -83,13 +90,11 @@ out:
 void shl_s4_unnote(struct shl_s4 *db)
 {
     shale_error ignored;
-    bool any = db->noted || db->adopted_count > 0;
-    if (db->noted)
-        remove_named(db, db->note_id, SHL_S4_UNSYNCED_ENDING);
-    db->noted = false;
-    drop_adopted(db);
-    if (any) /* a note that comes back after a power failure is recognised by its index */
+    if (db->noted) {
+        db->noted = !remove_named(db, db->note_id, SHL_S4_UNSYNCED_ENDING);
         shl_ignore(shl_s4_local_sync_folder(&db->local, &ignored));
+    }
+    shl_ignore(drop_adopted(db, &ignored));
 }
 
 void shl_s4_let_go(struct shl_s4 *db)
@@ -98,7 +103,7 @@ void shl_s4_let_go(struct shl_s4 *db)
         (void)env_close(db->adopted[i].lock_fd);
     if (db->lock_fd >= 0) {
         if (!db->noted)
-            remove_named(db, db->note_id, SHL_S4_LOCK_ENDING);
+            (void)remove_named(db, db->note_id, SHL_S4_LOCK_ENDING);
         (void)env_close(db->lock_fd);
     }
     env_free(db->adopted);
@@ -156,7 +161,7 @@ static shale_code look_at_note(struct shl_s4 *db, uint32_t writer, struct lefts 
     rc = read_note(db, writer, &one.note, err);
     if (rc == SHALE_NOT_FOUND) { /* committed since the folder was listed */
         if (one.lock_fd >= 0)
-            remove_named(db, writer, SHL_S4_LOCK_ENDING);
+            (void)remove_named(db, writer, SHL_S4_LOCK_ENDING);
         rc = SHALE_OK;
         goto out;
     }
@@ -191,130 +196,42 @@ static shale_code find_notes(struct shl_s4 *db, struct lefts *out, shale_error *
     return rc;
 }
 
-/* True if the index names a record of the same writer at or behind a range: then the commit that was on its way got through. Numbers of generation 1 belong to no
- * writer. */
-static bool is_at_or_behind(const struct shl_s4_range *r, struct shl_s4_loc loc)
-{
-    if (shl_s4_writer_of(loc.file) != shl_s4_writer_of(r->file))
-        return false;
-    if (shl_s4_writer_of(r->file) == 0)
-        return loc.file == r->file && loc.offset >= r->from && loc.offset < r->to;
-    return loc.file > r->file || (loc.file == r->file && loc.offset >= r->from);
-}
-
-static bool index_knows(const struct shl_s4 *db, const struct shl_s4_unsynced *u)
-{
-    struct shl_s4_cursor c = {0};
-    struct shl_slice key;
-    struct shl_s4_loc loc;
-    uint32_t ref;
-    while (shl_s4_index_next(&db->map->index, &c, &key, &loc, &ref))
-        for (size_t i = 0; i < u->ranges.count; i++)
-            if (is_at_or_behind(&u->ranges.items[i], loc))
-                return true;
-    return false;
-}
-
-/* ---- the commit got through, and then a compaction moved all of it: its copies have the same bytes */
-
-struct copies {
-    SHL_ARRAY(struct shl_s4_want) wants; /* tag: offset of our record in `ours` */
-    struct shl_buf ours;
+/* The records of a note's ranges. */
+struct replay {
+    struct shl_s4 *db;
+    bool counts;            /* only looks for the last committed one */
+    bool any;               /* there is one */
+    struct shl_s4_loc last; /* all writes up to there are in the index, or were */
 };
 
-/* Every good record from the range's start to the end of the local file, flushed or not. */
-static shale_code read_records(struct shl_s4 *db, const struct shl_s4_range *r, struct copies *c,
-                               shale_error *err)
+static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
+                                struct shl_s4_loc loc, shale_error *err)
 {
-    uint64_t size = 0;
-    if (!shl_s4_local_size(&db->local, r->file, &size) || size <= r->from)
+    struct shl_s4 *db = p->db;
+    struct shl_s4_loc now;
+    bool deletes = (r->flags & SHL_S4_TOMBSTONE) != 0;
+    if (p->counts) {
+        /* It is in the index at this very place: the commit got through, though nobody was told. */
+        if (deletes || !shl_s4_index_get(&db->map->index, r->key, &now) || now.file != loc.file ||
+            now.offset != loc.offset)
+            return SHALE_OK;
+        p->last = loc;
+        p->any = true;
         return SHALE_OK;
-    shale_code rc = shl_buf_reserve(&c->ours, (size_t)(size - r->from), err);
-    if (rc != SHALE_OK)
-        return rc;
-    size_t at = c->ours.len;
-    c->ours.len += shl_s4_local_read(&db->local, r->file, r->from, c->ours.data + at,
-                                     (size_t)(size - r->from));
-    while (at < c->ours.len) {
-        struct shl_s4_record record;
-        shale_error bad;
-        uint64_t length = 0;
-        struct shl_s4_want w = {.tag = at};
-        struct shl_slice rest = shl_slice_of(c->ours.data + at, c->ours.len - at);
-        if (shl_s4_step(rest, &record, &length, &bad) != SHL_S4_STEP_RECORD)
-            break;
-        if (shl_s4_index_get(&db->map->index, record.key, &w.loc) && w.loc.length == length &&
-            !shl_array_push(&c->wants, w))
-            return shl_nomem(err);
-        at += (size_t)length;
     }
-    return SHALE_OK;
-}
-
-static int by_place(const void *a, const void *b)
-{
-    const struct shl_s4_loc *p = &((const struct shl_s4_want *)a)->loc;
-    const struct shl_s4_loc *q = &((const struct shl_s4_want *)b)->loc;
-    if (p->file != q->file)
-        return p->file < q->file ? -1 : 1;
-    return p->offset < q->offset ? -1 : p->offset > q->offset;
-}
-
-static struct shl_slice our_record(const struct copies *c, const struct shl_s4_want *w)
-{
-    return shl_slice_of(c->ours.data + w->tag, w->loc.length);
-}
-
-static shale_code index_has_copies(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
-                                   shale_error *err)
-{
-    struct copies c = {0};
-    struct shl_buf data = {0};
-    shale_code rc = SHALE_OK;
-    *out = false;
-    for (size_t i = 0; i < u->ranges.count; i++)
-        SHL_TRY(read_records(db, &u->ranges.items[i], &c, err));
-    for (size_t i = 0; i < c.wants.count; i++) /* the memory does not move any more */
-        c.wants.items[i].key = shl_slice_of(c.ours.data + c.wants.items[i].tag + SHL_S4_FRONT_BYTES,
-                                            shl_load_u32be(c.ours.data + c.wants.items[i].tag + 1));
-    if (c.wants.count > 1)
-        qsort(c.wants.items, c.wants.count, sizeof *c.wants.items, by_place);
-    if (c.wants.count > 0)
-        SHL_TRY(shl_s4_fetch(db, c.wants.items, c.wants.count, false, &data, err));
-    for (size_t i = 0; i < c.wants.count && !*out; i++)
-        *out = shl_slice_eq(c.wants.items[i].whole, our_record(&c, &c.wants.items[i]));
-out:
-    shl_array_free(&c.wants);
-    shl_buf_free(&c.ours);
-    shl_buf_free(&data);
+    if (p->any && !shl_s4_is_later(loc, p->last))
+        return SHALE_OK;
+    struct shl_s4_loc place = loc;
+    place.length = deletes ? 0 : loc.length;
+    shale_code rc = shl_s4_index_put(&db->journal, r->key, place, err);
+    if (rc == SHALE_OK && !deletes)
+        return shl_s4_index_put(&db->map->index, r->key, loc, err);
+    if (rc == SHALE_OK)
+        (void)shl_s4_index_remove(&db->map->index, r->key);
     return rc;
 }
 
-static shale_code is_committed(struct shl_s4 *db, const struct shl_s4_unsynced *u, bool *out,
-                               shale_error *err)
-{
-    *out = false;
-    if (!u->sent.is_there)
-        return SHALE_OK;
-    *out = (u->sent.bytes == db->index_bytes && u->sent.crc == db->index_crc) || index_knows(db, u);
-    return *out ? SHALE_OK : index_has_copies(db, u, out, err);
-}
-
-static shale_code replay_record(struct shl_s4 *db, const struct shl_s4_record *r,
-                                struct shl_s4_loc loc, shale_error *err)
-{
-    static const struct shl_s4_loc gone = {.file = SHL_S4_GONE};
-    bool deletes = (r->flags & SHL_S4_TOMBSTONE) != 0;
-    shale_code rc = shl_s4_index_put(&db->journal, r->key, deletes ? gone : loc, err);
-    if (rc != SHALE_OK)
-        return rc;
-    if (!deletes)
-        return shl_s4_index_put(&db->map->index, r->key, loc, err);
-    (void)shl_s4_index_remove(&db->map->index, r->key);
-    return SHALE_OK;
-}
-
-static shale_code replay_bytes(struct shl_s4 *db, const struct shl_s4_range *r,
+static shale_code replay_bytes(struct replay *p, const struct shl_s4_range *r,
                                struct shl_slice bytes, shale_error *err)
 {
     for (size_t at = 0; at < bytes.len;) {
@@ -331,7 +248,7 @@ static shale_code replay_bytes(struct shl_s4 *db, const struct shl_s4_range *r,
         }
         struct shl_s4_loc loc = {
             .file = r->file, .offset = r->from + at, .length = (uint32_t)length};
-        shale_code rc = replay_record(db, &record, loc, err);
+        shale_code rc = replay_record(p, &record, loc, err);
         if (rc != SHALE_OK)
             return rc;
         at += (size_t)length;
@@ -339,35 +256,41 @@ static shale_code replay_bytes(struct shl_s4 *db, const struct shl_s4_range *r,
     return SHALE_OK;
 }
 
-static shale_code replay_range(struct shl_s4 *db, const struct shl_s4_range *r, shale_error *err)
+static shale_code replay_range(struct replay *p, const struct shl_s4_range *r, shale_error *err)
 {
+    struct shl_s4_local *l = &p->db->local;
     struct shl_buf bytes = {0};
     char name[SHL_S4_NAME_BYTES];
     uint64_t size = 0;
+    size_t want = (size_t)(r->to - r->from);
     shale_code rc;
     shl_s4_name(r->file, name);
-    if (!shl_s4_local_size(&db->local, r->file, &size) || size < r->to)
+    if (!shl_s4_local_size(l, r->file, &size) || size < r->to)
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION,
                          "it has %" PRIu64 " bytes, and %" PRIu64 " were written", size, r->to));
-    SHL_TRY(shl_buf_reserve(&bytes, (size_t)(r->to - r->from) + 1, err));
-    bytes.len =
-        shl_s4_local_read(&db->local, r->file, r->from, bytes.data, (size_t)(r->to - r->from));
-    if (bytes.len != r->to - r->from)
+    SHL_TRY(shl_buf_reserve(&bytes, want + 1, err));
+    SHL_TRY(shl_s4_local_read(l, r->file, r->from, bytes.data, want, &bytes.len, err));
+    if (bytes.len != want)
         SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "it cannot be read to offset %" PRIu64, r->to));
-    SHL_TRY(replay_bytes(db, r, shl_buf_view(&bytes), err));
+    SHL_TRY(replay_bytes(p, r, shl_buf_view(&bytes), err));
 out:
     if (rc == SHALE_CORRUPTION || rc == SHALE_UNAVAILABLE)
-        shl_err_prefix(err, "writes that were not uploaded: %s/%s", db->local.dir, name);
+        shl_err_prefix(err, "writes that were not uploaded: %s/%s", l->dir, name);
     shl_buf_free(&bytes);
     return rc;
 }
 
+/* Looks how far a commit of the dead writer got through, then takes over what came after it. */
 static shale_code adopt(struct shl_s4 *db, const struct left *one, shale_error *err)
 {
-    for (size_t i = 0; i < one->note.ranges.count; i++) {
-        shale_code rc = replay_range(db, &one->note.ranges.items[i], err);
-        if (rc != SHALE_OK)
-            return rc;
+    struct replay p = {.db = db};
+    for (unsigned pass = 0; pass < 2; pass++) {
+        p.counts = pass == 0;
+        for (size_t i = 0; i < one->note.ranges.count; i++) {
+            shale_code rc = replay_range(&p, &one->note.ranges.items[i], err);
+            if (rc != SHALE_OK)
+                return rc;
+        }
     }
     db->generation = shl_max_u64(db->generation, one->note.generation);
     db->homeless = true;
@@ -384,10 +307,7 @@ static shale_code take_over(struct shl_s4 *db, struct lefts *found, shale_error 
         return shl_nomem(err);
     for (size_t i = 0; i < found->list.count; i++) {
         struct left *one = &found->list.items[i];
-        bool committed;
-        shale_code rc = is_committed(db, &one->note, &committed, err);
-        if (rc == SHALE_OK && !committed)
-            rc = adopt(db, one, err);
+        shale_code rc = adopt(db, one, err);
         if (rc != SHALE_OK)
             return rc;
         if (one->lock_fd < 0)
@@ -408,8 +328,10 @@ shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err)
     SHL_TRY(find_notes(db, &found, err));
     if (found.list.count > 0)
         SHL_TRY(take_over(db, &found, err));
-    if (db->journal.count == 0) /* what is there is committed */
-        drop_adopted(db);
+    if (db->journal.count == 0) { /* what is there is committed */
+        db->homeless = false;
+        SHL_TRY(drop_adopted(db, err));
+    }
 out:
     for (size_t i = 0; i < found.list.count; i++) {
         shl_s4_unsynced_free(&found.list.items[i].note);
@@ -422,20 +344,53 @@ out:
 
 /* ---- into files of our own */
 
-/* The record of a journal's entry, anew or from a dead writer's file; empty if it is in ours. */
+/* Whether records in that file may stay there. */
+static bool is_home(struct shl_s4 *db, uint64_t file)
+{
+    const struct shl_s4_file *f = shl_s4_file_find(db, file);
+    return f != NULL && !f->retired;
+}
+
+static void retire_sealed(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        if (f->from == f->size || !shl_s4_is_sealed(db, f))
+            continue;
+        f->retired = db->homeless = true;
+        if (f->id == db->active)
+            shl_s4_close_active(db);
+    }
+}
+
+/* Nothing in them is wanted any more. */
+static void settle_retired(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        if (!f->retired)
+            continue;
+        f->retired = f->dirty = f->unsure = false;
+        f->from = f->size;
+    }
+}
+
+/* The record of a journal's entry, anew or from the file where it is; empty if it may stay there. */
 static shale_code old_record(struct shl_s4 *db, struct shl_slice key, struct shl_s4_loc loc,
                              struct shl_buf *out, shale_error *err)
 {
     struct shl_s4_record record;
     out->len = 0;
-    if (loc.file == SHL_S4_GONE)
-        return shl_s4_tombstone_encode(key, out, err);
-    if (shl_s4_file_find(db, loc.file) != NULL)
+    if (is_home(db, loc.file))
         return SHALE_OK;
+    if (loc.length == 0)
+        return shl_s4_tombstone_encode(key, out, err);
     shale_code rc = shl_buf_reserve(out, loc.length, err);
     if (rc != SHALE_OK)
         return rc;
-    out->len = shl_s4_local_read(&db->local, loc.file, loc.offset, out->data, loc.length);
+    rc = shl_s4_local_read(&db->local, loc.file, loc.offset, out->data, loc.length, &out->len, err);
+    if (rc != SHALE_OK)
+        return rc;
     rc = shl_s4_record_decode(shl_buf_view(out), &record, err);
     if (rc != SHALE_OK) {
         shl_s4_err_place(db, loc.file, loc.offset, err);
@@ -473,14 +428,15 @@ static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
     uint32_t ref;
     size_t copied = 0;
     while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
-        bool gone = loc.file == SHL_S4_GONE;
+        bool gone = loc.length == 0;
         /* What this batch made is ours already, and none of it is in the journal yet. */
-        if (!gone && shl_s4_file_find(db, loc.file) != NULL)
+        if (is_home(db, loc.file))
             continue;
         struct shl_s4_loc now = b->places.items[copied++];
+        now.length = gone ? 0 : now.length;
+        shl_s4_must_put(&db->journal, key, now);
         if (gone)
             continue;
-        shl_s4_must_put(&db->journal, key, now);
         env_mutex_lock(&db->mu);
         shl_s4_must_put(&db->map->index, key, now);
         env_mutex_unlock(&db->mu);
@@ -491,15 +447,17 @@ static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
 shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err)
 {
     struct shl_s4_batch b;
+    retire_sealed(db);
     if (!db->homeless)
         return SHALE_OK;
     shl_s4_batch_begin(db, &b);
     shale_code rc = copy_homeless(db, &b, err);
     if (rc == SHALE_OK) {
         move_homeless(db, &b);
+        settle_retired(db);
         db->homeless = false;
     }
     shl_s4_batch_end(db, &b, rc != SHALE_OK);
     /* On the disk before the notes of the dead go. */
-    return rc == SHALE_OK ? shl_s4_sync_files(db, err) : rc;
+    return rc == SHALE_OK && !db->local.temporary ? shl_s4_sync_files(db, err) : rc;
 }

@@ -218,9 +218,10 @@ static shale_code init(struct shl_s4 *db, const struct shl_s4_open *how, shale_e
     shl_s4_index_init(&db->journal);
     if (s->format == 2)
         db->writer = (uint32_t)env_rand_below(UINT32_MAX) + 1;
-    if (db->path == NULL || db->name_prefix == NULL || db->map == NULL)
-        return shl_nomem(err);
-    return shl_s4_local_init(&db->local, s->local_dir, err);
+    shale_code rc = shl_s4_local_init(&db->local, s->local_dir, err);
+    if (rc == SHALE_OK && (db->path == NULL || db->name_prefix == NULL || db->map == NULL))
+        rc = shl_nomem(err);
+    return rc;
 }
 
 static shale_code check_format(const struct shl_s4 *db, shale_error *err)
@@ -372,11 +373,13 @@ shale_code shl_s4_put(struct shl_s4 *db, const struct shl_s4_item *items, size_t
 }
 
 static void take_deletes(struct shl_s4 *db, const struct shl_slice *keys, const size_t *which,
-                         size_t count)
+                         size_t count, const struct shl_s4_batch *b)
 {
-    static const struct shl_s4_loc gone = {.file = SHL_S4_GONE};
-    for (size_t i = 0; i < count; i++)
-        shl_s4_must_put(&db->journal, keys[which[i]], gone);
+    for (size_t i = 0; i < count; i++) {
+        struct shl_s4_loc tombstone = b->places.items[i];
+        tombstone.length = 0;
+        shl_s4_must_put(&db->journal, keys[which[i]], tombstone);
+    }
     env_mutex_lock(&db->mu);
     for (size_t i = 0; i < count; i++)
         (void)shl_s4_index_remove(&db->map->index, keys[which[i]]);
@@ -420,7 +423,7 @@ static shale_code delete_known(struct shl_s4 *db, const struct shl_slice *keys, 
     shl_s4_batch_begin(db, &b);
     shale_code rc = delete_records(db, &b, keys, which, known, err);
     if (rc == SHALE_OK)
-        take_deletes(db, keys, which, known);
+        take_deletes(db, keys, which, known, &b);
     shl_s4_batch_end(db, &b, rc != SHALE_OK);
     return rc;
 }

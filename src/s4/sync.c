@@ -2,7 +2,6 @@
 #include "s4/db.h"
 
 #include "base/assert.h"
-#include "base/codec/crc32.h"
 #include "base/codec/ulid.h"
 #include "base/num.h"
 
@@ -103,7 +102,6 @@ static void remember_index(struct shl_s4 *db, struct shl_slice blob, const char 
 {
     (void)snprintf(db->index_etag, sizeof db->index_etag, "%s", etag);
     db->index_bytes = blob.len;
-    db->index_crc = shl_crc32(blob.data, blob.len);
     db->index_version = blob.len > 0 ? blob.data[0] : 0;
 }
 
@@ -152,7 +150,7 @@ shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index *to, shal
     struct shl_s4_loc loc;
     uint32_t ref;
     while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
-        if (loc.file == SHL_S4_GONE) {
+        if (loc.length == 0) {
             (void)shl_s4_index_remove(to, key);
             continue;
         }
@@ -163,21 +161,78 @@ shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index *to, shal
     return SHALE_OK;
 }
 
+bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b)
+{
+    return a.file > b.file || (a.file == b.file && a.offset > b.offset);
+}
+
+/* The last write of the journal that the index has at our own place: that commit was ours, though its answer was lost, and all writes up to there are in it. */
+static bool last_committed(const struct shl_s4 *db, const struct shl_s4_index *newest,
+                           struct shl_s4_loc *out)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc, now;
+    uint32_t ref;
+    bool any = false;
+    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
+        if (loc.length == 0 || !shl_s4_index_get(newest, key, &now) || now.file != loc.file ||
+            now.offset != loc.offset)
+            continue;
+        if (!any || shl_s4_is_later(loc, *out))
+            *out = loc;
+        any = true;
+    }
+    return any;
+}
+
+/* Takes them out of the journal, so that they are not written again over what others wrote since. */
+static shale_code forget_committed(struct shl_s4 *db, const struct shl_s4_index *newest,
+                                   shale_error *err)
+{
+    struct shl_s4_index rest;
+    struct shl_s4_loc last = {0};
+    struct shl_s4_loc loc;
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    uint32_t ref;
+    shale_code rc = SHALE_OK;
+    if (!last_committed(db, newest, &last))
+        return SHALE_OK;
+    shl_s4_index_init(&rest);
+    while (rc == SHALE_OK && shl_s4_index_next(&db->journal, &c, &key, &loc, &ref))
+        if (shl_s4_is_later(loc, last))
+            rc = shl_s4_index_put(&rest, key, loc, err);
+    if (rc != SHALE_OK) {
+        shl_s4_index_free(&rest);
+        return rc;
+    }
+    shl_s4_index_free(&db->journal);
+    db->journal = rest;
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        if (f->id < last.file)
+            f->from = f->size;
+        else if (f->id == last.file)
+            f->from = shl_max_u64(f->from, last.offset + last.length);
+    }
+    return SHALE_OK;
+}
+
 /* A newer index than ours. */
 static shale_code adopt_index(struct shl_s4 *db, struct shl_slice blob, const char *etag,
                               shale_error *err)
 {
     struct shl_s4_index_head head;
     struct shl_s4_map *map = NULL;
-    bool ours = db->sent.is_there && db->sent.bytes == blob.len &&
-                db->sent.crc == shl_crc32(blob.data, blob.len);
     shale_code rc;
     SHL_TRY(parse_index(db, blob, &map, &head, err));
+    SHL_TRY(forget_committed(db, &map->index, err));
+    SHL_TRY(shl_s4_apply_journal(db, &map->index, err));
     remember_index(db, blob, etag);
     db->next_file_num = (uint32_t)shl_max_u64(db->next_file_num, head.next_file_num);
-    if (ours) /* the commit whose answer was lost */
+    if (db->journal.count == 0 && !db->unsaved)
         shl_s4_committed(db);
-    SHL_TRY(shl_s4_apply_journal(db, &map->index, err));
     shl_s4_map_set(db, map, false);
     map = NULL; /* moved to the handle */
 out:
@@ -245,7 +300,7 @@ static shale_code check_etag(const struct shl_s4 *db, const char *key,
     return shl_fail(err, SHALE_NOT_SUPPORTED, "%s: %s gives no ETag", key, db->store->name);
 }
 
-static bool fate_is_unknown(shale_code rc)
+bool shl_s4_fate_is_unknown(shale_code rc)
 {
     return rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT || rc == SHALE_INTERNAL;
 }
@@ -266,17 +321,16 @@ shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x, sha
     SHL_TRY(shl_s4_key(db, SHL_S4_INDEX_NAME, key, err));
     SHL_TRY(shl_s4_index_encode(x, (uint8_t)db->settings.format, next, &blob, err));
     part = shl_buf_view(&blob);
-    db->sent = (struct shl_s4_sent){
-        .is_there = true, .bytes = part.len, .crc = shl_crc32(part.data, part.len)};
-    if (db->noted || db->adopted_count > 0)
+    if (db->noted || db->adopted_count > 0) {
+        /* So that what comes back after a crash is all of this commit, should it get through. */
+        SHL_TRY(shl_s4_sync_files(db, err));
         SHL_TRY(shl_s4_note(db, err));
+    }
     ENV_POINT("s4 index");
     condition(db, db->index_etag, false, &c);
     rc = shl_store_put(db->store, key, &part, 1, &c.how, &object, err);
     if (rc == SHALE_ALREADY_EXISTS)
         rc = SHALE_PRECONDITION;
-    if (!fate_is_unknown(rc))
-        db->sent.is_there = false;
     SHL_TRY(rc);
     SHL_TRY(check_etag(db, key, &object, err));
     remember_index(db, part, object.etag);
@@ -290,7 +344,6 @@ void shl_s4_committed(struct shl_s4 *db)
 {
     shl_s4_index_free(&db->journal);
     shl_s4_index_init(&db->journal);
-    db->sent.is_there = false;
     db->unsaved = db->homeless = false;
     for (size_t i = 0; i < db->files.count; i++)
         db->files.items[i].from = db->files.items[i].size;
@@ -315,10 +368,10 @@ static shale_code read_local(struct shl_s4 *db, const struct shl_s4_file *f, str
     shale_code rc = shl_buf_reserve(out, (size_t)f->size, err);
     if (rc != SHALE_OK)
         return rc;
-    got = shl_s4_local_read(&db->local, f->id, 0, out->data, (size_t)f->size);
+    rc = shl_s4_local_read(&db->local, f->id, 0, out->data, (size_t)f->size, &got, err);
     out->len = got;
-    if (got == f->size)
-        return SHALE_OK;
+    if (rc != SHALE_OK || got == f->size)
+        return rc;
     shl_s4_name(f->id, name);
     return shl_fail(err, SHALE_CORRUPTION,
                     "the local %s has %zu bytes, and %" PRIu64
@@ -363,7 +416,7 @@ static shale_code put_file(struct shl_s4 *db, struct shl_s4_file *f, const char 
     struct conditional c;
     condition(db, f->etag, f->unconditional, &c);
     shale_code rc = shl_store_put(db->store, key, &ours, 1, &c.how, &object, err);
-    if (fate_is_unknown(rc))
+    if (shl_s4_fate_is_unknown(rc))
         f->unsure = true;
     if (rc != SHALE_OK)
         return rc;
@@ -420,29 +473,10 @@ bool shl_s4_is_sealed(const struct shl_s4 *db, const struct shl_s4_file *f)
            (env_now_mono_ns() - f->sent_ns) / ENV_NS_PER_MS >= db->settings.seal_ms;
 }
 
-/* Sent long ago, and its commit failed: is it still there? */
-static shale_code look_after(struct shl_s4 *db, struct shl_s4_file *f, shale_error *err)
-{
-    char key[SHL_S4_KEY_BYTES];
-    struct shl_object object;
-    if (f->dirty || f->from == f->size || !shl_s4_is_sealed(db, f))
-        return SHALE_OK;
-    shale_code rc = shl_s4_file_key(db, f->id, key, err);
-    if (rc == SHALE_OK)
-        rc = shl_store_head(db->store, key, &object, err);
-    if (rc != SHALE_NOT_FOUND)
-        return rc;
-    f->dirty = true;
-    f->etag[0] = '\0';
-    return SHALE_OK;
-}
-
 shale_code shl_s4_send_files(struct shl_s4 *db, shale_error *err)
 {
     struct sending s = {.db = db};
     shale_code rc = SHALE_OK;
-    for (size_t i = 0; i < db->files.count; i++)
-        SHL_TRY(look_after(db, &db->files.items[i], err));
     for (size_t i = 0; i < db->files.count; i++) {
         if (!db->files.items[i].dirty)
             continue;

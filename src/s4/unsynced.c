@@ -22,9 +22,6 @@ shale_code shl_s4_unsynced_encode(const struct shl_s4_unsynced *u, struct shl_bu
         SHL_TRY(
             shl_str_printf(out, err, "file %s %" PRIu64 " %" PRIu64 "\n", name, r->from, r->to));
     }
-    if (u->sent.is_there)
-        SHL_TRY(shl_str_printf(out, err, "sent %" PRIu64 " %08" PRIx32 "\n", u->sent.bytes,
-                               u->sent.crc));
     SHL_TRY(shl_str_printf(out, err, "end %08" PRIx32 "\n",
                            shl_crc32(out->data + start, out->len - start)));
 out:
@@ -107,12 +104,7 @@ static shale_code take_line(struct lines *l, struct shl_s4_unsynced *out, shale_
             return bad_line(l, "want file NAME FROM TO, with FROM <= TO", err);
         return shl_array_push(&out->ranges, r) ? SHALE_OK : shl_nomem(err);
     }
-    if (shl_slice_eq(first, shl_slice_str("sent")) && number(l, &out->sent.bytes) &&
-        hex32(l, &out->sent.crc)) {
-        out->sent.is_there = true;
-        return SHALE_OK;
-    }
-    return bad_line(l, "want file, sent or end", err);
+    return bad_line(l, "want file or end", err);
 }
 
 static shale_code take(struct shl_slice text, struct shl_s4_unsynced *out, shale_error *err)

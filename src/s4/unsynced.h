@@ -3,11 +3,10 @@
  *   shale s4 unsynced 1
  *   generation 3
  *   file data_0a1b2c3d_000001.s4db 9 4711
- *   sent 120 12345678
  *   end 9abcdef0
  *
- * Records lie in [from, to) of each file; the order of files is the order of writes. `sent` (which may be left out) is length and CRC-32 of the index that was
- * on its way when this was written, with all of them in it; `end` the CRC-32 of the lines before, in hex. s4db has no such file and passes it over. */
+ * Records lie in [from, to) of each file; the order of files is the order of writes. `end` is the CRC-32 of the lines before, in hex. s4db has no such file and
+ * passes it over. */
 #ifndef SHL_S4_UNSYNCED_H
 #define SHL_S4_UNSYNCED_H
 
@@ -20,16 +19,9 @@ struct shl_s4_range {
     uint64_t to;
 };
 
-struct shl_s4_sent {
-    bool is_there;
-    uint64_t bytes;
-    uint32_t crc;
-};
-
 struct shl_s4_unsynced {
     uint64_t generation;                   /* a later state of the same writes has a higher one */
     SHL_ARRAY(struct shl_s4_range) ranges; /* owned */
-    struct shl_s4_sent sent;
 };
 
 SHL_MUST shale_code shl_s4_unsynced_encode(const struct shl_s4_unsynced *u, struct shl_buf *out,

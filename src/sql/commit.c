@@ -57,10 +57,12 @@ static void roll_back(struct shl_sql *s, const struct shl_sql_batch *b)
         shl_sql_local_drop(&s->local);
 }
 
-/* Statements that were left running would keep a savepoint from ending. */
-static bool stop_statements(sqlite3 *db)
+/* Statements that were left running would keep a savepoint from ending. Modules of virtual tables have running ones of their own, which look the same. */
+static bool stop_statements(sqlite3 *db, const struct shl_sql_schema *schema)
 {
     bool any = false;
+    if (schema->has_virtual)
+        return false;
     for (sqlite3_stmt *q = sqlite3_next_stmt(db, NULL); q != NULL; q = sqlite3_next_stmt(db, q)) {
         if (sqlite3_stmt_busy(q) == 0)
             continue;
@@ -135,7 +137,7 @@ static shale_code record(struct shl_sql *s, shl_sql_fn fn, void *ctx, struct shl
     shl_sql_guard_end(g, db);
     if (g->is_denied)
         rc = shl_fail(err, SHALE_NOT_SUPPORTED, "%s", g->why);
-    if (stop_statements(db) && rc == SHALE_OK)
+    if (stop_statements(db, &s->local.schema) && rc == SHALE_OK)
         rc = shl_fail(err, SHALE_INVALID, "the function left a statement running: finalize it");
     if (rc == SHALE_OK && sqlite3_get_autocommit(db) != 0)
         rc = shl_fail(err, SHALE_UNAVAILABLE, "SQLite rolled the transaction back: %s",
@@ -438,7 +440,8 @@ static void publish_or_wait(struct shl_sql *s, struct shl_sql_batch *b, shale_er
                             enum outcome *out)
 {
     env_mutex_lock(&s->mu);
-    bool mine = s->waiting == 0 || b->members.count == BATCH_MAX;
+    /* Merging looks at the sum of what a batch has changed: a cell that was changed and changed back would not be seen. */
+    bool mine = s->waiting == 0 || b->members.count == BATCH_MAX || s->o.merge;
     env_mutex_unlock(&s->mu);
     if (s->local.db == NULL)
         fail_batch(s, b);

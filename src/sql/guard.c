@@ -108,8 +108,11 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
         return deny(g, "attached databases are not sent to others: use temporary tables");
     case SQLITE_PRAGMA:
         return on_pragma(g, a, b);
-    case SQLITE_INSERT:
     case SQLITE_UPDATE:
+        if (strcmp(a, "sqlite_master") == 0)
+            return SQLITE_OK; /* said when a virtual table is connected; really writing there is not possible */
+        return g->is_view || !is_main(database) ? SQLITE_OK : on_write(g, a, trigger);
+    case SQLITE_INSERT:
     case SQLITE_DELETE:
         return g->is_view || !is_main(database) ? SQLITE_OK : on_write(g, a, trigger);
     case SQLITE_ALTER_TABLE: /* its first argument is the database */

@@ -103,8 +103,10 @@ shale_code shl_sql_head_load(struct shl_sql_remote *r, struct shl_sql_head *io_h
     shale_code rc = shl_store_get(r->store, r->manifest_key, &how, &body, &object, err);
     if (out_changed != NULL)
         *out_changed = rc == SHALE_OK;
-    if (rc == SHALE_NOT_MODIFIED)
-        return SHALE_OK;
+    if (rc == SHALE_NOT_MODIFIED) {
+        rc = SHALE_OK;
+        goto out;
+    }
     SHL_TRY(rc);
     rc = shl_sql_manifest_decode(shl_buf_view(&body), &fresh.manifest, err);
     if (rc != SHALE_OK && rc != SHALE_NOMEM)

@@ -7,6 +7,9 @@
 #define STEPS_PER_DOUBLING 4
 #define BUCKETS            (64 * STEPS_PER_DOUBLING)
 
+const uint64_t shl_duration_borders_us[SHL_DURATION_BORDERS] = {
+    1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 5000000, 10000000};
+
 /* Relaxed everywhere: the numbers are only shown. */
 struct kind_cells {
     _Atomic uint64_t calls;
@@ -16,6 +19,7 @@ struct kind_cells {
     _Atomic uint64_t total_ns;
     _Atomic uint64_t max_ns;
     _Atomic uint64_t buckets[BUCKETS];
+    _Atomic uint64_t durations[SHL_DURATION_BORDERS + 1];
 };
 
 struct count_store {
@@ -41,6 +45,14 @@ static uint64_t bucket_limit(size_t bucket)
     unsigned shift = (unsigned)(bucket / STEPS_PER_DOUBLING) - 1;
     uint64_t lead = 4 + bucket % STEPS_PER_DOUBLING;
     return (lead << shift) + ((UINT64_C(1) << shift) - 1);
+}
+
+static size_t duration_of(uint64_t ns)
+{
+    size_t i = 0;
+    while (i < SHL_DURATION_BORDERS && ns > shl_duration_borders_us[i] * 1000)
+        i++;
+    return i;
 }
 
 static bool is_refusal(shale_code code)
@@ -77,6 +89,7 @@ static shale_code count_end(struct shl_store *s, struct shl_call *call, shale_co
         env_fetch_add(is_refusal(code) ? &k->refused : &k->errors, 1);
     env_fetch_add(&k->total_ns, ns);
     env_fetch_add(&k->buckets[bucket_of(ns)], 1);
+    env_fetch_add(&k->durations[duration_of(ns)], 1);
     raise_max(&k->max_ns, ns);
     if (call->bytes_up > 0)
         env_fetch_add(&c->bytes_up, call->bytes_up);
@@ -128,6 +141,8 @@ void shl_store_counts_read(struct shl_store *s, struct shl_store_counts *out)
         o->errors = env_load_relaxed(&k->errors);
         o->total_ns = env_load_relaxed(&k->total_ns);
         o->max_ns = env_load_relaxed(&k->max_ns);
+        for (size_t b = 0; b <= SHL_DURATION_BORDERS; b++)
+            o->durations[b] = env_load_relaxed(&k->durations[b]);
         o->p50_ns = quantile(k, o->calls, 500);
         o->p99_ns = quantile(k, o->calls, 990);
         o->p999_ns = quantile(k, o->calls, 999);

@@ -5,6 +5,10 @@
 
 #include "store/backend.h"
 
+/* How long calls took: up to 1 ms, 5 ms, 10 ms, .. 10 s, and longer; the borders are SlateDB's (slatedb-surface 5). */
+#define SHL_DURATION_BORDERS 12
+extern const uint64_t shl_duration_borders_us[SHL_DURATION_BORDERS];
+
 struct shl_kind_counts {
     uint64_t calls;
     uint64_t
@@ -17,6 +21,7 @@ struct shl_kind_counts {
     uint64_t p50_ns; /* of a histogram with four steps per power of two: at most 25 % too high */
     uint64_t p99_ns;
     uint64_t p999_ns;
+    uint64_t durations[SHL_DURATION_BORDERS + 1]; /* calls in each span, the last one has no end */
 };
 
 struct shl_store_counts {

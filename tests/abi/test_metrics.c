@@ -110,7 +110,7 @@ static void test_what_is_counted(void **state)
     get(db, "b", true);
     get(db, "bb", false);
     expect("slatedb.db.request_count", "get", 3);
-    expect("slatedb.db.sst_filter_positive_count", NULL,
+    expect("slatedb.db.sst_filter_positive_count", "point",
            1 + metric(db, "slatedb.db.sst_filter_false_positive_count", NULL));
     assert_int_equal(metric(db, "slatedb.db.sst_filter_negative_count", NULL) +
                          metric(db, "slatedb.db.sst_filter_false_positive_count", NULL),
@@ -258,6 +258,76 @@ static bool is_in(void *ctx, const shale_metric *m)
     return true;
 }
 
+static bool check_histogram(void *ctx, const shale_metric *m)
+{
+    uint64_t *seen = ctx, sum = 0;
+    if (m->kind != SHALE_METRIC_HISTOGRAM) {
+        assert_null(m->buckets);
+        return true;
+    }
+    assert_string_equal(m->name, "slatedb.object_store.request_duration_seconds");
+    assert_int_equal(m->label_count, 4);
+    assert_int_equal(m->border_count, 12);
+    assert_true(m->borders[0] < 0.0011 && m->borders[11] > 9.9);
+    for (size_t i = 0; i <= m->border_count; i++)
+        sum += m->buckets[i];
+    assert_int_equal(sum, m->value);
+    assert_true((m->sum > 0) == (m->value > 0));
+    *seen += m->value;
+    return true;
+}
+
+/* SlateDB's labels, and how long each call took. */
+static void test_requests_are_timed(void **state)
+{
+    (void)state;
+    static const char *const settings[][2] = {{"wal_url", "memory://?name=wal-apart"},
+                                              {"compactor_options", "none"}};
+    shale_db *db = open_with(settings, 2);
+    uint64_t timed = 0;
+    ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err));
+    shale_db_metrics_each(db, check_histogram, &timed);
+    assert_true(timed > 4);
+    char *json = shale_db_metrics_json(db), *prometheus = shale_db_metrics_prometheus(db);
+    assert_non_null(strstr(json, "\"labels\":{\"component\":\"db\",\"store_type\":\"wal\",\"op\":"
+                                 "\"put\",\"api\":\"put\"},\"value\":2"));
+    assert_non_null(strstr(json, "\"kind\":\"histogram\""));
+    assert_non_null(strstr(json, "\"boundaries\":[0.001,0.005,"));
+    assert_non_null(strstr(prometheus, "# TYPE slatedb_object_store_request_duration_seconds "
+                                       "histogram\n"));
+    assert_non_null(strstr(prometheus, "slatedb_object_store_request_duration_seconds_bucket{"
+                                       "component=\"db\",store_type=\"wal\",op=\"put\",api="
+                                       "\"put\",le=\"+Inf\"} 2\n"));
+    assert_non_null(strstr(prometheus, "slatedb_object_store_request_duration_seconds_count{"
+                                       "component=\"db\",store_type=\"wal\",op=\"put\",api="
+                                       "\"put\"} 2\n"));
+    shale_text_free(json);
+    shale_text_free(prometheus);
+    ok(shale_db_close(db, &err));
+}
+
+static void test_filters_of_prefixes_and_checkpoints_are_counted(void **state)
+{
+    (void)state;
+    static const char *const settings[][2] = {
+        {"min_filter_keys", "1"}, {"bloom_prefix", "1"}, {"compactor_options", "none"}};
+    shale_db *db = open_with(settings, 3);
+    shale_iter *it = NULL;
+    ok(shale_db_put(db, SHALE_STR("a1"), SHALE_STR("v"), NULL, &err));
+    ok(shale_db_put(db, SHALE_STR("c1"), SHALE_STR("v"), NULL, &err));
+    ok(shale_db_checkpoint(NULL, db, NULL, &err));
+    expect("slatedb.memtable_flush.checkpoint_request_count", NULL, 1);
+    get(db, "a1", true); /* the filter comes with it */
+    for (unsigned i = 0; i < 3; i++) {
+        static const char *const prefixes[] = {"a", "b", "c"};
+        ok(shale_db_scan(&it, db, shale_range_prefix(shale_str(prefixes[i])), NULL, &err));
+        shale_iter_close(it);
+    }
+    expect("slatedb.db.sst_filter_positive_count", "prefix", 2);
+    expect("slatedb.db.sst_filter_negative_count", "prefix", 1);
+    ok(shale_db_close(db, &err));
+}
+
 static void test_the_three_ways_say_the_same(void **state)
 {
     (void)state;
@@ -286,6 +356,8 @@ int main(void)
         cmocka_unit_test(test_compactions_are_counted),
         cmocka_unit_test(test_who_does_not_compact_or_collect_says_nothing),
         cmocka_unit_test(test_collections_are_counted),
+        cmocka_unit_test(test_requests_are_timed),
+        cmocka_unit_test(test_filters_of_prefixes_and_checkpoints_are_counted),
         cmocka_unit_test(test_the_three_ways_say_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,35 @@ static void test_without_the_key_there_is_nothing_to_read(void **state)
     shale_options_free(none);
 }
 
+/* A writer with another key stops nobody, whether the rows are in an SSTable or only in the WAL. */
+static void test_a_writer_with_another_key_is_told_at_once(void **state)
+{
+    (void)state;
+    (void)setenv("SHALE_TEST_KEY", HEX, 1);
+    (void)setenv("SHALE_TEST_OTHER_KEY",
+                 "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", 1);
+    shale_options *right = with("aes-256-gcm:env:SHALE_TEST_KEY");
+    shale_options *other = with("aes-256-gcm:env:SHALE_TEST_OTHER_KEY");
+    for (unsigned flushed = 0; flushed < 2; flushed++) {
+        const char *url = flushed ? "memory://?name=told-sst" : "memory://?name=told-wal";
+        shale_db *db = NULL, *stranger = NULL;
+        ok(shale_db_open(&db, url, right, &err));
+        ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err));
+        if (flushed)
+            ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+        assert_int_equal(shale_db_open(&stranger, url, other, &err), SHALE_CORRUPTION);
+        assert_non_null(strstr(err.text, "does not fit the transformer and was left alone"));
+        assert_non_null(strstr(err.text, flushed ? "compacted/" : "wal/"));
+        assert_non_null(strstr(err.text, "another key"));
+        ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("w"), NULL, &err)); /* nobody fenced it */
+        ok(shale_db_close(db, &err));
+        ok(shale_db_open(&db, url, right, &err));
+        ok(shale_db_close(db, &err));
+    }
+    shale_options_free(right);
+    shale_options_free(other);
+}
+
 static void write_file(const char *path, const void *data, size_t len)
 {
     FILE *f = fopen(path, "wb");
@@ -242,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_the_key_there_is_nothing_to_read),
+        cmocka_unit_test(test_a_writer_with_another_key_is_told_at_once),
         cmocka_unit_test(test_keys_in_files),
         cmocka_unit_test(test_a_transformer_of_the_user),
     };

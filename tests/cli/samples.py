@@ -1,8 +1,8 @@
 """How to run each command: what the tests of the promises (test_checklist.py, test_stores.py) share.
 
 `shale __doc list` says what commands there are; SAMPLES says how to run each one. In the samples DB is a database with rows, OBJECT an object of
-it, SST the name of an SSTable, kept the name of a checkpoint of DB, U/doomed another database, U/clone none, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
-bucket or folder that may be made, OLD one that is there, DEAD the options for a store that nobody answers for, and T the temporary folder.
+it, SST the name of an SSTable, kept the name of a checkpoint of DB, SQ a SQLite database with two commits and SQC one that was compacted, OUT a folder for files, U/doomed another database, U/clone none, NONE a database that is not there, BROKEN one with a damaged manifest, U a place where objects may be made, NEW a
+bucket or folder that may be made, OLD one that is there, DEAD the options for a store that nobody answers for, and T the temporary folder. WORDS is a string store with the keys one, two and three, SPOILT one whose index is damaged.
 The places are folders in one test and prefixes of a bucket in another."""
 
 
@@ -85,6 +85,16 @@ SAMPLES = {
                    cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
     "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
                  cost=("2 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 8 and n["GET"] <= 10 and n["PUT"] <= 2)),
+    "sql": Sample(["SQ", "SELECT * FROM items"], DONE_OR_FAILED, ["NONE", "SELECT 1"], more=(["SQ", "INSERT INTO items(name) VALUES('x')"], ["SQ", "SELECT 1", "--mode", "csv"])),
+    "sql shell": Sample(["SQ"], DONE_OR_FAILED, ["NONE"], data=b"SELECT count(*) FROM items;\n.tables\n"),
+    "sql init": Sample(["U/fresh"], ["SQ"], ["s3://bucket/x", "DEAD"], more=(["U/fresh", "T/push.sqlite"],)),
+    "sql pull": Sample(["SQ", "-o", "OUT/pulled.sqlite"], READS_ALL, ["NONE", "-o", "OUT/none.sqlite"], more=(["SQ", "-o", "OUT/then.sqlite", "--at", "1"],)),
+    "sql push": Sample(["SQ", "T/push.sqlite", "--force"], ["SQ", "T/push.sqlite", "--seq", "99"], ["NONE", "T/push.sqlite", "--force"]),
+    "sql status": Sample(["SQ"], READS_ALL, ["NONE"]),
+    "sql log": Sample(["SQ"], ["SQC", "--after", "0"], ["NONE"], more=(["SQ", "--changes"], ["SQ", "--after", "1"])),
+    "sql compact": Sample(["SQ"], DONE_OR_FAILED, ["NONE"]),
+    "sql gc": Sample(["SQ", "--grace", "1ms"], DONE_OR_FAILED, ["NONE"]),
+    "sql migrate": Sample(["U/fresh", "T/migrations"], DONE_OR_FAILED, ["s3://bucket/x", "T/migrations", "DEAD"]),
     "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
                        cost=("1 LIST per 1,000", lambda n: (n["LIST"], total(n)) == (1, 1))),
     "store cat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/db/o", "DEAD"], raw=True, cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
@@ -95,6 +105,27 @@ SAMPLES = {
     "store stat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/o", "DEAD"], cost=("1 HEAD", lambda n: n["HEAD"] == total(n) == 1)),
     "store mb": Sample(["NEW"], ["OLD"], ["s3://bucket-of-nobody", "DEAD"], cost=("1 PUT", lambda n: n["PUT"] == total(n) == 1)),
     "store doctor": Sample(["DB"], ["LIAR"], ["s3://bucket", "DEAD"], cost=("some 200 requests", lambda n: 100 <= total(n) <= 300)),
+    "s4 put": Sample(["WORDS", "new", "value"], DONE_OR_FAILED, ["SPOILT", "k", "v"], more=(["WORDS", "", "v", "--bytes"],),
+                     cost=("1 GET, 2 PUTs", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 2, 3))),
+    "s4 get": Sample(["WORDS", "one"], ["WORDS", "none"], ["NONE", "k"],
+                     cost=("1 GET for the index, 1 GET for the value", lambda n: n["GET"] == total(n) == 2)),
+    "s4 del": Sample(["WORDS", "two", "none"], DONE_OR_FAILED, ["NONE", "k"],
+                     cost=("1 GET, 2 PUTs", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 2, 3))),
+    "s4 keys": Sample(["WORDS"], READS_ALL, ["NONE"], more=(["WORDS", "--prefix", "o"],), cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
+    "s4 dump": Sample(["WORDS"], READS_ALL, ["NONE"], more=(["WORDS", "--prefix", "o"],),
+                      cost=("1 GET for the index, 1 GET per 4 MiB", lambda n: n["GET"] == total(n) <= 3)),
+    "s4 load": Sample(["WORDS", "T/rows.jsonl"], DONE_OR_FAILED, ["SPOILT", "T/rows.jsonl"],
+                      cost=("1 GET, 1 PUT per data file, 1 PUT of the index", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 2, 3))),
+    "s4 download": Sample(["WORDS", "--local-dir", "T/mirror"], DONE_OR_FAILED, ["NONE", "--local-dir", "T/mirror"],
+                          cost=("1 LIST, 1 GET per data file, 2 GETs for the index", lambda n: n["LIST"] == 1 and 3 <= n["GET"] <= 5)),
+    "s4 upload": Sample(["WORDS", "--local-dir", "T/mirror"], DONE_OR_FAILED, ["SPOILT", "--local-dir", "T/mirror"],
+                        cost=("1 GET, 1 PUT per data file, 1 PUT", lambda n: n["GET"] == total(n) == 1)),
+    "s4 flush": Sample(["WORDS", "--local-dir", "T/mirror"], DONE_OR_FAILED, ["SPOILT", "--local-dir", "T/mirror"], cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
+    "s4 compact": Sample(["WORDS", "--min-age", "1ms"], DONE_OR_FAILED, ["NONE"], more=(["WORDS"],),
+                         cost=("2 GETs for the index, 1 GET per 4 MiB, 1 PUT per data file, 1 PUT", lambda n: n["GET"] <= 5 and n["PUT"] == 2 and n["LIST"] == 1)),
+    "s4 rebuild-index": Sample(["WORDS"], DONE_OR_FAILED, ["NONE"], cost=("1 GET, 1 LIST, 1 GET per data file, 1 PUT", lambda n: n["LIST"] == 1 and n["PUT"] == 1 and n["GET"] <= 4)),
+    "s4 gc": Sample(["WORDS", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE"], cost=("2 GETs, 1 LIST", lambda n: (n["GET"], n["LIST"], n["PUT"]) == (2, 1, 0))),
+    "s4 stat": Sample(["WORDS"], READS_ALL, ["NONE"], cost=("1 GET, 1 LIST", lambda n: (n["GET"], n["LIST"], total(n)) == (1, 1, 2))),
     "config show": Sample([], READS_ALL, NO_ROOM, more=(["DB"], ["s3://bucket/db", "--changed"])),
     "config path": Sample([], READS_ALL, NO_ROOM),
     "doctor": Sample(["DB"], ["LIAR"], ["s3://bucket", "DEAD"], more=([],), cost=("that of shale store doctor", lambda n: 100 <= total(n) <= 300)),
@@ -107,6 +138,7 @@ SAMPLES = {
 }
 NEEDS_DATABASE = {"del", "gc", "compact", "compactor", "compactor-worker", "clone", "restore", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
 NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
+WORDS = b'{"key":"one","value":"first"}\n{"key":"two","value":"second"}\n{"key":"three","value_base64":"//8="}\n'
 DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]
 
 

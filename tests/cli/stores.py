@@ -95,7 +95,7 @@ class Place:
 
     def __init__(self, url, files, sst, manifest, new, old):
         self.url, self.new, self.old = url, new, old
-        self.words = {"DB": url + "/db", "PACKED": url + "/packed", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken",
+        self.words = {"DB": url + "/db", "PACKED": url + "/packed", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken", "WORDS": url + "/words", "SPOILT": url + "/spoilt",
                       "T": files, "U": url, "NEW": new, "OLD": old, "DEAD": samples.DEAD}
 
     def line(self, name, args):
@@ -115,11 +115,12 @@ class Original:
         case.run_shale("put", db, "0007", "again", "--store-option", "local_fsync=off")
         case.run_shale("checkpoint", "create", db, "--name", "kept", "--lifetime", "7d")
         shutil.copytree(db, os.path.join(folder, "doomed"))
-        for name, text in (("broken/manifest/00000000000000000001.manifest", "no manifest at all"), ("spare", "x"), ("heap/one", "x"), ("heap/two", "y"), ("old/x", "x")):
+        for name, text in (("broken/manifest/00000000000000000001.manifest", "no manifest at all"), ("spoilt/index.idx", "no index at all"), ("spare", "x"), ("heap/one", "x"), ("heap/two", "y"), ("old/x", "x")):
             path = os.path.join(folder, name)
             os.makedirs(os.path.dirname(path), exist_ok=True)
             with open(path, "w") as f:
                 f.write(text)
+        case.run_shale("s4", "load", os.path.join(folder, "words"), "--store-option", "local_fsync=off", data=samples.WORDS)
         packed = os.path.join(folder, "packed")
         for i in range(4):
             case.run_shale("put", packed, "k%d" % i, "v", "--store-option", "local_fsync=off")
@@ -154,7 +155,7 @@ def keys_of(place, client):
         found = {key[len(prefix):]: etag for key, _, etag in client.listed(prefix)}
     else:
         found = {os.path.relpath(os.path.join(where, f), place.url): None for where, _, files in os.walk(place.url) for f in files}
-    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/"))), found
+    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/", "words/"))), found
 
 
 __all__ = ["Front", "Original", "Place", "WRITING", "keys_of", "proxy", "s3", "servers", "start"]

@@ -66,7 +66,7 @@ class Checkpoints(Case):
         self.run_shale("checkpoint", "delete", self.db, "first")
         self.assertEqual(self.listed(), [])
         for words in (["delete", self.db, "first"], ["refresh", self.db, made["id"]]):
-            p = self.run_shale("checkpoint", *words, want=1)
+            p = self.run_shale("checkpoint", *words, want=3)
             self.assertIn(b"has none of that id or name", p.stderr)
             self.assertTrue(re.search(rb"\n  try: shale ", p.stderr), p.stderr)
 

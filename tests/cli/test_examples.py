@@ -11,7 +11,7 @@ import unittest
 
 from common import Case, SHALE, SOURCE, table
 
-TOOLS = ("jq", "xxd", "zstd")
+TOOLS = ("jq", "xxd", "zstd", "sqlite3")
 
 
 class Examples(Case):
@@ -37,9 +37,21 @@ class Examples(Case):
         for i in range(4):  # one that was compacted
             self.bash("shale put ./packed k%d v --store-option local_fsync=off" % i, 0)
         self.bash("shale compact ./packed", 0)
+        with open(os.path.join(self.work, "words.jsonl"), "w") as f:
+            f.writelines('{"key":"%s","value":"%s"}\n' % kv for kv in (("greeting", "hello"), ("logo", "x"), ("user/1", "Ann")))
+        self.bash("shale s4 load ./words words.jsonl --store-option local_fsync=off && shale s4 download ./words --local-dir ./mirror", 0)
         self.bash("shale checkpoint create ./pkgs --name nightly --store-option local_fsync=off", 0)
         with open(os.path.join(self.work, "saved.sst"), "w") as f:
             f.write("x")
+
+    def make_sql(self):
+        os.mkdir(os.path.join(self.work, "migrations"))
+        for name, text in (("migrations/001_items.sql", "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT, qty INT);"), ("changes.sql", "UPDATE items SET qty = 1;\n")):
+            with open(os.path.join(self.work, name), "w") as f:
+                f.write(text)
+        self.bash("shale sql migrate ./shop migrations --store-option local_fsync=off", 0)
+        self.bash("shale sql ./shop \"INSERT INTO items VALUES(1,'nut',5),(2,'bolt',6),(7,'washer',9)\" --store-option local_fsync=off", 0)
+        self.bash("shale sql pull ./shop -o shop.sqlite", 0)
 
     def bash(self, line, want):
         env = dict(self.env, PATH=self.bin + ":" + os.environ["PATH"], HOME=self.work, TMPDIR=self.work)
@@ -53,6 +65,7 @@ class Examples(Case):
         line = re.sub(r"\b01J79B\w{20}\b", sst, line)
         line = line.replace("wal ./pkgs 17", "wal ./pkgs 2").replace("/tmp/b ", "./bench ")
         line = re.sub(r" --num \d+", "", line).replace("--workload ", "--num 500 --workload ")
+        line = re.sub(r"(--at|--seq|--after) 17", r"\1 1", line).replace(" --follow", "").replace("/var/tmp/", "./kept-")
         if line.startswith("shale gc ") and "--once" not in line and "--dry-run" not in line:
             line = line.replace("shale gc", "shale gc --once")
         return line.replace("readcold", "readcold --reads 50") if "readcold" in line else line.replace("readhot", "readhot --reads 50")
@@ -64,6 +77,8 @@ class Examples(Case):
                 if any(re.search(r"\b%s\b" % t, line) and not shutil.which(t) for t in TOOLS):
                     continue
                 self.make_folder()
+                if "shale sql" in line:
+                    self.make_sql()
                 # A bucket is not there: the line is right, and without credentials no request is sent.
                 self.bash(self.fitted(line), 3 if "s3://" in line else 0)
                 ran += 1

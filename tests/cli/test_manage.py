@@ -55,6 +55,18 @@ class Manage(Case):
         self.run_shale("clone", self.db, self.at("both"), "--to", "k2", "--and", self.at("other") + ",from=y", "--and", self.at("old") + ",from=k5,to=k7")
         self.assertEqual(self.dump(db=self.at("both")), [(b"k0", b"1"), (b"k1", b"2"), (b"k5", b"1"), (b"k6", b"1"), (b"z", b"1")])
 
+    def test_clones_of_segments(self):
+        parts, slash = self.at("parts"), ("--segments", "slash")
+        self.load([(b"%s/%d" % (s, i), b"1") for s in (b"a", b"b", b"c") for i in range(3)], *slash, db=parts)
+        self.run_shale("clone", parts, self.at("two"), "--only", "a/", "--only", "c/")
+        self.assertEqual([k for k, _ in self.dump(db=self.at("two"))], [b"a/0", b"a/1", b"a/2", b"c/0", b"c/1", b"c/2"])
+        self.run_shale("clone", parts, self.at("joined"), "--only", "a/", "--and", self.at("two") + ",only=c/")
+        self.assertEqual([k for k, _ in self.dump(db=self.at("joined"))], [b"a/0", b"a/1", b"a/2", b"c/0", b"c/1", b"c/2"])
+        p = self.run_shale("clone", parts, self.at("none"), "--only", "x/", want=3)
+        self.assertIn(b'has no segment with prefix "x/"', p.stderr)
+        p = self.run_shale("clone", self.db, self.at("none"), "--only", "x/", want=2)
+        self.assertIn(b"has no segments to choose from", p.stderr)
+
     def test_clones_that_cannot_be(self):
         for more, why, code in ((["--checkpoint", "none"], b"has none of that id or name", 3), (["--and", self.db], b"is given twice", 2),
                                 (["--and", self.at("x") + ",form=a"], b"is none of checkpoint=C", 2), (["--prefix", "a", "--to", "b"], b"give one or the others", 2)):
@@ -81,7 +93,7 @@ class Manage(Case):
         self.assertEqual(self.dump("--checkpoint", "before-restore"), before)
         self.run_shale("restore", self.db, "--checkpoint", doc["undo_checkpoint"], "--yes", "--undo", "1h")
         self.assertEqual(self.dump(), before)
-        self.run_shale("restore", self.db, "--checkpoint", "none", "--yes", want=1)
+        self.run_shale("restore", self.db, "--checkpoint", "none", "--yes", want=3)
         self.run_shale("restore", self.db, "--yes", want=2)
 
     def test_delete(self):
@@ -103,6 +115,19 @@ class Manage(Case):
         self.run_shale("delete", self.db, "-y", "--force")
         self.run_shale("dump", self.db, want=3)
         self.run_shale("delete", self.db, "-y", want=3)
+
+    def test_moments_after_a_restore(self):
+        self.run_shale("restore", self.db, "--checkpoint", "first", "--yes")
+        undo = [c for c in self.checkpoints() if c["name"] == "before-restore"][0]
+        later = "2999-01-01T00:00:00Z"
+        p = self.run_shale("get", self.db, "k1", "--as-of", later, want=3)
+        self.assertRegex(p.stderr.decode(), r"another state was restored at \d{4}-.*Z, and none was made since")
+        self.assertRegex(self.run_shale("get", self.db, "k1", "--as-of", "seq:99", want=3).stderr.decode(), "another state was restored")
+        made = undo.get("created") or undo.get("create_time") or undo.get("made")
+        self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", made).stdout, b"2")  # as it was when it was replaced
+        self.run_shale("checkpoint", "create", self.db, "--name", "after")
+        self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", later).stdout, b"1")
+        self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", "seq:99").stdout, b"1")
 
     def test_another_name_than_the_one_asked_for(self):
         code, out = self.on_terminal("delete", self.db, typed=b"db\n")
@@ -136,6 +161,7 @@ class Manage(Case):
         self.assertEqual(self.run_shale("when", self.db, when).stdout, b"1\n")
         self.assertEqual(json.loads(self.run_shale("when", self.db, when, "--json").stdout), {"seq": 1})
         self.assertEqual(self.run_shale("when", self.db, "--round", "up", "--", "-1h").stdout, b"1\n")
+        self.assertEqual(self.run_shale("when", self.db, "-1h", "--round", "up").stdout, b"1\n")
         self.run_shale("when", self.db, "1000", want=1)
         self.run_shale("when", self.db, "yesterday", want=2)
         p = self.run_shale("get", self.db, "k1", "--as-of", "seq:9")

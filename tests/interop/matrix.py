@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Every role on one database at once, each played by Shale or by SlateDB: writer, compaction coordinator, worker, collector, readers, admin.
 
-usage: matrix.py SHALE PEER_VENV SECONDS [URL]      (SEED in the environment; SLATEDB = the program slatedb 0.18, for the roles that the package cannot play)
+usage: matrix.py [--line RATES] SHALE PEER_VENV SECONDS [URL]      (SEED in the environment; SLATEDB = the program slatedb 0.18, for the roles that the package cannot play)
 
 URL: an empty place, e.g. s3://bucket/prefix with the AWS_* environment; what is written there stays. Default: a folder.
+
+--line: Shale's requests to the S3 server go through the proxy of tests/servers, which delays, throttles, fails and loses them (RATES as there, e.g. badday: answers
+with a p99 of two seconds, one request in twenty fails); SlateDB's do not, so that what goes wrong is Shale's.
 
 Method: for each cast, SECONDS of random changes with flushes, while compaction and collection go on in processes of their own. Again and again, and at the end, both
 implementations read everything and must agree with a model; checkpoints made on the way by either must give back what the model was then. A cast in which nothing was
 compacted, or nothing collected, proves nothing and counts as wrong."""
+import contextlib
 import copy
 import json
 import os
@@ -19,7 +23,10 @@ import tempfile
 import threading
 import time
 
-from sides import Model, Peer, Place, Shale, compile_writer, draw, random_rows, read_peer, read_shale, write_some
+from sides import SHALE_ENDPOINT, Model, Peer, Place, Shale, compile_writer, shale_env, draw, random_rows, read_peer, read_shale, write_some
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "servers"))
+import proxy  # noqa: E402
 
 MIN_AGE_S = 5  # of what is collected: longer than a reader takes
 POLL = {"compactor_options.poll_interval": "100ms", "compactor_options.commit_compacted_interval": "50ms", "compactor_options.worker.compactions_poll_interval": "100ms",
@@ -119,17 +126,17 @@ def extras(cast, shale, venv, place):
     worker = [shale, "compactor-worker", place.url, *flags(POLL), *FAST]
     found = []
     if cast.compaction == "shale":
-        found.append(Background("shale compactor", compactor))
+        found.append(Background("shale compactor", compactor, shale_env()))
     elif cast.compaction == "split":
-        found += [Background("shale compactor", compactor + ["--no-worker"]), Background("shale worker 1", worker), Background("shale worker 2", worker)]
+        found += [Background("shale compactor", compactor + ["--no-worker"], shale_env()), Background("shale worker 1", worker, shale_env()), Background("shale worker 2", worker, shale_env())]
     elif cast.compaction == "shale-worker":
-        found.append(Background("shale worker", worker))
+        found.append(Background("shale worker", worker, shale_env()))
     elif cast.compaction == "slatedb":
         found.append(slatedb_program(place, "run-compactor"))
     elif cast.compaction == "slatedb-worker":
-        found += [Background("shale compactor", compactor + ["--no-worker"]), slatedb_program(place, "run-worker")]
+        found += [Background("shale compactor", compactor + ["--no-worker"], shale_env()), slatedb_program(place, "run-worker")]
     if cast.gc == "shale":
-        found.append(Background("shale gc", [shale, "gc", place.url, "--interval", "1s", "--min-age", "%ds" % MIN_AGE_S, *FAST]))
+        found.append(Background("shale gc", [shale, "gc", place.url, "--interval", "1s", "--min-age", "%ds" % MIN_AGE_S, *FAST], shale_env()))
     else:
         found.append(PeerCollector(venv, place))
     return found
@@ -160,7 +167,7 @@ def compare(shale, venv, place, model):
 def make_checkpoint(shale, venv, place, number):
     """An id; by each in turn."""
     if number % 2 == 0:
-        p = subprocess.run([shale, "checkpoint", "create", place.url, "--name", "n%d" % number, "--json", *FAST], capture_output=True, text=True, timeout=120)
+        p = subprocess.run([shale, "checkpoint", "create", place.url, "--name", "n%d" % number, "--json", *FAST], capture_output=True, text=True, timeout=120, env=shale_env())
         if p.returncode != 0:
             raise RuntimeError("shale checkpoint create: " + p.stderr)
         return json.loads(p.stdout)["id"]
@@ -171,7 +178,7 @@ def make_checkpoint(shale, venv, place, number):
 
 
 def names_of(shale, place):
-    p = subprocess.run([shale, "store", "ls", place.url, "--json"], capture_output=True, text=True, timeout=300)
+    p = subprocess.run([shale, "store", "ls", place.url, "--json"], capture_output=True, text=True, timeout=300, env=shale_env())
     return {json.loads(line)["key"] for line in p.stdout.splitlines()}
 
 
@@ -212,15 +219,35 @@ def play(cast, shale, program, venv, where, seconds, seed):
     return wrong
 
 
+@contextlib.contextmanager
+def bad_line(rates, seed):
+    """Shale's way to the S3 server is a bad one."""
+    line = proxy.Proxy(os.environ["AWS_ENDPOINT"], seed, proxy.rates_of(rates))
+    with proxy.running(line) as url:
+        SHALE_ENDPOINT.append(url)
+        try:
+            yield
+        finally:
+            SHALE_ENDPOINT.pop()
+            print(line.summary(), flush=True)
+
+
 def main():
-    shale, venv, seconds, seed = sys.argv[1], sys.argv[2], float(sys.argv[3]), os.environ.get("SEED", "1")
+    words = sys.argv[1:]
+    rates = words.pop(0) if words[0] == "--line" and words.pop(0) else None
+    with bad_line(rates, os.environ.get("SEED", "1")) if rates else contextlib.nullcontext():
+        return run(*words)
+
+
+def run(shale, venv, seconds, url=None):
+    seconds, seed = float(seconds), os.environ.get("SEED", "1")
     where = tempfile.mkdtemp(prefix="shale-matrix-")
     program = compile_writer(shale, where)
     casts = CASTS + (WITH_PROGRAM if SLATEDB else [])
     print("matrix: SEED=%s" % seed, flush=True)
     bad = 0
     for n, cast in enumerate(casts):
-        root = "%s/%d" % (sys.argv[4].rstrip("/") if len(sys.argv) > 4 else where, n)
+        root = "%s/%d" % (url.rstrip("/") if url else where, n)
         if "://" not in root:
             os.mkdir(root)
         print(cast, flush=True)

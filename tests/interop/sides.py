@@ -12,8 +12,16 @@ LIBRARIES = ["libzstd", "liblz4", "libxxhash", "jansson", "yaml-0.1", "zlib", "l
 CODECS = ["none", "snappy", "zlib", "lz4", "zstd"]
 
 
+SHALE_ENDPOINT = []  # an S3 endpoint for Shale alone
+
+
 class Fenced(Exception):
     pass
+
+
+def shale_env():
+    """The environment of Shale's processes."""
+    return dict(os.environ, AWS_ENDPOINT=SHALE_ENDPOINT[-1]) if SHALE_ENDPOINT else None
 
 
 def compile_writer(shale, where):
@@ -67,7 +75,7 @@ class Shale:
     name = "shale"
 
     def __init__(self, program, place):
-        self.p = subprocess.Popen([program, place.url, *place.for_writer()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.p = subprocess.Popen([program, place.url, *place.for_writer()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=shale_env())
         self.hear()
 
     def hear(self):
@@ -184,7 +192,7 @@ class Peer:
 
 def read_shale(program, place):
     """Rows as the peer gives them: key, value, seq, create_ts, expire_ts."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("SHALE_", "SLATEDB_"))}
+    env = {k: v for k, v in (shale_env() or os.environ).items() if not k.startswith(("SHALE_", "SLATEDB_"))}
     p = subprocess.run([program, "dump", place.url, "--hex", *place.for_reader()], capture_output=True, text=True, env=env, timeout=300)
     if p.returncode != 0:
         raise RuntimeError("shale dump: exit %d: %s" % (p.returncode, p.stderr.strip()[-400:]))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A bad line to an S3 server: an HTTP proxy that cuts, delays, loses and garbles by a seed.
 
-usage: proxy.py [--seed N] [--rates rough|slow|lost|calm|NAME=RATE,..] [--upstream URL] -- COMMAND..
+usage: proxy.py [--seed N] [--rates rough|slow|lost|badday|calm|NAME=RATE,..] [--upstream URL] -- COMMAND..
        proxy.py ... --listen PORT
 
 Runs the command with AWS_ENDPOINT set to the proxy (the upstream is the AWS_ENDPOINT that it finds, and SHALE_TEST_DIRECT for what a test
@@ -18,7 +18,7 @@ What may happen to a request (rates are per request; which one is hit is drawn f
   delay        forwarded after a pause                                hold       forwarded, the answer comes after a pause
   stall        the answer stops at a random byte for long             drip       the answer comes in small pieces with pauses
   close        the kept-alive connection is closed after an answer    deaf       nothing is read and nothing answered for long
-  leak         the answer comes byte by byte, with pauses"""
+  leak         the answer comes byte by byte, with pauses              tardy      forwarded, the answer comes after one to three seconds"""
 import argparse
 import asyncio
 import contextlib
@@ -32,11 +32,13 @@ import sys
 import threading
 import urllib.parse
 
-FAULTS = ("reset", "half", "late", "lost", "cut", "delay", "stall", "close", "busy", "slowdown", "broken", "turned", "truncate", "hold", "drip", "deaf", "leak")
+FAULTS = ("reset", "half", "late", "lost", "cut", "delay", "stall", "close", "busy", "slowdown", "broken", "turned", "truncate", "hold", "drip", "deaf", "leak", "tardy")
 RATES = {
     "calm": {},
+    # A bucket on a bad day: one answer in fifty takes seconds (a p99 of 2 s), one request in twenty fails, half of those by throttling.
+    "badday": {"hold": 0.3, "tardy": 0.02, "busy": 0.015, "slowdown": 0.01, "broken": 0.01, "reset": 0.005, "lost": 0.005, "turned": 0.005},
     # Everything, about every sixth request.
-    "rough": dict(dict.fromkeys(FAULTS, 0.01), lost=0.02, cut=0.02, truncate=0.02, close=0.02, stall=0.001, deaf=0.001, leak=0.001, slowdown=0.004, busy=0.006),
+    "rough": dict(dict.fromkeys(FAULTS, 0.01), tardy=0.0, lost=0.02, cut=0.02, truncate=0.02, close=0.02, stall=0.001, deaf=0.001, leak=0.001, slowdown=0.004, busy=0.006),
     # Answers to what was done are lost: what a conditional write meets.
     "lost": {"lost": 0.06, "turned": 0.04, "late": 0.03, "cut": 0.03, "close": 0.02},
     "slow": {"delay": 0.1, "hold": 0.1, "drip": 0.05, "stall": 0.005, "deaf": 0.005, "close": 0.05},
@@ -202,6 +204,11 @@ class Exchange:
     async def hold(self):
         data, _ = await self.forward()
         await self.pause()
+        await self.send(data)
+
+    async def tardy(self):
+        data, _ = await self.forward()
+        await asyncio.sleep(1 + 2 * self.rnd.random())
         await self.send(data)
 
     async def stall(self):

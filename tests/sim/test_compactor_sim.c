@@ -398,6 +398,7 @@ static void roles_settings(struct scene *s)
     s->settings.min_compaction_sources = 2;
     s->settings.max_compaction_sources = 2 + (uint32_t)sim_rand_below(4);
     s->settings.enable_trivial_move = sim_chance(0.3);
+    s->settings.incremental_compaction = sim_chance(0.5);
     s->settings.scheduler = sim_chance(0.3) ? SHL_SCHEDULER_LEVELED : SHL_SCHEDULER_SIZE_TIERED;
     s->settings.sorted_run_consolidation_threshold = sim_chance(0.3) ? 2 : 0;
 }

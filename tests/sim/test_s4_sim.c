@@ -469,6 +469,7 @@ static uint64_t run(const struct driver_scenario *sc, uint64_t seed, enum sim_ba
                             .policy = SIM_POLICY_BY_SEED,
                             .scenario = sc->name,
                             .steps_max = 40000000,
+                            .progress_ns_max = 600 * ENV_NS_PER_SEC,
                             .virtual_ns_max = UINT64_C(3600) * ENV_NS_PER_SEC};
     uint64_t hash = sim_run(&o, sc->main_fn, &s);
     shl_store_unref(s.bucket);

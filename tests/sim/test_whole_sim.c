@@ -1,10 +1,11 @@
 /* Goal: everything together. A client puts, merges, deletes, runs transactions, keeps snapshots and checkpoints, flushes, compacts, opens again and dies at any
- * moment, while a compactor, a worker and a collector without patience are at work, die and come back: each read, through whatever it goes, gives what a
+ * moment, makes clones, writes into them and compacts and collects them apart, while a compactor, a worker and a collector without patience are at work, die and come back: each read, through whatever it goes, gives what a
  * model says, and after a crash the rows are those of a prefix of what was done that holds all that was durable.
  * Method: one client, so that the model is an array of states, one for each operation; checkpoints remember the state that they must give back for ever. How
  * to choose seeds: driver.h. */
 #include "driver.h"
 #include "lsm/keep/checkpoint.h"
+#include "lsm/keep/clone.h"
 #include "lsm/compactor/process.h"
 #include "lsm/keep/gc.h"
 #include "lsm/txn.h"
@@ -23,6 +24,7 @@
 #define CHANGES   4
 #define SNAPSHOTS 3
 #define KEPT_MAX  24
+#define CLONES    3
 
 /* The rows after some operation. */
 struct state {
@@ -42,6 +44,17 @@ struct kept { /* a checkpoint */
     bool live;
 };
 
+struct cloned { /* a database of its own, made of a checkpoint or of the newest manifest */
+    char path[12];
+    bool begun, made;
+    int kept;      /* the checkpoint; -1: none */
+    unsigned most; /* operations when it was begun */
+    unsigned writes;
+    struct state *now;  /* what it holds, */
+    struct state *next; /* or this: a write into it did not return */
+    bool may_be_next;
+};
+
 struct role {
     struct scene *scene;
     sim_group group; /* 0: none */
@@ -53,6 +66,7 @@ struct scene {
     struct shl_store *bucket;
     struct world_faults faults;
     struct shl_lsm_settings settings;
+    struct shl_lsm_settings clone_settings; /* their writers compact: nobody else does */
     struct shl_merge_operator merge;
     struct state *states;      /* states[i]: after i operations */
     unsigned last_write[KEYS]; /* the operation that wrote the key last */
@@ -64,7 +78,9 @@ struct scene {
     bool gentle; /* nobody is killed any more */
     struct kept kept[KEPT_MAX];
     unsigned kept_count;
+    struct cloned clones[CLONES];
     struct role roles[3];
+    uint64_t cloned;
     uint64_t collected, compactions, conflicts, checks;
 };
 
@@ -425,6 +441,15 @@ static void check_checkpoint(struct scene *s, struct shl_store *store, struct ke
     must(shl_lsm_close(db, &err), &err, "close a reader");
 }
 
+/* Half a clone needs the checkpoint still. */
+static bool is_being_cloned(const struct scene *s, unsigned kept)
+{
+    bool any = false;
+    for (unsigned i = 0; i < CLONES; i++)
+        any = any || (s->clones[i].begun && !s->clones[i].made && s->clones[i].kept == (int)kept);
+    return any;
+}
+
 static void forget(struct scene *s, struct shl_store *store)
 {
     struct shl_manifests m = {0};
@@ -432,13 +457,149 @@ static void forget(struct scene *s, struct shl_store *store)
     shale_error err = {0};
     if (s->kept_count == 0)
         return;
-    struct kept *k = &s->kept[sim_rand_below(s->kept_count)];
-    if (!k->live)
+    unsigned i = (unsigned)sim_rand_below(s->kept_count);
+    struct kept *k = &s->kept[i];
+    if (!k->live || is_being_cloned(s, i))
         return;
     k->live = false; /* whatever becomes of the call */
     must(shl_manifests_init(&m, store, "db", false, &err), &err, "manifests");
     must(shl_checkpoint_delete(&m, k->id, &id, &err), &err, "delete a checkpoint");
     shl_manifests_deinit(&m);
+}
+
+/* ---------------------------------------------------------------- clones */
+
+static void begin_clone(struct scene *s, struct cloned *c)
+{
+    unsigned i = s->kept_count > 0 ? (unsigned)sim_rand_below(s->kept_count) : 0;
+    bool of_checkpoint = s->kept_count > 0 && s->kept[i].live && s->kept[i].op != UINT32_MAX;
+    c->kept = of_checkpoint && sim_chance(0.7) ? (int)i : -1;
+    c->most = s->ended; /* the newest manifest knows some of it */
+    c->begun = true;
+}
+
+/* A state that the newest manifest may have had when the clone was begun, or later: a try that was cut off is begun anew. */
+static void find_state(struct scene *s, struct cloned *c, struct shl_lsm *db)
+{
+    for (unsigned op = 0; op <= s->count; op++) {
+        struct shl_lsm_iter *it = NULL;
+        shale_error err = {0};
+        must(
+            shl_lsm_scan_open(db, &(struct shl_lsm_range){0}, &(struct shl_lsm_scan){0}, &it, &err),
+            &err, "scan of a clone");
+        if (scan_is(it, &s->states[op], 0, false)) {
+            *c->now = s->states[op];
+            return;
+        }
+    }
+    complain("a clone has the rows of no moment", c->most, s->count);
+}
+
+static void make_clone(struct scene *s, struct shl_store *store, struct cloned *c)
+{
+    shale_error err = {0};
+    struct shl_cloned done;
+    struct shl_lsm *db = NULL;
+    struct shl_clone_source from = {.path = "db",
+                                    .checkpoint = c->kept >= 0 ? s->kept[c->kept].id : NULL};
+    struct shl_clone how = {.store = store, .path = c->path, .sources = &from, .source_count = 1};
+    must(shl_clone_run(&how, &done, &err), &err, "clone");
+    struct shl_lsm_open o = {
+        .store = store, .path = c->path, .settings = &s->clone_settings, .merge = &s->merge};
+    must(shl_lsm_open_reader(&o, &(struct shl_lsm_reader){.mode = SHL_READER_LATEST}, &db, &err),
+         &err, "reader of a clone");
+    if (c->kept >= 0)
+        *c->now = s->states[s->kept[c->kept].op];
+    else
+        find_state(s, c, db);
+    check_all(s, db, NULL, c->now, "a new clone");
+    must(shl_lsm_close(db, &err), &err, "close a clone");
+    c->made = true;
+    s->cloned++;
+}
+
+/* The last write into it may have been cut off. */
+static void settle_clone(struct cloned *c, struct shl_lsm *db)
+{
+    struct shl_lsm_iter *it = NULL;
+    shale_error err = {0};
+    if (!c->may_be_next)
+        return;
+    must(shl_lsm_scan_open(db, &(struct shl_lsm_range){0}, &(struct shl_lsm_scan){0}, &it, &err),
+         &err, "scan of a clone");
+    if (scan_is(it, c->next, 0, false))
+        *c->now = *c->next;
+    c->may_be_next = false;
+}
+
+static void write_clone(struct scene *s, struct cloned *c, struct shl_lsm *db)
+{
+    char mark[12];
+    shale_error err = {0};
+    const unsigned op = 1000 + c->writes++;
+    struct change change = {.key = (unsigned)sim_rand_below(KEYS)};
+    change.kind = sim_chance(0.3) ? 'd' : 'p';
+    (void)snprintf(mark, sizeof mark, "<%u>", op);
+    *c->next = *c->now;
+    apply(c->next, &change, 1, op);
+    c->may_be_next = true;
+    must(shl_lsm_write_one(db, row_kind(change.kind), key_of(change.key),
+                           shl_slice_str(change.kind == 'd' ? "" : mark),
+                           (struct shl_ttl){.kind = SHL_TTL_NEVER},
+                           &(struct shl_lsm_write){.await_durable = true}, NULL, &err),
+         &err, "write into a clone");
+    *c->now = *c->next;
+    c->may_be_next = false;
+    (void)s;
+}
+
+static void collect_clone(struct scene *s, struct shl_store *store, const struct cloned *c)
+{
+    struct shl_gc *gc = NULL;
+    struct shl_gc_report report;
+    shale_error err = {0};
+    struct shl_gc_open o = {.store = store, .path = c->path, .settings = &s->settings.gc};
+    must(shl_gc_new(&o, &gc, &err), &err, "collector of a clone");
+    must(shl_gc_run(gc, UINT32_MAX, &report, &err), &err, "collector of a clone");
+    shl_gc_free(gc);
+}
+
+/* Reads it; at times writes, compacts and collects it, so that it lets go of what it borrows. */
+static void visit_clone(struct scene *s, struct shl_store *store, struct cloned *c)
+{
+    struct shl_lsm *db = NULL;
+    shale_error err = {0};
+    bool writes = sim_chance(0.6);
+    struct shl_lsm_open o = {
+        .store = store, .path = c->path, .settings = &s->clone_settings, .merge = &s->merge};
+    struct shl_lsm_reader how = {.mode = SHL_READER_LATEST};
+    must(writes ? shl_lsm_open_writer(&o, &db, &err) : shl_lsm_open_reader(&o, &how, &db, &err),
+         &err, "open a clone");
+    settle_clone(c, db);
+    check_all(s, db, NULL, c->now, "a clone");
+    for (uint64_t n = writes ? sim_rand_below(4) : 0; n > 0; n--) {
+        write_clone(s, c, db);
+        if (sim_chance(0.5))
+            must(shl_lsm_flush(db, true, &err), &err, "flush of a clone");
+    }
+    if (writes && sim_chance(0.5))
+        must(shl_lsm_settle(db, &err), &err, "settle of a clone");
+    if (writes)
+        check_all(s, db, NULL, c->now, "a clone that was written");
+    must(shl_lsm_close(db, &err), &err, "close a clone");
+    if (sim_chance(0.5))
+        collect_clone(s, store, c);
+}
+
+static void clone_step(struct scene *s, struct shl_store *store)
+{
+    struct cloned *c = &s->clones[sim_rand_below(CLONES)];
+    if (!c->begun)
+        begin_clone(s, c);
+    if (!c->made)
+        make_clone(s, store, c);
+    else
+        visit_clone(s, store, c);
 }
 
 /* ---------------------------------------------------------------- the client */
@@ -534,6 +695,8 @@ static void step(struct client *c)
     } else if (p < 94 && s->settings.compactor_enabled) {
         must(shl_lsm_settle(c->db, &err), &err, "settle");
         s->durable = s->ended;
+    } else if (p < 98) {
+        clone_step(s, c->view.store);
     } else
         env_sleep_ns(sim_rand_below(100 * ENV_NS_PER_MS));
 }
@@ -656,12 +819,15 @@ static void choose_settings(struct scene *s)
     s->settings.worker_heartbeat_interval_ns = (5 + sim_rand_below(60)) * ENV_NS_PER_MS;
     s->settings.worker_heartbeat_timeout_ns = (200 + sim_rand_below(400)) * ENV_NS_PER_MS;
     s->settings.subcompaction_min_bytes = 1;
+    s->settings.incremental_compaction = sim_chance(0.5);
     s->settings.compactor_checkpoint_lifetime_ns = (5 + sim_rand_below(5)) * ENV_NS_PER_SEC;
     s->settings.gc.enabled = sim_chance(0.3);
     for (unsigned i = 0; i < SHL_GC_TASKS; i++) {
         s->settings.gc.tasks[i].interval_ns = (50 + sim_rand_below(200)) * ENV_NS_PER_MS;
         s->settings.gc.tasks[i].min_age_ns = (100 + sim_rand_below(900)) * ENV_NS_PER_MS;
     }
+    s->clone_settings = s->settings;
+    s->clone_settings.compactor_enabled = s->clone_settings.worker_enabled = true;
     bool inside = s->settings.compactor_enabled;
     s->roles[0] = (struct role){.scene = s,
                                 .main_fn = inside ? NULL : compactor_process,
@@ -687,6 +853,9 @@ static void reader_process(void *arg)
     must(shl_lsm_close(db, &err), &err, "close a reader");
     for (unsigned i = 0; i < s->kept_count; i++)
         check_checkpoint(s, v.store, &s->kept[i]);
+    for (unsigned i = 0; i < CLONES; i++)
+        if (s->clones[i].made)
+            visit_clone(s, v.store, &s->clones[i]);
     view_close(&v);
     s->was_read = true;
 }
@@ -725,16 +894,21 @@ static void whole_main(void *arg)
 
 static const struct driver_scenario scenarios[] = {{"whole", whole_main}};
 static struct {
-    uint64_t checks, conflicts, collected, checkpoints;
+    uint64_t checks, conflicts, collected, checkpoints, clones;
 } sums;
 
 static uint64_t run_one(const struct driver_scenario *sc, uint64_t seed, enum sim_backend backend)
 {
     static struct scene scene;
-    static struct state states[OPS_MAX];
+    static struct state states[OPS_MAX], of_clones[2 * CLONES];
     shale_error err = {0};
     scene = (struct scene){.states = states};
     memset(&states[0], 0, sizeof states[0]);
+    for (unsigned i = 0; i < CLONES; i++) {
+        scene.clones[i] = (struct cloned){.now = &of_clones[(size_t)2 * i],
+                                          .next = &of_clones[(size_t)2 * i + 1]};
+        (void)snprintf(scene.clones[i].path, sizeof scene.clones[i].path, "clone%u", i);
+    }
     if (!shl_merge_operator_builtin("concat", &scene.merge))
         abort();
     world_init();
@@ -747,6 +921,7 @@ static uint64_t run_one(const struct driver_scenario *sc, uint64_t seed, enum si
     sums.conflicts += scene.conflicts;
     sums.collected += scene.collected;
     sums.checkpoints += scene.kept_count;
+    sums.clones += scene.cloned;
     shl_store_unref(scene.bucket);
     if (sim_alloc_live(0) > 0) {
         fprintf(stderr, "seed 0x%" PRIx64 " %s: allocations of the bucket left\n", seed, sc->name);
@@ -760,11 +935,11 @@ int main(void)
 {
     int status = driver_main(scenarios, sizeof scenarios / sizeof scenarios[0], run_one);
     printf("%" PRIu64 " checks, %" PRIu64 " conflicts, %" PRIu64 " checkpoints, %" PRIu64
-           " objects collected\n",
-           sums.checks, sums.conflicts, sums.checkpoints, sums.collected);
+           " clones, %" PRIu64 " objects collected\n",
+           sums.checks, sums.conflicts, sums.checkpoints, sums.clones, sums.collected);
     if (status == 0 && getenv("SIM_SEED") == NULL && getenv("SIM_FIRST") == NULL &&
         (sums.checks < 1000 || sums.conflicts < 20 || sums.collected < 500 ||
-         sums.checkpoints < 50)) {
+         sums.checkpoints < 50 || sums.clones < 30)) {
         fprintf(stderr, "too little happened to say anything\n");
         return 1;
     }

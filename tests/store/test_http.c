@@ -132,12 +132,14 @@ static void test_the_environment_names_a_proxy(void **state)
 {
     (void)state;
     expect_through(true);
-    assert_int_equal(setenv("http_proxy", "", 1), 0); /* as if it were not there */
+    assert_int_equal(setenv("http_proxy", "", 1), 0); /* as if they were not there */
+    assert_int_equal(setenv("https_proxy", "", 1), 0);
     expect_through(true);
     assert_int_equal(setenv("no_proxy", "127.0.0.1", 1), 0);
     expect_through(false);
     assert_int_equal(unsetenv("no_proxy"), 0);
     assert_int_equal(unsetenv("http_proxy"), 0);
+    assert_int_equal(unsetenv("https_proxy"), 0);
 }
 
 int main(void)

@@ -230,6 +230,59 @@ static void test_parts_and_unions(void **state)
     bench_end(&b);
 }
 
+static shale_code want_segment(const void *ctx, struct shl_slice prefix, bool *wanted,
+                               struct shl_bytes_range *only, shale_error *error)
+{
+    (void)ctx;
+    *wanted = !shl_slice_eq(prefix, shl_slice_str("a/"));
+    if (!shl_slice_eq(prefix, shl_slice_str("c/")))
+        return SHALE_OK;
+    only->end.type = SHL_BOUND_EXCLUDED;
+    return shl_buf_set(&only->end.key, shl_slice_str("c/2"), error);
+}
+
+static void test_segments_are_chosen(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct shl_cloned done;
+    const struct shl_slice two[] = {shl_slice_str("c/"), shl_slice_str("a/")};
+    const struct shl_slice other[] = {shl_slice_str("d/")};
+    bench_init(&b);
+    assert_true(shl_extractor_parse("slash", &b.settings.segment_extractor));
+    bench_open(&b);
+    for (unsigned round = 1; round <= 2; round++)
+        for (const char *seg = "abc"; *seg != '\0'; seg++) {
+            char key[] = {*seg, '/', (char)('0' + round), '\0'};
+            put(&b, key, key);
+            OK(shl_lsm_flush(b.db, true, &db_err));
+        }
+    struct shl_clone_source s = {.path = "dir/db", .segments = two, .segment_count = 2};
+    OK(try_clone(b.store, "named", &s, 1, &done));
+    expect_at(&b, "named", NULL, "a/1=a/1 a/2=a/2 c/1=c/1 c/2=c/2");
+    assert_int_equal(done.ssts, 4);
+    s = (struct shl_clone_source){.path = "dir/db", .segment = want_segment};
+    OK(try_clone(b.store, "asked", &s, 1, &done));
+    expect_at(&b, "asked", NULL, "b/1=b/1 b/2=b/2 c/1=c/1");
+    s = (struct shl_clone_source){
+        .path = "dir/db", .segments = two, .segment_count = 2, .segment = want_segment};
+    OK(try_clone(b.store, "both", &s, 1, &done));
+    expect_at(&b, "both", NULL, "c/1=c/1");
+    s = (struct shl_clone_source){.path = "dir/db", .segments = other, .segment_count = 1};
+    FAILS(try_clone(b.store, "none", &s, 1, &done), SHALE_NOT_FOUND);
+    assert_non_null(strstr(db_err.text, "has no segment with prefix \"d/\""));
+    put(&b, "b/3", "in the WAL");
+    OK(shl_lsm_flush(b.db, false, &db_err));
+    s = (struct shl_clone_source){.path = "dir/db", .segments = two, .segment_count = 2};
+    FAILS(try_clone(b.store, "none", &s, 1, &done), SHALE_INVALID);
+    assert_int_equal(objects_below(b.store, "none"), 0);
+    bench_end(&b);
+    make_source(&b, true);
+    FAILS(try_clone(b.store, "none", &s, 1, &done), SHALE_INVALID);
+    assert_non_null(strstr(db_err.text, "no segments to choose from"));
+    bench_end(&b);
+}
+
 static void test_what_cannot_be_cloned(void **state)
 {
     (void)state;
@@ -445,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_a_clone_goes_its_own_way),
         cmocka_unit_test(test_what_is_borrowed_stays_and_is_let_go_of),
         cmocka_unit_test(test_parts_and_unions),
+        cmocka_unit_test(test_segments_are_chosen),
         cmocka_unit_test(test_what_cannot_be_cloned),
         cmocka_unit_test(test_a_clone_is_gone_on_with),
         cmocka_unit_test(test_restoring_is_all_or_nothing),

@@ -110,6 +110,33 @@ static void wait_for_shape(struct bench *b, size_t below)
     fail_msg("L0 %zu, runs %zu", l0, runs);
 }
 
+/* Until a coordinator has the database. */
+static void wait_for_epoch(struct bench *b)
+{
+    for (unsigned tries = 0; tries < 20000; tries++) {
+        uint64_t version;
+        struct shl_manifest *m = newest_manifest(b, &version);
+        uint64_t epoch = m->compactor_epoch;
+        shl_manifest_free(m);
+        if (epoch > 0)
+            return;
+        env_sleep_ns(ENV_NS_PER_MS);
+    }
+    fail_msg("no coordinator came");
+}
+
+static void wait_for_runs(struct bench *b, size_t count)
+{
+    size_t l0, runs;
+    for (unsigned tries = 0; tries < 20000; tries++) {
+        shape(b, &l0, &runs);
+        if (runs == count)
+            return;
+        env_sleep_ns(ENV_NS_PER_MS);
+    }
+    fail_msg("runs %zu, want %zu", runs, count);
+}
+
 static struct shl_compactions *compactions(struct bench *b)
 {
     struct shl_db_paths paths;
@@ -377,6 +404,37 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
 }
 
 /* A coordinator without workers: the job is merged by who wants it, and the coordinator stays what it is. */
+/* Without a request: the coordinator that is there sees no need by its own settings, and is asked. */
+static void test_a_coordinator_does_what_others_find(void **state)
+{
+    struct bench b;
+    struct side s;
+    struct shl_lsm_settings eager;
+    struct shl_once_result result;
+    size_t l0, runs;
+    (void)state;
+    quick(&b);
+    b.settings.min_compaction_sources = b.settings.max_compaction_sources = 8;
+    bench_open(&b);
+    for (unsigned t = 0; t < 3; t++)
+        table(&b, t * 5, "v");
+    side_start(&s, &b, true, true);
+    wait_for_epoch(&b);
+    eager = b.settings;
+    eager.min_compaction_sources = 2;
+    struct shl_process_open o = process_of(&b, true, true);
+    o.settings = &eager;
+    const struct shl_once once = {.take_over_ns = 300 * ENV_NS_PER_SEC};
+    OK(shl_compact_once(&o, &once, &result, &db_err));
+    assert_false(result.by_us);
+    shape(&b, &l0, &runs);
+    assert_int_equal(l0, 0);
+    assert_int_equal(runs, 1);
+    shl_proposals_free(&result.jobs);
+    side_stop(&s, SHALE_OK);
+    bench_end(&b);
+}
+
 static void test_a_job_that_lacks_a_worker_gets_one(void **state)
 {
     struct bench b;
@@ -471,6 +529,135 @@ static void test_parts_give_what_the_whole_gives(void **state)
     }
 }
 
+/* ---------------------------------------------------------------- commits in part */
+
+/* A compaction filter that keeps all, and stands still at a row until it is told to go on or to give up. */
+struct gate {
+    unsigned at;
+    _Atomic unsigned rows;
+    _Atomic bool opened, abandoned;
+};
+
+static shale_code gate_begin(void *ctx, const struct shl_filter_job *job, void **instance,
+                             shale_error *error)
+{
+    (void)ctx;
+    (void)job;
+    (void)error;
+    *instance = NULL;
+    return SHALE_OK;
+}
+
+static shale_code gate_row(void *ctx, void *instance, struct shl_row *row, bool *keep,
+                           shale_error *error)
+{
+    struct gate *g = ctx;
+    (void)instance;
+    (void)row;
+    (void)keep;
+    unsigned n = atomic_fetch_add(&g->rows, 1);
+    while (n >= g->at && !atomic_load(&g->opened)) {
+        if (atomic_load(&g->abandoned))
+            return shl_fail(error, SHALE_CLOSED, "given up");
+        env_sleep_ns(ENV_NS_PER_MS);
+    }
+    return SHALE_OK;
+}
+
+static shale_code gate_end(void *ctx, void *instance, bool complete, shale_error *error)
+{
+    (void)ctx;
+    (void)instance;
+    (void)complete;
+    (void)error;
+    return SHALE_OK;
+}
+
+static void write_run(struct bench *b, const char *value)
+{
+    char key[16];
+    for (unsigned t = 0; t < 2; t++) {
+        for (unsigned i = t; i < 400; i += 2) {
+            snprintf(key, sizeof key, "k%04u", i);
+            put(b, key, value);
+        }
+        OK(shl_lsm_flush(b->db, true, &db_err));
+    }
+    run_once(b);
+    OK(shl_lsm_refresh(b->db, &db_err));
+}
+
+/* SSTables of the newest sorted run. */
+static size_t newest_run_ssts(struct bench *b)
+{
+    uint64_t version;
+    struct shl_manifest *m = newest_manifest(b, &version);
+    size_t n = m->root.runs.items[0].ssts.count;
+    shl_manifest_free(m);
+    return n;
+}
+
+/* What a job has finished is in the tree before it ends; a job that is given up then is gone on with by another process, and one that ends replaces all. */
+static void test_a_long_job_is_committed_in_part(void **state)
+{
+    static char value[100];
+    (void)state;
+    for (unsigned way = 0; way < 2; way++) {
+        struct bench b;
+        struct side s;
+        size_t l0, runs, before;
+        struct gate gate = {.at = 250};
+        const struct shl_compaction_filter filter = {
+            .begin = gate_begin, .row = gate_row, .end = gate_end, .ctx = &gate};
+        quick(&b);
+        b.settings.include_size_threshold = 1;
+        b.settings.max_sst_size_bytes = 1;
+        b.settings.worker_max_subcompactions = 1;
+        bench_open(&b);
+        memset(value, 'a', sizeof value - 1);
+        write_run(&b, value);
+        memset(value, 0, sizeof value);
+        memset(value, 'b', 60); /* a smaller run: the two are not merged yet */
+        write_run(&b, value);
+        shape(&b, &l0, &runs);
+        assert_int_equal(runs, 2);
+        before = newest_run_ssts(&b);
+        b.settings.include_size_threshold = 1000;
+        b.settings.incremental_compaction = true;
+        struct shl_process_open o = process_of(&b, true, true);
+        o.filter = &filter;
+        s = (struct side){.b = &b};
+        OK(shl_process_new(&o, &s.p, &db_err));
+        OK(env_task_spawn(&s.task, "side", run_side, &s));
+        for (unsigned tries = 0; newest_run_ssts(&b) == before; tries++) {
+            assert_true(tries < 20000);
+            env_sleep_ns(ENV_NS_PER_MS);
+        }
+        shape(&b, &l0, &runs);
+        assert_int_equal(runs, 2); /* the job runs on */
+        OK(shl_lsm_refresh(b.db, &db_err));
+        expect_rows(&b, 0, 400, value);
+        if (way == 0) {
+            atomic_store(&gate.opened, true);
+            wait_for_runs(&b, 1);
+            side_stop(&s, SHALE_OK);
+        } else {
+            shl_process_stop(s.p);
+            atomic_store(&gate.abandoned, true);
+            side_stop(&s, SHALE_OK);
+            assert_true(newest_run_ssts(&b) < before);
+            run_once(&b);
+        }
+        shape(&b, &l0, &runs);
+        assert_int_equal(runs, 1);
+        OK(shl_lsm_refresh(b.db, &db_err));
+        expect_rows(&b, 0, 400, value);
+        bench_reopen(&b);
+        expect_rows(&b, 0, 400, value);
+        bench_end(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -481,9 +668,11 @@ int main(void)
         cmocka_unit_test(test_tables_that_do_not_overlap_are_moved),
         cmocka_unit_test(test_a_segment_is_drained_and_the_writer_takes_it_away),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
+        cmocka_unit_test(test_a_coordinator_does_what_others_find),
         cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),
         cmocka_unit_test(test_levels_stay_levels),
         cmocka_unit_test(test_parts_give_what_the_whole_gives),
+        cmocka_unit_test(test_a_long_job_is_committed_in_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

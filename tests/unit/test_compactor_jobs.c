@@ -14,6 +14,7 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/compactor/commit.h"
+#include "lsm/compactor/increment.h"
 #include "lsm/compactor/request.h"
 #include "lsm/compactor/split.h"
 
@@ -500,6 +501,122 @@ static void test_a_trivial_move_keeps_the_views(void **state)
     shl_manifest_free(m);
 }
 
+static void add_run(struct shl_manifest *m, uint32_t run_id, const char *const (*spans)[2],
+                    size_t count, uint64_t first_id)
+{
+    struct shl_run run = {.id = run_id};
+    for (size_t i = 0; i < count; i++) {
+        struct shl_sst_view v = {.id = id(first_id + i),
+                                 .sst = sst(first_id + i, spans[i][0], spans[i][1])};
+        assert_true(shl_array_push(&run.ssts, v));
+    }
+    assert_true(shl_array_push(&m->root.runs, run));
+}
+
+/* Ranges of a run's views: "a-c d-m) [m-z". */
+static const char *spans_of(const struct shl_run *run)
+{
+    static char text[200];
+    size_t n = 0;
+    text[0] = '\0';
+    for (size_t i = 0; i < run->ssts.count; i++) {
+        struct shl_key_range r;
+        shl_sst_view_range(&run->ssts.items[i], &r);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s-%.*s%s", i > 0 ? " " : "",
+                              (int)r.start.len, (const char *)r.start.data, (int)r.end.len,
+                              (const char *)r.end.data, r.end_inclusive ? "" : ")");
+    }
+    return text;
+}
+
+static void add_output(struct shl_compaction *j, size_t part, uint64_t sst_id, const char *first,
+                       const char *last)
+{
+    assert_true(shl_array_push(&j->subcompactions.items[part].outputs, sst(sst_id, first, last)));
+}
+
+/* Two runs, two parts: what is finished goes into the destination, step by step, and the end of the job replaces all of it. */
+static void test_finished_parts_are_committed_before_the_job_ends(void **state)
+{
+    struct shl_manifest *m = NULL;
+    struct shl_increment done;
+    (void)state;
+    OK(shl_manifest_new(&m, &err));
+    static const char *const newer[][2] = {{"b", "k"}, {"p", "t"}};
+    static const char *const older[][2] = {{"a", "h"}, {"i", "z"}};
+    add_run(m, 7, newer, 2, 10);
+    add_run(m, 5, older, 2, 20);
+    struct shl_compaction j =
+        job(50, SHL_COMPACTION_RUNNING, (struct spec){.runs = {7, 5}, .destination = 5});
+    assert_int_equal(shl_increment_news(m, &j), 0); /* no context */
+    j.has_context = true;
+    add_part(&j, NULL, "n", false);
+    add_part(&j, "n", NULL, false);
+    add_output(&j, 0, 60, "a", "d");
+    assert_int_equal(shl_increment_news(m, &j), 0); /* versions of d may follow */
+    add_output(&j, 0, 61, "d", "g");
+    assert_int_equal(shl_increment_news(m, &j), 0); /* they do */
+    add_output(&j, 0, 62, "h", "i");
+    OK(shl_increment_commit(m, &j, &done, &err));
+    assert_int_equal(done.outputs, 2);
+    assert_int_equal(done.released_bytes, 0);
+    assert_string_equal(spans_of(&m->root.runs.items[0]), "h-k p-t");
+    assert_string_equal(spans_of(&m->root.runs.items[1]), "a-d d-g h-h i-z");
+    assert_true(shl_ulid_eq(m->root.runs.items[0].ssts.items[1].id, id(11))); /* untouched */
+    assert_false(shl_ulid_eq(m->root.runs.items[0].ssts.items[0].id, id(10)));
+    assert_int_equal(shl_ulid_time_ms(m->root.runs.items[0].ssts.items[0].id),
+                     shl_ulid_time_ms(id(10)));
+    OK(shl_increment_commit(m, &j, &done, &err)); /* nothing new */
+    assert_int_equal(done.outputs, 0);
+    j.subcompactions.items[1].completed = true;
+    add_output(&j, 1, 63, "p", "z");
+    OK(shl_increment_commit(m, &j, &done, &err));
+    assert_int_equal(done.outputs, 1);
+    assert_int_equal(done.released_bytes,
+                     j.subcompactions.items[1].outputs.items[0]->info.index_offset);
+    assert_string_equal(spans_of(&m->root.runs.items[0]), "h-k");
+    assert_string_equal(spans_of(&m->root.runs.items[1]), "a-d d-g h-h i-n) p-z");
+    j.subcompactions.items[0].completed = true;
+    add_output(&j, 0, 64, "j", "l");
+    OK(shl_increment_commit(m, &j, &done, &err));
+    assert_int_equal(done.outputs, 2);
+    assert_string_equal(spans_of(&m->root.runs.items[0]), ""); /* listed, and empty */
+    assert_string_equal(spans_of(&m->root.runs.items[1]), "a-d d-g h-i j-l p-z");
+    assert_null(shl_job_check(m, &j, SHL_STAGE_COMMIT));
+    assert_false(shl_job_is_committed(m, &j));
+    for (uint64_t i = 0; i < 5; i++) {
+        static const uint64_t order[] = {60, 61, 62, 64, 63};
+        static const char *const spans[][2] = {
+            {"a", "d"}, {"d", "g"}, {"h", "i"}, {"j", "l"}, {"p", "z"}};
+        assert_true(shl_array_push(&j.outputs, sst(order[i], spans[i][0], spans[i][1])));
+    }
+    OK(shl_commit_job(m, &j, false, &err));
+    assert_int_equal(m->root.runs.count, 1);
+    assert_string_equal(spans_of(&m->root.runs.items[0]), "a-d d-g h-i j-l p-z");
+    shl_compaction_deinit(&j);
+    shl_manifest_free(m);
+}
+
+static void test_other_jobs_are_not_committed_in_part(void **state)
+{
+    struct shl_manifest *m = manifest();
+    (void)state;
+    struct shl_compaction j =
+        job(50, SHL_COMPACTION_RUNNING, (struct spec){.l0 = {2, 1}, .destination = 10});
+    j.has_context = true;
+    add_part(&j, NULL, NULL, true);
+    add_output(&j, 0, 60, "a", "d");
+    assert_int_equal(shl_increment_news(m, &j), 0); /* takes L0 */
+    shl_compaction_deinit(&j);
+    j = job(51, SHL_COMPACTION_RUNNING, (struct spec){.runs = {9, 3}, .destination = 3});
+    j.has_context = true;
+    add_part(&j, NULL, NULL, true);
+    add_output(&j, 0, 60, "a", "d");
+    assert_int_equal(shl_increment_news(m, &j), 0); /* does not fit */
+    shl_compaction_deinit(&j);
+    shl_manifest_free(m);
+}
+
 static void test_expired_checkpoints_go_with_a_new_one(void **state)
 {
     struct shl_manifest *m = manifest();
@@ -616,6 +733,8 @@ int main(void)
         cmocka_unit_test(test_a_context_only_grows),
         cmocka_unit_test(test_a_commit_takes_the_sources_and_inserts_the_run),
         cmocka_unit_test(test_a_trivial_move_keeps_the_views),
+        cmocka_unit_test(test_finished_parts_are_committed_before_the_job_ends),
+        cmocka_unit_test(test_other_jobs_are_not_committed_in_part),
         cmocka_unit_test(test_expired_checkpoints_go_with_a_new_one),
         cmocka_unit_test(test_requests_become_jobs_or_a_reason),
         cmocka_unit_test(test_parts_are_even_and_not_too_small),

@@ -130,13 +130,14 @@ static void test_footer_borders(void **state)
         {"v3", "0000000000000007 0003", 22, SHALE_CORRUPTION, "version 3"},
         {"v0", "0000000000000007 0000", 22, SHALE_CORRUPTION, "version 0"},
         {"info of the crc alone", "0000000000000008 0002", 22, SHALE_CORRUPTION,
-         "info at 8 of an object of 22"},
+         "its 22 bytes do not end in a footer (info at 8)"},
         {"info at the footer", "000000000000000c 0002", 22, SHALE_CORRUPTION, "info at 12"},
         {"info past the footer", "000000000000000d 0002", 22, SHALE_CORRUPTION, "info at 13"},
         {"info far away", "ffffffffffffffff 0002", 22, SHALE_CORRUPTION,
          "info at 18446744073709551615"},
-        {"nine bytes", "00000000000007 0002", 9, SHALE_CORRUPTION, "9 bytes, want 10"},
-        {"a footer alone", "0000000000000000 0002", 10, SHALE_CORRUPTION, "object of 10"},
+        {"nine bytes", "00000000000007 0002", 9, SHALE_CORRUPTION,
+         "cut short, or no SSTable: all of it has 9 bytes"},
+        {"a footer alone", "0000000000000000 0002", 10, SHALE_CORRUPTION, "its 10 bytes"},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(cases); i++) {
         struct shl_buf tail = format_hex(cases[i].hex);

@@ -969,7 +969,7 @@ int env_mkdir_private(const char *path)
 
 /* ---------------------------------------------------------------- below a folder: there are no links here that could lead out */
 
-#define PATH_BYTES 1024
+#define BELOW_BYTES 4096
 
 /* False if it does not fit. */
 static bool join_below(char *out, size_t cap, const char *root, const char *path)
@@ -980,14 +980,14 @@ static bool join_below(char *out, size_t cap, const char *root, const char *path
 
 int env_open_below(int *out_fd, const char *root, const char *path, unsigned flags)
 {
-    char full[PATH_BYTES];
+    char full[BELOW_BYTES];
     return join_below(full, sizeof full, root, path) ? env_open(out_fd, full, flags) : ENAMETOOLONG;
 }
 
 int env_rename_below(const char *root, const char *from, const char *to)
 {
-    char full_from[PATH_BYTES];
-    char full_to[PATH_BYTES];
+    char full_from[BELOW_BYTES];
+    char full_to[BELOW_BYTES];
     bool fits = join_below(full_from, sizeof full_from, root, from) &&
                 join_below(full_to, sizeof full_to, root, to);
     return fits ? env_rename(full_from, full_to) : ENAMETOOLONG;
@@ -995,19 +995,19 @@ int env_rename_below(const char *root, const char *from, const char *to)
 
 int env_unlink_below(const char *root, const char *path)
 {
-    char full[PATH_BYTES];
+    char full[BELOW_BYTES];
     return join_below(full, sizeof full, root, path) ? env_unlink(full) : ENAMETOOLONG;
 }
 
 int env_mkdir_below(const char *root, const char *path)
 {
-    char full[PATH_BYTES];
+    char full[BELOW_BYTES];
     return join_below(full, sizeof full, root, path) ? env_mkdir(full) : ENAMETOOLONG;
 }
 
 int env_rmdir_below(const char *root, const char *path)
 {
-    char full[PATH_BYTES];
+    char full[BELOW_BYTES];
     return join_below(full, sizeof full, root, path) ? env_rmdir(full) : ENAMETOOLONG;
 }
 

@@ -87,7 +87,7 @@ static void insert_run(struct shl_tree *t, struct shl_run *take_run)
     t->runs.count++;
 }
 
-static struct shl_tree *tree_of(struct shl_manifest *m, const struct shl_compaction *job)
+struct shl_tree *shl_commit_tree(struct shl_manifest *m, const struct shl_compaction *job)
 {
     if (job->segment.len == 0)
         return &m->root;
@@ -101,7 +101,7 @@ shale_code shl_commit_job(struct shl_manifest *m, const struct shl_compaction *j
     const char *why = shl_job_check(m, job, SHL_STAGE_COMMIT);
     if (why != NULL)
         return shl_fail(err, SHALE_CONFLICT, "the compaction cannot be committed: %s", why);
-    struct shl_tree *t = tree_of(m, job);
+    struct shl_tree *t = shl_commit_tree(m, job);
     shale_code rc = SHALE_OK;
     if (!shl_array_reserve(&t->runs, 1))
         rc = shl_nomem(err);

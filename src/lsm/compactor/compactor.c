@@ -206,6 +206,7 @@ static void note_counts(struct shl_compactor *c)
     c->counts.last_commit_s = c->last_commit_s;
     c->counts.claimed = c->claimed;
     c->counts.reclaimed = c->reclaimed;
+    c->counts.released_bytes = c->released_bytes;
     c->counts.last_heartbeat_ms = c->last_heartbeat_ms;
     env_mutex_unlock(&c->mu);
 }

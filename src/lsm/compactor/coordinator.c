@@ -6,9 +6,11 @@
 #include "lsm/compactor/check.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/compactor/commit.h"
+#include "lsm/compactor/increment.h"
 
 #include <inttypes.h>
 
+#define INCREMENT_BEATS 6 /* of a worker between two commits in part: by default a minute */
 #define PACE_MAX_NS                                                                                \
     (60 * ENV_NS_PER_SEC) /* embedded: the longest pause between two looks at the file */
 
@@ -195,6 +197,64 @@ static shale_code commit_all(struct shl_compactor *c, outcomes *out, shale_error
     return rc;
 }
 
+/* ---------------------------------------------------------------- commits in part */
+
+struct increment {
+    struct commit commit;
+    struct shl_increment done;
+};
+
+static shale_code change_increment(struct shl_manifest *m, uint64_t id, void *arg, shale_error *err)
+{
+    struct increment *a = arg;
+    (void)id;
+    shale_code rc = check_change(&a->commit, m, err);
+    return rc == SHALE_OK ? shl_increment_commit(m, a->commit.job, &a->done, err) : rc;
+}
+
+/* Two manifests, as a whole commit has: who reads the old tree keeps it. */
+static shale_code commit_part(struct shl_compactor *c, const struct shl_compaction *job,
+                              shale_error *err)
+{
+    struct increment a = {.commit = {.c = c, .job = job}};
+    char name[SHL_ULID_TEXT];
+    ENV_POINT("compaction before commit in part");
+    shale_code rc = c->o.db.update(c->o.db.ctx, change_checkpoint, &a.commit, err);
+    ENV_POINT("compaction checkpoint of a part");
+    if (rc == SHALE_OK)
+        rc = c->o.db.update(c->o.db.ctx, change_increment, &a, err);
+    if (rc == SHALE_CONFLICT && a.commit.refused)
+        return SHALE_OK; /* its end will say so */
+    if (rc != SHALE_OK)
+        return rc;
+    c->released_bytes += a.done.released_bytes;
+    shl_ulid_format(job->id, name);
+    shl_log_write(c->o.log, SHL_LOG_INFO,
+                  "compaction committed in part job=%s outputs=%zu released_bytes=%" PRIu64, name,
+                  a.done.outputs, a.done.released_bytes);
+    return SHALE_OK;
+}
+
+static shale_code commit_parts(struct shl_compactor *c, shale_error *err)
+{
+    uint64_t now = env_now_mono_ns();
+    shale_code rc = SHALE_OK;
+    if (!c->o.settings->incremental_compaction || now < c->increment_ns || c->file.now == NULL)
+        return SHALE_OK;
+    c->increment_ns = now + INCREMENT_BEATS * c->o.settings->worker_heartbeat_interval_ns;
+    for (size_t i = 0; rc == SHALE_OK && i < c->file.now->jobs.count; i++) {
+        struct shl_levels *levels;
+        rc = c->o.db.levels(c->o.db.ctx, &levels, err);
+        if (rc != SHALE_OK)
+            return rc;
+        const struct shl_compaction *job = &c->file.now->jobs.items[i];
+        if (shl_increment_news(levels->manifest, job) > 0)
+            rc = commit_part(c, job, err);
+        shl_levels_unref(levels);
+    }
+    return rc;
+}
+
 /* ---------------------------------------------------------------- the round */
 
 struct round {
@@ -364,6 +424,8 @@ static shale_code run_round(struct shl_compactor *c, bool *did, shale_error *err
     struct round r = {.done = &done};
     bool wrote = false;
     shale_code rc = commit_all(c, &done, err);
+    if (rc == SHALE_OK)
+        rc = commit_parts(c, err);
     shale_error second;
     /* What was committed is recorded even if a later commit failed. */
     shale_code rc2 =

@@ -10,6 +10,7 @@ struct shl_compactor_counts {
     uint64_t epoch; /* 0: not the coordinator */
     uint64_t last_commit_s;
     uint64_t claimed;           /* jobs, by its worker */
+    uint64_t released_bytes;    /* of inputs that went before their jobs ended */
     uint64_t reclaimed;         /* jobs that its coordinator took from silent workers */
     uint64_t last_heartbeat_ms; /* of its worker */
     uint64_t purged_values, purged_operands, operands;

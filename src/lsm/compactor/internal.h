@@ -43,7 +43,8 @@ struct shl_compactor {
     uint64_t claim_ns;     /* worker: when to look for jobs next */
     uint64_t back_ns;      /* embedded, fenced: not before then; 0: no */
     uint64_t back_id;      /* version of the file when it began to stand back */
-    uint64_t committed, executed, claimed, reclaimed;
+    uint64_t increment_ns; /* running jobs are committed in part: not before then */
+    uint64_t committed, executed, claimed, reclaimed, released_bytes;
     uint64_t last_commit_s, last_heartbeat_ms;
     bool failed; /* in this step */
     shale_error failure;

@@ -13,11 +13,14 @@ struct watch {
     struct shl_compactions_file file;
     struct shl_scheduler scheduler;
     struct shl_once_result *result;
-    bool over;        /* all is done */
-    bool never;       /* there was never a coordinator */
-    bool waits;       /* something of it waits for a coordinator, */
-    bool free;        /* or for a worker */
-    uint64_t sign_ns; /* of life, the last */
+    bool over;  /* all is done */
+    bool never; /* there was never a coordinator */
+    bool waits; /* something of it waits for a coordinator, */
+    bool free;  /* or for a worker */
+    bool due;   /* our scheduler finds something that nobody is at */
+    bool asked_in_vain;
+    shl_proposals asked; /* owned: what we submitted last, without a request */
+    uint64_t sign_ns;    /* of life, the last */
 };
 
 /* What the file says of the request's jobs; those that are gone from it were finished. */
@@ -56,6 +59,7 @@ static shale_code look_at_all(struct watch *w, const struct shl_manifest *m, sha
     shale_code rc = w->scheduler.propose(w->scheduler.ctx, m, c, 1, &due, err);
     w->waits = due.count > 0 || shl_jobs_active(c) == 0;
     w->over = due.count == 0 && shl_jobs_active(c) == 0;
+    w->due = due.count > 0;
     w->free = false;
     for (size_t i = 0; i < c->jobs.count; i++) {
         w->waits = w->waits || c->jobs.items[i].status == SHL_COMPACTION_SUBMITTED;
@@ -101,6 +105,46 @@ static bool is_alone(const struct watch *w)
     return w->never || env_now_mono_ns() - w->sign_ns >= patience;
 }
 
+static bool is_asked(const struct watch *w, const struct shl_compaction *job)
+{
+    for (size_t i = 0; i < w->asked.count; i++) {
+        const struct shl_compaction *a = &w->asked.items[i];
+        bool same = a->destination == job->destination &&
+                    a->l0_view_ids.count == job->l0_view_ids.count &&
+                    a->runs.count == job->runs.count && shl_job_meets(a, job);
+        for (size_t k = 0; same && k < a->l0_view_ids.count; k++)
+            same = shl_ulid_eq(a->l0_view_ids.items[k], job->l0_view_ids.items[k]);
+        if (same)
+            return true;
+    }
+    return false;
+}
+
+/* A coordinator that is there may see no need of its own for what we find, by its settings: it is asked for it, so that it need not be waited for in vain. What
+ * was asked for once and is still due was refused. */
+static shale_code ask(struct watch *w, shale_error *err)
+{
+    shl_proposals jobs = {0};
+    size_t slots = w->o->settings->compactor_max_concurrent;
+    if (w->how->request != NULL || !w->due || w->never)
+        return SHALE_OK;
+    shale_code rc =
+        w->asked.count > 0 && w->asked_in_vain
+            ? SHALE_OK
+            : shl_request_submit_due(w->o->store, w->o->path, &w->scheduler, slots, &jobs, err);
+    if (rc == SHALE_CONFLICT) /* somebody is at it */
+        rc = SHALE_OK;
+    for (size_t i = 0; i < jobs.count; i++)
+        w->asked_in_vain = w->asked_in_vain || is_asked(w, &jobs.items[i]);
+    if (jobs.count == 0)
+        return rc;
+    shl_proposals_free(&w->asked);
+    w->asked = jobs;
+    w->due = false;
+    w->waits = true;
+    return rc;
+}
+
 /* Until all is done, or nobody seems to be there. */
 static shale_code wait_for_others(struct watch *w, shale_error *err)
 {
@@ -108,6 +152,9 @@ static shale_code wait_for_others(struct watch *w, shale_error *err)
     for (;;) {
         shale_code rc = look(w, err);
         if (rc != SHALE_OK || w->over || is_alone(w))
+            return rc;
+        rc = ask(w, err);
+        if (rc != SHALE_OK)
             return rc;
         enum shl_once_phase phase = w->waits || w->free ? SHL_ONCE_ASKED : SHL_ONCE_OTHERS_WORK;
         for (uint64_t slept = 0; slept < LOOK_NS; slept += TICK_NS) {
@@ -204,6 +251,7 @@ shale_code shl_compact_once(const struct shl_process_open *o, const struct shl_o
 out:
     shl_compactions_file_deinit(&w.file);
     shl_db_paths_deinit(&w.paths);
+    shl_proposals_free(&w.asked);
     if (rc != SHALE_OK)
         shl_proposals_free(&out->jobs);
     return rc;

@@ -228,6 +228,7 @@ static shale_code add_jobs(struct shl_compactions *next, const shl_proposals *jo
     for (size_t i = 0; i < jobs->count; i++) {
         struct shl_compaction *job = &jobs->items[i];
         struct shl_compaction copy;
+        job->status = SHL_COMPACTION_SUBMITTED;
         job->id = shl_ulid_make(shl_max_u64(newest, (uint64_t)env_now_wall_ms()), env_rand64(),
                                 env_rand64());
         const struct shl_compaction *other = shl_jobs_rival(next, job, true);
@@ -265,9 +266,26 @@ shale_code shl_request_manifest(struct shl_store *store, const struct shl_db_pat
     return rc;
 }
 
+/* What to submit: a request, or (NULL) what the scheduler finds. */
+struct wish {
+    const struct shl_request *request;
+    const struct shl_scheduler *scheduler;
+    size_t slots;
+};
+
+static shale_code plan_wish(const struct wish *w, const struct shl_manifest *m,
+                            const struct shl_compactions *now, shl_proposals *out, shale_error *err)
+{
+    struct shl_compactions nothing = {.stored_version = 2};
+    if (w->request != NULL)
+        return shl_request_plan(w->request, m, out, err);
+    return w->scheduler->propose(w->scheduler->ctx, m, now != NULL ? now : &nothing, w->slots, out,
+                                 err);
+}
+
 /* One try; PRECONDITION: somebody else wrote the file. */
 static shale_code try_submit(struct shl_compactions_file *file, const struct shl_db_paths *paths,
-                             const struct shl_request *r, shl_proposals *out, shale_error *err)
+                             const struct wish *w, shl_proposals *out, shale_error *err)
 {
     struct shl_compactions *next = NULL;
     struct shl_manifest *m = NULL;
@@ -276,7 +294,7 @@ static shale_code try_submit(struct shl_compactions_file *file, const struct shl
     /* The file before the manifest, as everywhere. */
     SHL_TRY(shl_compactions_file_load(file, &changed, err));
     SHL_TRY(shl_request_manifest(file->versions.store, paths, &m, err));
-    SHL_TRY(shl_request_plan(r, m, out, err));
+    SHL_TRY(plan_wish(w, m, file->now, out, err));
     if (out->count == 0)
         goto out;
     if (file->now != NULL)
@@ -291,8 +309,8 @@ out:
     return rc;
 }
 
-shale_code shl_request_submit(struct shl_store *store, const char *path,
-                              const struct shl_request *r, shl_proposals *out, shale_error *err)
+static shale_code submit(struct shl_store *store, const char *path, const struct wish *w,
+                         shl_proposals *out, shale_error *err)
 {
     struct shl_db_paths paths = {0};
     struct shl_compactions_file file;
@@ -302,11 +320,24 @@ shale_code shl_request_submit(struct shl_store *store, const char *path,
     shl_compactions_file_init(&file, store, &paths, NULL);
     do {
         shl_proposals_free(out);
-        rc = try_submit(&file, &paths, r, out, err);
+        rc = try_submit(&file, &paths, w, out, err);
     } while (rc == SHALE_PRECONDITION);
     if (rc != SHALE_OK)
         shl_proposals_free(out);
     shl_compactions_file_deinit(&file);
     shl_db_paths_deinit(&paths);
     return rc;
+}
+
+shale_code shl_request_submit(struct shl_store *store, const char *path,
+                              const struct shl_request *r, shl_proposals *out, shale_error *err)
+{
+    return submit(store, path, &(struct wish){.request = r}, out, err);
+}
+
+shale_code shl_request_submit_due(struct shl_store *store, const char *path,
+                                  const struct shl_scheduler *scheduler, size_t slots,
+                                  shl_proposals *out, shale_error *err)
+{
+    return submit(store, path, &(struct wish){.scheduler = scheduler, .slots = slots}, out, err);
 }

@@ -30,6 +30,10 @@ SHL_MUST shale_code shl_request_submit(struct shl_store *store, const char *path
                                        shale_error *err);
 /* CONFLICT, with the job that is in the way. */
 shale_code shl_request_conflict(const struct shl_compaction *other, shale_error *err);
+/* The same for what a scheduler finds to do, at most `slots` jobs. */
+SHL_MUST shale_code shl_request_submit_due(struct shl_store *store, const char *path,
+                                           const struct shl_scheduler *scheduler, size_t slots,
+                                           shl_proposals *out, shale_error *err);
 /* The newest manifest, owned by the caller. NOT_FOUND: no database. */
 SHL_MUST shale_code shl_request_manifest(struct shl_store *store, const struct shl_db_paths *paths,
                                          struct shl_manifest **out, shale_error *err);

@@ -149,19 +149,23 @@ shale_code shl_sst_footer_decode(struct shl_slice tail, uint64_t object_bytes,
 {
     SHL_ASSERT(tail.len <= object_bytes);
     if (tail.len < SHL_SST_FOOTER_BYTES)
-        return shl_fail(err, SHALE_CORRUPTION, "sst footer: %zu bytes, want %d", tail.len,
-                        SHL_SST_FOOTER_BYTES);
+        return shl_fail(err, SHALE_CORRUPTION,
+                        "cut short, or no SSTable: all of it has %zu bytes, its footer alone %d",
+                        tail.len, SHL_SST_FOOTER_BYTES);
     const uint8_t *p = tail.data + tail.len - SHL_SST_FOOTER_BYTES;
     uint64_t offset = shl_load_u64be(p);
     unsigned stored_version = shl_load_u16be(p + 8);
     if (stored_version != 1 && stored_version != 2)
-        return shl_fail(err, SHALE_CORRUPTION, "sst footer: version %u, known 1..2",
-                        stored_version);
+        return shl_fail(err, SHALE_CORRUPTION,
+                        "cut short, or no SSTable: its %" PRIu64
+                        " bytes do not end in a footer (version %u, known 1..2)",
+                        object_bytes, stored_version);
     uint64_t end = object_bytes - SHL_SST_FOOTER_BYTES;
     if (offset > end || end - offset <= SHL_CRC_BYTES)
         return shl_fail(err, SHALE_CORRUPTION,
-                        "sst footer: info at %" PRIu64 " of an object of %" PRIu64 " bytes", offset,
-                        object_bytes);
+                        "cut short, or no SSTable: its %" PRIu64
+                        " bytes do not end in a footer (info at %" PRIu64 ")",
+                        object_bytes, offset);
     *info_offset = offset;
     *version = stored_version;
     return SHALE_OK;

@@ -175,6 +175,7 @@ static shale_code load_source(struct work *w, size_t i, shale_error *err)
 {
     struct part *p = &w->parts[i];
     const struct shl_clone_source *s = &w->how->sources[i];
+    bool picks = s->segment_count > 0 || s->segment != NULL;
     uint64_t manifest_id;
     shale_code rc;
     SHL_TRY(shl_manifests_load(&p->manifests, err));
@@ -183,13 +184,15 @@ static shale_code load_source(struct work *w, size_t i, shale_error *err)
                          p->manifests.paths.r1));
     SHL_TRY(pick_checkpoint(p, s, &manifest_id, err));
     SHL_TRY(shl_manifests_read(&p->manifests, manifest_id, &p->manifest, err));
-    p->cut = s->range != NULL || w->how->source_count > 1;
+    p->cut = s->range != NULL || picks || w->how->source_count > 1;
     if (p->cut)
         SHL_TRY(check_wal_is_empty(w, p, s->checkpoint == NULL, err));
     else if (s->checkpoint == NULL)
         SHL_TRY(count_left_out(w, p, err));
     if (s->range != NULL)
         SHL_TRY(shl_clone_project(p->manifest, s->range, err));
+    if (picks)
+        SHL_TRY(shl_clone_pick_segments(p->manifest, s, p->manifests.paths.r1, err));
     if (p->cut) /* nothing is left to be replayed */
         p->manifest->replay_after_wal_id = p->manifest->wal_id_last_seen;
 out:

@@ -2,9 +2,12 @@
 #include "lsm/keep/clone.h"
 
 #include "base/assert.h"
+#include "base/codec/text.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/keep/checkpoint.h"
+#include "lsm/view_cut.h"
+
 #include <stdlib.h>
 
 /* ---------------------------------------------------------------- cutting */
@@ -21,72 +24,6 @@ static struct shl_key_range range_of(const struct shl_bytes_range *r)
     return k;
 }
 
-/* < 0: a ends before b. */
-static int cmp_end(const struct shl_key_range *a, const struct shl_key_range *b)
-{
-    if (a->end_unbounded || b->end_unbounded)
-        return (int)a->end_unbounded - (int)b->end_unbounded;
-    int c = shl_slice_cmp(a->end, b->end);
-    return c != 0 ? c : (int)a->end_inclusive - (int)b->end_inclusive;
-}
-
-/* Borrows from both. */
-static struct shl_key_range common(const struct shl_key_range *a, const struct shl_key_range *b)
-{
-    struct shl_key_range k = cmp_end(a, b) <= 0 ? *a : *b;
-    k.start = shl_slice_cmp(a->start, b->start) >= 0 ? a->start : b->start;
-    return k;
-}
-
-static shale_code visible_new(const struct shl_key_range *k, struct shl_bytes_range **out,
-                              shale_error *err)
-{
-    shale_code rc;
-    struct shl_bytes_range *r = env_calloc(1, sizeof *r);
-    if (r == NULL)
-        return shl_nomem(err);
-    r->start.type = k->start.len > 0 ? SHL_BOUND_INCLUDED : SHL_BOUND_UNBOUNDED;
-    r->end.type = k->end_unbounded   ? SHL_BOUND_UNBOUNDED
-                  : k->end_inclusive ? SHL_BOUND_INCLUDED
-                                     : SHL_BOUND_EXCLUDED;
-    SHL_TRY(shl_buf_set(&r->start.key, k->start, err));
-    if (!k->end_unbounded)
-        SHL_TRY(shl_buf_set(&r->end.key, k->end, err));
-    *out = r;
-    return SHALE_OK;
-out:
-    shl_bytes_range_deinit(r);
-    env_free(r);
-    return rc;
-}
-
-static struct shl_ulid same_time(struct shl_ulid id)
-{
-    return shl_ulid_make(shl_ulid_time_ms(id), env_rand64(), env_rand64());
-}
-
-/* *keep false: nothing of the view is in the range. */
-static shale_code cut_view(struct shl_sst_view *v, const struct shl_key_range *range, bool *keep,
-                           shale_error *err)
-{
-    struct shl_key_range whole;
-    struct shl_bytes_range *visible = NULL;
-    shl_sst_view_range(v, &whole);
-    struct shl_key_range part = common(&whole, range);
-    *keep = !shl_key_range_empty(&part);
-    if (!*keep || (shl_slice_eq(part.start, whole.start) && cmp_end(&part, &whole) == 0))
-        return SHALE_OK;
-    shale_code rc = visible_new(&part, &visible, err);
-    if (rc != SHALE_OK)
-        return rc;
-    if (v->visible != NULL)
-        shl_bytes_range_deinit(v->visible);
-    env_free(v->visible);
-    v->visible = visible;
-    v->id = same_time(v->id);
-    return SHALE_OK;
-}
-
 static shale_code cut_views(shl_sst_views *views, const struct shl_key_range *range,
                             shale_error *err)
 {
@@ -95,7 +32,7 @@ static shale_code cut_views(shl_sst_views *views, const struct shl_key_range *ra
     for (size_t i = 0; i < views->count; i++) {
         bool keep = true;
         if (rc == SHALE_OK)
-            rc = cut_view(&views->items[i], range, &keep, err);
+            rc = shl_view_cut(&views->items[i], range, &keep, err);
         if (keep)
             views->items[kept++] = views->items[i];
         else
@@ -135,6 +72,79 @@ shale_code shl_clone_project(struct shl_manifest *m, const struct shl_bytes_rang
     if (rc == SHALE_OK)
         shl_manifest_prune_external(m);
     return rc;
+}
+
+static bool is_unbounded(const struct shl_bytes_range *r)
+{
+    return r->start.type == SHL_BOUND_UNBOUNDED && r->end.type == SHL_BOUND_UNBOUNDED;
+}
+
+static bool is_named(const struct shl_clone_source *s, struct shl_slice prefix)
+{
+    bool named = s->segment_count == 0;
+    for (size_t i = 0; i < s->segment_count; i++)
+        named = named || shl_slice_eq(s->segments[i], prefix);
+    return named;
+}
+
+static shale_code no_segment(struct shl_slice prefix, const char *r1, shale_error *err)
+{
+    struct shl_buf shown = {0};
+    shale_code rc = shl_text_escape(prefix, &shown, err);
+    if (rc == SHALE_OK)
+        rc = shl_fail(err, SHALE_NOT_FOUND, "clone: \"%s\" has no segment with prefix \"%.*s\"", r1,
+                      (int)shl_min_size(shown.len, 200), (const char *)shown.data);
+    shl_buf_free(&shown);
+    return rc;
+}
+
+static shale_code check_names(struct shl_manifest *m, const struct shl_clone_source *s,
+                              const char *r1, shale_error *err)
+{
+    if (m->segment_extractor_name == NULL)
+        return shl_fail(err, SHALE_INVALID, "clone: \"%s\" has no segments to choose from", r1);
+    for (size_t i = 0; i < s->segment_count; i++)
+        if (shl_manifest_segment(m, s->segments[i]) == NULL)
+            return no_segment(s->segments[i], r1, err);
+    return SHALE_OK;
+}
+
+static shale_code pick_segment(struct shl_segment *seg, const struct shl_clone_source *s,
+                               bool *keep, shale_error *err)
+{
+    struct shl_bytes_range only = {.start = {.type = SHL_BOUND_UNBOUNDED},
+                                   .end = {.type = SHL_BOUND_UNBOUNDED}};
+    shale_code rc;
+    *keep = is_named(s, shl_buf_view(&seg->prefix));
+    if (!*keep || s->segment == NULL)
+        return SHALE_OK;
+    SHL_TRY(s->segment(s->segment_ctx, shl_buf_view(&seg->prefix), keep, &only, err));
+    if (*keep && !is_unbounded(&only)) {
+        struct shl_key_range k = range_of(&only);
+        SHL_TRY(cut_tree(&seg->tree, &k, err));
+        *keep = seg->tree.l0.count + seg->tree.runs.count > 0;
+    }
+out:
+    shl_bytes_range_deinit(&only);
+    return rc;
+}
+
+shale_code shl_clone_pick_segments(struct shl_manifest *m, const struct shl_clone_source *s,
+                                   const char *r1, shale_error *err)
+{
+    shale_code rc = check_names(m, s, r1, err);
+    if (rc != SHALE_OK)
+        return rc;
+    for (size_t i = m->segments.count; i-- > 0;) {
+        bool keep;
+        rc = pick_segment(&m->segments.items[i], s, &keep, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (!keep)
+            shl_manifest_remove_segment(m, i);
+    }
+    shl_manifest_prune_external(m);
+    return SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- who owns which SST */
@@ -256,7 +266,7 @@ static bool tree_range(const struct shl_tree *t, struct shl_key_range *out)
             if (!any)
                 *out = k;
             struct shl_slice start = shl_slice_cmp(k.start, out->start) < 0 ? k.start : out->start;
-            if (cmp_end(&k, out) > 0)
+            if (shl_key_range_cmp_end(&k, out) > 0)
                 *out = k;
             out->start = start;
             any = true;
@@ -270,7 +280,7 @@ static bool overlap(const struct shl_tree *a, const struct shl_tree *b)
     struct shl_key_range ra, rb;
     if (!tree_range(a, &ra) || !tree_range(b, &rb))
         return false;
-    struct shl_key_range both = common(&ra, &rb);
+    struct shl_key_range both = shl_key_range_common(&ra, &rb);
     return !shl_key_range_empty(&both);
 }
 
@@ -293,7 +303,7 @@ static shale_code append_views(shl_sst_views *to, const shl_sst_views *from, sha
         if (rc != SHALE_OK)
             return rc;
         if (has_view(to, copy.id))
-            copy.id = same_time(copy.id);
+            copy.id = shl_view_same_time(copy.id);
         shl_array_add(to, copy);
     }
     return SHALE_OK;

@@ -57,16 +57,29 @@ bool shl_sst_may_contain(struct shl_sst *t, struct shl_slice key, uint64_t hash)
     return pass;
 }
 
-static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
-                                struct shl_slice prefix, struct shl_slice context)
+/* *asked: some filter knows prefixes like this one. */
+static bool blooms_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
+                               struct shl_slice prefix, bool *asked)
 {
     for (size_t i = 0; i < t->cx.policy_count; i++) {
         const struct shl_bloom *b = &m->blooms[i];
         size_t len;
-        if (b->present && shl_extractor_prefix_of_all(&t->cx.policies[i].extractor, prefix, &len) &&
-            !shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
+        if (!b->present || !shl_extractor_prefix_of_all(&t->cx.policies[i].extractor, prefix, &len))
+            continue;
+        *asked = true;
+        if (!shl_bloom_may_contain(b, shl_filter_hash(shl_slice_of(prefix.data, len))))
             return false;
     }
+    return true;
+}
+
+static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_meta *m,
+                                struct shl_slice prefix, struct shl_slice context, bool *asked)
+{
+    if (!blooms_pass_prefix(t, m, prefix, asked))
+        return false;
+    for (size_t i = 0; i < t->cx.user_filters.count; i++)
+        *asked = *asked || m->user_filters[i].data != NULL;
     const struct shl_filter_query q = {.key = prefix, .is_prefix = true, .context = context};
     return user_filters_pass(t, m, &q);
 }
@@ -74,9 +87,13 @@ static bool filters_pass_prefix(const struct shl_sst *t, const struct shl_sst_me
 bool shl_sst_may_contain_prefix(struct shl_sst *t, struct shl_slice prefix,
                                 struct shl_slice context)
 {
+    bool asked = false;
     uint32_t token = shl_epoch_enter(t->cx.epoch);
     const struct shl_sst_meta *m = whole_meta(t);
-    bool pass = m == NULL || filters_pass_prefix(t, m, prefix, context);
+    bool pass = m == NULL || filters_pass_prefix(t, m, prefix, context, &asked);
+    if (asked)
+        shl_epoch_count(t->cx.epoch, token,
+                        pass ? SHL_COUNT_PREFIX_POSITIVE : SHL_COUNT_PREFIX_NEGATIVE, 1);
     shl_epoch_leave(t->cx.epoch, token);
     return pass;
 }

@@ -1,0 +1,345 @@
+/* sql, and what is said and done about such a database: status, log, compact, gc. */
+#include "base/codec/json.h"
+#include "base/codec/timefmt.h"
+#include "base/units.h"
+#include "cli/os.h"
+#include "cli/price.h"
+#include "cli/sql_run.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+int cmd_sql(struct cli *c)
+{
+    struct sql_run r = {.c = c, .mode = sql_mode_of(c), .headers = cli_has(&c->args, OPT_HEADERS)};
+    os_signals(OS_STOP_SAFELY);
+    int code = sql_open(c, &r.sql);
+    for (size_t i = 1; code == CLI_YES && i < c->args.positional_count; i++)
+        code = sql_run_text(&r, c->args.positional[i]);
+    if (code == CLI_YES && r.in_block)
+        code = cli_usage(c, NULL, "the last BEGIN has no COMMIT: nothing of it was committed");
+    if (code == CLI_YES && r.seq > 0 && os_is_terminal(CLI_STDERR))
+        cli_note(c, "committed at seq %" PRId64, r.seq);
+    sql_run_deinit(&r);
+    return code;
+}
+
+/* ---- status */
+
+static const char *size_text(int64_t bytes, char text[SHL_UNITS_TEXT])
+{
+    return bytes <= 0 ? "unknown" : shl_format_size((uint64_t)bytes, text);
+}
+
+static void status_json(struct cli *c, const shale_sql_status *s, const shale_store_counts *n)
+{
+    out_printf(c->out,
+               "{\"seq\":%" PRId64 ",\"schema_version\":%" PRId64 ",\"snapshot_seq\":%" PRId64,
+               s->seq, s->schema_version, s->snapshot_seq);
+    out_printf(c->out,
+               ",\"snapshot_bytes\":%" PRId64 ",\"log_entries\":%" PRIu64 ",\"log_bytes\":%" PRIu64
+               ",",
+               s->snapshot_bytes, s->log_entries, s->log_bytes);
+    out_json_member(c->out, "snapshot_key", shl_slice_str(s->snapshot_key));
+    out_char(c->out, ',');
+    cli_json_requests(c->out, n);
+    out_text(c->out, "}\n");
+}
+
+static void status_text(struct cli *c, const shale_sql_status *s)
+{
+    char size[SHL_UNITS_TEXT];
+    struct out *o = c->out;
+    out_printf(o, "target:         %s\n", c->args.positional[0]);
+    out_printf(o, "seq:            %" PRId64 "\n", s->seq);
+    out_printf(o, "schema_version: %" PRId64 "\n", s->schema_version);
+    out_printf(o, "snapshot:       %s\n", s->snapshot_key);
+    out_printf(o, "snapshot seq:   %" PRId64 "\n", s->snapshot_seq);
+    out_printf(o, "snapshot size:  %s\n", size_text(s->snapshot_bytes, size));
+    out_printf(o, "log entries:    %" PRIu64 "\n", s->log_entries);
+    out_printf(o, "log bytes:      %s\n", shl_format_size(s->log_bytes, size));
+}
+
+int cmd_sql_status(struct cli *c)
+{
+    shale_sql *sql = NULL;
+    shale_sql_status s = {.struct_size = sizeof s};
+    shale_store_counts n = {.struct_size = sizeof n};
+    int code = sql_open(c, &sql);
+    if (code != CLI_YES)
+        return code;
+    if (shale_sql_status_get(sql, false, &s, &c->err) != SHALE_OK)
+        code = cli_fail(c, c->args.positional[0]);
+    shale_sql_store_counts(sql, &n);
+    if (code == CLI_YES && cli_has(&c->args, OPT_JSON))
+        status_json(c, &s, &n);
+    else if (code == CLI_YES)
+        status_text(c, &s);
+    sql_close(c, sql);
+    return code;
+}
+
+/* ---- log */
+
+#define FOLLOW_NS ENV_NS_PER_SEC
+
+struct log_print {
+    struct cli *c;
+    bool changes;
+    int64_t seq; /* the last one that was printed */
+    int64_t entry_seq;
+    bool failed;
+};
+
+static void value_text(struct out *o, const shale_sql_value *v)
+{
+    char number[40];
+    switch (v->type) {
+    case SHALE_SQL_INTEGER:
+        out_i64(o, v->integer);
+        break;
+    case SHALE_SQL_REAL:
+        (void)snprintf(number, sizeof number, "%.17g", v->real);
+        out_text(o, number);
+        break;
+    case SHALE_SQL_TEXT:
+        out_char(o, '\'');
+        out_escaped(o, shl_slice_of(v->bytes.data, v->bytes.len), 0);
+        out_char(o, '\'');
+        break;
+    case SHALE_SQL_BLOB:
+        out_text(o, "x'");
+        out_hex(o, shl_slice_of(v->bytes.data, v->bytes.len));
+        out_char(o, '\'');
+        break;
+    case SHALE_SQL_NULL_VALUE:
+        out_text(o, "NULL");
+        break;
+    case SHALE_SQL_UNCHANGED:
+        out_char(o, '.');
+        break;
+    }
+}
+
+static void row_text(struct out *o, const shale_sql_value *row, size_t count)
+{
+    out_char(o, '(');
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            out_text(o, ", ");
+        value_text(o, &row[i]);
+    }
+    out_char(o, ')');
+}
+
+static const char *op_name(shale_sql_op op)
+{
+    return op == SHALE_SQL_INSERT ? "insert" : op == SHALE_SQL_UPDATE ? "update" : "delete";
+}
+
+static bool print_change(void *ctx, const shale_sql_change *ch)
+{
+    struct log_print *p = ctx;
+    struct out *o = p->c->out;
+    out_printf(o, "%" PRId64 "\t%s\t", p->entry_seq, op_name(ch->op));
+    out_escaped(o, shl_slice_of(ch->table.data, ch->table.len), 0);
+    if (ch->old_values != NULL) {
+        out_char(o, '\t');
+        row_text(o, ch->old_values, ch->column_count);
+    }
+    if (ch->new_values != NULL) {
+        out_text(o, ch->old_values != NULL ? " -> " : "\t");
+        row_text(o, ch->new_values, ch->column_count);
+    }
+    out_char(o, '\n');
+    return o->failed == 0;
+}
+
+static void json_row(struct shl_json_writer *w, const char *name, const shale_sql_value *row,
+                     size_t count)
+{
+    shl_json_key(w, name);
+    shl_json_array(w);
+    for (size_t i = 0; i < count; i++) {
+        const shale_sql_value *v = &row[i];
+        struct shl_slice s = shl_slice_of(v->bytes.data, v->bytes.len);
+        bool plain = v->type != SHALE_SQL_TEXT && v->type != SHALE_SQL_BLOB &&
+                     v->type != SHALE_SQL_UNCHANGED;
+        if (v->type == SHALE_SQL_UNCHANGED || (!plain && v->type == SHALE_SQL_BLOB)) {
+            shl_json_object(w);
+            if (v->type == SHALE_SQL_BLOB)
+                shl_json_bytes(w, "blob", s);
+            shl_json_object_end(w);
+        } else if (v->type == SHALE_SQL_TEXT)
+            shl_json_slice(w, s);
+        else if (v->type == SHALE_SQL_INTEGER)
+            shl_json_i64(w, v->integer);
+        else if (v->type == SHALE_SQL_REAL)
+            shl_json_f64(w, v->real);
+        else
+            shl_json_null(w);
+    }
+    shl_json_array_end(w);
+}
+
+static bool json_change(void *ctx, const shale_sql_change *ch)
+{
+    struct log_print *p = ctx;
+    struct shl_json_writer w;
+    struct shl_buf text = {0};
+    shl_json_begin(&w, &text, &p->c->err);
+    shl_json_object(&w);
+    shl_json_key(&w, "seq");
+    shl_json_i64(&w, p->entry_seq);
+    shl_json_key(&w, "op");
+    shl_json_str(&w, op_name(ch->op));
+    shl_json_bytes(&w, "table", shl_slice_of(ch->table.data, ch->table.len));
+    shl_json_key(&w, "indirect");
+    shl_json_bool(&w, ch->indirect);
+    if (ch->old_values != NULL)
+        json_row(&w, "old", ch->old_values, ch->column_count);
+    if (ch->new_values != NULL)
+        json_row(&w, "new", ch->new_values, ch->column_count);
+    shl_json_object_end(&w);
+    p->failed = shl_json_finish(&w) != SHALE_OK;
+    if (!p->failed) {
+        out_bytes(p->c->out, text.data, text.len);
+        out_char(p->c->out, '\n');
+    }
+    shl_buf_free(&text);
+    return !p->failed && p->c->out->failed == 0;
+}
+
+static void print_entry(struct log_print *p, const shale_sql_entry *e)
+{
+    char when[SHL_TIME_TEXT] = "-";
+    struct out *o = p->c->out;
+    if (e->stored_ms > 0)
+        (void)shl_time_rfc3339(e->stored_ms, when);
+    if (cli_has(&p->c->args, OPT_JSON)) {
+        out_printf(o, "{\"seq\":%" PRId64 ",\"stored\":", e->seq);
+        if (e->stored_ms > 0)
+            out_printf(o, "\"%s\",\"stored_unix_ms\":%" PRId64, when, e->stored_ms);
+        else
+            out_text(o, "null");
+        out_printf(o, ",\"size_bytes\":%" PRId64 ",", e->bytes);
+        out_json_member(o, "key", shl_slice_str(e->key));
+        out_text(o, "}\n");
+    } else
+        out_printf(o, "%" PRId64 "\t%s\t%" PRId64 "\t%s\n", e->seq, when, e->bytes, e->key);
+}
+
+static bool on_entry(void *ctx, const shale_sql_entry *e)
+{
+    struct log_print *p = ctx;
+    p->entry_seq = e->seq;
+    if (!p->changes)
+        print_entry(p, e);
+    else if (shale_sql_changes_each(e->changeset,
+                                    cli_has(&p->c->args, OPT_JSON) ? json_change : print_change, p,
+                                    &p->c->err) != SHALE_OK)
+        p->failed = true;
+    p->seq = e->seq;
+    return !p->failed && p->c->out->failed == 0 && os_stop_code() == 0;
+}
+
+/* Prints what there is, and with --follow what comes. */
+static int run_log(struct cli *c, shale_sql *sql, struct log_print *p)
+{
+    bool follows = cli_has(&c->args, OPT_FOLLOW);
+    for (;;) {
+        shale_code rc = shale_sql_log(sql, p->seq, p->changes, !p->changes, on_entry, p, &c->err);
+        if (rc == SHALE_OK && p->failed)
+            rc = c->err.code;
+        bool is_no = rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL;
+        if (is_no && !os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
+            return CLI_NO; /* an answer: a pipe gets no word */
+        if (rc != SHALE_OK) {
+            int code = cli_fail(c, c->args.positional[0]);
+            return is_no ? CLI_NO : code;
+        }
+        if (!follows || out_finish(c->out) != 0)
+            return CLI_YES;
+        if (os_stop_code() == 0)
+            cli_pause(FOLLOW_NS);
+        if (os_stop_code() != 0)
+            return os_stop_code() == 130 ? CLI_YES : os_stop_code(); /* Ctrl-C is how it ends */
+        if (cli_out_of_time(c))
+            return CLI_YES;
+    }
+}
+
+int cmd_sql_log(struct cli *c)
+{
+    struct log_print p = {.c = c, .changes = cli_has(&c->args, OPT_CHANGES)};
+    shale_sql_status s = {.struct_size = sizeof s};
+    shale_sql *sql = NULL;
+    os_signals(OS_STOP_SAFELY);
+    int code = sql_open(c, &sql);
+    if (code != CLI_YES)
+        return code;
+    if (shale_sql_status_get(sql, false, &s, &c->err) != SHALE_OK)
+        code = cli_fail(c, c->args.positional[0]);
+    p.seq = cli_has(&c->args, OPT_AFTER) ? (int64_t)c->args.number[OPT_AFTER] : s.snapshot_seq;
+    if (code == CLI_YES)
+        code = run_log(c, sql, &p);
+    sql_close(c, sql);
+    return code;
+}
+
+/* ---- compact, gc */
+
+int cmd_sql_compact(struct cli *c)
+{
+    shale_sql *sql = NULL;
+    shale_sql_status before = {.struct_size = sizeof before};
+    shale_sql_status after = {.struct_size = sizeof after};
+    char a[SHL_UNITS_TEXT];
+    char b[SHL_UNITS_TEXT];
+    int code = sql_open(c, &sql);
+    if (code != CLI_YES)
+        return code;
+    if (shale_sql_status_get(sql, false, &before, &c->err) != SHALE_OK ||
+        shale_sql_compact(sql, &c->err) != SHALE_OK ||
+        shale_sql_status_get(sql, false, &after, &c->err) != SHALE_OK)
+        code = cli_fail(c, c->args.positional[0]);
+    else if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out,
+                   "{\"seq\":%" PRId64 ",\"log_entries_before\":%" PRIu64
+                   ",\"log_entries\":%" PRIu64 ",\"snapshot_bytes_before\":%" PRId64
+                   ",\"snapshot_bytes\":%" PRId64 "}\n",
+                   after.seq, before.log_entries, after.log_entries, before.snapshot_bytes,
+                   after.snapshot_bytes);
+    else
+        cli_note(c, "compacted %s: log entries %" PRIu64 " -> %" PRIu64 ", snapshot %s -> %s",
+                 c->args.positional[0], before.log_entries, after.log_entries,
+                 size_text(before.snapshot_bytes, a), size_text(after.snapshot_bytes, b));
+    sql_close(c, sql);
+    return code;
+}
+
+int cmd_sql_gc(struct cli *c)
+{
+    shale_sql *sql = NULL;
+    shale_sql_gc_report r = {.struct_size = sizeof r};
+    bool dry = cli_has(&c->args, OPT_DRY_RUN);
+    char size[SHL_UNITS_TEXT];
+    int code = sql_open(c, &sql);
+    if (code != CLI_YES)
+        return code;
+    if (shale_sql_gc(sql, dry, &r, &c->err) != SHALE_OK)
+        code = cli_fail(c, c->args.positional[0]);
+    else if (cli_has(&c->args, OPT_JSON))
+        out_printf(c->out,
+                   "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
+                   ",\"size_bytes\":%" PRIu64 "}}\n",
+                   dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.bytes);
+    else if (r.changesets + r.snapshots == 0)
+        cli_note(c, dry ? "would delete nothing" : "nothing to delete");
+    else
+        cli_note(c, "%s %" PRIu64 " changesets and %" PRIu64 " snapshots (%s)",
+                 dry ? "would delete" : "deleted", r.changesets, r.snapshots,
+                 shl_format_size(r.bytes, size));
+    sql_close(c, sql);
+    return code;
+}
