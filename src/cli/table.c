@@ -467,13 +467,14 @@ static const struct cli_command commands[] = {
      .group = CLI_GROUP_WORK,
      .effect = CLI_WRITES,
      .summary = "compact now, and wait until it is done",
-     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait]",
+     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait] [-n]",
      .args_min = 1,
      .args_max = 1,
      .args = {"DB"},
      .options = OPENS | CLI_BIT(OPT_FULL) | CLI_BIT(OPT_SEGMENT) | CLI_BIT(OPT_SPEC) |
-                CLI_BIT(OPT_NO_WAIT),
+                CLI_BIT(OPT_NO_WAIT) | CLI_BIT(OPT_DRY_RUN),
      .examples = {{"shale compact ./pkgs", "what is due by the settings"},
+                  {"shale compact ./pkgs -n", "what that would begin with, and its price"},
                   {"shale compact ./pkgs --full", "all sorted runs into one"},
                   {"shale compact s3://acme-prod/orders --full --no-wait",
                    "let the compactor that runs there do it"}},
@@ -487,7 +488,7 @@ static const struct cli_command commands[] = {
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
               "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "
-              "8 MiB of its outputs.",
+              "8 MiB of its outputs. With -n 2 LISTs and 4 GETs.",
      .run = cmd_compact},
     {.name = "compactor",
      .group = CLI_GROUP_WORK,
