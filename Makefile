@@ -4,7 +4,7 @@
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
 #   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
-.PHONY: all static deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+.PHONY: all static deps demo demo-sql test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -27,6 +27,11 @@ demo:
 	tools/deps build demo
 	$(MAKE) all
 	tools/demo $(if $(DB),"$(DB)")
+
+demo-sql:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo-sql $(if $(DB),"$(DB)")
 
 test:
 	tools/deps build test
