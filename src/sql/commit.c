@@ -162,32 +162,44 @@ static shale_code cannot_replay(const char *why, shale_error *err)
                     why, was.text);
 }
 
-/* Applies the changeset to the clean state. Where triggers may have fired, what comes out must be the same changes again. */
+/* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */
+static shale_code differs(const struct shl_sql_guard *g, struct shl_slice table, shale_error *err)
+{
+    int n = (int)shl_min_size(table.len, 60);
+    if (g->trigger[0] != '\0') {
+        (void)snprintf(err->text, sizeof err->text, "trigger \"%.60s\" changes something else then",
+                       g->trigger);
+        return cannot_replay("a trigger", err);
+    }
+    (void)snprintf(err->text, sizeof err->text, "table \"%.*s\" would have other rows then", n,
+                   (const char *)table.data);
+    return cannot_replay("an ON CONFLICT clause of the schema, or a trigger with RAISE(IGNORE)",
+                         err);
+}
+
+/* Applies the changeset to the clean state. What comes out must be the same changes again: triggers write, and they and the conflict clauses of a schema
+ * drop rows, without any conflict being raised. */
 static shale_code replay(struct shl_sql *s, const struct shl_sql_guard *g,
                          const struct shl_buf *body, shale_error *err)
 {
     sqlite3_session *session = NULL;
     struct shl_buf again = {0};
+    struct shl_slice table = {0};
     bool same = true;
-    bool compares = g->trigger[0] != '\0';
     shale_code rc;
-    if (compares)
-        SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
+    if (body->len == 0)
+        return SHALE_OK;
+    SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
     rc = shl_sql_apply(s->local.db, shl_buf_view(body), err);
     if (rc == SHALE_CONFLICT)
         rc = cannot_replay("a trigger, or values that swap in a UNIQUE column", err);
     SHL_TRY(rc);
-    if (compares) {
-        rc = shl_sql_record_end(session, s->local.db, &again, err);
-        session = NULL;
-        SHL_TRY(rc);
-        SHL_TRY(shl_sql_same_changes(shl_buf_view(body), shl_buf_view(&again), &same, err));
-    }
-    if (!same) {
-        (void)snprintf(err->text, sizeof err->text, "trigger \"%.60s\" changes something else then",
-                       g->trigger);
-        rc = cannot_replay("a trigger", err);
-    }
+    rc = shl_sql_record_end(session, s->local.db, &again, err);
+    session = NULL;
+    SHL_TRY(rc);
+    SHL_TRY(shl_sql_same_changes(shl_buf_view(body), shl_buf_view(&again), &same, &table, err));
+    if (!same)
+        rc = differs(g, table, err);
 out:
     if (session != NULL)
         sqlite3session_delete(session);
@@ -311,7 +323,8 @@ static shale_code merge_theirs(struct shl_sql *s, bool *out_merged, shale_error 
 {
     const struct shl_sql_manifest *now = &s->head.manifest;
     *out_merged = false;
-    if (!s->o.merge || s->local.db == NULL || strcmp(now->snapshot.key, s->local.snapshot) != 0 ||
+    if (!s->o.merge || s->local.db == NULL || s->local.schema.hides_conflicts ||
+        strcmp(now->snapshot.key, s->local.snapshot) != 0 ||
         now->schema_version != s->schema_version || now->seq < s->local.seq)
         return SHALE_OK;
     shale_code rc = shl_sql_replay(&s->remote, &s->local, now, now->seq, err);

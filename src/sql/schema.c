@@ -88,6 +88,24 @@ static void judge_virtual(struct shl_sql_schema *s)
     }
 }
 
+/* By the words in their text; a comment with such a word only costs that updates are run again instead of merged. */
+static const char hides_sql[] =
+    "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%CONFLICT%' OR type = "
+    "'trigger' AND (sql LIKE '%IGNORE%' OR sql LIKE '%REPLACE%') LIMIT 1";
+
+static shale_code look_for_hidden(sqlite3 *db, struct shl_sql_schema *s, shale_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(db, hides_sql, -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    (void)sqlite3_finalize(q);
+    s->hides_conflicts = rc == SQLITE_ROW;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? SHALE_OK
+               : shl_sql_fail(db, rc, SHALE_CORRUPTION, "read the schema", err);
+}
+
 shale_code shl_sql_schema_load(sqlite3 *db, struct shl_sql_schema *out, shale_error *err)
 {
     struct shl_sql_schema s = {0};
@@ -102,6 +120,7 @@ shale_code shl_sql_schema_load(sqlite3 *db, struct shl_sql_schema *out, shale_er
     if (step != SQLITE_DONE)
         SHL_TRY(shl_sql_fail(db, step, SHALE_CORRUPTION, "read the schema", err));
     judge_virtual(&s);
+    SHL_TRY(look_for_hidden(db, &s, err));
     *out = s;
     s = (struct shl_sql_schema){0}; /* moved to the caller */
 out:

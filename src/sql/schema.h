@@ -20,6 +20,8 @@ struct shl_sql_table {
 struct shl_sql_schema {
     SHL_ARRAY(struct shl_sql_table) tables; /* by name */
     bool has_virtual;
+    /* A conflict clause of a table, or a trigger that ignores or replaces rows: applying a changeset may drop rows without a conflict. */
+    bool hides_conflicts;
 };
 
 void shl_sql_schema_free(struct shl_sql_schema *s);

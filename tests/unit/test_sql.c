@@ -276,6 +276,87 @@ static void test_triggers_may_be_allowed_but_not_to_break_a_database(void **stat
     shl_sql_close(s);
 }
 
+/* Tables whose schema drops rows without an error: a conflict clause, and a trigger that writes nothing. */
+static shale_code make_silent(void *ctx, sqlite3 *db, shale_error *e)
+{
+    (void)ctx;
+    static const char sql[] =
+        "CREATE TABLE i(id INTEGER PRIMARY KEY, u TEXT UNIQUE ON CONFLICT IGNORE); INSERT INTO i "
+        "VALUES(7, 'b'), (1, 'x'); CREATE TABLE r(id INTEGER PRIMARY KEY, u TEXT UNIQUE ON "
+        "CONFLICT REPLACE); INSERT INTO r VALUES(7, 'b'), (1, 'x');"
+        "CREATE TABLE z(id INTEGER PRIMARY KEY); CREATE TABLE b(id INTEGER PRIMARY KEY, v);"
+        "CREATE TRIGGER t1 BEFORE INSERT ON b WHEN (SELECT count(*) FROM z) = 0 BEGIN SELECT "
+        "RAISE(IGNORE); END;";
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK
+               ? SHALE_OK
+               : shl_fail(e, SHALE_INVALID, "%s", sqlite3_errmsg(db));
+}
+
+static const struct shl_sql_migration silent[] = {
+    {.version = 1, .name = "silent", .up = make_silent}};
+
+static void open_silent(struct world *w, bool merge, struct shl_sql **out)
+{
+    struct shl_sql_options o = options_on(w);
+    o.prefix = "silent/";
+    o.migrations = silent;
+    o.merge = merge;
+    OK(shl_sql_open(out, &o, &err));
+}
+
+static void test_rows_that_a_schema_drops_on_replay_are_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql *s = NULL;
+    struct shl_store_counts before, after;
+    open_silent(&f->w, false, &s);
+    shl_store_counts_read(f->w.count, &before);
+    FAILS(update(s, "UPDATE i SET id = 8 WHERE id = 7", NULL), SHALE_NOT_SUPPORTED,
+          "ON CONFLICT clause");
+    assert_non_null(strstr(err.text, "table \"i\""));
+    FAILS(update(s, "INSERT INTO z VALUES(1); INSERT INTO b VALUES(6, 5); DELETE FROM z", NULL),
+          SHALE_NOT_SUPPORTED, "RAISE(IGNORE)");
+    assert_non_null(strstr(err.text, "table \"b\""));
+    shl_store_counts_read(f->w.count, &after);
+    assert_int_equal(before.kinds[SHL_KIND_PUT].calls, after.kinds[SHL_KIND_PUT].calls);
+    /* What replays is taken. */
+    OK(update(s, "INSERT INTO i VALUES(2, 'x'); INSERT INTO r VALUES(2, 'x')", NULL));
+    OK(update(s, "INSERT INTO z VALUES(1)", NULL));
+    OK(update(s, "INSERT INTO b VALUES(6, 5)", NULL));
+    (void)update(s, "UPDATE r SET id = 8 WHERE id = 7", NULL);
+    struct script here = {.sql = "SELECT * FROM i; SELECT * FROM r; SELECT * FROM b"};
+    struct script there = here;
+    struct shl_sql *fresh = NULL;
+    open_silent(&f->w, false, &fresh);
+    OK(shl_sql_view(s, run_script, &here, &err));
+    OK(shl_sql_view(fresh, run_script, &there, &err));
+    assert_string_equal(here.got, there.got);
+    assert_non_null(strstr(here.got, "b "));
+    shl_sql_close(fresh);
+    shl_sql_close(s);
+}
+
+static shale_code take_same_value(void *ctx)
+{
+    return update(ctx, "INSERT INTO i VALUES(20, 'same')", NULL);
+}
+
+static void test_merging_drops_no_rows_either(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql *s = NULL, *other = NULL;
+    open_silent(&f->w, true, &s);
+    open_silent(&f->w, true, &other);
+    struct script mine = {
+        .sql = "INSERT INTO i VALUES(10, 'same')", .before = take_same_value, .ctx = other};
+    OK(shl_sql_update(s, run_script, &mine, NULL, &err));
+    assert_int_equal(mine.runs, 2);
+    expect(s, "SELECT id FROM i WHERE u = 'same'", "20 ");
+    expect(other, "SELECT id FROM i WHERE u = 'same'", "20 ");
+    shl_sql_close(other);
+    shl_sql_close(s);
+}
+
 static shale_code make_plain(void *ctx, sqlite3 *db, shale_error *e)
 {
     (void)ctx;
@@ -840,6 +921,8 @@ int main(void)
         T(test_updates_are_seen_by_others),
         T(test_what_cannot_be_sent_is_refused_before_anything_is_stored),
         T(test_triggers_may_be_allowed_but_not_to_break_a_database),
+        T(test_rows_that_a_schema_drops_on_replay_are_not_lost),
+        T(test_merging_drops_no_rows_either),
         T(test_a_statement_that_is_left_running_is_told),
         T(test_strict_runs_again_whatever_others_committed),
         T(test_merging_is_s3dbs),
