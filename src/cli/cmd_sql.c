@@ -17,7 +17,9 @@ int cmd_sql(struct cli *c)
     for (size_t i = 1; code == CLI_YES && i < c->args.positional_count; i++)
         code = sql_run_text(&r, c->args.positional[i]);
     if (code == CLI_YES && r.in_block)
-        code = cli_usage(c, NULL, "the last BEGIN has no COMMIT: nothing of it was committed");
+        code = cli_usage(c, NULL,
+                         "the last BEGIN has no COMMIT, or the last SAVEPOINT no RELEASE: nothing "
+                         "of it was committed");
     if (code == CLI_YES && r.seq > 0 && os_is_terminal(CLI_STDERR))
         cli_note(c, "committed at seq %" PRId64, r.seq);
     sql_run_deinit(&r);

@@ -486,6 +486,12 @@ static void back_off(uint32_t failures)
     env_sleep_ns(base / 2 + env_rand_below(base));
 }
 
+/* A bucket may say that a database is at the last seq that there is: nothing is committed then, and nothing may overflow. */
+static int64_t seq_of(int64_t base, size_t behind)
+{
+    return base > INT64_MAX - (int64_t)behind ? INT64_MAX : base + (int64_t)behind;
+}
+
 /* One try. *out_again: it has to be tried again. */
 static shale_code try_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
                              struct shl_sql_commit *out, bool *out_again, bool *out_lost,
@@ -509,7 +515,7 @@ static shale_code try_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
     env_mutex_lock(&s->mu);
     bool alone = b->members.count == 0;
     bool asked = b->asked;
-    out->seq = b->base_seq + (int64_t)a.index + (a.has_changes ? 1 : 0);
+    out->seq = a.has_changes ? seq_of(b->base_seq, a.index + 1) : seq_of(b->base_seq, a.index);
     batch_unref_locked(b);
     env_mutex_unlock(&s->mu);
     out->changed = a.has_changes;

@@ -80,6 +80,23 @@ class Sql(Case):
         self.assertEqual(self.sql("UPDATE items SET qty = qty"), "")
         self.assertEqual(self.status()["seq"], 3)
 
+    def test_an_outer_savepoint_is_a_block(self):
+        self.sql("SAVEPOINT a; INSERT INTO items VALUES(1, 'one', 1); ROLLBACK TO a; RELEASE a")
+        self.assertEqual(self.status()["seq"], 0)
+        self.assertEqual(self.sql("SAVEPOINT a; INSERT INTO items VALUES(1, 'one', 1); SAVEPOINT A; INSERT INTO items VALUES(2, 'two', 2); "
+                                  "rollback transaction To savepoint \"a\"; RELEASE a; INSERT INTO items VALUES(3, 'three', 3); release savepoint a; "
+                                  "SELECT group_concat(id) FROM items"), "1,3\n")
+        self.assertEqual(self.status()["seq"], 1)
+        self.assertIn("no COMMIT", self.sql("SAVEPOINT a; DELETE FROM items", want=2))
+        self.assertIn("no such savepoint", self.sql("SAVEPOINT a; DELETE FROM items; RELEASE b; RELEASE a", want=3))
+        self.sql("SAVEPOINT a; DELETE FROM items; ROLLBACK")
+        self.sql("BEGIN; SAVEPOINT a; DELETE FROM items; ROLLBACK TO a; RELEASE a; ROLLBACK")
+        self.assertEqual(self.status()["seq"], 1)
+        self.sql("SAVEPOINT a; DELETE FROM items WHERE id = 3; COMMIT")
+        self.run_shale("sql", "shell", "shop", *FAST, data=b"SAVEPOINT b;\nDELETE FROM items;\nROLLBACK TO b;\nRELEASE b;\n")
+        self.assertEqual(self.sql("SELECT group_concat(id) FROM items"), "1\n")
+        self.assertEqual(self.status()["seq"], 2)
+
     def test_what_cannot_be_sent_is_refused(self):
         for text, why in (("INSERT INTO plain VALUES(1)", "no PRIMARY KEY"), ("CREATE TABLE x(y)", "shale sql migrate"), ("ATTACH 'x' AS y", "attached"),
                           ("PRAGMA user_version = 3", "PRAGMA user_version"), ("INSERT INTO kv VALUES(NULL, 1)", "NULL in its primary key")):
@@ -208,7 +225,7 @@ the last one needs no semicolon
         self.assertEqual(self.status()["log_entries"], 0)
         self.run_shale("sql", "log", "shop", "--after", "1", want=1)
         self.assertIn(b"would delete nothing", self.run_shale("sql", "gc", "shop", "-n").stderr)
-        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "1ms", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
+        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "0s", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
         self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "shop"))), ["manifest.json", "snapshots"])
 
     def test_a_kept_copy(self):

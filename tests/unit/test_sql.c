@@ -912,6 +912,66 @@ static void test_damaged_objects_are_named(void **state)
     shl_list_free(&l);
 }
 
+/* Puts a manifest into the bucket whose text has `from` replaced by `to`. */
+static void edit_manifest(struct world *w, const char *from, const char *to)
+{
+    struct shl_buf body = {0};
+    struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
+    char text[4096];
+    OK(shl_store_get(w->bucket, "db/manifest.json", NULL, &body, NULL, &err));
+    OK(shl_buf_append(&body, "", 1, &err));
+    const char *at = strstr((const char *)body.data, from);
+    assert_non_null(at);
+    size_t head = (size_t)(at - (const char *)body.data);
+    size_t old = from[strlen(from) - 1] == ':'
+                     ? strlen(from) + strspn(at + strlen(from), "0123456789")
+                     : strlen(from);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)head, (const char *)body.data, to, at + old);
+    struct shl_slice s = shl_slice_str(text);
+    OK(shl_store_put(w->bucket, "db/manifest.json", &s, 1, &how, NULL, &err));
+    shl_buf_free(&body);
+}
+
+/* The numbers of a manifest are anybody's: one of 2^61 bytes is told at once, whatever way the snapshot is read. */
+static void test_a_size_out_of_this_world_is_told_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    static const char *const sizes[] = {"\"size\":2305843009213693952",
+                                        "\"size\":9223372036854775807", "\"size\":1073741825",
+                                        "\"size\":1000000000"};
+    for (size_t i = 0; i < 2 * SHL_COUNT_OF(sizes); i++) {
+        struct shl_store_counts before, after;
+        edit_manifest(&f->w, "\"size\":", sizes[i / 2]);
+        o.lazy = i % 2 != 0;
+        shl_store_counts_read(f->w.count, &before);
+        shale_code rc = shl_sql_open(&s, &o, &err);
+        shl_store_counts_read(f->w.count, &after);
+        assert_true(after.kinds[SHL_KIND_GET].calls - before.kinds[SHL_KIND_GET].calls <= 20);
+        if (rc == SHALE_OK) { /* read by pages, a little too much is not seen */
+            assert_true(o.lazy);
+            shl_sql_close(s);
+            continue;
+        }
+        assert_int_equal(rc, SHALE_CORRUPTION);
+        assert_non_null(strstr(err.text, "snapshots/"));
+    }
+}
+
+static void test_the_last_seq_overflows_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    edit_manifest(&f->w, "\"seq\":", "\"seq\":9223372036854775807");
+    edit_manifest(&f->w, ".sqlite\",\"seq\":", ".sqlite\",\"seq\":9223372036854775807");
+    OK(shl_sql_open(&s, &o, &err));
+    FAILS(update(s, "UPDATE k SET a = 1", NULL), SHALE_CORRUPTION, "at its end");
+    expect(s, "SELECT a FROM k", "10 20 ");
+    shl_sql_close(s);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
@@ -942,6 +1002,8 @@ int main(void)
         cmocka_unit_test(test_s3dbs_databases_open),
         cmocka_unit_test(test_a_database_that_a_trigger_broke),
         T(test_damaged_objects_are_named),
+        T(test_a_size_out_of_this_world_is_told_at_once),
+        T(test_the_last_seq_overflows_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
