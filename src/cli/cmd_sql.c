@@ -334,14 +334,21 @@ int cmd_sql_gc(struct cli *c)
     else if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"size_bytes\":%" PRIu64 "}}\n",
-                   dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.bytes);
-    else if (r.changesets + r.snapshots == 0)
+                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "}}\n",
+                   dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.unfinished,
+                   r.bytes);
+    else if (r.changesets + r.snapshots + r.unfinished == 0)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
     else
         cli_note(c, "%s %" PRIu64 " changesets and %" PRIu64 " snapshots (%s)",
                  dry ? "would delete" : "deleted", r.changesets, r.snapshots,
                  shl_format_size(r.bytes, size));
+    if (code == CLI_YES && r.unfinished > 0)
+        cli_note(c, "%s %" PRIu64 " files of writes that never ended",
+                 dry ? "would delete" : "deleted", r.unfinished);
+    if (code == CLI_YES && r.left > 0)
+        cli_note(c, "warning: %" PRIu64 " of them could not be deleted and stay: %s", r.left,
+                 r.left_why);
     sql_close(c, sql);
     return code;
 }

@@ -162,6 +162,36 @@ static shale_code cannot_replay(const char *why, shale_error *err)
                     why, was.text);
 }
 
+/* Rows are recorded by the bytes of their keys: for a collation that takes two of them for one, what was recorded cannot be applied. */
+static shale_code explain_conflict(struct shl_sql *s, const struct shl_sql_guard *g,
+                                   shale_code code, shale_error *err)
+{
+    const struct shl_sql_schema *schema = &s->local.schema;
+    char why[400];
+    for (size_t i = 0; i < schema->tables.count; i++) {
+        char column[64];
+        char collation[64];
+        char named[140];
+        bool found = false;
+        shale_error ignored;
+        const char *table = schema->tables.items[i].name;
+        (void)snprintf(named, sizeof named, "\"%.60s\", key", table);
+        if (!g->touched[i] || (code == SHALE_CONFLICT && strstr(err->text, named) == NULL) ||
+            shl_sql_key_collation(s->local.db, table, &found, column, collation, &ignored) !=
+                SHALE_OK ||
+            !found)
+            continue;
+        (void)snprintf(why, sizeof why,
+                       "column \"%s\" in the key of table \"%.60s\" has collation %s, but keys "
+                       "are recorded by their bytes: delete the old row in a commit before",
+                       column, table, collation);
+        return cannot_replay(why, err);
+    }
+    return code == SHALE_CONFLICT
+               ? cannot_replay("a trigger, or values that swap in a UNIQUE column", err)
+               : code;
+}
+
 /* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */
 static shale_code differs(const struct shl_sql_guard *g, struct shl_slice table, shale_error *err)
 {
@@ -191,8 +221,8 @@ static shale_code replay(struct shl_sql *s, const struct shl_sql_guard *g,
         return SHALE_OK;
     SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
     rc = shl_sql_apply(s->local.db, shl_buf_view(body), err);
-    if (rc == SHALE_CONFLICT)
-        rc = cannot_replay("a trigger, or values that swap in a UNIQUE column", err);
+    if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
+        rc = explain_conflict(s, g, rc, err);
     SHL_TRY(rc);
     rc = shl_sql_record_end(session, s->local.db, &again, err);
     session = NULL;

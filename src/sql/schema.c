@@ -3,6 +3,7 @@
 #include "base/env/env.h"
 #include "base/str.h"
 #include "sql/vfs.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 void shl_sql_schema_free(struct shl_sql_schema *s)
@@ -158,4 +159,29 @@ shale_code shl_sql_trigger_is_on_view(sqlite3 *db, const char *name, bool *out, 
     return rc == SQLITE_ROW || rc == SQLITE_DONE
                ? SHALE_OK
                : shl_sql_fail(db, rc, SHALE_INTERNAL, "look at a trigger", err);
+}
+
+shale_code shl_sql_key_collation(sqlite3 *db, const char *table, bool *out, char column[64],
+                                 char collation[64], shale_error *err)
+{
+    static const char sql[] =
+        "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') i, pragma_index_xinfo(i.name, "
+        "'main') x WHERE i.origin = 'pk' AND x.key AND x.coll <> 'BINARY' COLLATE NOCASE LIMIT 1";
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_text(q, 1, table, -1, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    *out = rc == SQLITE_ROW;
+    if (*out) {
+        const char *name = (const char *)sqlite3_column_text(q, 0);
+        const char *by = (const char *)sqlite3_column_text(q, 1);
+        (void)snprintf(column, 64, "%.60s", name == NULL ? "?" : name);
+        (void)snprintf(collation, 64, "%.60s", by == NULL ? "?" : by);
+    }
+    (void)sqlite3_finalize(q);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? SHALE_OK
+               : shl_sql_fail(db, rc, SHALE_INTERNAL, "look at a key", err);
 }

@@ -32,5 +32,8 @@ const struct shl_sql_table *shl_sql_schema_find(const struct shl_sql_schema *s, 
 /* True if the trigger stands on a view: it does not fire when changes are applied, for they are those of tables. */
 SHL_MUST shale_code shl_sql_trigger_is_on_view(sqlite3 *db, const char *name, bool *out,
                                                shale_error *err);
+/* A column of the primary key whose collation is not BINARY, if there is one, and that collation. */
+SHL_MUST shale_code shl_sql_key_collation(sqlite3 *db, const char *table, bool *out,
+                                          char column[64], char collation[64], shale_error *err);
 
 #endif

@@ -228,6 +228,40 @@ the last one needs no semicolon
         self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "0s", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
         self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "shop"))), ["manifest.json", "snapshots"])
 
+    def test_gc_leaves_what_leads_out_of_the_folder(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        self.run_shale("sql", "compact", "shop", *FAST)
+        os.makedirs(os.path.join(self.dir, "out", "x"))
+        self.write("out/x/cs-1.bin", "not ours")
+        os.symlink(os.path.join(self.dir, "out"), os.path.join(self.dir, "shop", "changesets", "foreign"))
+        p = self.run_shale("sql", "gc", "shop", "--grace", "0s", *FAST)
+        self.assertIn(b"1 of them could not be deleted", p.stderr)
+        self.assertIn(b"foreign", p.stderr)
+        self.assertEqual(os.listdir(os.path.join(self.dir, "shop", "changesets")), ["foreign"])
+        self.assertEqual(len(os.listdir(os.path.join(self.dir, "shop", "snapshots"))), 1)
+        self.assertTrue(os.path.exists(os.path.join(self.dir, "out", "x", "cs-1.bin")))
+
+    def test_what_killed_processes_leave_is_swept(self):
+        old = os.path.join(self.dir, "shop", "snapshots", ".s3db-tmp-0123456789abcdef")
+        young = old[:-1] + "0"
+        for path in (old, young):
+            with open(path, "w") as f:
+                f.write("x")
+        os.utime(old, (1, 1))
+        dry = self.run_shale("sql", "gc", "shop", "--grace", "0s", "-n", *FAST).stderr
+        self.assertIn(b"would delete 1 files of writes", dry)
+        self.assertTrue(os.path.exists(old))
+        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--json", *FAST).stdout)["deleted"]["unfinished_writes"], 1)
+        self.assertFalse(os.path.exists(old))
+        self.assertTrue(os.path.exists(young))
+        kept = ("here.sqlite.0123456789abcdef.tm", "here.sqlite.0123.tmp", "there.sqlite.0123456789abcdef.tmp")
+        for name in kept + ("here.sqlite.0123456789abcdef.tmp",):
+            self.write(name, "x")
+        self.sql("SELECT 1", "--local-path", "here.sqlite")
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "here.sqlite.0123456789abcdef.tmp")))
+        for name in kept:
+            self.assertTrue(os.path.exists(os.path.join(self.dir, name)))
+
     def test_a_kept_copy(self):
         self.sql("INSERT INTO items(name) VALUES('a')", "--local-path", "here.sqlite")
         self.assertTrue(os.path.exists(os.path.join(self.dir, "here.sqlite.shale")))

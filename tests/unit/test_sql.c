@@ -286,7 +286,10 @@ static shale_code make_silent(void *ctx, sqlite3 *db, shale_error *e)
         "CONFLICT REPLACE); INSERT INTO r VALUES(7, 'b'), (1, 'x');"
         "CREATE TABLE z(id INTEGER PRIMARY KEY); CREATE TABLE b(id INTEGER PRIMARY KEY, v);"
         "CREATE TRIGGER t1 BEFORE INSERT ON b WHEN (SELECT count(*) FROM z) = 0 BEGIN SELECT "
-        "RAISE(IGNORE); END;";
+        "RAISE(IGNORE); END;"
+        "CREATE TABLE nc(k TEXT PRIMARY KEY COLLATE NOCASE, v); INSERT INTO nc VALUES('a', 1);"
+        "CREATE TABLE rt(n, k TEXT COLLATE RTRIM, PRIMARY KEY(n, k)) WITHOUT ROWID; INSERT INTO "
+        "rt VALUES(1, 'a');";
     return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK
                ? SHALE_OK
                : shl_fail(e, SHALE_INVALID, "%s", sqlite3_errmsg(db));
@@ -333,6 +336,22 @@ static void test_rows_that_a_schema_drops_on_replay_are_not_lost(void **state)
     assert_string_equal(here.got, there.got);
     assert_non_null(strstr(here.got, "b "));
     shl_sql_close(fresh);
+    shl_sql_close(s);
+}
+
+static void test_a_collation_of_a_key_is_named(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql *s = NULL;
+    open_silent(&f->w, false, &s);
+    FAILS(update(s, "UPDATE nc SET k = 'A'", NULL), SHALE_NOT_SUPPORTED,
+          "column \"k\" in the key of table \"nc\" has collation NOCASE");
+    FAILS(update(s, "UPDATE rt SET k = 'a '", NULL), SHALE_NOT_SUPPORTED,
+          "column \"k\" in the key of table \"rt\" has collation RTRIM");
+    OK(update(s, "UPDATE nc SET v = 2; UPDATE rt SET n = 2", NULL));
+    OK(update(s, "DELETE FROM nc", NULL));
+    OK(update(s, "INSERT INTO nc VALUES('A', 1)", NULL));
+    expect(s, "SELECT * FROM nc; SELECT * FROM rt", "A|1 2|a ");
     shl_sql_close(s);
 }
 
@@ -983,6 +1002,7 @@ int main(void)
         T(test_triggers_may_be_allowed_but_not_to_break_a_database),
         T(test_rows_that_a_schema_drops_on_replay_are_not_lost),
         T(test_merging_drops_no_rows_either),
+        T(test_a_collation_of_a_key_is_named),
         T(test_a_statement_that_is_left_running_is_told),
         T(test_strict_runs_again_whatever_others_committed),
         T(test_merging_is_s3dbs),
