@@ -29,9 +29,11 @@ const struct cli_command cli_sql_commands[] = {
                    "for programs"},
                   {"shale sql s3://acme-prod/shop/ 'SELECT * FROM items' --at -1h",
                    "as it was an hour ago, if the log reaches back so far"}},
-     .notes = "Each statement, or BEGIN .. COMMIT with all between, is one commit, which runs "
+     .notes = "Each statement, or BEGIN .. COMMIT (SAVEPOINT .. RELEASE) with all between, is one "
+              "commit, which runs "
               "again if others get ahead of it. What a block prints comes at its "
-              "COMMIT. Tables need a PRIMARY KEY; the schema is changed by shale sql migrate. DB "
+              "COMMIT, and temporary tables live no longer than it. Tables need a PRIMARY KEY; the "
+              "schema is changed by shale sql migrate. DB "
               "is made by shale sql init. In a folder the bucket is the "
               "folder above DB, unless --root says otherwise.",
      .exits = "0 done, 3 SQLite or the store said no. Cost: 2 GETs and one per entry of the log to "
@@ -50,8 +52,10 @@ const struct cli_command cli_sql_commands[] = {
                   {"shale sql shell ./shop < changes.sql", "a script; stops at the first failure"},
                   {"shale sql shell ./shop --local-path /var/tmp/shop.sqlite",
                    "starts warm the next time"}},
-     .notes = "SQL ends with ';'. Each statement, or BEGIN .. COMMIT with all between, is one "
-              "commit. .tables, .schema, .mode, .import and others drive the shell.",
+     .notes =
+         "SQL ends with ';'. Each statement, or BEGIN .. COMMIT (SAVEPOINT .. RELEASE) with all "
+         "between, is one commit, and temporary tables live no longer than it. .tables, .schema, "
+         ".mode, .import and others drive the shell.",
      .exits = "0 done, 3 a statement failed. Cost: that of shale sql.",
      .run = cmd_sql_shell},
     {.name = "sql init",
@@ -161,7 +165,8 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql gc ./shop", "what is out of use for 5 minutes"},
                   {"shale sql gc ./shop -n", "how much that would be"},
                   {"shale sql gc ./shop --grace 1d", "keep a day"}},
-     .notes = "Safe beside readers and writers that take less than the grace for one step.",
+     .notes = "Safe beside readers and writers that take less than the grace for one step; 0s is "
+              "none. In a folder, also what killed writers left an hour ago or more.",
      .exits = "0 done. Cost: that of opening, 1 GET, 2 LISTs and one per 1,000 objects, a DELETE "
               "per 1,000.",
      .run = cmd_sql_gc},
