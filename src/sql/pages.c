@@ -137,7 +137,11 @@ shale_code shl_sql_lazy_new(struct shl_sql_lazy **out, struct shl_sql_remote *r,
     if (z->key == NULL)
         SHL_TRY(shl_nomem(err));
     rc = shl_sql_check_size(r, object, err);
-    SHL_TRY(rc == SHALE_NOT_FOUND ? gone(z, err) : rc);
+    if (rc == SHALE_NOT_FOUND)
+        rc = gone(z, err);
+    else if (rc == SHALE_CORRUPTION)
+        shl_err_prefix(err, "snapshot %s", object->key);
+    SHL_TRY(rc);
     z->there = env_calloc((size_t)(chunk_count(z) / 8 + 1), 1);
     if (z->there == NULL)
         SHL_TRY(shl_nomem(err));

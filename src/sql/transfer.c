@@ -272,8 +272,8 @@ shale_code shl_sql_check_size(struct shl_sql_remote *r, const struct shl_sql_obj
     shale_code rc = shl_store_get_ranges(r->store, object->key, &range, 1, err);
     if (rc == SHALE_INVALID_RANGE)
         rc = shl_fail(err, SHALE_CORRUPTION,
-                      "snapshot %s is shorter than the %" PRId64 " bytes that the manifest says",
-                      object->key, object->size);
+                      "it is shorter than the %" PRId64 " bytes that the manifest says",
+                      object->size);
     return rc;
 }
 
