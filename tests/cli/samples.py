@@ -25,6 +25,7 @@ class Sample:
 
 
 DONE_OR_FAILED = Never("it is done, or it fails")
+NO_CHECKPOINT = Never("a checkpoint that is not there is a failure")
 READS_ALL = Never("what is there is shown: nothing is asked that could be answered by no")
 NO_ROOM = Never("it asks no store; what may fail is its stdout: see test_a_full_disk")
 
@@ -71,13 +72,13 @@ SAMPLES = {
                                 cost=("2 LISTs, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"]) == (2, 3, 1))),
     "checkpoint list": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "--name", "one"],),
                               cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
-    "checkpoint refresh": Sample(["DB", "kept", "--lifetime", "1h"], ["DB", "none"], ["NONE", "c"],
+    "checkpoint refresh": Sample(["DB", "kept", "--lifetime", "1h"], NO_CHECKPOINT, ["DB", "none"],
                                  cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
-    "checkpoint delete": Sample(["DB", "kept"], ["DB", "none"], ["NONE", "c"],
+    "checkpoint delete": Sample(["DB", "kept"], NO_CHECKPOINT, ["DB", "none"],
                                 cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
     "clone": Sample(["DB", "U/clone"], DONE_OR_FAILED, ["NONE", "U/clone"], more=(["DB", "U/clone", "--checkpoint", "kept"],),
                     cost=("1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs", lambda n: n["LIST"] <= 5 and n["GET"] <= 20 and n["PUT"] <= 8)),
-    "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], ["DB", "--checkpoint", "none", "--yes"], ["NONE", "--checkpoint", "kept", "--yes"],
+    "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], NO_CHECKPOINT, ["NONE", "--checkpoint", "kept", "--yes"],
                       cost=("that of opening a writer, some 10 GETs and 4 PUTs", lambda n: n["PUT"] <= 7 and total(n) <= 40)),
     "delete": Sample(["U/doomed", "--yes", "--force"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
                      cost=("6 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 12 and n["PUT"] <= 1)),

@@ -412,7 +412,7 @@ class Checklist(Case):
             elif c["name"] == "store mb":
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
             elif c["name"] == "checkpoint delete":
-                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (1, True))
+                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (3, True))
             elif c["name"] == "delete":
                 self.assertEqual((again.returncode, b"no database here" in again.stderr), (3, True))
             elif c["name"] == "checkpoint create":  # another one, with an id of its own
