@@ -5,7 +5,7 @@
 #   make demo-s4    the same into a string store
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
 #   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
-.PHONY: all static deps demo demo-s4 test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+.PHONY: all static deps demo demo-s4 demo-sql test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -35,6 +35,11 @@ demo-s4:
 	tools/deps build demo
 	$(MAKE) all
 	tools/demo-s4 $(if $(DB),"$(DB)")
+
+demo-sql:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo-sql $(if $(DB),"$(DB)")
 
 test:
 	tools/deps build test

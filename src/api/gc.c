@@ -48,22 +48,33 @@ static void take_settings(struct shl_gc_settings *s, const shale_gc_options *how
     }
 }
 
+void shale_options_set_gc_filter(shale_options *o, shale_gc_filter_fn may_delete, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->gc_filter = may_delete;
+    o->gc_filter_ctx = ctx;
+}
+
 static shale_code open_gc(shale_gc *gc, const char *url, const shale_options *options,
                           const shale_gc_options *how, shale_error *err)
 {
-    shale_code rc = shl_api_stack_open(&gc->stack, url, options, true, err);
+    shale_code rc =
+        shl_api_stack_open_role(&gc->stack, url, options, options->settings.gc_retries, err);
     if (rc != SHALE_OK)
         return rc;
     gc->settings = options->settings.lsm.gc;
     take_settings(&gc->settings, how);
     shl_gc_clock_init(&gc->clock, &gc->settings, true);
-    struct shl_gc_open o = {.store = gc->stack.store,
-                            .wal_store = gc->stack.wal_store,
-                            .path = gc->stack.path,
-                            .settings = &gc->settings,
-                            .log = shl_api_hooks_log(gc->stack.hooks),
-                            .stopped = how->stopped,
-                            .stopped_ctx = how->stopped_ctx};
+    struct shl_gc_open o = {
+        .store = gc->stack.store,
+        .wal_store = gc->stack.wal_store,
+        .path = gc->stack.path,
+        .settings = &gc->settings,
+        .log = shl_api_hooks_log(gc->stack.hooks),
+        .filter = {.may_delete = options->gc_filter, .ctx = options->gc_filter_ctx},
+        .stopped = how->stopped,
+        .stopped_ctx = how->stopped_ctx};
     return shl_gc_new(&o, &gc->gc, err);
 }
 
@@ -84,11 +95,11 @@ shale_code shale_gc_open(shale_gc **out, const char *url, const shale_options *o
         SHL_TRY(
             shl_fail(err, SHALE_INVALID, "gc: resources is 0x%x, known bits 0..5", o.resources));
     if (options == NULL)
-        defaults = shale_options_new();
+        options = defaults = shale_options_new();
     gc = env_calloc(1, sizeof *gc);
-    if (gc == NULL || (options == NULL && defaults == NULL))
+    if (gc == NULL || options == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(open_gc(gc, url, options != NULL ? options : defaults, &o, err));
+    SHL_TRY(open_gc(gc, url, options, &o, err));
     *out = gc;
     gc = NULL; /* moved to the caller */
 out:

@@ -259,6 +259,56 @@ static int print_jobs(struct cli *c, char *text)
     return CLI_YES;
 }
 
+/* A job reads its sources and writes about as much; the rest is what it takes beside that, as in the table. */
+#define JOB_PUTS 8
+#define JOB_GETS 30
+
+/* The jobs that it would begin with. Frees the text. */
+static int print_plan(struct cli *c, char *text)
+{
+    json_t *jobs = NULL;
+    size_t i;
+    json_t *job;
+    shale_store_counts n = {.struct_size = sizeof n};
+    if (cli_has(&c->args, OPT_JSON)) {
+        out_text(c->out, text);
+        out_char(c->out, '\n');
+        shale_text_free(text);
+        return CLI_YES;
+    }
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &jobs, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        return cli_fail(c, NULL);
+    json_array_foreach(jobs, i, job)
+    {
+        char sources[100];
+        char size[SHL_UNITS_TEXT];
+        uint64_t bytes = member(job, "source_bytes");
+        bool open = json_is_string(json_object_get(job, "status"));
+        sources_text(job, sources, sizeof sources);
+        out_printf(c->out, "would merge %s, %s%s\n", sources, shl_format_size(bytes, size),
+                   open ? " (submitted already)" : "");
+        n.put += JOB_PUTS + bytes / (8 << 20);
+        n.get += JOB_GETS + bytes / (2 << 20);
+    }
+    if (json_array_size(jobs) == 0)
+        cli_note(c, "nothing is due by the settings (shale help settings)");
+    else
+        cli_note_price(c, &n, 0);
+    json_decref(jobs);
+    return CLI_YES;
+}
+
+static int plan(struct cli *c, const char *request, shale_compact_options *how)
+{
+    char *text = NULL;
+    how->dry_run = true;
+    if (shale_compact(&text, c->args.positional[0], c->options, request, how, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    return print_plan(c, text);
+}
+
 int cmd_compact(struct cli *c)
 {
     struct work w;
@@ -275,6 +325,10 @@ int cmd_compact(struct cli *c)
     how.tick = on_tick;
     how.tick_ctx = &w;
     how.counts = &n;
+    if (cli_has(&c->args, OPT_DRY_RUN)) {
+        code = plan(c, request, &how);
+        goto out;
+    }
     work_begin(&w, c, "compact");
     code = end(&w, shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options,
                                  request, &how, &c->err));
@@ -295,6 +349,24 @@ out:
 
 /* ---- compactions */
 
+/* Files as they are stored, oldest first. */
+static int print_versions(struct cli *c)
+{
+    const char *url = c->args.positional[0];
+    char *text = NULL;
+    uint64_t from, to;
+    if (c->args.positional_count > 1)
+        return cli_usage(c, NULL, "--versions: a job is looked for in the newest file");
+    if (!cli_versions(c, &from, &to) || !cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_compactions_range(&text, url, c->options, from, to, &c->err) != SHALE_OK)
+        return cli_fail(c, url);
+    out_text(c->out, text);
+    out_char(c->out, '\n');
+    shale_text_free(text);
+    return CLI_YES;
+}
+
 int cmd_compactions(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -304,6 +376,8 @@ int cmd_compactions(struct cli *c)
     json_t *value = NULL;
     const char *key;
     json_t *one;
+    if (cli_has(&c->args, OPT_VERSIONS))
+        return print_versions(c);
     if (cli_has(&c->args, OPT_ID) && (id == 0 || job != NULL))
         return cli_usage(c, NULL,
                          job != NULL ? "--id: a job is looked for in the newest file"

@@ -36,6 +36,29 @@ static bool number_argument(struct cli *c, size_t index, const char *what, uint6
     return false;
 }
 
+/* Empty: 0. */
+static bool version_of(struct shl_slice text, uint64_t *out)
+{
+    *out = 0;
+    return text.len == 0 || shl_parse_u64(text, out);
+}
+
+bool cli_versions(struct cli *c, uint64_t *from, uint64_t *to)
+{
+    const char *text = c->args.value[OPT_VERSIONS];
+    const char *dots = strstr(text, "..");
+    if (cli_has(&c->args, OPT_ID)) {
+        (void)cli_usage(c, NULL, "--id is one version, --versions are several: give one of them");
+        return false;
+    }
+    if (dots != NULL && version_of(shl_slice_of(text, (size_t)(dots - text)), from) &&
+        version_of(shl_slice_str(dots + 2), to) && (dots[2] == '\0' || *to > *from))
+        return true;
+    (void)cli_usage(c, NULL,
+                    "--versions \"%.40s\": write 3..7 (7 is not among them), 3.., ..7 or ..", text);
+    return false;
+}
+
 /* ---- manifest */
 
 #define DEPTH_MAX 16 /* a manifest has some eight */
@@ -112,25 +135,33 @@ static int show_manifest(struct cli *c, char *text)
     json_t *value = NULL;
     const char *name;
     json_t *item;
+    size_t i;
     shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
     shale_text_free(text);
     if (rc != SHALE_OK)
         return cli_fail(c, NULL);
     json_object_foreach(value, name, item) out_tree(c->out, item, name, 0);
+    json_array_foreach(value, i, item) out_tree(c->out, item, "manifest", 0);
     json_decref(value);
     return CLI_YES;
 }
 
 int cmd_manifest(struct cli *c)
 {
+    const char *url = c->args.positional[0];
     char *text = NULL;
-    uint64_t id = cli_number(&c->args, OPT_ID, 0);
+    uint64_t id = cli_number(&c->args, OPT_ID, 0), to = 0;
+    bool several = cli_has(&c->args, OPT_VERSIONS);
+    if (several && !cli_versions(c, &id, &to))
+        return CLI_USAGE;
     if (cli_has(&c->args, OPT_ID) && id == 0)
         return cli_usage(c, NULL, "--id 0: manifests are counted from 1");
     if (!cli_options(c))
         return CLI_USAGE;
-    if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
-        return cli_fail(c, c->args.positional[0]);
+    shale_code rc = several ? shale_admin_manifest_range(&text, url, c->options, id, to, &c->err)
+                            : shale_admin_manifest(&text, url, c->options, id, &c->err);
+    if (rc != SHALE_OK)
+        return cli_fail(c, url);
     return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
                                                               : print_text(c, text);
 }

@@ -24,6 +24,7 @@ struct shl_lsm_open {
     const struct shl_transformer *transformer; /* NULL: none; copied */
     const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
     const struct shl_compaction_filter *filter; /* NULL: none; copied */
+    struct shl_gc_filter gc_filter; /* of the collector inside */
     struct shl_user_filters user_filters; /* of SSTables; borrowed until close */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
@@ -51,6 +52,9 @@ SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
 /* Writer: flushes WAL and memtables, writes the final manifest. Always frees; the code says whether all was made durable. After a
  * failure or fencing nothing is flushed and SHALE_OK is returned. NULL is fine. */
 SHL_MUST shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err);
+/* The same for a writer that leaves rows in the WAL (memtables without one go to L0), or drops what is not durable. slatedb-behaviour 2.2. */
+enum shl_lsm_close { SHL_CLOSE_MEMTABLE, SHL_CLOSE_WAL, SHL_CLOSE_NOTHING };
+SHL_MUST shale_code shl_lsm_close_with(struct shl_lsm *db, enum shl_lsm_close what, shale_error *err);
 
 struct shl_txn;
 struct shl_lsm_write {
