@@ -2,20 +2,23 @@
 #   make            release build in build/release          make demo     real data into a database, with progress
 #   make test       everything that CI checks               make check    the quick part of it, for the edit cycle
 #   make install    PREFIX=/usr/local DESTDIR=              make deps     what Debian lacks, by apt-get
+#   make demo-s4    the same into a string store
 #   make demo       DB=s3://bucket/prefix                   make test-store     SHALE_TEST_URL=s3://bucket/prefix: tries your bucket
 #   make static     ARCH=x86_64|aarch64: program and library with all that they need inside
-.PHONY: all static deps demo test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
+.PHONY: all static deps demo demo-s4 demo-sql test test-store check asan tsan clang coverage fuzz sim soak bench install format clean
 
 PREFIX ?= /usr/local
 DESTDIR ?=
 JOBS ?= $(shell nproc)
 HOURS ?= 1
 
+# Quiet: warnings and errors are all that is shown.
 all: build/release/build.ninja
-	cmake --build build/release -j $(JOBS)
+	@echo "building build/release, some minutes the first time"
+	@cmake --build build/release -j $(JOBS) -- --quiet
 
 build/%/build.ninja:
-	cmake --preset $*
+	@cmake --preset $* --log-level=NOTICE
 
 static:
 	tools/build-static $(ARCH)
@@ -27,6 +30,16 @@ demo:
 	tools/deps build demo
 	$(MAKE) all
 	tools/demo $(if $(DB),"$(DB)")
+
+demo-s4:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo-s4 $(if $(DB),"$(DB)")
+
+demo-sql:
+	tools/deps build demo
+	$(MAKE) all
+	tools/demo-sql $(if $(DB),"$(DB)")
 
 test:
 	tools/deps build test
@@ -63,7 +76,8 @@ bench: all
 	build/release/shale bench file:///tmp/shale-bench/db --workload fillseq,readhot,scan --num 1000000 --store-option local_fsync=off
 
 install: all
-	DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX)
+	@DESTDIR=$(DESTDIR) cmake --install build/release --prefix $(PREFIX) >build/install.log
+	@echo "installed in $(DESTDIR)$(PREFIX); what and where: build/install.log"
 
 format:
 	git ls-files '*.c' '*.h' | grep -v '^tests/fixtures/' | xargs clang-format-14 -i

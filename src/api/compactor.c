@@ -5,6 +5,7 @@
 #include "base/env/env.h"
 #include "base/str.h"
 #include "lsm/compactor/once.h"
+#include "lsm/compactor/plan.h"
 #include "lsm/inspect/inspect.h"
 
 #include <shale/compactor.h>
@@ -184,6 +185,31 @@ out:
     return rc;
 }
 
+static shale_code plan_json(const struct shl_process_open *open, const struct shl_request *request,
+                            char **out, shale_error *err)
+{
+    struct shl_compact_plan plan = {0};
+    struct shl_buf text = {0};
+    struct shl_json_writer w;
+    shale_code rc;
+    SHL_TRY(shl_compact_plan(open, request, &plan, err));
+    shl_json_begin(&w, &text, err);
+    shl_json_array(&w);
+    for (size_t i = 0; i < plan.jobs.count; i++)
+        shl_inspect_planned(&w, &plan.jobs.items[i], plan.bytes.items[i]);
+    shl_json_array_end(&w);
+    SHL_TRY(shl_json_finish(&w));
+    SHL_TRY(shl_str_terminate(&text, err));
+    if (out != NULL) {
+        *out = (char *)text.data;
+        text = (struct shl_buf){0}; /* moved to the caller */
+    }
+out:
+    shl_buf_free(&text);
+    shl_compact_plan_deinit(&plan);
+    return rc;
+}
+
 static uint64_t patience_ns(const shale_compact_options *how, const struct shl_lsm_settings *s)
 {
     return how->take_over_ms != 0 ? how->take_over_ms * ENV_NS_PER_MS
@@ -211,10 +237,11 @@ shale_code shale_compact(char **out_json, const char *url, const shale_options *
     once.request = request != NULL ? &r : NULL;
     once.no_wait = mine.no_wait;
     once.take_over_ns = patience_ns(&mine, open.settings);
-    rc = shl_compact_once(&open, &once, &result, err);
+    rc = mine.dry_run ? plan_json(&open, once.request, out_json, err)
+                      : shl_compact_once(&open, &once, &result, err);
     if (rc == SHALE_NOT_FOUND)
         shl_api_suggest(&g.db.stack, err);
-    if (rc == SHALE_OK && out_json != NULL)
+    if (rc == SHALE_OK && out_json != NULL && !mine.dry_run)
         rc = jobs_json(&result.jobs, out_json, err);
     if (mine.counts != NULL) {
         shale_store_counts n = {.struct_size = sizeof n};

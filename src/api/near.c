@@ -15,7 +15,13 @@ static bool has_manifest(const struct shl_api_stack *s, const char *path)
 {
     struct shl_list list = {0};
     shale_error err;
-    char *prefix = shl_path_join(path, "manifest");
+    char *prefix = shl_path_join(path, s->is_shared ? "manifest.json" : "manifest");
+    if (prefix != NULL && s->is_shared) {
+        struct shl_object o;
+        bool there = shl_store_head(s->store, prefix, &o, &err) == SHALE_OK;
+        env_free(prefix);
+        return there;
+    }
     bool found = prefix != NULL &&
                  shl_store_list(s->store, &(struct shl_list_options){.prefix = prefix, .max = 1},
                                 &list, &err) == SHALE_OK &&
@@ -111,11 +117,11 @@ void shl_api_suggest(const struct shl_api_stack *s, shale_error *err)
     size_t count = found[0] != NULL ? 1 : below(s, found);
     size_t n = strlen(err->text);
     if (count == 2)
-        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s or %s/%s ?",
+        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s or %s/%s?",
                        s->store->name, found[0], s->store->name, found[1]);
     else if (count == 1)
-        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s ?",
-                       s->store->name, found[0]);
+        (void)snprintf(err->text + n, sizeof err->text - n, ": did you mean %s/%s?", s->store->name,
+                       found[0]);
     env_free(found[0]);
     env_free(found[1]);
 }

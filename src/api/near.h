@@ -1,4 +1,4 @@
-/* "did you mean file:///srv/orders ?" for a database that is not there. */
+/* "did you mean file:///srv/orders?" for a database that is not there. */
 #ifndef SHL_API_NEAR_H
 #define SHL_API_NEAR_H
 

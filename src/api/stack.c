@@ -210,7 +210,7 @@ static shale_code open_stack(struct shl_api_stack *out, const char *url, const s
                              bool reader, bool shared_folder, uint32_t max_retries,
                              shale_error *err)
 {
-    struct shl_api_stack s = {0};
+    struct shl_api_stack s = {.is_shared = shared_folder};
     struct split_options options = {0};
     struct shl_store_config config = {
         .create_root = !reader, .root = o->settings.root, .shared_folder = shared_folder};

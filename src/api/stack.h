@@ -17,6 +17,7 @@ struct shl_api_stack {
     struct shl_store *wal_count; /* owned reference or NULL */
     struct shl_store *backend;   /* owned reference: what is below all layers */
     char *path;                  /* owned: the database in the bucket */
+    bool is_shared;              /* made by shl_api_stack_open_shared */
     struct shl_api_hooks *hooks; /* owned: callbacks of the options that it was opened with */
 };
 

@@ -41,10 +41,10 @@ const char *cli_near_text(const struct cli_near *near, const char *mark, char te
 {
     text[0] = '\0';
     if (near->names[1] != NULL)
-        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s or %s%s ?", mark, near->names[0],
+        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s or %s%s?", mark, near->names[0],
                        mark, near->names[1]);
     else if (near->names[0] != NULL)
-        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s ?", mark, near->names[0]);
+        (void)snprintf(text, CLI_NEAR_TEXT, ": did you mean %s%s?", mark, near->names[0]);
     return text;
 }
 
@@ -90,8 +90,9 @@ static const char *subcommands(const char *group, const char *word, char text[CL
         at = shl_min_size(at + (size_t)(n > 0 ? n : 0), CLI_NEAR_TEXT - 1);
     }
     if (near.names[0] != NULL)
-        (void)snprintf(text, CLI_NEAR_TEXT, "did you mean %s%s%s ?", near.names[0],
-                       near.names[1] != NULL ? " or " : "",
+        (void)snprintf(text, CLI_NEAR_TEXT, "did you mean %s %s%s%s%s%s?", group, near.names[0],
+                       near.names[1] != NULL ? " or " : "", near.names[1] != NULL ? group : "",
+                       near.names[1] != NULL ? " " : "",
                        near.names[1] != NULL ? near.names[1] : "");
     return text;
 }
@@ -144,6 +145,14 @@ static enum cli_parse no_command(int argc, char **argv, struct cli_problem *p)
     return json ? bad(p, "shale help", "no command: which one?") : CLI_PARSE_NONE;
 }
 
+/* Of a group that is a command too: whether the word behind it stands for no database but is near to another of its commands. Fills `text`. */
+static bool is_misspelt(const char *group, const char *word, char text[CLI_NEAR_TEXT])
+{
+    struct env_stat st;
+    return strpbrk(word, "/.:") == NULL && env_stat(word, &st) != 0 &&
+           strncmp(subcommands(group, word, text), "did you mean", 12) == 0;
+}
+
 /* Words of the command: the first one or two arguments that are not options. Marks them NULL in `words`. */
 static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct cli_args *args,
                                    struct cli_problem *p)
@@ -179,18 +188,23 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
         (void)snprintf(name, sizeof name, "%s %s", argv[first], argv[second]);
     args->command = cli_command_find(name);
     is_word[second] = is_word[second] || args->command != NULL;
+    char names[CLI_NEAR_TEXT];
+    char help[100];
+    if (args->command == NULL && second != 0 && cli_command_find(argv[first]) != NULL &&
+        is_misspelt(argv[first], argv[second], names)) {
+        (void)snprintf(help, sizeof help, "shale help %s", argv[first]);
+        return bad(p, help, "unknown command \"%.60s\": %s", name, names);
+    }
     if (args->command == NULL)
         args->command = cli_command_find(argv[first]); /* as wal is, beside wal tail */
     if (args->command != NULL)
         return CLI_PARSE_OK;
-    char names[CLI_NEAR_TEXT];
     if (!cli_command_is_group(argv[first])) {
         struct cli_near near = {0};
         cli_near_commands(&near, argv[first]);
         return bad(p, "shale help", "unknown command \"%.60s\"%s", argv[first],
                    cli_near_text(&near, "", names));
     }
-    char help[100];
     (void)snprintf(help, sizeof help, "shale help %s", argv[first]);
     if (second == 0)
         return bad(p, help, "%s: which one? %s", argv[first],
@@ -220,7 +234,7 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
     if (o->type == CLI_CHOICE && !is_choice(o->choices, value))
         return bad(p, NULL, "--%s %s: what is that? %s", o->name, value, o->help);
     if (o->type == CLI_NUMBER && !shl_parse_u64(shl_slice_str(value), &args->number[id]))
-        return bad(p, NULL, "--%s %s: not a whole number", o->name, value);
+        return bad(p, NULL, "--%s %s: it must be a whole number, 0 or more", o->name, value);
     shale_error err;
     if (o->type == CLI_SIZE &&
         shl_parse_size(shl_slice_str(value), &args->number[id], &err) != SHALE_OK)

@@ -16,7 +16,7 @@ struct cli_args {
     const char *word;                  /* the first word, if it names no command; for the message */
     const char **positional;           /* owned array: without the command's words */
     size_t positional_count;
-    bool in_shell; /* the database was filled in; messages leave out "shale" and DB */
+    bool in_shell;           /* the database was filled in; messages leave out "shale" and DB */
     struct cli_given *given; /* owned array */
     size_t given_count;
     const char *value[OPT_IDS]; /* last value given; "" for flags; NULL if not given */
@@ -62,7 +62,7 @@ struct cli_near {
     size_t distance;
 };
 void cli_near_offer(struct cli_near *near, struct shl_slice word, const char *name);
-/* ": did you mean --limit ?", with `mark` before each name; "" if nothing is near. Returns text. */
+/* ": did you mean --limit?", with `mark` before each name; "" if nothing is near. Returns text. */
 #define CLI_NEAR_TEXT 200
 const char *cli_near_text(const struct cli_near *near, const char *mark, char text[CLI_NEAR_TEXT]);
 void cli_near_commands(struct cli_near *near, const char *word);

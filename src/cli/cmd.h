@@ -16,24 +16,25 @@
 struct cli_watch {
     struct env_mutex mu; /* [const] made by cli_watch_begin */
     bool ready;
-    int trace_fd;           /* [const]; -1: none */
-    uint64_t requests;      /* [mu] sent over the network so far */
+    int trace_fd;                 /* [const]; -1: none */
+    uint64_t requests;            /* [mu] sent over the network so far */
     char causes[CLI_CAUSES][256]; /* [mu] the last requests that failed, a ring */
     size_t cause_count;           /* [mu] */
-    uint64_t waiting_ns;          /* [mu] when a person was told last that a store does not answer */
-    uint64_t stop_seen_ns;        /* [mu] when a signal to stop was seen; 0: not yet */
-    _Atomic bool unsaved;         /* rows wait to be made durable: a stop gives the bucket some seconds more */
-    struct env_task *life; /* owned: says for whom a terminal waits; NULL: nobody does */
-    struct env_cond ended; /* [mu] with `over` */
-    bool begun;            /* [const] `ended` was made */
-    bool over;             /* [mu] */
+    uint64_t waiting_ns;   /* [mu] when a person was told last that a store does not answer */
+    uint64_t stop_seen_ns; /* [mu] when a signal to stop was seen; 0: not yet */
+    _Atomic bool
+        unsaved; /* rows wait to be made durable: a stop gives the bucket some seconds more */
+    struct env_task *life;          /* owned: says for whom a terminal waits; NULL: nobody does */
+    struct env_cond ended;          /* [mu] with `over` */
+    bool begun;                     /* [const] `ended` was made */
+    bool over;                      /* [mu] */
     char *secrets[CLI_SECRETS_MAX]; /* owned [const]: texts that no output may hold */
     size_t secret_count;
     char deadline_text[300];
-    char stop_text[80];  /* what Ctrl-C says while no request has got through, */
+    char stop_text[80];     /* what Ctrl-C says while no request has got through, */
     char halfway_text[120]; /* and from then on; "": nothing */
-    bool got_through;    /* [mu] */
-    char **hidden; /* owned: words of the command line that `ps` shall not show */
+    bool got_through;       /* [mu] */
+    char **hidden;          /* owned: words of the command line that `ps` shall not show */
     size_t hidden_count;
 };
 
@@ -42,17 +43,17 @@ struct cli_session;
 /* State of one run of the program, or of one line of a shell; one task. */
 struct cli {
     struct cli_args args;
-    struct out *out;        /* owned (a line of a shell borrows the shell's): stdout */
-    shale_options *options; /* owned: settings as given; NULL until cli_options */
-    bool noted[2];          /* old words that were told already */
+    struct out *out;         /* owned (a line of a shell borrows the shell's): stdout */
+    shale_options *options;  /* owned: settings as given; NULL until cli_options */
+    bool noted[2];           /* old words that were told already */
     struct cli_watch *watch; /* borrowed: one for all lines of a shell; NULL: nobody listens */
     shale_error err;
     bool shows_settings; /* a broken settings file is told in `broken` and passed over */
     char broken[512];    /* "" if none was */
-    bool told;     /* `err` stands on stdout already: only what to do about it is left to say */
+    bool told;         /* `err` stands on stdout already: only what to do about it is left to say */
     const char *about; /* borrowed: what the last failure was about, if not the first argument */
-    char facts[200]; /* what a failure leaves behind, told with it; "": nothing to say */
-    uint64_t rows; /* printed or written by the command */
+    char facts[200];   /* what a failure leaves behind, told with it; "": nothing to say */
+    uint64_t rows;     /* printed or written by the command */
     shale_store_counts asked; /* by handles of the command that are closed */
     /* A line of a shell: */
     struct cli_session *session; /* borrowed: the open database; NULL outside of shells */
@@ -122,6 +123,9 @@ bool cli_to_terminal(const struct cli *c);
 /* The durability asked for; notes an old word. */
 shale_durability cli_durability(struct cli *c);
 
+/* The name is typed: a "y" is too quick for a whole database. CLI_YES, or CLI_NO after a word. (cmd_manage.c) */
+SHL_MUST int cli_ask_for_name(struct cli *c, const char *url);
+
 /* ---- messages (report.c) */
 /* True if what goes to `fd` may be coloured or bold: a terminal that can, and nobody said no. */
 bool cli_colour(const struct cli *c, int fd);
@@ -148,6 +152,8 @@ void cli_tell(const struct cli *c, const char *format, ...) SHL_PRINTF(2, 3);
 /* Flushes stdout; `code`, or CLI_FAILED after a message if it could not be written. */
 int cli_finish(struct cli *c, int code);
 
+/* The lines of `page`, folded with that indent where they are wider than the terminal that they go to. Frees it. (cmd_inspect.c) */
+void cli_out_page(struct cli *c, struct out *page, size_t indent);
 /* Sleeps in slices, so that Ctrl-C and --timeout need not wait for it. (cmd_inspect.c) */
 void cli_pause(uint64_t ns);
 

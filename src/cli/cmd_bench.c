@@ -499,7 +499,7 @@ static const char *known_workload(const struct cli *c, const char *name, size_t 
     const char *near =
         shl_str_suggest(shl_slice_of(name, len), SHL_COUNT_OF(workloads), workload_at, NULL);
     if (near != NULL)
-        (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\": did you mean %s ?",
+        (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\": did you mean %s?",
                         (int)len, name, near);
     else
         (void)cli_usage(c, "shale bench --help", "unknown workload \"%.*s\"", (int)len, name);

@@ -9,6 +9,8 @@
 
 #define ID_COLUMNS   36
 #define TIME_COLUMNS 20
+#define INDENT       4  /* of what a narrow terminal shows in further lines */
+#define WIDE_COLUMNS 98 /* room for a name of 8 letters */
 
 /* Milliseconds of --lifetime; 0: never. False after a message. */
 static bool lifetime_of(struct cli *c, uint64_t *out)
@@ -76,7 +78,8 @@ int cmd_checkpoint_create(struct cli *c)
     how.name = c->args.value[OPT_NAME];
     how.source = c->args.value[OPT_SOURCE];
     if (how.name != NULL && how.name[0] == '\0')
-        return cli_usage(c, NULL, "--name \"\": it must not be empty; without a name leave --name out");
+        return cli_usage(c, NULL,
+                         "--name \"\": it must not be empty; without a name leave --name out");
     if (!lifetime_of(c, &how.lifetime_ms) || !cli_options(c))
         return CLI_USAGE;
     if (c->session != NULL && c->session->writer) { /* it has rows that no manifest knows of */
@@ -126,14 +129,15 @@ static void out_cell(struct out *o, const json_t *item, const char *member, int 
     out_printf(o, "%-*.*s  ", columns, (int)text.len, (const char *)text.data);
 }
 
-static void out_line(struct out *o, const json_t *item)
+/* Of two lines where one is too long for the terminal. */
+static void out_line(struct out *o, const json_t *item, const char *between)
 {
     struct shl_slice name = shl_slice_str("-");
     uint64_t manifest = 0;
     (void)!shl_json_get_u64(item, "manifest_id", &manifest);
     (void)!shl_json_get_str(item, "name", &name);
     out_cell(o, item, "id", ID_COLUMNS);
-    out_printf(o, "%8" PRIu64 "  ", manifest);
+    out_printf(o, "%8" PRIu64 "%s", manifest, between);
     out_cell(o, item, "create_time", TIME_COLUMNS);
     out_cell(o, item, "expire_time", TIME_COLUMNS);
     out_escaped(o, name, 0);
@@ -143,15 +147,25 @@ static void out_line(struct out *o, const json_t *item)
 static int show(struct cli *c, const char *text)
 {
     json_t *list = NULL;
+    struct out *page;
+    bool narrow = cli_to_terminal(c) && os_columns() < WIDE_COLUMNS;
+    const char *between = narrow ? "\n    " : "  ";
     if (shl_json_parse_unsigned(shl_slice_str(text), &list, &c->err) != SHALE_OK)
         return cli_fail(c, NULL);
     if (json_array_size(list) == 0)
         cli_note(c, "note: there are none");
-    else
-        out_printf(c->out, "%-*s  %8s  %-*s  %-*s  %s\n", ID_COLUMNS, "id", "manifest",
-                   TIME_COLUMNS, "made", TIME_COLUMNS, "expires", "name");
-    for (size_t i = 0; i < json_array_size(list); i++)
-        out_line(c->out, json_array_get(list, i));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        page = out_new(c->out->fd); /* one for each: a page is no larger than its buffer */
+        if (page == NULL) {
+            json_decref(list);
+            return cli_trouble(c, "out of memory");
+        }
+        if (i == 0)
+            out_printf(page, "%-*s  %8s%s%-*s  %-*s  %s\n", ID_COLUMNS, "id", "manifest", between,
+                       TIME_COLUMNS, "made", TIME_COLUMNS, "expires", "name");
+        out_line(page, json_array_get(list, i), between);
+        cli_out_page(c, page, INDENT);
+    }
     json_decref(list);
     return CLI_YES;
 }

@@ -68,8 +68,13 @@ static void say_done(struct work *w, const shale_store_counts *n)
                    w->last.epoch, w->last.committed, w->last.executed, n->put, n->get, n->list);
         return;
     }
-    if (!os_is_terminal(CLI_STDERR) && cli_times(&c->args, OPT_VERBOSE) == 0)
+    if (w->last.executed == 0 && w->last.committed == 0) {
+        cli_note(c, w->told_waiting ? "done by another compactor"
+                    : c->args.command->run == cmd_compactor_worker
+                        ? "no compaction was there to be merged"
+                        : "nothing was due by the settings (shale help settings)");
         return;
+    }
     cli_note(c,
              "merged %s compaction%s, committed %" PRIu64 " in %.1f s, %" PRIu64 " PUT %" PRIu64
              " GET",
@@ -254,6 +259,56 @@ static int print_jobs(struct cli *c, char *text)
     return CLI_YES;
 }
 
+/* A job reads its sources and writes about as much; the rest is what it takes beside that, as in the table. */
+#define JOB_PUTS 8
+#define JOB_GETS 30
+
+/* The jobs that it would begin with. Frees the text. */
+static int print_plan(struct cli *c, char *text)
+{
+    json_t *jobs = NULL;
+    size_t i;
+    json_t *job;
+    shale_store_counts n = {.struct_size = sizeof n};
+    if (cli_has(&c->args, OPT_JSON)) {
+        out_text(c->out, text);
+        out_char(c->out, '\n');
+        shale_text_free(text);
+        return CLI_YES;
+    }
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &jobs, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        return cli_fail(c, NULL);
+    json_array_foreach(jobs, i, job)
+    {
+        char sources[100];
+        char size[SHL_UNITS_TEXT];
+        uint64_t bytes = member(job, "source_bytes");
+        bool open = json_is_string(json_object_get(job, "status"));
+        sources_text(job, sources, sizeof sources);
+        out_printf(c->out, "would merge %s, %s%s\n", sources, shl_format_size(bytes, size),
+                   open ? " (submitted already)" : "");
+        n.put += JOB_PUTS + bytes / (8 << 20);
+        n.get += JOB_GETS + bytes / (2 << 20);
+    }
+    if (json_array_size(jobs) == 0)
+        cli_note(c, "nothing is due by the settings (shale help settings)");
+    else
+        cli_note_price(c, &n, 0);
+    json_decref(jobs);
+    return CLI_YES;
+}
+
+static int plan(struct cli *c, const char *request, shale_compact_options *how)
+{
+    char *text = NULL;
+    how->dry_run = true;
+    if (shale_compact(&text, c->args.positional[0], c->options, request, how, &c->err) != SHALE_OK)
+        return cli_fail(c, c->args.positional[0]);
+    return print_plan(c, text);
+}
+
 int cmd_compact(struct cli *c)
 {
     struct work w;
@@ -270,6 +325,10 @@ int cmd_compact(struct cli *c)
     how.tick = on_tick;
     how.tick_ctx = &w;
     how.counts = &n;
+    if (cli_has(&c->args, OPT_DRY_RUN)) {
+        code = plan(c, request, &how);
+        goto out;
+    }
     work_begin(&w, c, "compact");
     code = end(&w, shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options,
                                  request, &how, &c->err));

@@ -91,6 +91,23 @@ static void tell_people(struct cli *c, const shale_gc_report *r)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
 }
 
+/* The pass itself asked as the real one does; what that writes and deletes comes on top. */
+static void tell_price(struct cli *c, shale_gc *gc, const shale_gc_report *r)
+{
+    shale_store_counts n = {.struct_size = sizeof n};
+    uint64_t bytes = 0;
+    shale_gc_store_counts(gc, &n);
+    n.put += r->checkpoints_expired > 0;
+    for (unsigned i = 0; i < SHALE_GC_RESOURCES; i++) {
+        const shale_gc_result *g = &r->results[i];
+        bool boundary = i == SHALE_GC_MANIFEST || i == SHALE_GC_COMPACTIONS;
+        n.put += i == SHALE_GC_DETACH ? 2 * g->count : boundary && g->count > 0;
+        n.del += i == SHALE_GC_DETACH ? 0 : (g->count + 999) / 1000;
+        bytes += g->bytes;
+    }
+    cli_note_price(c, &n, bytes);
+}
+
 static void tell_json(struct cli *c, shale_gc *gc, const shale_gc_report *r)
 {
     struct out *o = c->out;
@@ -131,10 +148,13 @@ static void tell(struct cli *c, shale_gc *gc, const shale_gc_report *r, bool fai
 {
     if (!did_anything(r))
         return;
-    if (!cli_has(&c->args, OPT_JSON))
+    if (!cli_has(&c->args, OPT_JSON)) {
         tell_people(c, r);
-    else if (!failed)
+        if (cli_has(&c->args, OPT_DRY_RUN) && !failed)
+            tell_price(c, gc, r);
+    } else if (!failed) {
         tell_json(c, gc, r);
+    }
 }
 
 /* Passes until the end is asked for. A pass that failed is told and tried again, as the next one may succeed; but with --once it is the last. */

@@ -59,6 +59,93 @@ bool cli_versions(struct cli *c, uint64_t *from, uint64_t *to)
     return false;
 }
 
+/* ---- manifest */
+
+#define DEPTH_MAX 16 /* a manifest has some eight */
+
+/* [97,112] is how SlateDB writes the key "ap". */
+static bool is_bytes(const json_t *array)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(array, i, item) if (!json_is_integer(item) || json_integer_value(item) < 0 ||
+                                           json_integer_value(item) > 255) return false;
+    return json_array_size(array) > 0;
+}
+
+static void out_byte_array(struct out *o, const json_t *array, const char *name)
+{
+    struct shl_buf bytes = {0};
+    shale_error ignored;
+    size_t i;
+    json_t *item;
+    if (strcmp(name, "sequence_tracker") == 0) { /* no key, and nothing to be read */
+        out_printf(o, "(%zu bytes)", json_array_size(array));
+        return;
+    }
+    json_array_foreach(array, i, item)
+    {
+        uint8_t byte = (uint8_t)json_integer_value(item);
+        if (shl_buf_append(&bytes, &byte, 1, &ignored) != SHALE_OK)
+            break;
+    }
+    out_escaped(o, shl_buf_view(&bytes), 0);
+    shl_buf_free(&bytes);
+}
+
+static void out_scalar(struct out *o, const json_t *value)
+{
+    if (json_is_string(value))
+        out_escaped(
+            o, shl_slice_of((const uint8_t *)json_string_value(value), json_string_length(value)),
+            0);
+    else if (json_is_integer(value))
+        out_printf(o, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else
+        out_text(o, json_is_true(value) ? "true" : json_is_false(value) ? "false" : "-");
+}
+
+/* A member or item a line, what it holds indented below it; keys as other commands print them. */
+static void out_tree(struct out *o, const json_t *value, const char *name, int depth)
+{
+    const char *member_name;
+    json_t *item;
+    size_t i;
+    bool holds = (json_is_object(value) && json_object_size(value) > 0) ||
+                 (json_is_array(value) && json_array_size(value) > 0 && !is_bytes(value));
+    out_printf(o, "%*s%s", 2 * depth, "", name);
+    if (!holds || depth == DEPTH_MAX) {
+        out_char(o, ' ');
+        if (json_is_array(value) && is_bytes(value))
+            out_byte_array(o, value, name);
+        else
+            out_scalar(o, value);
+        out_char(o, '\n');
+        return;
+    }
+    out_char(o, '\n');
+    json_object_foreach((json_t *)(uintptr_t)value, member_name, item)
+        out_tree(o, item, member_name, depth + 1);
+    json_array_foreach(value, i, item) out_tree(o, item, "-", depth + 1);
+}
+
+/* For people; frees the text. */
+static int show_manifest(struct cli *c, char *text)
+{
+    json_t *value = NULL;
+    const char *name;
+    json_t *item;
+    size_t i;
+    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
+    shale_text_free(text);
+    if (rc != SHALE_OK)
+        return cli_fail(c, NULL);
+    json_object_foreach(value, name, item) out_tree(c->out, item, name, 0);
+    json_array_foreach(value, i, item) out_tree(c->out, item, "manifest", 0);
+    json_decref(value);
+    return CLI_YES;
+}
+
 int cmd_manifest(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -73,7 +160,10 @@ int cmd_manifest(struct cli *c)
         return CLI_USAGE;
     shale_code rc = several ? shale_admin_manifest_range(&text, url, c->options, id, to, &c->err)
                             : shale_admin_manifest(&text, url, c->options, id, &c->err);
-    return rc == SHALE_OK ? print_text(c, text) : cli_fail(c, url);
+    if (rc != SHALE_OK)
+        return cli_fail(c, url);
+    return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
+                                                              : print_text(c, text);
 }
 
 static uint64_t member(const json_t *object, const char *name)
@@ -357,6 +447,7 @@ static void checkpoints(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 16];
     size_t named = 0;
     size_t unnamed = 0;
+    size_t endless = 0; /* of those without a name */
     size_t i;
     json_t *checkpoint;
     if (json_array_size(all) == 0) {
@@ -368,10 +459,11 @@ static void checkpoints(struct out *o, const json_t *stat)
     {
         struct shl_slice name;
         struct shl_slice at = text_member(checkpoint, "expire_time");
-        if (!shl_json_get_str(checkpoint, "name", &name) || name.len == 0) {
-            bool later = last == NULL || at.len == 1 ||
-                         (text_member(last, "expire_time").len > 1 &&
-                          shl_slice_cmp(at, text_member(last, "expire_time")) > 0);
+        bool has_name = shl_json_get_str(checkpoint, "name", &name) && name.len > 0;
+        if (!has_name && at.len == 1) {
+            endless++;
+        } else if (!has_name) {
+            bool later = last == NULL || shl_slice_cmp(at, text_member(last, "expire_time")) > 0;
             last = later ? checkpoint : last;
             unnamed++;
         } else if (named++ < CHECKPOINTS_SHOWN) {
@@ -382,9 +474,13 @@ static void checkpoints(struct out *o, const json_t *stat)
     }
     if (named > CHECKPOINTS_SHOWN)
         out_printf(o, ", and %zu more (--json)", named - CHECKPOINTS_SHOWN);
+    if (endless > 0)
+        out_printf(o, "%s%zu without a name that never expire%s: clones may stand on %s",
+                   named > 0 ? ", " : ": ", endless, endless == 1 ? "s" : "",
+                   endless == 1 ? "it" : "them");
     if (unnamed > 0)
-        out_printf(o, "%s%zu of readers or compactions (the last %s)", named > 0 ? ", " : ": ",
-                   unnamed, expiry(when, last));
+        out_printf(o, "%s%zu of readers or compactions (the last %s)",
+                   named + endless > 0 ? ", " : ": ", unnamed, expiry(when, last));
     out_char(o, '\n');
 }
 
@@ -410,11 +506,14 @@ static void sizes(struct out *o, const json_t *stat)
     char when[SHL_UNITS_TEXT + 8];
     struct shl_slice codec = text_member(stat, "compression");
     double stored = (double)member(stat, "sst_bytes");
-    out_printf(o, "size     %s in %" PRIu64 " SSTable%s, about %s row%s (from SST stats)",
-               shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
-               plural(member(stat, "sst_count")),
+    bool cut = member(stat, "cut_sst_count") > 0; /* what lies outside of their part counts too */
+    out_printf(o, "size     %s%s in %" PRIu64 " SSTable%s, %s %s row%s (from SST stats%s)",
+               cut ? "at most " : "", shl_format_size(member(stat, "sst_bytes"), size),
+               member(stat, "sst_count"), plural(member(stat, "sst_count")),
+               cut ? "at most" : "about",
                out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")),
-               plural(member(stat, "rows_put") + member(stat, "rows_merge")));
+               plural(member(stat, "rows_put") + member(stat, "rows_merge")),
+               cut ? ": a part of some is visible here" : "");
     if (codec.len > 1 && stored > 0)
         out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
                    (double)member(stat, "raw_bytes") / stored);
@@ -429,9 +528,10 @@ static void cost(struct cli *c, struct out *o, const json_t *stat)
     uint64_t bytes = member(stat, "stored_bytes");
     if (!cli_price_for(c, c->args.positional[0], &price))
         return;
-    out_printf(o, "cost     %s for %s stored\n",
+    bool borrows = member(stat, "external_db_count") > 0;
+    out_printf(o, "cost     %s for %s stored%s\n",
                cli_price_text(&price, cli_price_month(&price, bytes), "/month", text),
-               shl_format_size(bytes, size));
+               shl_format_size(bytes, size), borrows ? " of its own in SSTables and WAL" : "");
 }
 
 static void page(struct cli *c, struct out *o, const json_t *stat, struct look *l,
@@ -473,6 +573,19 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
     cost(c, o, stat);
 }
 
+void cli_out_page(struct cli *c, struct out *page, size_t indent)
+{
+    size_t columns = cli_to_terminal(c) ? os_columns() : 0;
+    out_char(page, '\0');
+    for (char *line = page->buffer; *line != '\0';) {
+        char *end = strchr(line, '\n');
+        *end = '\0';
+        out_folded(c->out, line, columns, indent);
+        line = end + 1;
+    }
+    out_free(page);
+}
+
 /* What does not fit the terminal goes on in the next line. */
 static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
 {
@@ -484,14 +597,7 @@ static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
         l.bar = l.columns > BAR_TEXT + 5 ? l.columns - BAR_TEXT : 0;
     (void)out_finish(c->out); /* a page that is too large goes out behind it by itself */
     page(c, o, stat, &l, elapsed_ns);
-    out_char(o, '\0');
-    for (char *line = o->buffer; *line != '\0';) {
-        char *end = strchr(line, '\n');
-        *end = '\0';
-        out_folded(c->out, line, l.columns, 9);
-        line = end + 1;
-    }
-    out_free(o);
+    cli_out_page(c, o, 9);
     return CLI_YES;
 }
 
@@ -532,12 +638,14 @@ int cmd_stat(struct cli *c)
     bool redraw = cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON);
     if (!cli_options(c))
         return CLI_USAGE;
+    if (cli_has(&c->args, OPT_WATCH))
+        os_signals(OS_STOP_SAFELY);
     int code = stat_once(c);
     while (cli_has(&c->args, OPT_WATCH) && code == CLI_YES && c->out->failed == 0) {
         (void)out_finish(c->out);
         cli_pause(c->args.number[OPT_WATCH]);
         if (os_stop_code() != 0 || os_timed_out())
-            return os_stop_code();
+            return CLI_YES; /* that is how it ends */
         out_text(c->out, redraw ? home : cli_has(&c->args, OPT_JSON) ? "" : "\n");
         code = stat_once(c);
     }

@@ -2,6 +2,7 @@
 #include "base/units.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
+#include "cli/price.h"
 #include "cli/session.h"
 
 #include <inttypes.h>
@@ -208,6 +209,13 @@ static int look_at_checkpoint(struct cli *c, const char *checkpoint)
     return CLI_YES;
 }
 
+/* As in the table: what opening a writer takes, and what comes on top. */
+static void tell_restore_price(struct cli *c)
+{
+    shale_store_counts n = {.struct_size = sizeof n, .put = 4, .list = 6, .get = 13};
+    cli_note_price(c, &n, 0);
+}
+
 static int ask_restore(struct cli *c, const char *checkpoint)
 {
     char reply[16];
@@ -217,8 +225,10 @@ static int ask_restore(struct cli *c, const char *checkpoint)
              "%s %s to checkpoint %s: its writer and compactor are fenced, rows since then are "
              "only in checkpoint before-restore",
              is_dry(c) ? "would take" : "take", c->args.positional[0], checkpoint);
-    if (is_dry(c))
+    if (is_dry(c)) {
+        tell_restore_price(c);
         return CLI_YES;
+    }
     (void)os_write(CLI_STDERR, "go on? [y/N] ", 13);
     return os_read_line(reply, sizeof reply) && (reply[0] == 'y' || reply[0] == 'Y') ? CLI_YES
                                                                                      : CLI_NO;
@@ -293,11 +303,36 @@ static void tell_delete(struct cli *c, const char *verb, const shale_delete_resu
                  r->parents == 1 ? "" : "s");
 }
 
-/* The name is typed: a "y" is too quick for a whole database. */
-static int ask_delete(struct cli *c, const shale_delete_result *r)
+int cli_ask_for_name(struct cli *c, const char *url)
 {
     char reply[1200];
     char question[1300];
+    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
+    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
+    bool typed = os_read_line(reply, sizeof reply) && reply[0] != '\0';
+    if (typed && strcmp(reply, url) == 0)
+        return CLI_YES;
+    if (typed)
+        cli_note(c, "nothing was deleted: typed was \"%.300s\", and the name is \"%.300s\"", reply,
+                 url);
+    else
+        cli_note(c, "nothing was deleted");
+    return CLI_NO;
+}
+
+/* As in the table. */
+static void tell_delete_price(struct cli *c, const shale_delete_result *r)
+{
+    shale_store_counts n = {.struct_size = sizeof n,
+                            .put = 1 + r->parents,
+                            .list = 12 + 2 * (r->objects / 1000),
+                            .get = 6 + 2 * r->parents,
+                            .del = (r->objects + 999) / 1000};
+    cli_note_price(c, &n, r->bytes);
+}
+
+static int ask_delete(struct cli *c, const shale_delete_result *r)
+{
     char list[700];
     const char *url = c->args.positional[0];
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
@@ -309,14 +344,11 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
                  "note: %" PRIu64 " of its checkpoints never expire: a clone that stands on one "
                  "breaks (%s)",
                  r->endless_checkpoints, list);
-    if (is_dry(c))
+    if (is_dry(c)) {
+        tell_delete_price(c, r);
         return CLI_YES;
-    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
-    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
-    if (os_read_line(reply, sizeof reply) && strcmp(reply, url) == 0)
-        return CLI_YES;
-    cli_note(c, "nothing was deleted");
-    return CLI_NO;
+    }
+    return cli_ask_for_name(c, url);
 }
 
 static int refuse_to_break(struct cli *c, const shale_delete_result *r)

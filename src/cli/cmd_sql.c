@@ -251,9 +251,12 @@ static int run_log(struct cli *c, shale_sql *sql, struct log_print *p)
         shale_code rc = shale_sql_log(sql, p->seq, p->changes, !p->changes, on_entry, p, &c->err);
         if (rc == SHALE_OK && p->failed)
             rc = c->err.code;
+        bool is_no = rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL;
+        if (is_no && !os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
+            return CLI_NO; /* an answer: a pipe gets no word */
         if (rc != SHALE_OK) {
             int code = cli_fail(c, c->args.positional[0]);
-            return rc == SHALE_NOT_FOUND && code == CLI_FAILED ? CLI_NO : code;
+            return is_no ? CLI_NO : code;
         }
         if (!follows || out_finish(c->out) != 0)
             return CLI_YES;

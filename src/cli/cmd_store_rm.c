@@ -234,21 +234,6 @@ static void drop_folders(const struct removal *r, const char *url)
     shl_buf_free(&folder);
 }
 
-/* The name is typed: a "y" is too quick for a whole database. */
-static int ask_for_name(struct cli *c, const char *url)
-{
-    char reply[1200];
-    char question[1300];
-    if (cli_has(&c->args, OPT_YES))
-        return CLI_YES;
-    int n = snprintf(question, sizeof question, "for good? type its name, %.1000s: ", url);
-    (void)os_write(CLI_STDERR, question, n > 0 ? (size_t)n : 0);
-    if (os_read_line(reply, sizeof reply) && strcmp(reply, url) == 0)
-        return CLI_YES;
-    cli_note(c, "nothing was deleted");
-    return CLI_NO;
-}
-
 static int delete_names(struct removal *r, shale_store *store, const char *url)
 {
     struct cli *c = r->c;
@@ -293,8 +278,8 @@ static int remove_names(struct removal *r, shale_store *store, const char *url)
     if (dry)
         return CLI_YES;
     int code = refuse_links(r, url);
-    if (code == CLI_YES)
-        code = ask_for_name(r->c, url);
+    if (code == CLI_YES && asks)
+        code = cli_ask_for_name(r->c, url);
     if (code == CLI_YES)
         code = delete_names(r, store, url);
     if (code != CLI_YES)
@@ -345,6 +330,14 @@ static int remove_all(struct removal *r)
     return code;
 }
 
+/* The looks were made; the deletes come on top, one an object. */
+static void tell_price(const struct removal *r)
+{
+    shale_store_counts n = r->requests;
+    n.del += r->count;
+    cli_note_price(r->c, &n, r->bytes);
+}
+
 int cmd_store_rm(struct cli *c)
 {
     struct removal r = {.c = c};
@@ -354,6 +347,8 @@ int cmd_store_rm(struct cli *c)
     if (code != CLI_YES)
         return code;
     code = cli_has(&c->args, OPT_RECURSIVE) ? remove_all(&r) : remove_objects(&r);
+    if (code == CLI_YES && is_dry(c))
+        tell_price(&r);
     if (code == CLI_YES && cli_has(&c->args, OPT_JSON)) {
         out_printf(c->out, "{\"%s\":%" PRIu64 ",\"size_bytes\":%" PRIu64 ",",
                    is_dry(c) ? "would_delete" : "deleted", r.count, r.bytes);

@@ -93,7 +93,7 @@ static int follow(struct tail *t, shale_wal *wal)
         shale_wal_batch batch;
         shale_code rc = shale_wal_next(&batch, wal, once ? 0 : WAIT_MS, 0, &c->err);
         if (os_stop_code() != 0)
-            return os_stop_code() == 130 ? CLI_YES : os_stop_code(); /* Ctrl-C is how it ends */
+            return CLI_YES; /* that is how it ends */
         if (rc == SHALE_OK && !print_batch(t, &batch))
             return CLI_YES;
         if (rc == SHALE_DONE && once)

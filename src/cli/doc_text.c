@@ -50,6 +50,23 @@ static const struct doc_example examples[] = {
      " head -n 3\n"},
     {"s4 load", "From a database of rows into a string store.",
      "shale dump ./pkgs | shale s4 load ./copy\n"},
+    {"sql", "A counter that many processes count up at the same time: none is lost.",
+     "shale sql ./shop 'UPDATE items SET qty = qty + 1 WHERE id = 7 RETURNING qty'\n"},
+    {"sql shell", "A script, all of it or nothing.",
+     "shale sql shell ./shop <<'END'\n"
+     "BEGIN;\n"
+     "DELETE FROM items WHERE id = 1;\n"
+     "UPDATE items SET qty = qty + 1 WHERE id = 2;\n"
+     "COMMIT;\n"
+     "END\n"},
+    {"sql pull", "A copy for a program that knows SQLite only.",
+     "shale sql pull ./shop -o copy.sqlite && sqlite3 copy.sqlite .dump\n"},
+    {"sql push", "An edit that nobody overtakes: a push of what is out of date is refused.",
+     "shale sql pull ./shop -o copy.sqlite\n"
+     "sqlite3 copy.sqlite 'DELETE FROM items WHERE id = 1'\n"
+     "shale sql push ./shop copy.sqlite\n"},
+    {"sql log", "Which tables the last commits changed.",
+     "shale sql log ./shop --changes --json | jq -r .table | sort | uniq -c\n"},
     {"store ls", "The bytes of each folder of a database.",
      "shale store ls ./pkgs --json |\n"
      "    jq -s 'group_by(.key | split(\"/\")[0]) | map({(.[0].key | split(\"/\")[0]): "
@@ -297,7 +314,7 @@ const char *doc_library_example(void)
            "\n"
            "int main(void)\n"
            "{\n"
-           "    shale_error err = {0};\n"
+           "    shale_error err = {SHALE_OK, \"\"};\n"
            "    shale_db *db = NULL;\n"
            "    shale_code rc = shale_db_open(&db, \"memory:\", NULL, &err);\n"
            "    if (rc == SHALE_OK)\n"

@@ -244,6 +244,33 @@ const char *cli_price_text(const struct cli_price *p, double usd, const char *pe
     return text;
 }
 
+static void add_count(char *text, size_t cap, uint64_t n, const char *kind)
+{
+    size_t len = strlen(text);
+    if (n > 0)
+        (void)snprintf(text + len, cap - len, "%" PRIu64 " %s, ", n, kind);
+}
+
+void cli_note_price(struct cli *c, const shale_store_counts *n, uint64_t freed_bytes)
+{
+    struct cli_price price;
+    char counts[120] = "";
+    char text[CLI_PRICE_TEXT];
+    char money[OUT_UNIT_BYTES];
+    char freed[OUT_UNIT_BYTES + 40] = "";
+    if (!cli_price_for(c, c->args.positional[0], &price))
+        return;
+    if (cli_price_month(&price, freed_bytes) >= 0.005)
+        (void)snprintf(freed, sizeof freed, "; then %s/month less to store",
+                       out_money(money, cli_price_month(&price, freed_bytes)));
+    add_count(counts, sizeof counts, n->put + n->copy, "PUT");
+    add_count(counts, sizeof counts, n->list, "LIST");
+    add_count(counts, sizeof counts, n->get + n->head, "GET");
+    add_count(counts, sizeof counts, n->del, "DELETE");
+    cli_note(c, "  about %s%s%s", counts,
+             cli_price_text(&price, cli_price_requests(&price, n), "", text), freed);
+}
+
 void cli_add_requests(shale_store_counts *sum, const shale_store_counts *n)
 {
     sum->put += n->put;

@@ -64,6 +64,40 @@ static const struct way_out ways_out[] = {
      NULL,
      {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
     {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
+    {SHALE_NOT_SUPPORTED,
+     "migration",
+     "no",
+     NULL,
+     {"shale sql migrate {db} DIR\twith a file like 002_change.sql in DIR"}},
+    {SHALE_NOT_SUPPORTED,
+     "allow_triggers",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --allow-triggers\tif it gives the same each time"}},
+    {SHALE_NOT_SUPPORTED, "cannot be replayed", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "transaction already", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "local copy", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "attached databases", "no", NULL, {"shale help sql"}},
+    {SHALE_CORRUPTION,
+     "SQLITE_CHANGESET_",
+     "no",
+     "A client without the replay check has committed a change that cannot be applied again.",
+     {"shale sql pull {db} -o FILE --ignore-triggers\twhat is in it; then shale sql push --force"}},
+    {SHALE_CONFLICT, "others committed first", "now", NULL, {"shale {cmd}{args}"}},
+    {SHALE_CONFLICT, "schema", "no", NULL, {"shale sql status {db}"}},
+    {SHALE_NOT_FOUND,
+     "cannot be had",
+     "no",
+     NULL,
+     {"shale sql log {db}\tthe commits that there are"}},
+    {SHALE_NOT_FOUND, "manifest.json", "no", NULL, {"shale sql init {db}\tmakes a new one"}},
+    {SHALE_PRECONDITION,
+     "pulled",
+     "no",
+     NULL,
+     {"shale sql pull {db} -o FILE\tand make the change again",
+      "shale sql push {db} FILE --force\tdrops what was committed since"}},
+    {SHALE_ALREADY_EXISTS, "database already exists", "no", NULL, {"shale sql status {db}"}},
     {SHALE_NOT_FOUND,
      "did you mean ",
      "no",
@@ -672,7 +706,7 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
     else if (shl_slice_eq(name, shl_slice_str("region")))
         add_behind(t, c->err.text, "", " is in ", ", ");
     else if (shl_slice_eq(name, shl_slice_str("near")))
-        add_behind(t, c->err.text, "", "did you mean ", " ");
+        add_behind(t, c->err.text, "", "did you mean ", " ?");
     else if (shl_slice_eq(name, shl_slice_str("profile")))
         add_behind(t, c->err.text, " --profile ", "profile \"", "\"");
     else
@@ -841,6 +875,15 @@ static const char *about(const struct cli *c, const char *where)
     return NULL;
 }
 
+/* "clone: .." of the library behind "shale clone: " of ours is once too often. */
+static const char *without_command(const struct cli *c, const char *text)
+{
+    size_t n = c->args.command != NULL ? strlen(c->args.command->name) : 0;
+    bool said = n > 0 && strncmp(text, c->args.command->name, n) == 0 && text[n] == ':' &&
+                text[n + 1] == ' ';
+    return said ? text + n + 2 : text;
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
     c->about = about(c, where);
@@ -865,6 +908,7 @@ int cli_fail(struct cli *c, const char *where)
                    r.facts != NULL ? r.facts : "");
     r.facts = facts[0] != '\0' ? facts : NULL;
     const char *what = c->err.text[0] != '\0' ? c->err.text : shale_code_name(c->err.code);
+    what = without_command(c, what);
     bool prefixed = where != NULL && !says_where(c, where) && !wants_json(c);
     (void)snprintf(text, sizeof text, "%s%s%s", prefixed ? where : "", prefixed ? ": " : "", what);
     char place[500]; /* a URL may hold what must not be shown */

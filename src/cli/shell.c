@@ -192,7 +192,7 @@ static bool is_for_the_outside(const struct cli_command *command)
     for (size_t i = 0; i < SHL_COUNT_OF(names); i++)
         if (strcmp(command->name, names[i]) == 0)
             return true;
-    return command->group == CLI_GROUP_SQL || command->group == CLI_GROUP_S4;
+    return command->group == CLI_GROUP_ENGINES;
 }
 
 static int run_parsed(struct shell *s, struct cli *line)

@@ -62,8 +62,7 @@ static int dot_help(struct shell *s, struct cli *c, const char *const *words, si
     size_t at = 0;
     for (size_t i = 0; i < cli_command_count() && at < sizeof names; i++) {
         enum cli_group group = cli_command_at(i)->group;
-        if (group != CLI_GROUP_PROGRAM && group != CLI_GROUP_WORK && group != CLI_GROUP_SQL &&
-            group != CLI_GROUP_S4)
+        if (group != CLI_GROUP_PROGRAM && group != CLI_GROUP_WORK && group != CLI_GROUP_ENGINES)
             at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at > 0 ? "  " : "",
                                    cli_command_at(i)->name);
     }

@@ -358,13 +358,14 @@ static const struct cli_command commands[] = {
      .examples = {{"shale stat ./pkgs", "one screen"},
                   {"shale stat s3://acme-prod/orders", "of a bucket"},
                   {"shale stat ./pkgs --json | jq .l0_count", "every number"}},
-     .exits = "0 done. Cost: 4 LISTs, 2 GETs (the manifest, and whether there is a newer one), 2 "
+     .exits = "0 done, with --watch also by Ctrl-C or SIGTERM. Cost: 4 LISTs, 2 GETs (the "
+              "manifest, and whether there is a newer one), 2 "
               "more if it was ever compacted, 1 or 2 GETs per SSTable for its stats.",
      .run = cmd_stat},
     {.name = "manifest",
      .group = CLI_GROUP_INSIDE,
      .effect = CLI_READS,
-     .summary = "print a manifest in SlateDB's JSON shape",
+     .summary = "print a manifest, for programs in SlateDB's JSON shape",
      .usage = "DB [--id N | --versions [A]..[B]]",
      .args_min = 1,
      .args_max = 1,
@@ -374,6 +375,9 @@ static const struct cli_command commands[] = {
                   {"shale manifest ./pkgs --id 3", "an older one"},
                   {"shale manifest ./pkgs --versions 3.. | jq length", "all from there on"},
                   {"shale manifest ./pkgs | jq .checkpoints", "one part of it"}},
+     .notes =
+         "On a terminal a line a member, with keys as text; in a pipe or with --json SlateDB's "
+         "JSON, in which keys are arrays of bytes.",
      .exits = "0 done. Cost: 1 LIST, 2 GETs (the second asks for a newer one); with --id 1 GET; "
               "with --versions 1 LIST and a GET each.",
      .run = cmd_manifest},
@@ -423,9 +427,9 @@ static const struct cli_command commands[] = {
               "batch share "
               "a sequence number. The writer does not notice. \"WAL truncated\": the garbage "
               "collector was faster; read the rows with scan, and follow from there.",
-     .exits =
-         "0 done, also by Ctrl-C. Cost: 1 LIST and 2 GETs to begin, then 1 GET per WAL object, and "
-         "2 GETs a second while there is none.",
+     .exits = "0 done, also by Ctrl-C or SIGTERM. Cost: 1 LIST and 2 GETs to begin, then 1 GET per "
+              "WAL object, and "
+              "2 GETs a second while there is none.",
      .run = cmd_tail},
     {.name = "explain",
      .group = CLI_GROUP_INSIDE,
@@ -463,13 +467,14 @@ static const struct cli_command commands[] = {
      .group = CLI_GROUP_WORK,
      .effect = CLI_WRITES,
      .summary = "compact now, and wait until it is done",
-     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait]",
+     .usage = "DB [--full | --segment P | --spec JSON] [--no-wait] [-n]",
      .args_min = 1,
      .args_max = 1,
      .args = {"DB"},
      .options = OPENS | CLI_BIT(OPT_FULL) | CLI_BIT(OPT_SEGMENT) | CLI_BIT(OPT_SPEC) |
-                CLI_BIT(OPT_NO_WAIT),
+                CLI_BIT(OPT_NO_WAIT) | CLI_BIT(OPT_DRY_RUN),
      .examples = {{"shale compact ./pkgs", "what is due by the settings"},
+                  {"shale compact ./pkgs -n", "what that would begin with, and its price"},
                   {"shale compact ./pkgs --full", "all sorted runs into one"},
                   {"shale compact s3://acme-prod/orders --full --no-wait",
                    "let the compactor that runs there do it"}},
@@ -483,7 +488,7 @@ static const struct cli_command commands[] = {
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
               "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "
-              "8 MiB of its outputs.",
+              "8 MiB of its outputs. With -n 2 LISTs and 4 GETs.",
      .run = cmd_compact},
     {.name = "compactor",
      .group = CLI_GROUP_WORK,
@@ -607,7 +612,7 @@ static const struct cli_command commands[] = {
      .examples = {{"shale store mb ./shop", "a folder"},
                   {"shale store mb s3://my-bucket --region eu-west-1", "a bucket"}},
      .notes = "A path behind the bucket is passed over.",
-     .exits = "0 made, 1 it is there already. Cost: 1 PUT.",
+     .exits = "0 made, 1 it is there already. Cost: 1 HEAD, 1 PUT.",
      .run = cmd_store_mb},
     {.name = "store doctor",
      .group = CLI_GROUP_BUCKET,
@@ -818,8 +823,8 @@ const char *cli_heading_at(size_t index)
 
 const char *cli_group_name(enum cli_group group)
 {
-    static const char *const names[CLI_GROUPS] = {"Rows",    "See inside", "Keep",   "SQLite",
-                                                  "Strings", "Work",       "Bucket", "Program"};
+    static const char *const names[CLI_GROUPS] = {"Rows",   "See inside", "Keep",   "Work",
+                                                  "Bucket", "Engines",    "Program"};
     SHL_ASSERT(group < CLI_GROUPS);
     return names[group];
 }
@@ -837,16 +842,18 @@ size_t cli_command_count(void)
 
 const struct cli_command *cli_command_at(size_t index)
 {
+    const struct {
+        const struct cli_command *commands;
+        size_t count;
+    } tables[] = {{commands, SHL_COUNT_OF(commands)},
+                  {cli_keep_commands, cli_keep_command_count},
+                  {cli_sql_commands, cli_sql_command_count},
+                  {cli_s4_commands, cli_s4_command_count}};
     SHL_ASSERT(index < cli_command_count());
-    if (index < SHL_COUNT_OF(commands))
-        return &commands[index];
-    index -= SHL_COUNT_OF(commands);
-    if (index < cli_keep_command_count)
-        return &cli_keep_commands[index];
-    index -= cli_keep_command_count;
-    if (index < cli_sql_command_count)
-        return &cli_sql_commands[index];
-    return &cli_s4_commands[index - cli_sql_command_count];
+    size_t t = 0;
+    for (; index >= tables[t].count; t++)
+        index -= tables[t].count;
+    return &tables[t].commands[index];
 }
 
 const struct cli_command *cli_command_find(const char *name)

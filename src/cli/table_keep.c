@@ -17,11 +17,12 @@ const struct cli_command cli_keep_commands[] = {
                   {"shale checkpoint create ./pkgs --lifetime 7d", "for a week"},
                   {"shale checkpoint create ./pkgs --name copy --source nightly",
                    "the state of another one"}},
-     .notes = "Covers what the newest manifest has: rows that an open writer put into WAL objects "
-              "since its last "
-              "manifest are not in it, and a note says how many. The writer itself has "
-              "shale_db_checkpoint, which flushes first; in shale shell, .write on does that. A name "
-              "may be given twice, which is noted: the id is needed then.",
+     .notes =
+         "Covers what the newest manifest has: rows that an open writer put into WAL objects "
+         "since its last "
+         "manifest are not in it, and a note says how many. The writer itself has "
+         "shale_db_checkpoint, which flushes first; in shale shell, .write on does that. A name "
+         "may be given twice, which is noted: the id is needed then.",
      .exits = "0 made. Cost: 2 LISTs, 3 GETs, 1 PUT; with --name 1 LIST and 2 GETs more.",
      .run = cmd_checkpoint_create},
     {.name = "checkpoint list",
@@ -128,7 +129,7 @@ const struct cli_command cli_keep_commands[] = {
               "clone give up what they hold in its source. Checkpoints without an end may be held "
               "by clones, which break: --yes needs --force then. Asks on a terminal for the name; "
               "-n says what would go. May be repeated after a failure.",
-     .exits = "0 deleted, 1 the answer was no. Cost: 6 LISTs and one per 1,000 objects, 1 PUT, a "
+     .exits = "0 deleted, 1 the answer was no. Cost: 12 LISTs and two per 1,000 objects, 1 PUT, a "
               "DELETE per 1,000 objects (one each where the bucket has no bulk deletes).",
      .run = cmd_delete},
     {.name = "when",
@@ -170,7 +171,8 @@ const struct cli_command cli_keep_commands[] = {
          "counted unless garbage_collector_options.wal_fence_options.dry_run=false is set: a "
          "writer that slept must meet one. -v names each object.",
      .exits =
-         "0 done, also after Ctrl-C; 3 something could not be collected. Cost: a pass takes 2 "
+         "0 done, also after Ctrl-C or SIGTERM; 3 something could not be collected. Cost: a pass "
+         "takes 2 "
          "LISTs and one per 1,000 objects of each folder (two of wal), some 6 GETs and one per "
          "new checkpoint, 1 PUT each for manifests and compactions files, a DELETE per 1,000 "
          "objects (one each where the bucket has no bulk deletes).",

@@ -21,6 +21,7 @@ struct shl_s4_file {
     bool dirty;                /* the bucket has less than `size` */
     bool unsure; /* what the bucket has is not known: an answer was lost, or a dead writer knew */
     uint64_t sent_ns;   /* when the bucket got it last */
+    bool retired;       /* sealed with records that no index has: those move into another file */
     bool unconditional; /* of a rebuild: put without a condition */
 };
 
@@ -68,7 +69,7 @@ struct shl_s4 {
         int lock_fd;
     } * adopted; /* owned: dead writers whose notes go with the next commit or flush */
     size_t adopted_count;
-    bool homeless; /* the journal has records in the files of dead writers */
+    bool homeless; /* the journal has records in files of dead writers, or in retired ones */
 };
 
 /* ---- the turn (s4.c) */
@@ -189,7 +190,8 @@ SHL_MUST shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err);
 /* Notes what is unsynced, or takes the note away. */
 SHL_MUST shale_code shl_s4_note(struct shl_s4 *db, shale_error *err);
 void shl_s4_unnote(struct shl_s4 *db);
-/* Copies what was taken over into files of our own: those of the dead are never put again, for a compaction may have replaced them. */
+/* Copies what lies in files of dead writers, and what is in no index of sealed ones, into a file of our own: neither is put again, for a compaction or a collector may be
+ * about to delete it. */
 SHL_MUST shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err);
 void shl_s4_let_go(struct shl_s4 *db); /* at close */
 

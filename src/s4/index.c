@@ -16,13 +16,20 @@
 #define DEAD_FILE   UINT32_MAX
 #define CHUNK_BITS  20u
 #define CHUNK_BYTES (1u << CHUNK_BITS)
+/* A small store begins with small ones. */
+#define CHUNK_FIRST_BYTES (CHUNK_BYTES >> 3)
 /* A reference is chunk and place in units of ENTRY_ALIGN, plus one so that 0 is none. */
 #define REF_BITS   (CHUNK_BITS - 2)
 #define CHUNKS_MAX (UINT32_MAX >> REF_BITS)
 #define SLOTS_MIN  16u
 #define DEAD_MIN   1024u
 
-static_assert(ENTRY_BYTES + SHL_S4_KEY_MAX + ENTRY_ALIGN < CHUNK_BYTES, "every key fits");
+static_assert(ENTRY_BYTES + SHL_S4_KEY_MAX + ENTRY_ALIGN < CHUNK_FIRST_BYTES, "every key fits");
+
+static uint32_t chunk_bytes(size_t chunk)
+{
+    return chunk < 3 ? CHUNK_FIRST_BYTES << chunk : CHUNK_BYTES;
+}
 
 struct entry {
     uint32_t file;
@@ -178,9 +185,10 @@ static shale_code resize(struct shl_s4_index *x, uint64_t slot_count, shale_erro
     return SHALE_OK;
 }
 
-static shale_code make_room(struct shl_s4_index *x, shale_error *err)
+/* Slots for more keys: half as many again at least, so that filling stays linear. */
+static shale_code make_room(struct shl_s4_index *x, uint64_t keys, shale_error *err)
 {
-    uint64_t need = slots_for((uint64_t)x->count + 1);
+    uint64_t need = slots_for(x->count + keys);
     if (need <= x->slot_count)
         return SHALE_OK;
     return resize(x, shl_max_u64(need, (uint64_t)x->slot_count + x->slot_count / 2), err);
@@ -202,7 +210,7 @@ static shale_code new_chunk(struct shl_s4_index *x, shale_error *err)
         return shl_fail(err, SHALE_INVALID, "the keys of an index take at most 16 GiB");
     if (!shl_array_reserve(&x->chunks, 1) || !shl_array_reserve(&x->used, 1))
         return shl_nomem(err);
-    uint8_t *chunk = env_alloc(CHUNK_BYTES);
+    uint8_t *chunk = env_alloc(chunk_bytes(x->chunks.count));
     if (chunk == NULL)
         return shl_nomem(err);
     shl_array_add(&x->chunks, chunk);
@@ -212,7 +220,7 @@ static shale_code new_chunk(struct shl_s4_index *x, shale_error *err)
 
 static bool fits(const struct shl_s4_index *x, uint64_t bytes)
 {
-    return x->chunk < x->chunks.count && CHUNK_BYTES - x->used.items[x->chunk] >= bytes;
+    return x->chunk < x->chunks.count && chunk_bytes(x->chunk) - x->used.items[x->chunk] >= bytes;
 }
 
 /* Room for an entry at the end. Nothing is taken yet. */
@@ -233,10 +241,14 @@ shale_code shl_s4_index_room(struct shl_s4_index *x, uint64_t keys, uint64_t key
                              uint32_t files, shale_error *err)
 {
     uint64_t bytes = keys * (ENTRY_BYTES + ENTRY_ALIGN) + key_bytes;
-    uint64_t chunks = fits(x, bytes) ? 0 : bytes / (CHUNK_BYTES - entry_bytes(SHL_S4_KEY_MAX)) + 1;
-    shale_code rc = shl_s4_index_reserve(x, keys, UINT64_MAX, err);
-    while (rc == SHALE_OK && x->chunks.count < x->chunk + 1 + chunks)
-        rc = new_chunk(x, err);
+    uint64_t room = fits(x, bytes) ? bytes : 0;
+    shale_code rc = make_room(x, keys, err);
+    /* Each chunk may end with a gap that is too small for the next entry. */
+    for (size_t i = x->chunk + (x->chunks.count > 0); rc == SHALE_OK && room < bytes; i++) {
+        while (rc == SHALE_OK && x->chunks.count <= i)
+            rc = new_chunk(x, err);
+        room += chunk_bytes(i) - entry_bytes(SHL_S4_KEY_MAX);
+    }
     if (rc != SHALE_OK)
         return rc;
     if (!shl_array_reserve(&x->files, files) || !shl_array_reserve(&x->by_id, files))
@@ -267,7 +279,7 @@ shale_code shl_s4_index_put(struct shl_s4_index *x, struct shl_slice key, struct
     uint32_t hash = hash_of(x, key);
     shale_code rc;
     SHL_ASSERT(key.len <= SHL_S4_KEY_MAX);
-    SHL_TRY(make_room(x, err));
+    SHL_TRY(make_room(x, 1, err));
     SHL_TRY(file_number(x, loc.file, &file, err));
     at = find_slot(x, key, hash);
     if (x->slots[at].ref != 0) {
@@ -523,7 +535,10 @@ shale_code shl_s4_index_load(struct shl_s4_index *x, struct shl_slice blob,
 
 uint64_t shl_s4_index_memory(const struct shl_s4_index *x)
 {
-    return (uint64_t)x->slot_count * sizeof *x->slots + (uint64_t)x->chunks.count * CHUNK_BYTES +
+    uint64_t chunks = 0;
+    for (size_t i = 0; i < x->chunks.count; i++)
+        chunks += chunk_bytes(i);
+    return (uint64_t)x->slot_count * sizeof *x->slots + chunks +
            x->files.cap * sizeof *x->files.items + x->by_id.cap * sizeof *x->by_id.items +
            x->chunks.cap * (sizeof *x->chunks.items + sizeof *x->used.items);
 }

@@ -344,13 +344,44 @@ out:
 
 /* ---- into files of our own */
 
-/* The record of a journal's entry, anew or from a dead writer's file; empty if it is in ours. */
+/* Whether records in that file may stay there. */
+static bool is_home(struct shl_s4 *db, uint64_t file)
+{
+    const struct shl_s4_file *f = shl_s4_file_find(db, file);
+    return f != NULL && !f->retired;
+}
+
+static void retire_sealed(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        if (f->from == f->size || !shl_s4_is_sealed(db, f))
+            continue;
+        f->retired = db->homeless = true;
+        if (f->id == db->active)
+            shl_s4_close_active(db);
+    }
+}
+
+/* Nothing in them is wanted any more. */
+static void settle_retired(struct shl_s4 *db)
+{
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        if (!f->retired)
+            continue;
+        f->retired = f->dirty = f->unsure = false;
+        f->from = f->size;
+    }
+}
+
+/* The record of a journal's entry, anew or from the file where it is; empty if it may stay there. */
 static shale_code old_record(struct shl_s4 *db, struct shl_slice key, struct shl_s4_loc loc,
                              struct shl_buf *out, shale_error *err)
 {
     struct shl_s4_record record;
     out->len = 0;
-    if (shl_s4_file_find(db, loc.file) != NULL)
+    if (is_home(db, loc.file))
         return SHALE_OK;
     if (loc.length == 0)
         return shl_s4_tombstone_encode(key, out, err);
@@ -399,7 +430,7 @@ static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
     while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
         bool gone = loc.length == 0;
         /* What this batch made is ours already, and none of it is in the journal yet. */
-        if (shl_s4_file_find(db, loc.file) != NULL)
+        if (is_home(db, loc.file))
             continue;
         struct shl_s4_loc now = b->places.items[copied++];
         now.length = gone ? 0 : now.length;
@@ -416,15 +447,17 @@ static void move_homeless(struct shl_s4 *db, const struct shl_s4_batch *b)
 shale_code shl_s4_rehome(struct shl_s4 *db, shale_error *err)
 {
     struct shl_s4_batch b;
+    retire_sealed(db);
     if (!db->homeless)
         return SHALE_OK;
     shl_s4_batch_begin(db, &b);
     shale_code rc = copy_homeless(db, &b, err);
     if (rc == SHALE_OK) {
         move_homeless(db, &b);
+        settle_retired(db);
         db->homeless = false;
     }
     shl_s4_batch_end(db, &b, rc != SHALE_OK);
     /* On the disk before the notes of the dead go. */
-    return rc == SHALE_OK ? shl_s4_sync_files(db, err) : rc;
+    return rc == SHALE_OK && !db->local.temporary ? shl_s4_sync_files(db, err) : rc;
 }

@@ -67,6 +67,11 @@ static void say_error(struct visit *v, const char *what, const shale_error *err)
         err->text[0] != '\0' ? err->text : shale_code_name(err->code));
 }
 
+static void say_not_tried(struct visit *v, const char *what)
+{
+    say(v, SHL_HEALTH_WARN, what, "give the right to write", "not tried: no object could be made");
+}
+
 static void begin(struct visit *v)
 {
     v->started_ns = env_now_mono_ns();
@@ -112,7 +117,7 @@ static void check_read(struct visit *v)
     begin(v);
     shale_code rc = shl_store_get(v->s, KEY(v, "whole"), NULL, &body, NULL, &err);
     if (rc == SHALE_NOT_FOUND && !v->can_write)
-        say(v, SHL_HEALTH_OK, "read", "", "allowed, as far as can be told without an object");
+        say_not_tried(v, "read");
     else if (rc != SHALE_OK)
         say_error(v, "read", &err);
     else if (!shl_slice_eq(shl_buf_view(&body), whole_body(v)))
@@ -156,9 +161,13 @@ static void check_delete(struct visit *v)
     struct shl_object object;
     shale_error err = {0};
     begin(v);
-    (void)key_of(v, v->can_write ? "whole" : "never-there", key);
+    (void)key_of(v, v->can_write ? "whole" : "never-there", key); /* may it be asked at all? */
     if (shl_store_delete(v->s, key, &err) != SHALE_OK) {
         say_error(v, "delete", &err);
+        return;
+    }
+    if (!v->can_write) {
+        say_not_tried(v, "delete");
         return;
     }
     shale_code rc = shl_store_head(v->s, key, &object, &err);

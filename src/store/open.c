@@ -32,8 +32,7 @@ static shale_code unknown_option(const char *key, shale_error *err)
         shl_str_suggest(shl_slice_str(key), 1 + shl_s3_option_count(), option_name_at, NULL);
     if (near == NULL)
         return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\"", key);
-    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s ?", key,
-                    near);
+    return shl_fail(err, SHALE_INVALID, "unknown store option \"%s\": did you mean %s?", key, near);
 }
 
 static shale_code apply_option(const struct shl_store_option *o, struct shl_file_options *file,
@@ -120,7 +119,7 @@ static shale_code unknown_scheme(const char *url, struct shl_slice name, shale_e
     const char *near = shl_str_suggest(name, SHL_COUNT_OF(schemes), scheme_name_at, NULL);
     if (near != NULL)
         return shl_fail(err, SHALE_INVALID,
-                        "bad URL: \"%s\": unknown kind of store: did you mean %s:// ?", url, near);
+                        "bad URL: \"%s\": unknown kind of store: did you mean %s://?", url, near);
     return bad_url(err, url, "unknown kind of store", "file:///srv/db");
 }
 

@@ -27,20 +27,24 @@ struct s3_signer {
     _Atomic uint32_t refs;
     struct s3_place place;
     struct s3_identity *identity; /* counted; NULL: anonymous */
-    struct shl_sigv4_key key;     /* of identity, region and one day; not valid before the first request */
+    struct shl_sigv4_key
+        key; /* of identity, region and one day; not valid before the first request */
 };
 
 struct s3_store {
     struct shl_store base;
-    struct shl_http *http;        /* counted [const] */
-    struct shl_s3_config config;  /* [const] but for its creds, which moved to identity */
-    char *bucket;                 /* owned [const]; "": the service itself (to list buckets) */
-    const struct shl_log *log;    /* borrowed; may be NULL [const] */
-    bool tls;                     /* [const] */
-    char *sse_key_md5;            /* owned, base64; NULL without sse-c [const] */
-    struct env_mutex mu;          /* a leaf: held to look and to exchange */
-    struct s3_signer *signer;     /* [mu] counted; another once the bucket is in another region, credentials were renewed, or a day has passed */
-    _Atomic int64_t clock_offset_ms; /* what the server's clock is ahead of ours, once it complained */
+    struct shl_http *http;       /* counted [const] */
+    struct shl_s3_config config; /* [const] but for its creds, which moved to identity */
+    char *bucket;                /* owned [const]; "": the service itself (to list buckets) */
+    const struct shl_log *log;   /* borrowed; may be NULL [const] */
+    bool tls;                    /* [const] */
+    char *sse_key_md5;           /* owned, base64; NULL without sse-c [const] */
+    struct env_mutex mu;         /* a leaf: held to look and to exchange */
+    struct s3_signer *
+        signer; /* [mu] counted; another once the bucket is in another region, credentials were renewed, or a day has passed */
+    _Atomic bool region_told; /* that it is another one */
+    _Atomic int64_t
+        clock_offset_ms; /* what the server's clock is ahead of ours, once it complained */
 };
 
 static inline struct s3_store *s3_of(struct shl_store *s)
@@ -52,24 +56,37 @@ static inline struct s3_store *s3_of(struct shl_store *s)
 
 void shl_s3_identity_unref(struct s3_identity *id); /* NULL is fine */
 /* Takes a reference to the identity, which may be NULL. The key comes with shl_s3_signer_of. */
-SHL_MUST shale_code shl_s3_signer_new(struct s3_signer **out, const struct s3_place *place, struct s3_identity *identity,
-                                      shale_error *err);
+SHL_MUST shale_code shl_s3_signer_new(struct s3_signer **out, const struct s3_place *place,
+                                      struct s3_identity *identity, shale_error *err);
 void shl_s3_signer_unref(struct s3_signer *g); /* NULL is fine */
 /* The present one, counted. */
 struct s3_signer *shl_s3_signer(struct s3_store *s);
 /* The same with the key of that day, which it keeps for the others. */
-SHL_MUST shale_code shl_s3_signer_of(struct s3_store *s, const char *amz_date, struct s3_signer **out, shale_error *err);
+SHL_MUST shale_code shl_s3_signer_of(struct s3_store *s, const char *amz_date,
+                                     struct s3_signer **out, shale_error *err);
 /* All borrowed. It has an identity. */
 struct shl_sigv4_scope shl_s3_signer_scope(const struct s3_signer *g, const char *amz_date);
 /* Requests go there from now on. */
-SHL_MUST shale_code shl_s3_signer_move(struct s3_store *s, const struct s3_place *place, shale_error *err);
+SHL_MUST shale_code shl_s3_signer_move(struct s3_store *s, const struct s3_place *place,
+                                       shale_error *err);
 /* Puts an identity (takes a reference) in the place of `used`, unless somebody else did that meanwhile. */
-SHL_MUST shale_code shl_s3_signer_identify(struct s3_store *s, const struct s3_identity *used, struct s3_identity *identity,
-                                           shale_error *err);
+SHL_MUST shale_code shl_s3_signer_identify(struct s3_store *s, const struct s3_identity *used,
+                                           struct s3_identity *identity, shale_error *err);
 
 /* ---- s3_request.c */
 
-enum s3_wanted { S3_ETAG, S3_LENGTH, S3_RANGE, S3_MODIFIED, S3_PUT_ID, S3_RETRY_AFTER, S3_REQUEST_ID, S3_BUCKET_REGION, S3_DATE, S3_WANTED };
+enum s3_wanted {
+    S3_ETAG,
+    S3_LENGTH,
+    S3_RANGE,
+    S3_MODIFIED,
+    S3_PUT_ID,
+    S3_RETRY_AFTER,
+    S3_REQUEST_ID,
+    S3_BUCKET_REGION,
+    S3_DATE,
+    S3_WANTED
+};
 
 #define S3_QUERY_MAX   8
 #define S3_HEADERS_MAX 24
@@ -118,31 +135,38 @@ void shl_s3_run(struct s3_store *s, struct s3_request *requests, size_t count);
 SHL_MUST shale_code shl_s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err);
 
 /* What headers say of an object; size from Content-Range or Content-Length. UNAVAILABLE if there is no size. */
-SHL_MUST shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out, shale_error *err);
+SHL_MUST shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out,
+                                    shale_error *err);
 /* Headers of a new object: content type, storage class, encryption, put id. */
 void shl_s3_object_headers(const struct s3_store *s, struct s3_request *r, const char *put_id);
 /* Headers that go with each read or part of an object encrypted with one's own key. */
 void shl_s3_customer_key(const struct s3_store *s, struct s3_request *r);
 /* The checksum header of a body, if one is configured; `text` holds it until the request is done. */
 #define S3_CHECKSUM_TEXT 48
-SHL_MUST shale_code shl_s3_checksum(const struct s3_store *s, struct s3_request *r, char text[S3_CHECKSUM_TEXT], shale_error *err);
+SHL_MUST shale_code shl_s3_checksum(const struct s3_store *s, struct s3_request *r,
+                                    char text[S3_CHECKSUM_TEXT], shale_error *err);
 
 /* ---- s3_place.c */
 /* Letters, digits and '-': what may become a part of a host's name, or be shown to be typed. */
 bool shl_s3_is_region(const char *region);
-SHL_MUST shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c, const char *bucket, const char *region,
-                                  shale_error *err);
+SHL_MUST shale_code shl_s3_place_init(struct s3_place *out, const struct shl_s3_config *c,
+                                      const char *bucket, const char *region, shale_error *err);
 
 /* ---- shl_s3_list.c */
-shale_code shl_s3_list(struct shl_store *s, const struct shl_list_options *how, struct shl_list *out, shale_error *err);
-shale_code shl_s3_delete_many(struct shl_store *s, const char *const *keys, size_t count, shale_error *err);
+shale_code shl_s3_list(struct shl_store *s, const struct shl_list_options *how,
+                       struct shl_list *out, shale_error *err);
+shale_code shl_s3_delete_many(struct shl_store *s, const char *const *keys, size_t count,
+                              shale_error *err);
 
 /* ---- s3_upload.c */
-shale_code shl_s3_copy(struct shl_store *s, const char *from, const char *to, bool create_only, shale_error *err);
-shale_code shl_s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out, shale_error *err);
-shale_code shl_s3_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index, const struct shl_slice *parts,
-                          size_t count, shale_error *err);
-shale_code shl_s3_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out, shale_error *err);
+shale_code shl_s3_copy(struct shl_store *s, const char *from, const char *to, bool create_only,
+                       shale_error *err);
+shale_code shl_s3_upload_start(struct shl_store *s, const char *key, struct shl_upload **out,
+                               shale_error *err);
+shale_code shl_s3_upload_part(struct shl_store *s, struct shl_upload *u, uint32_t index,
+                              const struct shl_slice *parts, size_t count, shale_error *err);
+shale_code shl_s3_upload_complete(struct shl_store *s, struct shl_upload *u, struct shl_object *out,
+                                  shale_error *err);
 void shl_s3_upload_abort(struct shl_store *s, struct shl_upload *take_u);
 
 #endif

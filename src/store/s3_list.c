@@ -274,6 +274,16 @@ shale_code shl_s3_delete_many(struct shl_store *base, const char *const *keys, s
 
 /* ---- making a bucket */
 
+/* OK: it is there, NO_BUCKET: it is not, else that cannot be told. Some servers answer 200 to who makes his own bucket again. */
+static shale_code look_for_bucket(struct s3_store *s)
+{
+    struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
+    shale_error ignored;
+    shale_code rc = shl_s3_run_one(s, &r, &ignored);
+    shl_s3_request_deinit(&r);
+    return rc;
+}
+
 shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
 {
     struct s3_store *s = s3_of(base);
@@ -283,6 +293,12 @@ shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
     struct s3_signer *g = shl_s3_signer(s);
     const char *region = g->place.region;
     SHL_ASSERT(base->ops->list == shl_s3_list && s->bucket[0] != '\0');
+    shale_code before = look_for_bucket(s);
+    if (before == SHALE_OK) {
+        shl_s3_signer_unref(g);
+        return shl_fail(err, SHALE_ALREADY_EXISTS,
+                        "bucket \"%s\" is there already (BucketAlreadyOwnedByYou)", s->bucket);
+    }
     if (strcmp(region, "us-east-1") != 0 && strcmp(region, "auto") != 0) {
         int n = snprintf(body, sizeof body,
                          "<CreateBucketConfiguration xmlns=\"http://s3.amazonaws.com/doc/"
@@ -296,5 +312,9 @@ shale_code shl_store_s3_make_bucket(struct shl_store *base, shale_error *err)
     shl_s3_signer_unref(g);
     shale_code rc = shl_s3_run_one(s, &r, err);
     shl_s3_request_deinit(&r);
+    /* It was not there before, so we made it: the answer was lost, and libcurl asked again. */
+    if (rc == SHALE_ALREADY_EXISTS && before == SHALE_NO_BUCKET &&
+        strstr(err->text, "BucketAlreadyOwnedByYou") != NULL)
+        return SHALE_OK;
     return rc;
 }

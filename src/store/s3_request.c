@@ -347,9 +347,11 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
     if (shl_s3_place_init(&place, &s->config, s->bucket, told->region, &ignored) != SHALE_OK ||
         shl_s3_signer_move(s, &place, &ignored) != SHALE_OK)
         return false;
-    shl_log_write(s->log, SHL_LOG_WARN,
-                  "bucket \"%s\" is in region %s, not %s: set aws_region to spare a request",
-                  s->bucket, told->region, went_to->region);
+    if (!env_exchange(&s->region_told,
+                      true)) /* requests that ran beside each other learn it together */
+        shl_log_write(s->log, SHL_LOG_WARN,
+                      "bucket \"%s\" is in region %s, not %s: set aws_region to spare a request",
+                      s->bucket, told->region, went_to->region);
     r->corrections |= FIX_REGION;
     return true;
 }

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import unittest
 
 import bucket
@@ -37,6 +38,15 @@ class Checklist(Case):
         os.makedirs(os.path.join(self.dir, "spoilt"))
         with open(os.path.join(self.dir, "spoilt", "index.idx"), "w") as f:
             f.write("no index at all")
+        os.makedirs(os.path.join(self.dir, "migrations"))
+        with open(os.path.join(self.dir, "migrations", "001_items.sql"), "w") as f:
+            f.write("CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT);")
+        self.out = tempfile.mkdtemp(prefix="shale-out-")
+        self.addCleanup(shutil.rmtree, self.out, True)
+        self.run_shale("sql", "migrate", "sqc", "migrations", *FAST)
+        self.run_shale("sql", "sqc", "INSERT INTO items(name) VALUES('a')", "INSERT INTO items(name) VALUES('b')", *FAST)
+        self.run_shale("sql", "pull", "sqc", "-o", "push.sqlite")
+        self.run_shale("sql", "compact", "sqc", *FAST)
         self.set_up_again()
         broken = os.path.join(self.dir, "broken", "manifest")
         os.makedirs(broken)
@@ -47,8 +57,12 @@ class Checklist(Case):
         """What the samples delete or make is there, or not there, again."""
         with open(os.path.join(self.dir, "spare"), "w") as f:
             f.write("x")
-        for name in ("newfolder", "bench", "clone"):
+        for name in ("newfolder", "bench", "clone", "fresh"):
             shutil.rmtree(os.path.join(self.dir, name), True)
+        if self.sql_manifest() is None or (self.sql_manifest()["seq"], len(self.sql_manifest()["log"] or ())) != (2, 2):
+            shutil.rmtree(os.path.join(self.dir, "sq"), True)
+            self.run_shale("sql", "migrate", "sq", "migrations", *FAST)
+            self.run_shale("sql", "sq", "INSERT INTO items(name) VALUES('a')", "INSERT INTO items(name) VALUES('b')", *FAST)
         doomed = os.path.join(self.dir, "doomed")
         if not os.path.isdir(os.path.join(doomed, "manifest")) or not os.listdir(os.path.join(doomed, "manifest")):
             shutil.rmtree(doomed, True)
@@ -56,6 +70,10 @@ class Checklist(Case):
         os.makedirs(os.path.join(self.dir, "heap"), exist_ok=True)
         with open(os.path.join(self.dir, "heap", "one"), "w") as f:
             f.write("x")
+
+    def sql_manifest(self):
+        path = os.path.join(self.dir, "sq", "manifest.json")
+        return json.load(open(path)) if os.path.exists(path) else None
 
     def each(self, **only):
         for c in table()["commands"]:
@@ -67,7 +85,8 @@ class Checklist(Case):
         if "kept" in args and self.run_shale("checkpoint", "list", self.db, "--name", "kept", "--json", want=None).stdout == b"[]\n":
             self.run_shale("checkpoint", "create", self.db, "--name", "kept")
         places = {"DB": self.db, "PACKED": os.path.join(self.dir, "packed"), "OBJECT": self.object, "SST": self.sst, "NONE": os.path.join(self.dir, "none"), "DEAD": samples.DEAD,
-                  "BROKEN": os.path.join(self.dir, "broken"), "WORDS": os.path.join(self.dir, "words"), "SPOILT": os.path.join(self.dir, "spoilt"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir}
+                  "BROKEN": os.path.join(self.dir, "broken"), "WORDS": os.path.join(self.dir, "words"), "SPOILT": os.path.join(self.dir, "spoilt"), "T": self.dir, "U": self.dir, "NEW": os.path.join(self.dir, "newfolder"), "OLD": self.dir,
+                  "SQ": os.path.join(self.dir, "sq"), "SQC": os.path.join(self.dir, "sqc"), "OUT": self.out}
         if "LIAR" in args:
             places["LIAR"] = ["s3://acme/x", "--endpoint", self.liar()]
         fast = FAST if "store-option" in samples.takes(table(), name) and not {"DEAD", "LIAR"} & set(args) else []
@@ -189,7 +208,7 @@ class Checklist(Case):
     # 5: stdout has data only
     def test_stdout_is_the_same_when_quiet_or_verbose(self):
         for c, sample in self.each(effect="reads"):
-            if c["name"] in ("stat", "shell", "explain"):  # times, and what the cache holds
+            if c["name"] in ("stat", "shell", "explain", "sql status"):  # times, and what the cache holds
                 continue
             plain = self.run_sample(c["name"], sample.good)
             self.assertEqual(plain.stderr, b"")
@@ -313,7 +332,7 @@ class Checklist(Case):
     def test_narrow_wide_and_plain_terminals(self):
         for c, sample in self.each():
             self.env["PAGER"] = "cat"
-            typed = b".quit\n" if c["name"] == "shell" else b""  # the rest of it: test_shell
+            typed = b".quit\n" if c["name"] in ("shell", "sql shell") else b""  # the rest of it: test_shell
             for columns in (40, 200):
                 code, out = self.on_terminal(*self.words(c["name"], sample.good), columns=columns, typed=typed)
                 self.assertEqual(code, 0, out[-300:])
@@ -413,6 +432,8 @@ class Checklist(Case):
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
             elif c["name"] == "checkpoint delete":
                 self.assertEqual((again.returncode, b"has none of that" in again.stderr), (3, True))
+            elif c["name"] == "sql init":
+                self.assertEqual((again.returncode, b"already exists" in again.stderr), (1, True))
             elif c["name"] == "delete":
                 self.assertEqual((again.returncode, b"no database here" in again.stderr), (3, True))
             elif c["name"] == "checkpoint create":  # another one, with an id of its own

@@ -75,6 +75,16 @@ class Checkpoints(Case):
         self.assertNotIn(b"note:", self.run_shale(*args).stderr)
         self.assertIn(b'note: 2 checkpoints are named "same" now: other commands need the id\n', self.run_shale(*args).stderr)
 
+    def test_a_narrow_terminal_gets_two_lines_each(self):
+        self.create("--name", "nightly run of the shop")
+        out = self.on_terminal("checkpoint", "list", self.db, columns=60)[1].decode().replace("\r", "").splitlines()
+        self.assertRegex(out[0], "^id +manifest$")
+        self.assertRegex(out[1], "^    made +expires +name$")
+        self.assertRegex(out[2], r"^%s +\d+$" % UUID)
+        self.assertEqual(out[1].index("name"), out[3].index("nightly"))
+        self.assertLessEqual(max(map(len, out)), 60)
+        self.assertEqual(" ".join(out[3].split()[2:] + out[4].split()), "nightly run of the shop")
+
     def test_mistakes(self):
         self.create("--name", "same")
         self.create("--name", "same")

@@ -62,9 +62,11 @@ class Compact(Case):
         self.run_shale("compact", self.db, *FAST)
         self.assertEqual(self.shape(), (3, []))  # four sources are the least
         self.tables(1, 3)
-        self.run_shale("compact", self.db, *QUICK, *FAST)
+        p = self.run_shale("compact", self.db, *QUICK, *FAST)
         self.assertEqual(self.shape(), (0, [0]))
         self.check_rows(4)
+        self.assertRegex(p.stderr.decode(), r"^merged 1 compaction, committed 1 in \d+\.\d s, \d+ PUT \d+ GET\n$")
+        self.assertEqual(self.run_shale("compact", self.db, *QUICK, *FAST).stderr, b"nothing was due by the settings (shale help settings)\n")
         done = json.loads(self.run_shale("compact", self.db, "--json", *QUICK, *FAST).stdout)
         self.assertEqual((done["committed"], done["executed"]), (0, 0))
 
@@ -107,6 +109,27 @@ class Compact(Case):
             self.run_shale("compact", self.db, "--full", "--set", "%s=%s" % (name, codec), *QUICK, *FAST)
             self.assertEqual(self.codecs(), {codec})
         self.check_rows(8)
+
+    def test_a_dry_run_says_what_it_would_begin_with(self):
+        self.tables(3)
+        self.assertEqual(self.run_shale("compact", self.db, "-n").stderr, b"nothing is due by the settings (shale help settings)\n")
+        self.tables(1, 3)
+        before = tree(self.db)
+        p = self.run_shale("compact", self.db, "--dry-run")
+        self.assertRegex(p.stdout.decode(), r"^would merge 4 L0 -> SR 0, \d+ B\n$")
+        self.assertRegex(p.stderr.decode(), r"^  about 8 PUT, 30 GET, on S3 this would cost ~\$0\.0000\d+ \(.*\)\n$")
+        (job,) = json.loads(self.run_shale("compact", self.db, "-n", "--json").stdout)
+        sizes = [s["bytes"] for s in json.loads(self.run_shale("sst", self.db, "--json").stdout)]
+        self.assertEqual((len(job["spec"]["Tiered"]["sources"]), job["status"]), (4, None))
+        self.assertTrue(0 < job["source_bytes"] <= sum(sizes), (job, sizes))
+        self.assertEqual(json.loads(self.run_shale("compact", self.db, "--full", "-n", "--json").stdout), [])
+        self.assertEqual(tree(self.db), before)
+        self.run_shale("compact", self.db, *QUICK, *FAST)
+        (job,) = json.loads(self.run_shale("compact", self.db, "--full", "-n", "--json").stdout)
+        self.assertEqual(job["spec"]["Tiered"]["sources"], [{"SortedRun": 0}])
+        self.run_shale("compact", self.db, "--full", "--no-wait", *FAST)
+        self.assertIn(b"has a source or the destination of it", self.run_shale("compact", self.db, "--full", "-n", want=3).stderr)
+        self.assertIn(b"(submitted already)\n", self.run_shale("compact", self.db, "-n").stdout)
 
     def test_full_without_a_run_does_nothing(self):
         self.tables(2)

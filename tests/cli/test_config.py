@@ -4,9 +4,12 @@
 Goal: the order that the documents promise, and an origin for every value. Method: the same setting from every source at once, taken away from the top."""
 import json
 import os
+import signal
+import subprocess
 import unittest
 
 import bucket
+from common import SHALE
 from test_errors import S3Case
 
 
@@ -152,6 +155,15 @@ class Prices(S3Case):
             with open(path, "w") as f:
                 f.write(bad)
             self.assertIn(b"--price-table", self.run_shale("stat", self.db, "--price-table", path, want=None).stderr)
+
+    def test_watch_ends_by_a_signal_as_it_is_meant_to(self):
+        self.load([(b"a", b"1")])
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            p = subprocess.Popen([SHALE, "stat", self.db, "--watch", "50ms", "--json"], env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            self.assertEqual(json.loads(p.stdout.readline())["l0_count"], 1)
+            p.send_signal(sig)
+            self.assertEqual(p.communicate(timeout=60)[1], b"")
+            self.assertEqual(p.returncode, 0)
 
     def test_watch(self):
         self.load([(b"a", b"1")])

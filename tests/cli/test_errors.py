@@ -68,6 +68,9 @@ class Store(S3Case):
         out = self.run_shale("store", "ls", "s3://").stdout.decode()
         self.assertIn("fresh", out)
         self.assertIn("acme", out)
+        self.serve(lambda m, b, k, q, h: (200, {}, b"") if m == "PUT" and not k else None)  # one that says yes to its owner each time
+        self.run_shale("store", "mb", "s3://other-one")
+        self.assertIn(b"it is there already", self.run_shale("store", "mb", "s3://acme", want=1).stderr)
 
     def test_a_bucket_whose_answer_was_lost_is_made(self):
         lost = []
@@ -104,6 +107,8 @@ class Store(S3Case):
         self.serve(elsewhere)
         p = self.run_shale("store", "ls", "s3://acme")
         self.assertIn(b'bucket "acme" is in region eu-west-1, not us-east-1', p.stderr)
+        p = self.run_shale("get", "s3://acme/orders", "k", want=3)
+        self.assertEqual(p.stderr.count(b'bucket "acme" is in region eu-west-1, not us-east-1'), 1)
         self.serve(lambda m, b, k, q, h: bucket.error(400, "AuthorizationHeaderMalformed", Region="eu-" + "w" * (1 + len(q)) + "-1")
                    if "/eu-" in h.get("authorization", "") else bucket.error(301, "PermanentRedirect", Region="eu-west-9"))
         lines = self.fails("stat", "s3://acme/orders")
@@ -353,25 +358,25 @@ class Folder(S3Case):
         for args in (["get", "./oders", "a"], ["stat", "./ordres"], ["scan", os.path.join(self.dir, "order")]):
             lines = self.fails(*args)
             self.assertIn(": no database here: file://%s has no " % self.dir, lines[0])
-            self.assertTrue(lines[0].endswith("did you mean file://%s/orders ?" % self.dir), lines[0])
+            self.assertTrue(lines[0].endswith("did you mean file://%s/orders?" % self.dir), lines[0])
             self.assertTrue(self.tries(lines)[0].startswith("shale %s file://%s/orders" % (args[0], self.dir)))
         self.assertNotIn("did you mean", self.fails("get", "./something-else", "a")[0])
 
     def test_near_databases_in_a_bucket(self):
         self.serve()
         self.run_shale("put", "s3://acme/shop/orders", "k", "v")
-        self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders ?"))
+        self.assertTrue(self.fails("get", "s3://acme/shop/oders", "k")[0].endswith(": did you mean s3://acme/shop/orders?"))
 
     def test_databases_below_are_suggested(self):
         self.serve()
         self.run_shale("put", "s3://acme/fruits", "k", "v")
         lines = self.fails("stat", "s3://acme")
-        self.assertEqual(lines[0], "shale stat: no database here: s3://acme has no manifest/: did you mean s3://acme/fruits ?")
+        self.assertEqual(lines[0], "shale stat: no database here: s3://acme has no manifest/: did you mean s3://acme/fruits?")
         self.assertTrue(self.tries(lines)[0].startswith("shale stat s3://acme/fruits "))
         self.run_shale("put", "s3://acme/shop/orders", "k", "v")
-        self.assertTrue(self.fails("get", "s3://acme/shop", "k")[0].endswith(" has no shop/manifest/: did you mean s3://acme/shop/orders ?"))
+        self.assertTrue(self.fails("get", "s3://acme/shop", "k")[0].endswith(" has no shop/manifest/: did you mean s3://acme/shop/orders?"))
         self.run_shale("put", "s3://acme/rows", "k", "v")
-        self.assertTrue(self.fails("scan", "s3://acme/")[0].endswith(": did you mean s3://acme/fruits or s3://acme/rows ?"))
+        self.assertTrue(self.fails("scan", "s3://acme/")[0].endswith(": did you mean s3://acme/fruits or s3://acme/rows?"))
 
     def test_names_that_are_only_as_short_are_not_suggested(self):
         self.load([(b"a", b"1")], db=os.path.join(self.dir, "copy"))

@@ -11,7 +11,7 @@ import unittest
 
 from common import Case, SHALE, SOURCE, table
 
-TOOLS = ("jq", "xxd", "zstd")
+TOOLS = ("jq", "xxd", "zstd", "sqlite3")
 
 
 class Examples(Case):
@@ -44,6 +44,15 @@ class Examples(Case):
         with open(os.path.join(self.work, "saved.sst"), "w") as f:
             f.write("x")
 
+    def make_sql(self):
+        os.mkdir(os.path.join(self.work, "migrations"))
+        for name, text in (("migrations/001_items.sql", "CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT, qty INT);"), ("changes.sql", "UPDATE items SET qty = 1;\n")):
+            with open(os.path.join(self.work, name), "w") as f:
+                f.write(text)
+        self.bash("shale sql migrate ./shop migrations --store-option local_fsync=off", 0)
+        self.bash("shale sql ./shop \"INSERT INTO items VALUES(1,'nut',5),(2,'bolt',6),(7,'washer',9)\" --store-option local_fsync=off", 0)
+        self.bash("shale sql pull ./shop -o shop.sqlite", 0)
+
     def bash(self, line, want):
         env = dict(self.env, PATH=self.bin + ":" + os.environ["PATH"], HOME=self.work, TMPDIR=self.work)
         p = subprocess.run(["bash", "-c", "set -o pipefail\n" + line], cwd=self.work, env=env, stdin=subprocess.DEVNULL,
@@ -56,6 +65,7 @@ class Examples(Case):
         line = re.sub(r"\b01J79B\w{20}\b", sst, line)
         line = line.replace("wal ./pkgs 17", "wal ./pkgs 2").replace("/tmp/b ", "./bench ")
         line = re.sub(r" --num \d+", "", line).replace("--workload ", "--num 500 --workload ")
+        line = re.sub(r"(--at|--seq|--after) 17", r"\1 1", line).replace(" --follow", "").replace("/var/tmp/", "./kept-")
         if line.startswith("shale gc ") and "--once" not in line and "--dry-run" not in line:
             line = line.replace("shale gc", "shale gc --once")
         return line.replace("readcold", "readcold --reads 50") if "readcold" in line else line.replace("readhot", "readhot --reads 50")
@@ -67,6 +77,8 @@ class Examples(Case):
                 if any(re.search(r"\b%s\b" % t, line) and not shutil.which(t) for t in TOOLS):
                     continue
                 self.make_folder()
+                if "shale sql" in line:
+                    self.make_sql()
                 # A bucket is not there: the line is right, and without credentials no request is sent.
                 self.bash(self.fitted(line), 3 if "s3://" in line else 0)
                 ran += 1

@@ -53,6 +53,7 @@ class Gc(Case):
     def test_a_dry_run_changes_nothing(self):
         before = tree(self.db)
         p = self.run_shale("gc", self.db, "-n", "--min-age", "1ms", "-v")
+        self.assertRegex(p.stderr.decode().splitlines()[-1], r"^  about \d PUT, \d+ LIST, \d+ GET, \d DELETE, on S3 this would cost ~\$0\.0000\d+ \(")
         self.assertRegex(p.stderr.decode(), r"gc would delete db/manifest/0{19}1\.manifest\n")
         self.assertRegex(p.stderr.decode(), r"would delete manifest: \d+ objects")
         self.assertEqual(tree(self.db), before)
@@ -92,7 +93,7 @@ class Gc(Case):
     def test_mistakes(self):
         p = self.run_shale("gc", self.db, "--once", "--resource", "manifests", want=2)
         self.assertIn(b'"manifests" is none of manifest, wal', p.stderr)
-        self.assertIn(b"did you mean manifest ?", p.stderr)
+        self.assertIn(b"did you mean manifest?", p.stderr)
         p = self.run_shale("gc", self.db, "--interval", "1us", want=2)
         self.assertIn(b"at least 1ms", p.stderr)
         p = self.run_shale("gc", self.db + "x", "--once", want=3)

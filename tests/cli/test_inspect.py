@@ -10,6 +10,16 @@ from common import Case, FAST, FIXTURES, tree
 
 
 class Errors(Case):
+    def test_a_manifest_on_a_terminal_is_read_by_people(self):
+        self.load([(b"app\x01le", b"1"), (b"pear", b"2")])
+        text = self.on_terminal("manifest", self.db)[1].decode().replace("\r", "")
+        self.assertRegex(text, r"^id \d+\nexternal_dbs -\ninitialized true\n")
+        self.assertIn("\n      info\n        first_entry app\\x01le\n        last_entry pear\n", text)
+        self.assertRegex(text, r"\nsequence_tracker \(\d+ bytes\)\n")
+        doc = json.loads(self.run_shale("manifest", self.db).stdout)
+        self.assertEqual(json.loads(self.on_terminal("manifest", self.db, "--json")[1]), doc)
+        self.assertEqual(doc["l0"][0]["sst"]["info"]["last_entry"], list(b"pear"))
+
     def test_several_versions(self):
         self.load([(b"a", b"1")])
         self.load([(b"b", b"1")])

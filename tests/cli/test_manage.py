@@ -83,7 +83,8 @@ class Manage(Case):
         before = self.now
         p = self.run_shale("restore", self.db, "--checkpoint", "first", want=2)
         self.assertIn(b"say --yes", p.stderr)
-        self.assertIn(b"would take", self.run_shale("restore", self.db, "--checkpoint", "first", "-n").stderr)
+        self.assertRegex(self.run_shale("restore", self.db, "--checkpoint", "first", "-n").stderr.decode(),
+                         r"^would take .*\n  about 4 PUT, 6 LIST, 13 GET, on S3 this would cost ~\$0\.00\d+ \(.*\n$")
         self.assertEqual(self.dump(), before)
         doc = json.loads(self.run_shale("restore", self.db, "--checkpoint", "first", "--yes", "--json").stdout)
         self.assertEqual(self.dump(), self.then)
@@ -100,7 +101,8 @@ class Manage(Case):
         self.assertEqual(sum(c["expire_time"] is None and c["name"] is None for c in self.checkpoints()), 1)
         p = self.run_shale("delete", self.at("copy"), "-n", "-v")
         self.assertRegex(p.stderr.decode(), r"copy/manifest/0{19}1\.manifest \(\d+ B\)\n")
-        self.assertRegex(p.stderr.decode(), r"would delete 2 objects \(.*\n  and what this clone holds in 1 other place\n")
+        self.assertRegex(p.stderr.decode(), r"would delete 2 objects \(.*\n  and what this clone holds in 1 other place\n"
+                                            r"  about 2 PUT, 12 LIST, 8 GET, 1 DELETE, on S3 this would cost ~")
         self.run_shale("delete", self.at("copy"), want=2)
         doc = json.loads(self.run_shale("delete", self.at("copy"), "--yes", "--json").stdout)
         self.assertEqual((doc["deleted"], doc["parents"]), (2, 1))
@@ -126,6 +128,32 @@ class Manage(Case):
         self.run_shale("checkpoint", "create", self.db, "--name", "after")
         self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", later).stdout, b"1")
         self.assertEqual(self.run_shale("get", self.db, "k1", "--as-of", "seq:99").stdout, b"1")
+
+    def test_another_name_than_the_one_asked_for(self):
+        code, out = self.on_terminal("delete", self.db, typed=b"db\n")
+        self.assertEqual(code, 1)
+        self.assertIn(b'nothing was deleted: typed was "db", and the name is "%s"\r\n' % self.db.encode(), out)
+        code, out = self.on_terminal("store", "rm", "-r", self.db, typed=b"other\n")
+        self.assertEqual(code, 1)
+        self.assertIn(b'nothing was deleted: typed was "other", and the name is "%s"\r\n' % self.db.encode(), out)
+        self.assertEqual(self.dump(), self.now)
+        self.assertEqual(self.on_terminal("delete", self.db, typed=self.db.encode() + b"\n")[0], 0)
+
+    def test_stat_of_a_cut_clone_and_of_its_source(self):
+        self.run_shale("clone", self.db, self.at("part"), "--from", "k1", "--to", "k2")
+        doc = json.loads(self.run_shale("stat", self.at("part"), "--json").stdout)
+        self.assertGreater(doc["cut_sst_count"], 0)
+        self.assertEqual(json.loads(self.run_shale("stat", self.db, "--json").stdout)["cut_sst_count"], 0)
+        text = self.run_shale("stat", self.at("part")).stdout.decode()
+        self.assertRegex(text, r"\nsize     at most .* in \d+ SSTables?, at most \d+ rows? \(from SST stats: a part of some is visible here\)")
+        self.assertIn(" stored of its own in SSTables and WAL\n", text)
+        text = self.run_shale("stat", self.db).stdout.decode()
+        self.assertRegex(text, r"\nkept     .*1 without a name that never expires: clones may stand on it")
+        self.assertRegex(text, r", about \d+ rows")
+
+    def test_a_clone_of_itself(self):
+        p = self.run_shale("clone", self.db, self.db, want=2)
+        self.assertEqual(p.stderr, b'shale clone: "db" is both source and target\n')
 
     def test_moments(self):
         when = self.run_shale("when", self.db, "seq:1").stdout.decode().strip()

@@ -40,7 +40,7 @@ class Script(Case):
     def test_it_stops_at_the_first_error_and_names_the_line(self):
         p = self.shell("scan other\nscna\nscan other\n", want=2)
         self.assertEqual(p.stdout, b"other\tx\n")
-        self.assertEqual(p.stderr, b'stdin:2: unknown command "scna": did you mean scan ?\n  try: .help\n')
+        self.assertEqual(p.stderr, b'stdin:2: unknown command "scna": did you mean scan?\n  try: .help\n')
         p = self.shell("scan other\nscna\nget\nscan other\n", "--keep-going", want=2)
         self.assertEqual(p.stdout, b"other\tx\nother\tx\n")
         self.assertIn(b"stdin:3: get: KEY is missing: usage: get KEY", p.stderr)

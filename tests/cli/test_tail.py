@@ -35,14 +35,19 @@ class Tail(Case):
         p = self.run_shale("wal", "tail", self.db, "--since-id", "1", want=3)
         self.assertIn(b"WAL truncated: object 1 was collected", p.stderr)
 
-    def test_it_follows_a_writer_until_ctrl_c(self):
+    def test_it_follows_a_writer_until_a_signal(self):
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            self.follow(sig)
+            self.setUp()
+
+    def follow(self, sig):
         self.run_shale("put", self.db, "a", "1")
         p = subprocess.Popen([SHALE, "wal", "tail", self.db, "--json", "--since-id", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(p.kill)
         self.assertEqual(json.loads(p.stdout.readline())["key"], "a")
         self.run_shale("put", self.db, "later", "2")
         self.assertEqual(json.loads(p.stdout.readline())["key"], "later")
-        p.send_signal(signal.SIGINT)
+        p.send_signal(sig)
         out, err = p.communicate(timeout=30)
         self.assertEqual((p.returncode, out, err), (0, b"", b""))
 

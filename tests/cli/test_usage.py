@@ -10,6 +10,17 @@ from common import Case, commands, FAST, FIXTURES, table
 
 
 class Usage(Case):
+    def test_words_that_are_near_to_a_command_of_a_group(self):
+        for words, meant in ((["wal", "tial", self.db], "wal tail"), (["store", "lss", "x"], "store ls"), (["checkpoint", "creat", "x"], "checkpoint create")):
+            p = self.run_shale(*words, want=2)
+            self.assertIn("did you mean %s?\n" % meant, p.stderr.decode())
+        self.run_shale("put", os.path.join(self.dir, "tial"), "a", "1")
+        self.run_shale("wal", "tial")  # a database of that name
+
+    def test_a_number_says_what_it_must_be(self):
+        p = self.run_shale("scan", self.db, "--limit", "-1", want=2)
+        self.assertIn(b"--limit -1: it must be a whole number, 0 or more\n", p.stderr)
+
     def test_no_word_shows_the_overview(self):
         p = self.run_shale(want=2)
         self.assertIn(b"Usage: shale COMMAND DB", p.stdout)
@@ -52,7 +63,7 @@ class Usage(Case):
     def test_words_of_other_programs_and_no_wild_guesses(self):
         for word, meant in (("ls", "store ls"), ("cat", "store cat"), ("rm", "store rm"), ("mb", "store mb"), ("cp", "store cp"),
                             ("remove", "del"), ("list", "store ls or scan"), ("set", "put"), ("gte", "get")):
-            self.assertIn("unknown command \"%s\": did you mean %s ?\n" % (word, meant), self.run_shale(word, self.db, want=2).stderr.decode())
+            self.assertIn("unknown command \"%s\": did you mean %s?\n" % (word, meant), self.run_shale(word, self.db, want=2).stderr.decode())
         for line in (["vacuum"], ["bad"], ["nope"], ["scan", self.db, "--max", "3"]):
             self.assertNotIn(b"did you mean", self.run_shale(*line, want=2).stderr, line)
 

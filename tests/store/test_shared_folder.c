@@ -192,11 +192,15 @@ static void test_processes_lose_no_update(void **state)
 int main(void)
 {
     static const struct store_maker makers[] = {
-        {.name = "shared folder", .make = make_folder, .etag_is_digest = true, .no_backslash = true},
+        {.name = "shared folder",
+         .make = make_folder,
+         .etag_is_digest = true,
+         .no_backslash = true},
         {.name = "shared folder, fsync, new root",
          .make = make_deep,
          .fsync = true,
-         .etag_is_digest = true, .no_backslash = true},
+         .etag_is_digest = true,
+         .no_backslash = true},
     };
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layout_modes_and_digest),

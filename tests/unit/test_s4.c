@@ -399,6 +399,42 @@ static void test_compaction_leaves_other_writers_alone(void **state)
     shl_s4_close(db);
 }
 
+/* Upload without writes changes nothing, also not the generation. */
+static void test_nothing_to_upload(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_object before, after;
+    b->settings.format = 1;
+    struct shl_s4 *db = s4_open(b, -1);
+    s4_put(db, "a", "one");
+    s4_upload(db);
+    shl_s4_close(db);
+    OK(shl_store_head(b->memory, "db/index.idx", &before, &s4_err));
+    b->settings.format = 2;
+    db = s4_open(b, -1);
+    s4_upload(db);
+    s4_upload(db);
+    shl_s4_close(db);
+    OK(shl_store_head(b->memory, "db/index.idx", &after, &s4_err));
+    CHECK(strcmp(before.etag, after.etag) == 0);
+}
+
+/* The same for one that reads from its folder. */
+static void test_local_readers_outlive_a_compaction(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_s4_compacted done;
+    b->settings.max_file_bytes = 5000;
+    struct shl_s4 *db = s4_open(b, -1);
+    put_many(db);
+    s4_upload(db);
+    struct shl_s4 *reader = s4_open(b, 0);
+    OK(shl_s4_compact(db, 0, &done, &s4_err));
+    CHECK(count_all(reader, false, true, SHALE_DONE) == MANY);
+    shl_s4_close(reader);
+    shl_s4_close(db);
+}
+
 static void test_readers_outlive_a_compaction(void **state)
 {
     struct s4_bench *b = *state;
@@ -579,7 +615,122 @@ static void test_lost_answers_in_one_handle(void **state)
         s4_bucket_has(b, key, "v");
     }
     s4_bucket_has(b, "other", "v");
+    /* What got through is not written again over what somebody else wrote since; what came after it is. */
+    s4_put(db, "both", "first");
+    s4_put(db, "gone", "first");
+    s4_put(db, "mine", "first");
+    lost.nth = 1;
+    shl_store_fault_add(b->store, &lost);
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_UNAVAILABLE);
+    shl_store_fault_clear(b->store);
+    struct shl_s4 *other = s4_open(b, -1);
+    s4_put(other, "both", "second");
+    s4_del(other, "gone");
+    s4_upload(other);
+    shl_s4_close(other);
+    s4_put(db, "after", "third");
+    s4_del(db, "k1");
+    s4_upload(db);
+    s4_bucket_has(b, "both", "second");
+    s4_bucket_has(b, "gone", NULL);
+    s4_bucket_has(b, "mine", "first");
+    s4_bucket_has(b, "after", "third");
+    s4_bucket_has(b, "k1", NULL);
     shl_s4_close(db);
+}
+
+/* A file that was sent long ago is not put again: a compaction may be about to delete it. */
+static void test_old_files_are_not_grown(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_fault_rule refused = {
+        .kinds = SHL_KIND_BIT(SHL_KIND_PUT), .key_part = "index.idx", .effect = SHL_FAULT_BEFORE};
+    b->settings.seal_ms = 0;
+    struct shl_s4 *db = s4_open(b, 0);
+    s4_put(db, "a", "one");
+    s4_upload(db);
+    s4_put(db, "b", "two");
+    s4_upload(db);
+    CHECK(s4_files(b) == 2);
+    s4_put(db, "c", "three");
+    s4_del(db, "a");
+    shl_store_fault_add(b->store, &refused);
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_UNAVAILABLE);
+    CHECK(s4_files(b) == 3);
+    shl_store_fault_clear(b->store);
+    s4_put(db, "d", "four");
+    OK(shl_s4_flush(db, &s4_err));
+    s4_has(db, "c", "three");
+    s4_upload(db);
+    CHECK(s4_files(b) == 4); /* c is in the third, which no index names, and again in the last */
+    char name[SHL_S4_NAME_BYTES], key[100];
+    s4_file_name(b, 2, name);
+    (void)snprintf(key, sizeof key, "db/%s", name);
+    OK(shl_store_delete(b->memory, key, &s4_err));
+    s4_bucket_has(b, "a", NULL);
+    s4_bucket_has(b, "b", "two");
+    s4_bucket_has(b, "c", "three");
+    s4_bucket_has(b, "d", "four");
+    shl_s4_close(db);
+}
+
+/* ---- threads */
+
+struct crowd {
+    struct shl_s4 *db;
+    _Atomic bool stop;
+    _Atomic unsigned reads;
+};
+
+static void reader_task(void *arg)
+{
+    struct crowd *c = arg;
+    while (!env_load_acquire(&c->stop)) {
+        struct shl_buf value = {0};
+        char key[16];
+        bool is_bytes;
+        shale_error err;
+        (void)snprintf(key, sizeof key, "k%u", (unsigned)env_rand_below(20));
+        shale_code rc = shl_s4_get(c->db, shl_slice_str(key), &value, &is_bytes, &err);
+        if (rc != SHALE_OK && rc != SHALE_NOT_FOUND)
+            env_die(err.text);
+        if (rc == SHALE_OK && (value.len < 3 || memcmp(value.data, key, strlen(key)) != 0))
+            env_die("a value is another key's");
+        shl_buf_free(&value);
+        struct shl_s4_iter *it = NULL;
+        struct shl_s4_item item;
+        if (shl_s4_iter_open(c->db, &(struct shl_s4_iter_options){0}, &it, &err) == SHALE_OK)
+            while (shl_s4_iter_next(it, &item, &err) == SHALE_OK)
+                (void)env_fetch_add(&c->reads, 1);
+        shl_s4_iter_close(it);
+    }
+}
+
+static void test_readers_beside_a_writer(void **state)
+{
+    struct s4_bench *b = *state;
+    struct env_task *tasks[3];
+    struct shl_s4_compacted done;
+    b->settings.max_file_bytes = 300;
+    struct crowd c = {.db = s4_open(b, 0)};
+    for (size_t i = 0; i < SHL_COUNT_OF(tasks); i++)
+        OK(env_task_spawn(&tasks[i], "reader", reader_task, &c));
+    for (unsigned i = 0; i < 150 || env_load_relaxed(&c.reads) < 100; i++) {
+        char key[16], value[32];
+        (void)snprintf(key, sizeof key, "k%u", i % 20);
+        (void)snprintf(value, sizeof value, "%s is %u", key, i);
+        s4_put(c.db, key, value);
+        if (i % 7 == 0)
+            s4_del(c.db, key);
+        if (i % 10 == 9)
+            s4_upload(c.db);
+        if (i % 50 == 49)
+            OK(shl_s4_compact(c.db, 0, &done, &s4_err));
+    }
+    env_store_release(&c.stop, true);
+    for (size_t i = 0; i < SHL_COUNT_OF(tasks); i++)
+        env_task_join(tasks[i]);
+    shl_s4_close(c.db);
 }
 
 static void test_a_damaged_note_is_told(void **state)
@@ -726,6 +877,14 @@ static void test_generation_1(void **state)
     b->settings.format = 1;
     FAILS(s4_try_open(b, -1, &db), SHALE_INVALID);
     SAYS("generation 2");
+    b->settings.index_unread = true; /* nor is one rebuilt over files of generation 2 */
+    OK(shl_store_delete(b->memory, "db/index.idx", &s4_err));
+    struct shl_s4_rebuilt r;
+    db = s4_open(b, -1);
+    OK(shl_s4_rebuild(db, false, &r, &s4_err));
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_INVALID);
+    SAYS("is of generation 2");
+    shl_s4_close(db);
     shl_buf_free(&body);
 }
 
@@ -785,11 +944,15 @@ int main(void)
         T(test_compaction_keeps_what_lives),
         T(test_compaction_leaves_other_writers_alone),
         T(test_readers_outlive_a_compaction),
+        T(test_local_readers_outlive_a_compaction),
+        T(test_nothing_to_upload),
         T(test_the_collector_takes_old_orphans_only),
         T(test_flushed_writes_come_back),
         T(test_a_living_writers_note_is_left_alone),
         T(test_a_commit_that_got_through_is_not_made_again),
         T(test_lost_answers_in_one_handle),
+        T(test_old_files_are_not_grown),
+        T(test_readers_beside_a_writer),
         T(test_a_damaged_note_is_told),
         T(test_download_and_force),
         T(test_a_lost_index_is_rebuilt),

@@ -211,6 +211,15 @@ shale_code shl_request_plan(const struct shl_request *r, const struct shl_manife
 
 /* ---------------------------------------------------------------- jobs to the file */
 
+shale_code shl_request_conflict(const struct shl_compaction *other, shale_error *err)
+{
+    char rival[SHL_ULID_TEXT];
+    shl_ulid_format(other->id, rival);
+    return shl_fail(err, SHALE_CONFLICT,
+                    "compaction request: job %s (%s) has a source or the destination of it", rival,
+                    shl_job_status_name(other->status));
+}
+
 static shale_code add_jobs(struct shl_compactions *next, const shl_proposals *jobs,
                            shale_error *err)
 {
@@ -219,17 +228,12 @@ static shale_code add_jobs(struct shl_compactions *next, const shl_proposals *jo
     for (size_t i = 0; i < jobs->count; i++) {
         struct shl_compaction *job = &jobs->items[i];
         struct shl_compaction copy;
-        char rival[SHL_ULID_TEXT];
         job->status = SHL_COMPACTION_SUBMITTED;
         job->id = shl_ulid_make(shl_max_u64(newest, (uint64_t)env_now_wall_ms()), env_rand64(),
                                 env_rand64());
         const struct shl_compaction *other = shl_jobs_rival(next, job, true);
-        if (other != NULL) {
-            shl_ulid_format(other->id, rival);
-            return shl_fail(err, SHALE_CONFLICT,
-                            "compaction request: job %s (%s) has a source or the destination of it",
-                            rival, shl_job_status_name(other->status));
-        }
+        if (other != NULL)
+            return shl_request_conflict(other, err);
         shale_code rc = shl_compaction_copy(job, &copy, err);
         if (rc != SHALE_OK)
             return rc;

@@ -28,6 +28,8 @@ SHL_MUST shale_code shl_request_plan(const struct shl_request *r, const struct s
 SHL_MUST shale_code shl_request_submit(struct shl_store *store, const char *path,
                                        const struct shl_request *r, shl_proposals *out,
                                        shale_error *err);
+/* CONFLICT, with the job that is in the way. */
+shale_code shl_request_conflict(const struct shl_compaction *other, shale_error *err);
 /* The same for what a scheduler finds to do, at most `slots` jobs. */
 SHL_MUST shale_code shl_request_submit_due(struct shl_store *store, const char *path,
                                            const struct shl_scheduler *scheduler, size_t slots,

@@ -106,19 +106,19 @@ static shale_code open_output(struct worker *w, shale_error *err)
 {
     const struct shl_run_env *e = &w->run->env;
     const struct shl_lsm_settings *s = e->settings;
-    struct shl_sst_write_options o = {
-        .block_bytes = s->sst_block_size_bytes,
-        .aligned = s->sst_block_alignment,
-        .compression = codec_of_output(w->run),
-        .transformer = e->transformer,
-        .policies = &s->filter,
-        .policy_count = 1,
-        .user_filters = e->context->user_filters,
-        .min_filter_keys =
-            s->worker_has_min_filter_keys ? s->worker_min_filter_keys : s->min_filter_keys,
-        .type = SHL_SST_COMPACTED,
-        .pool = e->pieces,
-        .part_bytes = PART_BYTES};
+    struct shl_sst_write_options o = {.block_bytes = s->sst_block_size_bytes,
+                                      .aligned = s->sst_block_alignment,
+                                      .compression = codec_of_output(w->run),
+                                      .transformer = e->transformer,
+                                      .policies = &s->filter,
+                                      .policy_count = 1,
+                                      .user_filters = e->context->user_filters,
+                                      .min_filter_keys = s->worker_has_min_filter_keys
+                                                             ? s->worker_min_filter_keys
+                                                             : s->min_filter_keys,
+                                      .type = SHL_SST_COMPACTED,
+                                      .pool = e->pieces,
+                                      .part_bytes = PART_BYTES};
     w->output_id = e->next_ulid(e->ctx, w->run->job.id);
     char *key = shl_name_sst(e->paths, w->output_id);
     if (key == NULL)

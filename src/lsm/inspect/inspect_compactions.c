@@ -115,6 +115,21 @@ static uint64_t bytes_processed(const struct shl_compaction *job)
     return bytes;
 }
 
+void shl_inspect_planned(struct shl_json_writer *w, const struct shl_compaction *job,
+                         uint64_t source_bytes)
+{
+    shl_json_object(w);
+    shl_json_key(w, "spec");
+    spec(w, job);
+    key_u64(w, "source_bytes", source_bytes);
+    shl_json_key(w, "status");
+    if (job->id.hi == 0 && job->id.lo == 0)
+        shl_json_null(w);
+    else
+        shl_json_str(w, shl_job_status_name(job->status));
+    shl_json_object_end(w);
+}
+
 void shl_inspect_job(struct shl_json_writer *w, const struct shl_compaction *job)
 {
     shl_json_object(w);

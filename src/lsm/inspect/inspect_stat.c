@@ -8,6 +8,7 @@
 struct sums {
     uint64_t sst_count;
     uint64_t sst_bytes;
+    uint64_t cut_count;   /* SSTs of which only a part is visible; all of them is counted */
     uint64_t stats_read;  /* SSTs whose stats were read */
     uint64_t stats_bytes; /* and their bytes */
     uint64_t puts, deletes, merges;
@@ -79,6 +80,7 @@ static uint64_t add_views(const struct shl_inspect *in, const struct shl_inspect
         uint64_t ms = shl_ulid_time_ms(views[i].sst->id);
         bytes += view_bytes(&views[i]);
         s->sst_count++;
+        s->cut_count += views[i].visible != NULL;
         s->oldest_ms = s->oldest_ms == 0 ? ms : shl_min_u64(s->oldest_ms, ms);
         add_stats(in, x, &views[i], s);
     }
@@ -239,6 +241,7 @@ static void size_members(const struct shl_manifest *m, const struct sums *s,
     double scale = s->stats_bytes > 0 ? (double)s->sst_bytes / (double)s->stats_bytes : 1.0;
     key_u64(w, "sst_count", s->sst_count);
     key_u64(w, "sst_bytes", s->sst_bytes);
+    key_u64(w, "cut_sst_count", s->cut_count);
     key_u64(w, "stats_sst_count", s->stats_read);
     key_u64(w, "rows_put", (uint64_t)((double)s->puts * scale));
     key_u64(w, "rows_deleted", (uint64_t)((double)s->deletes * scale));
