@@ -240,6 +240,7 @@ static const struct doc_function functions[] = {
     {NULL, "shale_wal_close", "ends it"},
     {NULL, "shale_db_explain", "what a get of a key asks, and which place answers"},
     {NULL, "shale_db_store_counts", "requests, bytes and price since open"},
+    {NULL, "shale_db_close_with", "to L0, into the WAL only, or dropping what is not durable"},
     {NULL, "shale_db_close_counted", "closes, and tells the requests of all, the close's too"},
     {NULL, "shale_store_counts_get", "the same of a raw store"},
     {NULL, "shale_db_metrics_json", "all metrics as JSON"},

@@ -22,13 +22,12 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql ./shop 'SELECT * FROM items'", "look"},
                   {"shale sql ./shop \"UPDATE items SET qty = qty - 1 WHERE id = 7\"",
                    "a commit, serializable"},
-                  {"shale sql ./shop 'BEGIN; DELETE FROM items WHERE id = 1; DELETE FROM items "
-                   "WHERE id = 2; COMMIT'",
+                  {"shale sql ./shop 'BEGIN; DELETE FROM cart; DELETE FROM items; COMMIT'",
                    "all or nothing"},
                   {"shale sql ./shop 'SELECT count(*) AS n FROM items' --json | jq .n",
                    "for programs"},
                   {"shale sql s3://acme-prod/shop/ 'SELECT * FROM items' --at -1h",
-                   "as it was an hour ago, if the log reaches back so far"}},
+                   "as it was an hour ago"}},
      .notes = "Each statement, or BEGIN .. COMMIT with all between, is one commit, which runs "
               "again if others get ahead of it. What a block prints comes at its "
               "COMMIT. Tables need a PRIMARY KEY; the schema is changed by shale sql migrate. DB "
