@@ -125,8 +125,7 @@ const struct cli_command cli_sql_commands[] = {
      .args = {"DB"},
      .options = ROOT | CLI_BIT(OPT_AFTER) | CLI_BIT(OPT_CHANGES) | CLI_BIT(OPT_FOLLOW),
      .examples = {{"shale sql log ./shop", "seq, time, size, object"},
-                  {"shale sql log ./shop --changes",
-                   "each row that was inserted, updated or deleted"},
+                  {"shale sql log ./shop --changes", "each row that changed"},
                   {"shale sql log ./shop --changes --json --follow --after 17",
                    "a feed of changes"}},
      .notes = "The time is that at which the changeset was stored. What was compacted is in no log "
