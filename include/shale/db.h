@@ -48,6 +48,13 @@ SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char 
 /* Flushes everything (writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and
  * pinned values must have been closed and released. After a call or a background thread has met fencing or a
  * failure (shale_db_status_get tells) it flushes nothing and returns OK; fencing that is met only now is returned. */
+/* What a closing writer still does. */
+typedef enum shale_close_kind {
+    SHALE_CLOSE_MEMTABLE = 0, /* rows in memory go to L0: what shale_db_close does */
+    SHALE_CLOSE_WAL = 1,      /* all becomes durable in the WAL, which the next open replays; with the WAL off as MEMTABLE */
+    SHALE_CLOSE_NOTHING = 2   /* what is not durable is dropped */
+} shale_close_kind;
+SHALE_API shale_code shale_db_close_with(shale_db *db, shale_close_kind what, shale_error *err);
 SHALE_API shale_code shale_db_close(shale_db *db, shale_error *err); /* not SHALE_MUST: after a failure nobody asks */
 
 /* ---- writing */

@@ -53,6 +53,8 @@ typedef struct shale_sql_options {
     bool lazy;              /* pages of a snapshot of 10 MiB or more are fetched when they are read; not with local_path */
     int64_t at_seq;         /* for reading only: as of this commit; SHALE_SQL_NONE: the newest. NOT_FOUND: folded into the snapshot already */
     int64_t at_unix_ms;     /* for reading only: as of the last commit whose changeset was stored at or before it; SHALE_SQL_NONE */
+    bool compress_snapshots; /* compactions and migrations store snapshots compressed (zstd), under keys that end in .zst. s3db CANNOT READ such a database until
+                              * it is compacted without; and no page of it can be fetched alone. Default: as they are */
 } shale_sql_options;
 SHALE_API void shale_sql_options_init(shale_sql_options *o, size_t struct_size);
 

@@ -29,7 +29,7 @@ static void ground_close(struct ground *g)
 }
 
 static shale_code ground_open(struct ground *g, const char *url, const shale_options *options,
-                              shale_error *err)
+                              bool only_works, shale_error *err)
 {
     shale_options *defaults = options == NULL ? shale_options_new() : NULL;
     const shale_options *o = options != NULL ? options : defaults;
@@ -39,7 +39,9 @@ static shale_code ground_open(struct ground *g, const char *url, const shale_opt
     SHL_TRY(shl_api_resolve(o, false, &g->resolved, err));
     g->resolved.lsm.worker_keeps_codec = shl_api_is_default(o, "compression_codec");
     SHL_TRY(shl_api_transform_init(&g->db.transform, o, err));
-    SHL_TRY(shl_api_stack_open(&g->db.stack, url, o, true, err));
+    SHL_TRY(shl_api_stack_open_role(
+        &g->db.stack, url, o,
+        only_works ? o->settings.worker_retries : o->settings.compactor_retries, err));
     shl_api_take_components(&g->db, o, &g->resolved);
 out:
     shale_options_free(defaults);
@@ -96,7 +98,7 @@ shale_code shale_compactor_open(shale_compactor **out, const char *url,
         rc = shl_fail(err, SHALE_INVALID, "compactor: neither coordinator nor worker");
         goto out;
     }
-    SHL_TRY(ground_open(&c->ground, url, options, err));
+    SHL_TRY(ground_open(&c->ground, url, options, c->how.no_coordinator, err));
     open = process_of(&c->ground);
     open.coordinates = !c->how.no_coordinator;
     open.works = !c->how.no_worker;
@@ -230,7 +232,7 @@ shale_code shale_compact(char **out_json, const char *url, const shale_options *
     SHL_TRY(shl_api_take_struct(&mine, sizeof mine, how, "shale_compact_options", err));
     if (request != NULL)
         SHL_TRY(shl_request_parse(shl_slice_str(request), &r, err));
-    SHL_TRY(ground_open(&g, url, options, err));
+    SHL_TRY(ground_open(&g, url, options, false, err));
     open = process_of(&g);
     once.request = request != NULL ? &r : NULL;
     once.no_wait = mine.no_wait;

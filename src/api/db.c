@@ -202,12 +202,13 @@ shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_opt
     return give(open_with(out, url, options, &mode, &mine), &mine, err);
 }
 
-shale_code shale_db_close_counted(shale_db *db, shale_store_counts *out, shale_error *err)
+static shale_code close_db(shale_db *db, enum shl_lsm_close what, shale_store_counts *out,
+                           shale_error *err)
 {
     shale_error mine = {0};
     shale_code rc = SHALE_OK;
     if (db != NULL) {
-        rc = shl_lsm_close(db->lsm, &mine);
+        rc = shl_lsm_close_with(db->lsm, what, &mine);
         db->lsm = NULL;
     }
     shale_db_store_counts(db, out);
@@ -215,9 +216,23 @@ shale_code shale_db_close_counted(shale_db *db, shale_store_counts *out, shale_e
     return give(rc, &mine, err);
 }
 
+shale_code shale_db_close_counted(shale_db *db, shale_store_counts *out, shale_error *err)
+{
+    return close_db(db, SHL_CLOSE_MEMTABLE, out, err);
+}
+
 shale_code shale_db_close(shale_db *db, shale_error *err)
 {
-    return shale_db_close_counted(db, NULL, err);
+    return close_db(db, SHL_CLOSE_MEMTABLE, NULL, err);
+}
+
+shale_code shale_db_close_with(shale_db *db, shale_close_kind what, shale_error *err)
+{
+    enum shl_lsm_close how = what == SHALE_CLOSE_NOTHING ? SHL_CLOSE_NOTHING
+                             : what == SHALE_CLOSE_WAL
+                                 ? SHL_CLOSE_WAL
+                                 : SHL_CLOSE_MEMTABLE; /* the handle goes in any case */
+    return close_db(db, how, NULL, err);
 }
 
 static shale_code no_place(shale_error *err)

@@ -59,7 +59,8 @@ void shale_options_set_gc_filter(shale_options *o, shale_gc_filter_fn may_delete
 static shale_code open_gc(shale_gc *gc, const char *url, const shale_options *options,
                           const shale_gc_options *how, shale_error *err)
 {
-    shale_code rc = shl_api_stack_open(&gc->stack, url, options, true, err);
+    shale_code rc =
+        shl_api_stack_open_role(&gc->stack, url, options, options->settings.gc_retries, err);
     if (rc != SHALE_OK)
         return rc;
     gc->settings = options->settings.lsm.gc;
@@ -94,11 +95,11 @@ shale_code shale_gc_open(shale_gc **out, const char *url, const shale_options *o
         SHL_TRY(
             shl_fail(err, SHALE_INVALID, "gc: resources is 0x%x, known bits 0..5", o.resources));
     if (options == NULL)
-        defaults = shale_options_new();
+        options = defaults = shale_options_new();
     gc = env_calloc(1, sizeof *gc);
-    if (gc == NULL || (options == NULL && defaults == NULL))
+    if (gc == NULL || options == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(open_gc(gc, url, options != NULL ? options : defaults, &o, err));
+    SHL_TRY(open_gc(gc, url, options, &o, err));
     *out = gc;
     gc = NULL; /* moved to the caller */
 out:

@@ -17,9 +17,7 @@ struct shl_api_unused {
     bool cache_on_flush, cache_on_compaction;
     unsigned cache_preload;
     unsigned compactor_metric_level, worker_metric_level;
-    uint32_t compactor_retries, worker_retries;
     unsigned gc_metric_level;
-    uint32_t gc_retries;
 };
 
 /* The struct that the table describes; strings are owned. */
@@ -32,6 +30,8 @@ struct shl_api_settings {
     char *segment_extractor;
     char *bloom_prefix;
     char *transformer;
+    /* of processes that are only that; SHL_RETRY_FOREVER: as lsm.object_store_max_retries */
+    uint32_t compactor_retries, worker_retries, gc_retries;
     struct shl_api_unused unused;
 };
 

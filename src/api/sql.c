@@ -114,6 +114,7 @@ static void take_options(struct shl_sql_options *o, const shale_sql_options *how
     o->allow_triggers = how->allow_triggers;
     o->ignore_triggers = how->ignore_triggers;
     o->lazy = how->lazy;
+    o->compress = how->compress_snapshots;
     o->at_seq = how->at_seq;
     o->at_unix_ms = how->at_unix_ms;
 }

@@ -207,13 +207,14 @@ static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, sh
 }
 
 static shale_code open_stack(struct shl_api_stack *out, const char *url, const shale_options *o,
-                             bool reader, bool shared_folder, shale_error *err)
+                             bool reader, bool shared_folder, uint32_t max_retries,
+                             shale_error *err)
 {
     struct shl_api_stack s = {.is_shared = shared_folder};
     struct split_options options = {0};
     struct shl_store_config config = {
         .create_root = !reader, .root = o->settings.root, .shared_folder = shared_folder};
-    struct shl_retry_options retry = {.max_retries = o->settings.lsm.object_store_max_retries,
+    struct shl_retry_options retry = {.max_retries = max_retries,
                                       .cancelled = shl_api_hooks_cancelled};
     struct shl_store *backend = NULL;
     shale_code rc;
@@ -242,13 +243,21 @@ out:
 shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url, const shale_options *o,
                               bool reader, shale_error *err)
 {
-    return open_stack(out, url, o, reader, false, err);
+    return open_stack(out, url, o, reader, false, o->settings.lsm.object_store_max_retries, err);
+}
+
+shale_code shl_api_stack_open_role(struct shl_api_stack *out, const char *url,
+                                   const shale_options *o, uint32_t retries, shale_error *err)
+{
+    if (retries == SHL_RETRY_FOREVER)
+        retries = o->settings.lsm.object_store_max_retries;
+    return open_stack(out, url, o, true, false, retries, err);
 }
 
 shale_code shl_api_stack_open_shared(struct shl_api_stack *out, const char *url,
                                      const shale_options *o, bool reader, shale_error *err)
 {
-    return open_stack(out, url, o, reader, true, err);
+    return open_stack(out, url, o, reader, true, o->settings.lsm.object_store_max_retries, err);
 }
 
 shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,

@@ -24,6 +24,10 @@ struct shl_api_stack {
 /* reader: a missing folder is not made. Errors: INVALID, NOT_SUPPORTED, NOMEM. No request is sent. */
 SHL_MUST shale_code shl_api_stack_open(struct shl_api_stack *out, const char *url,
                                        const shale_options *o, bool reader, shale_error *err);
+/* For a process that is a compactor, worker or collector only, with its own number of retries; SHL_RETRY_FOREVER: as all others. */
+SHL_MUST shale_code shl_api_stack_open_role(struct shl_api_stack *out, const char *url,
+                                            const shale_options *o, uint32_t retries,
+                                            shale_error *err);
 /* The same for a database of s3db's model: a folder is one that its processes may use too (store/shared_folder.h). There is no WAL. */
 SHL_MUST shale_code shl_api_stack_open_shared(struct shl_api_stack *out, const char *url,
                                               const shale_options *o, bool reader,

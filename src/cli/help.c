@@ -117,6 +117,9 @@ static void group_line(struct out *o, enum cli_group group)
         size_t word = blank != NULL ? (size_t)(blank - command->name) + 1 : 0;
         if (last != NULL && word > 0 && strncmp(last, command->name, word) == 0)
             out_printf(o, "|%s", blank + 1);
+        else if (last != NULL && group == CLI_GROUP_ENGINES &&
+                 strncmp(last, command->name, strcspn(last, " ")) != 0)
+            out_printf(o, "\n%11s %s", "", command->name); /* a line for each engine */
         else
             out_printf(o, " %s%s", last != NULL ? " " : "", command->name);
         last = command->name;

@@ -73,7 +73,7 @@ static const struct way_out ways_out[] = {
      "allow_triggers",
      "no",
      NULL,
-     {"shale {cmd}{args} --allow-triggers\tif it gives the same each time"}},
+     {"shale help sql\t--allow-triggers lets it, if it does the same each time"}},
     {SHALE_NOT_SUPPORTED, "cannot be replayed", "no", NULL, {"shale help sql"}},
     {SHALE_NOT_SUPPORTED, "transaction already", "no", NULL, {"shale help sql"}},
     {SHALE_NOT_SUPPORTED, "local copy", "no", NULL, {"shale help sql"}},

@@ -52,6 +52,7 @@ bool sql_take_options(struct cli *c, shale_sql_options *o)
     o->ignore_triggers = cli_has(&c->args, OPT_IGNORE_TRIGGERS);
     o->lazy = o->local_path == NULL;
     o->max_retries = 50; /* a person would only try again */
+    o->compress_snapshots = cli_has(&c->args, OPT_COMPRESS);
     o->auto_compact = cli_number(&c->args, OPT_AUTO_COMPACT, 0);
     if (cli_has(&c->args, OPT_GRACE))
         o->gc_grace_ms = c->args.number[OPT_GRACE] / ENV_NS_PER_MS;

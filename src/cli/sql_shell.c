@@ -386,37 +386,64 @@ static int after_line(struct sql_shell *s, int code)
     return CLI_YES;
 }
 
+/* The next line of `text` from *at on, without its end; NULL: it is not whole yet. At the end of input what is left is a line. */
+static char *cut_line(struct shl_buf *text, size_t *at, bool is_over)
+{
+    char *from = (char *)text->data + *at;
+    size_t left = text->len - *at;
+    char *end = left == 0 ? NULL : memchr(from, '\n', left);
+    if (left == 0 || (end == NULL && !is_over))
+        return NULL;
+    size_t len = end == NULL ? left : (size_t)(end - from);
+    *at += len + (end != NULL);
+    from[len] = '\0'; /* room for it was kept */
+    if (len > 0 && from[len - 1] == '\r')
+        from[len - 1] = '\0';
+    return from;
+}
+
+/* Reads on; *over at the end of input. 0, or an exit code after a message. */
+static int read_more(struct sql_shell *s, int fd, const char *name, struct shl_buf *text,
+                     size_t *at, bool *over)
+{
+    size_t n = 0;
+    if (*at > 0)
+        memmove(text->data, text->data + *at, text->len - *at);
+    text->len -= *at;
+    *at = 0;
+    if (shl_buf_reserve(text, 65536 + 1, &s->c->err) != SHALE_OK)
+        return cli_trouble(s->c, "out of memory");
+    int e = os_read(fd, text->data + text->len, 65536, &n);
+    if (e != 0)
+        return os_stop_code() != 0 ? os_stop_code()
+                                   : cli_trouble(s->c, "%s cannot be read: %s", name, strerror(e));
+    text->len += n;
+    *over = n == 0;
+    return CLI_YES;
+}
+
 static int lines_of(struct sql_shell *s, int fd, const char *name)
 {
     struct shl_buf text = {0};
     char place[300];
-    int code = CLI_YES;
-    size_t n = 1;
+    size_t at = 0;
+    bool over = false;
     uint64_t number = 0;
     const char *before = s->c->source;
-    int e = 0;
-    while (e == 0 && n > 0) {
-        if (shl_buf_reserve(&text, 65536, &s->c->err) != SHALE_OK)
-            e = ENOMEM;
-        if (e == 0)
-            e = os_read(fd, text.data + text.len, 65536, &n);
-        text.len += e == 0 ? n : 0;
-    }
-    if (e != 0 || shl_str_terminate(&text, &s->c->err) != SHALE_OK)
-        code = os_stop_code() != 0 ? os_stop_code()
-                                   : cli_trouble(s->c, "%s cannot be read: %s", name, strerror(e));
-    s->c->source = place;
-    for (char *at = (char *)text.data; code == CLI_YES && !s->leave && *at != '\0';) {
-        size_t len = strcspn(at, "\n");
-        bool more = at[len] == '\n';
-        at[len] = '\0';
-        if (len > 0 && at[len - 1] == '\r')
-            at[len - 1] = '\0';
+    int code = CLI_YES;
+    while (code == CLI_YES && !s->leave) {
+        char *line = text.len == 0 ? NULL : cut_line(&text, &at, over);
+        if (line == NULL && over)
+            break;
+        if (line == NULL) {
+            code = read_more(s, fd, name, &text, &at, &over);
+            continue;
+        }
         (void)snprintf(place, sizeof place, "%.200s:%" PRIu64, name, ++number);
-        code = after_line(s, run_line(s, at));
+        s->c->source = place;
+        code = after_line(s, run_line(s, line));
         if (out_finish(s->c->out) != 0)
             break; /* the end of the program tells */
-        at += len + more;
     }
     if (code == CLI_YES && s->depth == 0)
         code = after_line(s, run_rest(s));

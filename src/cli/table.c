@@ -177,6 +177,8 @@ static const struct cli_option options[OPT_IDS] = {
                      "list|column|csv|tsv|json", PRINT},
     [OPT_HEADERS] = {"headers", 0, CLI_FLAG, false, NULL, "names of the columns, in lists too",
                      NULL, PRINT},
+    [OPT_COMPRESS] = {"compress", 0, CLI_FLAG, false, NULL,
+                      "store the snapshot compressed; s3db cannot read it", NULL, WHAT},
     [OPT_WATCH] = {"watch", 0, CLI_DURATION, false, "DUR", "again and again, e.g. every 2s", NULL,
                    PRINT},
     [OPT_LOCAL_DIR] =

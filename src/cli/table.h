@@ -84,6 +84,7 @@ enum cli_option_id {
     OPT_IGNORE_TRIGGERS,
     OPT_ROWS_AS,
     OPT_HEADERS,
+    OPT_COMPRESS,
     OPT_WATCH,
     OPT_LOCAL_DIR,
     OPT_OBJECT_PREFIX,

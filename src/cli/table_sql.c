@@ -22,13 +22,12 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql ./shop 'SELECT * FROM items'", "look"},
                   {"shale sql ./shop \"UPDATE items SET qty = qty - 1 WHERE id = 7\"",
                    "a commit, serializable"},
-                  {"shale sql ./shop 'BEGIN; DELETE FROM items WHERE id = 1; DELETE FROM items "
-                   "WHERE id = 2; COMMIT'",
+                  {"shale sql ./shop 'BEGIN; DELETE FROM cart; DELETE FROM items; COMMIT'",
                    "all or nothing"},
                   {"shale sql ./shop 'SELECT count(*) AS n FROM items' --json | jq .n",
                    "for programs"},
                   {"shale sql s3://acme-prod/shop/ 'SELECT * FROM items' --at -1h",
-                   "as it was an hour ago, if the log reaches back so far"}},
+                   "as it was an hour ago"}},
      .notes = "Each statement, or BEGIN .. COMMIT (SAVEPOINT .. RELEASE) with all between, is one "
               "commit, which runs "
               "again if others get ahead of it. What a block prints comes at its "
@@ -130,8 +129,7 @@ const struct cli_command cli_sql_commands[] = {
      .args = {"DB"},
      .options = ROOT | CLI_BIT(OPT_AFTER) | CLI_BIT(OPT_CHANGES) | CLI_BIT(OPT_FOLLOW),
      .examples = {{"shale sql log ./shop", "seq, time, size, object"},
-                  {"shale sql log ./shop --changes",
-                   "each row that was inserted, updated or deleted"},
+                  {"shale sql log ./shop --changes", "each row that changed"},
                   {"shale sql log ./shop --changes --json --follow --after 17",
                    "a feed of changes"}},
      .notes = "The time is that at which the changeset was stored. What was compacted is in no log "
@@ -143,12 +141,13 @@ const struct cli_command cli_sql_commands[] = {
      .group = CLI_GROUP_ENGINES,
      .effect = CLI_WRITES,
      .summary = "fold the log into a new snapshot",
-     .usage = "DB",
+     .usage = "DB [--compress]",
      .args_min = 1,
      .args_max = 1,
      .args = {"DB"},
-     .options = ROOT,
-     .examples = {{"shale sql compact ./shop", "opening is quick again"}},
+     .options = ROOT | CLI_BIT(OPT_COMPRESS),
+     .examples = {{"shale sql compact ./shop", "opening is quick again"},
+                  {"shale sql compact ./shop --compress", "and smaller, for Shale only"}},
      .notes = "Writers are not held up. The old objects stay until shale sql gc.",
      .exits = "0 done, also for an empty log. Cost: that of opening, 1 GET, 2 PUTs (one per 8 MiB "
               "of a large snapshot).",

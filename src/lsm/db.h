@@ -52,6 +52,9 @@ SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
 /* Writer: flushes WAL and memtables, writes the final manifest. Always frees; the code says whether all was made durable. After a
  * failure or fencing nothing is flushed and SHALE_OK is returned. NULL is fine. */
 SHL_MUST shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err);
+/* The same for a writer that leaves rows in the WAL (memtables without one go to L0), or drops what is not durable. slatedb-behaviour 2.2. */
+enum shl_lsm_close { SHL_CLOSE_MEMTABLE, SHL_CLOSE_WAL, SHL_CLOSE_NOTHING };
+SHL_MUST shale_code shl_lsm_close_with(struct shl_lsm *db, enum shl_lsm_close what, shale_error *err);
 
 struct shl_txn;
 struct shl_lsm_write {

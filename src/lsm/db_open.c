@@ -436,23 +436,27 @@ static shale_code write_final_manifest(struct shl_lsm *db, shale_error *err)
                                    err); /* where others wrote, it loses the put, and then looks */
 }
 
-static shale_code close_writer(struct shl_lsm *db, shale_error *err)
+/* The rows in memory are to go to L0. Without the memory for it they stay in the WAL. */
+static void freeze_last_locked(struct shl_lsm *db)
 {
     shale_error ignored;
+    shale_code rc = shl_lsm_freeze_locked(db, &ignored);
+    for (int tries = 0; rc != SHALE_OK && tries < 100; tries++) {
+        env_mutex_unlock(&db->mu);
+        env_sleep_ns(10 * ENV_NS_PER_MS);
+        env_mutex_lock(&db->mu);
+        rc = shl_lsm_freeze_locked(db, &ignored);
+    }
+    if (rc != SHALE_OK && !db->settings.wal_enabled)
+        shl_lsm_fail_locked(db, &ignored);
+}
+
+static shale_code close_writer(struct shl_lsm *db, enum shl_lsm_close what, shale_error *err)
+{
     env_mutex_lock(&db->mu);
     bool failed_before = env_load_relaxed(&db->closed) != SHALE_OK;
-    bool wal_on = db->settings.wal_enabled;
-    if (!failed_before) {
-        shale_code rc = shl_lsm_freeze_locked(db, &ignored);
-        for (int tries = 0; rc != SHALE_OK && tries < 100; tries++) { /* out of memory */
-            env_mutex_unlock(&db->mu);
-            env_sleep_ns(10 * ENV_NS_PER_MS);
-            env_mutex_lock(&db->mu);
-            rc = shl_lsm_freeze_locked(db, &ignored);
-        }
-        if (rc != SHALE_OK && !wal_on)
-            shl_lsm_fail_locked(db, &ignored);
-    }
+    if (!failed_before && (what == SHL_CLOSE_MEMTABLE || !db->settings.wal_enabled))
+        freeze_last_locked(db);
     db->stopping = true;
     env_cond_broadcast(&db->wal_cond);
     env_cond_broadcast(&db->flush_cond);
@@ -474,12 +478,17 @@ static shale_code close_writer(struct shl_lsm *db, shale_error *err)
 
 shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err)
 {
+    return shl_lsm_close_with(db, SHL_CLOSE_MEMTABLE, err);
+}
+
+shale_code shl_lsm_close_with(struct shl_lsm *db, enum shl_lsm_close what, shale_error *err)
+{
     shale_code rc = SHALE_OK;
     if (db == NULL)
         return SHALE_OK;
-    if (db->writer)
-        rc = close_writer(db, err);
-    else {
+    if (db->writer && what != SHL_CLOSE_NOTHING) {
+        rc = close_writer(db, what, err);
+    } else {
         stop_hard(db);
         shl_lsm_managed_close(db);
     }

@@ -455,6 +455,12 @@ static void run_in_batch(struct shl_sql *s, struct shl_sql_batch *b, shl_sql_fn 
 {
     struct shl_buf body = {0};
     a->fn_rc = run_member(s, fn, ctx, &body, &a->fn_err);
+    if (s->local.lazy != NULL && shl_sql_lazy_failure(s->local.lazy)->code != SHALE_OK) {
+        a->fn_err = *shl_sql_lazy_failure(
+            s->local.lazy); /* a page could not be fetched, whatever fn made of it */
+        a->fn_rc = a->fn_err.code;
+        shl_sql_local_drop(&s->local);
+    }
     a->index = b->members.count;
     if (a->fn_rc == SHALE_OK && body.len > 0) {
         a->fn_rc = add_member(s, b, &body, &a->fn_err);

@@ -22,7 +22,7 @@ static shale_code publish(struct shl_sql *s, const char *name, int64_t version,
                           enum shl_sql_swap *out, shale_error *err)
 {
     struct shl_sql_manifest next = {0};
-    char *key = shl_sql_snapshot_key(&s->remote, name);
+    char *key = shl_sql_snapshot_key(&s->remote, name, s->o.compress);
     char *copy = NULL;
     int64_t size = 0;
     shale_error ignored;

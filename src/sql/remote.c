@@ -75,12 +75,20 @@ char *shl_sql_changeset_key(const struct shl_sql_remote *r, const struct shl_sql
     return (char *)text.data;
 }
 
-char *shl_sql_snapshot_key(const struct shl_sql_remote *r, const char *name)
+#define PACKED ".zst"
+
+bool shl_sql_is_packed(const char *key)
+{
+    size_t len = strlen(key);
+    return len >= sizeof PACKED && strcmp(key + len - (sizeof PACKED - 1), PACKED) == 0;
+}
+
+char *shl_sql_snapshot_key(const struct shl_sql_remote *r, const char *name, bool packed)
 {
     char uuid[SHL_UUID_TEXT];
     char tail[160];
     fresh_uuid(uuid);
-    (void)snprintf(tail, sizeof tail, "snapshots/%s%s.sqlite", name, uuid);
+    (void)snprintf(tail, sizeof tail, "snapshots/%s%s.sqlite%s", name, uuid, packed ? PACKED : "");
     return shl_sql_key(r, tail);
 }
 

@@ -53,8 +53,10 @@ bool shl_sql_is_unknown(const shale_error *err);
 
 /* Fresh keys; owned, NULL if out of memory. */
 char *shl_sql_changeset_key(const struct shl_sql_remote *r, const struct shl_sql_manifest *m);
-/* "snapshots/<name><uuid>.sqlite". */
-char *shl_sql_snapshot_key(const struct shl_sql_remote *r, const char *name);
+/* "snapshots/<name><uuid>.sqlite", with ".zst" behind it if it is packed. */
+char *shl_sql_snapshot_key(const struct shl_sql_remote *r, const char *name, bool packed);
+/* True for keys of snapshots that are stored compressed: one zstd frame of the SQLite file. Shale's own; s3db cannot read them. */
+bool shl_sql_is_packed(const char *key);
 char *shl_sql_key(const struct shl_sql_remote *r, const char *tail);
 
 #define SHL_SQL_FETCH_MAX 16 /* requests at once */
@@ -68,7 +70,7 @@ SHL_MUST shale_code shl_sql_fetch_log(struct shl_sql_remote *r, const struct shl
 SHL_MUST shale_code shl_sql_put_all(struct shl_sql_remote *r, char *const *keys,
                                     const struct shl_slice *bodies, size_t count, shale_error *err);
 
-/* The file's bytes as an object; *out_size gets their number. */
+/* The file's bytes as an object, compressed if the key says so; *out_size gets the number of bytes that are stored. */
 SHL_MUST shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key,
                                    int64_t *out_size, shale_error *err);
 /* A size that is taken from a manifest without asking: more than that is a place for nonsense, and one more request costs nothing beside it. */

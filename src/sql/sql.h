@@ -47,6 +47,7 @@ struct shl_sql_options {
     bool
         ignore_triggers; /* applying a log does not fire triggers: to read what they have broken; reads only */
     bool lazy;          /* pages of the snapshot are fetched when they are read */
+    bool compress; /* snapshots of compactions and migrations are stored compressed; s3db cannot read them */
     int64_t at_seq;     /* SHL_SQL_NONE: the newest; else only reads, as of this seq */
     int64_t at_unix_ms; /* SHL_SQL_NONE, or reads as of the last commit at or before this time */
     const struct shl_log *log; /* borrowed for the life of the handle; may be NULL */

@@ -86,7 +86,8 @@ static shale_code download(struct shl_sql_remote *r, struct shl_sql_local *local
     shale_code rc;
     if (path == NULL)
         return shl_nomem(err);
-    if (lazy && !local->is_kept && m->snapshot.size >= LAZY_BYTES_MIN)
+    if (lazy && !local->is_kept && m->snapshot.size >= LAZY_BYTES_MIN &&
+        !shl_sql_is_packed(m->snapshot.key))
         SHL_TRY(shl_sql_lazy_new(&pages, r, &m->snapshot, path, err));
     else
         SHL_TRY(shl_sql_download(r, &m->snapshot, path, err));

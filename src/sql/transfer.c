@@ -1,4 +1,5 @@
 /* Objects in and out, several at a time where the store is far away. */
+#include "base/codec/compress.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "sql/remote.h"
@@ -189,6 +190,26 @@ static shale_code upload_parts(struct shl_sql_remote *r, int fd, uint64_t size, 
     return rc;
 }
 
+/* The whole of it is in memory for this. */
+static shale_code upload_packed(struct shl_sql_remote *r, int fd, uint64_t size, const char *key,
+                                int64_t *out_size, shale_error *err)
+{
+    struct shl_buf raw = {0};
+    struct shl_buf packed = {0};
+    struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
+    struct shl_slice view;
+    shale_code rc;
+    SHL_TRY(read_piece(fd, 0, (size_t)size, &raw, err));
+    SHL_TRY(shl_compress(SHL_CODEC_ZSTD, shl_buf_view(&raw), &packed, err));
+    view = shl_buf_view(&packed);
+    SHL_TRY(shl_store_put(r->store, key, &view, 1, &how, NULL, err));
+    *out_size = (int64_t)packed.len;
+out:
+    shl_buf_free(&raw);
+    shl_buf_free(&packed);
+    return rc;
+}
+
 shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key, int64_t *out_size,
                           shale_error *err)
 {
@@ -200,6 +221,8 @@ shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key, int
     int e = env_fstat(fd, &st);
     if (e != 0)
         return file_fault(e, "look at", "the database file", err);
+    if (shl_sql_is_packed(key))
+        return upload_packed(r, fd, st.size, key, out_size, err);
     *out_size = (int64_t)st.size;
     if (st.size > SINGLE_BYTES)
         return upload_parts(r, fd, st.size, key, err);
@@ -277,6 +300,30 @@ shale_code shl_sql_check_size(struct shl_sql_remote *r, const struct shl_sql_obj
     return rc;
 }
 
+#define RAW_BYTES_MAX ((size_t)1 << 38) /* what SQLite's largest files have is less */
+
+/* The file as what it is compressed from. */
+static shale_code unpack(int fd, const char *path, shale_error *err)
+{
+    struct env_stat st;
+    struct shl_buf packed = {0};
+    struct shl_buf raw = {0};
+    shale_code rc = SHALE_OK;
+    int e = env_fstat(fd, &st);
+    if (e != 0)
+        return file_fault(e, "look at", path, err);
+    SHL_TRY(read_piece(fd, 0, (size_t)st.size, &packed, err));
+    SHL_TRY(shl_decompress(SHL_CODEC_ZSTD, shl_buf_view(&packed), RAW_BYTES_MAX, &raw, err));
+    e = env_truncate(fd, raw.len);
+    if (e != 0)
+        SHL_TRY(file_fault(e, "write", path, err));
+    SHL_TRY(write_at(fd, path, shl_buf_view(&raw), 0, err));
+out:
+    shl_buf_free(&packed);
+    shl_buf_free(&raw);
+    return rc;
+}
+
 shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_object *object,
                             const char *path, shale_error *err)
 {
@@ -294,6 +341,8 @@ shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_objec
     rc = shl_sql_check_size(r, object, err);
     if (rc == SHALE_OK)
         rc = j.count == 0 ? get_whole(&g, err) : run_jobs(&j, is_near(r), err);
+    if (rc == SHALE_OK && shl_sql_is_packed(object->key))
+        rc = unpack(g.fd, path, err);
     e = env_close(g.fd);
     if (rc == SHALE_OK && e != 0)
         rc = file_fault(e, "write", path, err);

@@ -264,7 +264,7 @@ shale_code shl_sql_init(const struct shl_sql_options *o, const char *file, shale
     if (file == NULL) {
         rc = found_empty(&r, err);
     } else {
-        key = shl_sql_snapshot_key(&r, "snap-init-");
+        key = shl_sql_snapshot_key(&r, "snap-init-", false);
         rc = key == NULL ? shl_nomem(err) : found(&r, copy, key, err);
     }
     if (rc == SHALE_ALREADY_EXISTS)
@@ -376,7 +376,7 @@ shale_code shl_sql_push(const struct shl_sql_options *o, const char *file, int64
         (void)shl_fail(err, rc, "no database here: %s has no %s", r.store->name, r.manifest_key);
     SHL_TRY(rc);
     SHL_TRY(check_expected(&head, expected_seq, expected_snapshot, err));
-    key = shl_sql_snapshot_key(&r, "snap-push-");
+    key = shl_sql_snapshot_key(&r, "snap-push-", false);
     if (key == NULL)
         SHL_TRY(shl_nomem(err));
     SHL_TRY(upload_path(&r, copy, key, &size, err));

@@ -69,7 +69,7 @@ SAMPLES = {
     "compactor-worker": Sample(["DB", "--once"], DONE_OR_FAILED, ["NONE", "--once"],
                                cost=("2 GETs each compactions_poll_interval", lambda n: n["PUT"] == 0 and total(n) <= 10)),
     "checkpoint create": Sample(["DB", "--name", "one"], DONE_OR_FAILED, ["NONE"], more=(["DB", "--lifetime", "1h"],),
-                                cost=("2 LISTs, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"]) == (2, 3, 1))),
+                                cost=("2 LISTs, 3 GETs, 1 PUT; with --name 1 LIST and 2 GETs more", lambda n: (n["LIST"], n["GET"], n["PUT"]) == (3, 5, 1))),
     "checkpoint list": Sample(["DB"], READS_ALL, ["NONE"], more=(["DB", "--name", "one"],),
                               cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
     "checkpoint refresh": Sample(["DB", "kept", "--lifetime", "1h"], NO_CHECKPOINT, ["DB", "none"],

@@ -179,6 +179,17 @@ class Store(S3Case):
         self.assertEqual(self.tries(lines), ["shale put s3://acme/orders k w"])
         self.assertTrue(server.requests)
 
+    def test_roles_of_their_own_have_retries_of_their_own(self):
+        down = False
+        server = self.serve(lambda m, b, k, q, h: bucket.error(503, "SlowDown") if down else None)
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        down = True
+        for words, name in ((["compactor", "--once"], "compactor_options.object_store_max_retries"), (["gc", "--once"], "garbage_collector_options.object_store_max_retries"),
+                            (["compactor-worker", "--once"], "compactor_options.worker.object_store_max_retries")):
+            server.requests.clear()
+            self.fails(words[0], "s3://acme/orders", *words[1:], "--set", name + "=1")
+            self.assertLess(len(server.requests), 12, words)
+
     def test_timeout_bounds_the_command(self):
         with socket.socket() as s:  # nobody listens behind it
             s.bind(("127.0.0.1", 0))

@@ -3,10 +3,11 @@
 
 usage: s4.py SHALE VENVS [ROUNDS] [URL]     URL: an empty s3:// place [that of SHALE_TEST_URL]; AWS_* in the environment; SEED draws another run
 
-turns: both write, delete, compact, collect and rebuild in turn; after each turn each reads what a model has.
+golden: the stores of tests/fixtures/s4db in the bucket, read by Shale and s4db. turns: both write, delete, compact, collect and rebuild in turn; after each turn each reads what a model has.
 old: Shale writes generation 1, s4db 0.8 reads and continues, Shale reads and continues; 0.10 takes it over, then Shale.
 race: writers of both commit at once; nobody's key is lost. crash: what was flushed comes back after kill -9."""
 import base64
+import hashlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import time
 import s4_env
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+FIXTURES = os.path.join(os.path.dirname(HERE), "fixtures", "s4db")
 SEED = int(os.environ.get("SEED", "7"))
 
 
@@ -88,6 +90,33 @@ def same(got, model, who):
     for k in sorted(set(got) | set(model)):
         if got.get(k) != model.get(k):
             raise AssertionError("%s: key %r is %.80r, not %.80r (SEED=%d)" % (who, k[:40], got.get(k), model.get(k), SEED))
+
+
+def digest(v):
+    raw = v[1].encode() if v[0] == "s" else base64.b64decode(v[1])
+    return len(raw), hashlib.sha256(raw).hexdigest()
+
+
+def golden(w):
+    cases = sorted(os.listdir(FIXTURES))
+    for case in cases:
+        folder, place = os.path.join(FIXTURES, case, "store", "db"), "%s/golden-%s" % (w.url, case)
+        for name in os.listdir(folder):
+            subprocess.run([w.shale, "store", "cp", os.path.join(folder, name), "%s/%s" % (place, name)], check=True, capture_output=True)
+        with open(os.path.join(FIXTURES, case, "expected.json"), encoding="utf-8") as f:
+            live = json.load(f).get("live", {})
+        if "corrupt" in case:
+            w.run("dump", place, want=3)
+            continue
+        if case == "lost-index":
+            w.run("rebuild-index", place)
+        got = {k: digest(v) for k, v in w.rows("golden-" + case).items()}
+        want = {k: (v["len"], v["sha256"]) if "sha256" in v else digest(["s", v["value"]] if "value" in v else ["b", v["b64"]]) for k, v in live.items()}
+        same(got, want, "Shale on " + case)
+        peer = w.open("golden-" + case, "0.10.0")
+        same({k: digest(v) for k, v in peer.ask("all").items()}, want, "s4db on " + case)
+        peer.end()
+    print("golden: %d stores in a bucket" % len(cases))
 
 
 def turns(w, rounds):
@@ -239,6 +268,7 @@ def main():
     url = sys.argv[4] if len(sys.argv) > 4 else os.environ["SHALE_TEST_URL"]
     w = World(shale, venvs, url.rstrip("/"))
     print("SEED=%d" % SEED)
+    golden(w)
     turns(w, rounds)
     old(w)
     race(w)

@@ -952,9 +952,41 @@ static void test_random_operations_agree_with_a_sorted_array(void **state)
     }
 }
 
+/* Closed with its rows in the WAL only, or with what is not durable dropped. */
+static void test_ways_of_closing(void **state)
+{
+    (void)state;
+    for (unsigned way = 0; way < 3; way++) {
+        struct bench b;
+        bench_init(&b);
+        bench_open(&b);
+        put(&b, "a", "durable");
+        OK(shl_lsm_flush(b.db, false, &db_err));
+        put(&b, "b", "in memory");
+        OK(shl_lsm_close_with(b.db, (enum shl_lsm_close)way, &db_err));
+        b.db = NULL;
+        assert_int_equal(objects_below(b.store, "dir/db/compacted"), way == SHL_CLOSE_MEMTABLE);
+        bench_open(&b);
+        expect_get(b.db, "a", "durable");
+        expect_get(b.db, "b", way == SHL_CLOSE_NOTHING ? "-" : "in memory");
+        bench_end(&b);
+    }
+    struct bench b; /* no WAL: rows have only L0 to go to */
+    bench_init(&b);
+    b.settings.wal_enabled = false;
+    bench_open(&b);
+    put(&b, "a", "1");
+    OK(shl_lsm_close_with(b.db, SHL_CLOSE_WAL, &db_err));
+    b.db = NULL;
+    bench_open(&b);
+    expect_get(b.db, "a", "1");
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ways_of_closing),
         cmocka_unit_test(test_keys_of_one_call_are_checked_together),
         cmocka_unit_test(test_merges_give_the_same_wherever_the_operands_lie),
         cmocka_unit_test(test_sum_u64_counts),

@@ -704,6 +704,29 @@ static void test_compacting_by_itself(void **state)
     shl_sql_close(s);
 }
 
+static void test_compressed_snapshots(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    struct shl_sql_status st;
+    o.compress = true;
+    OK(shl_sql_open(&s, &o, &err));
+    OK(update(s, "UPDATE k SET a = 1", NULL));
+    OK(shl_sql_compact(s, &err));
+    OK(update(s, "UPDATE k SET a = 2 WHERE id = 1", NULL));
+    OK(shl_sql_status(s, true, &st, &err));
+    assert_non_null(strstr(st.snapshot_key, ".sqlite.zst"));
+    assert_true(st.snapshot_bytes < 16384);
+    expect_same(&f->w, s);
+    expect(f->b, "SELECT a FROM k; PRAGMA integrity_check", "2 1 ok ");
+    OK(shl_sql_compact(f->a, &err)); /* and back to what s3db reads */
+    OK(shl_sql_status(f->a, true, &st, &err));
+    assert_null(strstr(st.snapshot_key, ".zst"));
+    expect_same(&f->w, s);
+    shl_sql_close(s);
+}
+
 /* ---- points in time, the feed */
 
 static bool count_entries(void *ctx, const struct shl_sql_entry *e)
@@ -1015,6 +1038,7 @@ int main(void)
         T(test_a_migration_locks_the_old_schema_out),
         T(test_compaction_and_collection_keep_two_objects),
         T(test_compacting_by_itself),
+        T(test_compressed_snapshots),
         T(test_as_of_a_commit),
         T(test_a_large_snapshot_is_read_by_pages),
         T(test_a_kept_copy_is_taken_up_again_unless_in_doubt),
