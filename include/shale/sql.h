@@ -67,7 +67,7 @@ SHALE_API SHALE_MUST shale_code shale_sql_open(shale_sql **out, const char *url,
 /* Nothing is lost by it. No other call is under way. NULL is fine. */
 SHALE_API void shale_sql_close(shale_sql *sql);
 
-/* fn sees the newest state; what it writes it sees, and then it is forgotten. One conditional GET, and one per commit since the last call. */
+/* fn sees the newest state; what it writes it sees, and then it is forgotten, temporary tables too. One conditional GET, and one per commit since the last call. */
 SHALE_API SHALE_MUST shale_code shale_sql_view(shale_sql *sql, shale_sql_fn fn, void *ctx, shale_error *err);
 
 typedef struct shale_sql_commit {
@@ -77,6 +77,8 @@ typedef struct shale_sql_commit {
     uint32_t tries; /* how often fn ran */
 } shale_sql_commit;
 /* Commits what fn changed: all or nothing, durable on return, tried out as others will have it before anything is stored. Serializable. out may be NULL.
+ * Temporary tables that fn makes are its own, and gone when it returns. Refused as well: changes from which a schema's ON CONFLICT clause or a trigger makes
+ * something else when others apply them, and keys that change only in what their collation passes over (NOCASE: 'a' to 'A').
  * Two PUTs without contention. Errors: fn's; CONFLICT (max_retries, or another schema): nothing was written; NOT_SUPPORTED: the changes cannot be sent to
  * others, the text says which and why; UNAVAILABLE with a text that begins with "outcome unknown": it may have been committed; those of the store. */
 SHALE_API SHALE_MUST shale_code shale_sql_update(shale_sql *sql, shale_sql_fn fn, void *ctx, shale_sql_commit *out,
@@ -90,8 +92,12 @@ typedef struct shale_sql_gc_report {
     uint64_t changesets; /* objects that were deleted, or would be */
     uint64_t snapshots;
     uint64_t bytes;
+    uint64_t unfinished; /* in a folder: files of writes that never ended, an hour old and gc_grace_ms old */
+    uint64_t left;       /* of these objects: could not be deleted, say a link that leads out of the folder */
+    char left_why[256];  /* what was said of the first of them; "" if there is none */
 } shale_sql_gc_report;
-/* Deletes changesets of snapshots that were replaced, and those snapshots, once they are out of use for gc_grace_ms. Safe beside writers. out may be NULL. */
+/* Deletes changesets of snapshots that were replaced, and those snapshots, once they are out of use for gc_grace_ms; in a folder also what killed
+ * writers left. What cannot be deleted is left and told. Safe beside writers. out may be NULL. */
 SHALE_API SHALE_MUST shale_code shale_sql_gc(shale_sql *sql, bool dry_run, shale_sql_gc_report *out, shale_error *err);
 
 typedef struct shale_sql_status {

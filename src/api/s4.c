@@ -4,6 +4,8 @@
 #include "api/api.h"
 #include "api/stack.h"
 #include "base/env/env.h"
+#include "base/num.h"
+#include "store/sweep.h"
 
 #include <shale/s4.h>
 
@@ -358,6 +360,13 @@ shale_code shale_s4_gc(shale_s4 *db, uint64_t grace_ms, bool dry_run,
     if (db == NULL)
         return done(bad("the store", &mine), &mine, err);
     shale_code rc = shl_s4_gc(db->s4, ns_of(grace_ms), dry_run, visit, ctx, &mine);
+    struct shl_sweep unfinished = {.prefix = "",
+                                   .age_ns = shl_max_u64(SHL_SWEEP_AGE_NS, ns_of(grace_ms)),
+                                   .dry_run = dry_run,
+                                   .visit = visit,
+                                   .ctx = ctx};
+    if (rc == SHALE_OK)
+        rc = shl_store_sweep(db->stack.backend, &unfinished, &mine);
     return done(rc, &mine, err);
 }
 

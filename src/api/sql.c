@@ -6,11 +6,14 @@
 #include "api/stack.h"
 #include "base/array.h"
 #include "base/env/env.h"
+#include "base/num.h"
 #include "sql/format/changeset.h"
 #include "store/path.h"
+#include "store/sweep.h"
 
 #include <assert.h>
 #include <shale/sql.h>
+#include <stdio.h>
 
 #define GC_GRACE_MS (5 * 60 * 1000)
 /* An ephemeral database in memory needs a prefix as well. */
@@ -226,6 +229,26 @@ shale_code shale_sql_compact(shale_sql *sql, shale_error *err)
     return rc != SHALE_OK ? rc : shl_sql_compact(sql->sql, err);
 }
 
+static void count_unfinished(void *ctx, const char *path, uint64_t bytes)
+{
+    shale_sql_gc_report *r = ctx;
+    (void)path;
+    r->unfinished++;
+    r->bytes += bytes;
+}
+
+/* What killed writers left in a folder. */
+static shale_code sweep(shale_sql *sql, bool dry_run, shale_sql_gc_report *io, shale_error *err)
+{
+    uint64_t grace_ns = shl_min_u64(sql->gc_grace_ms, INT64_MAX / ENV_NS_PER_MS) * ENV_NS_PER_MS;
+    struct shl_sweep how = {.prefix = sql->stack.path[0] == '\0' ? UNNAMED : sql->stack.path,
+                            .age_ns = shl_max_u64(SHL_SWEEP_AGE_NS, grace_ns),
+                            .dry_run = dry_run,
+                            .visit = count_unfinished,
+                            .ctx = io};
+    return shl_store_sweep(sql->stack.backend, &how, err);
+}
+
 shale_code shale_sql_gc(shale_sql *sql, bool dry_run, shale_sql_gc_report *out, shale_error *err)
 {
     SHL_API_ERR(err);
@@ -233,13 +256,16 @@ shale_code shale_sql_gc(shale_sql *sql, bool dry_run, shale_sql_gc_report *out, 
     shale_code rc = check_call(sql, true, err);
     if (rc == SHALE_OK)
         rc = shl_sql_gc(sql->sql, sql->gc_grace_ms, dry_run, &r, err);
-    if (rc == SHALE_OK && out != NULL) {
-        const shale_sql_gc_report mine = {.struct_size = sizeof mine,
-                                          .changesets = r.changesets,
-                                          .snapshots = r.snapshots,
-                                          .bytes = r.bytes};
+    shale_sql_gc_report mine = {.struct_size = sizeof mine,
+                                .changesets = r.changesets,
+                                .snapshots = r.snapshots,
+                                .bytes = r.bytes,
+                                .left = r.left};
+    (void)snprintf(mine.left_why, sizeof mine.left_why, "%.255s", r.why.text);
+    if (rc == SHALE_OK)
+        rc = sweep(sql, dry_run, &mine, err);
+    if (rc == SHALE_OK && out != NULL)
         shl_api_give_struct(out, &mine, sizeof mine);
-    }
     return rc;
 }
 

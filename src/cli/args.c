@@ -242,7 +242,7 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
     if (o->type == CLI_DURATION &&
         shl_parse_duration(shl_slice_str(value), false, &args->number[id], &err) != SHALE_OK)
         return bad(p, NULL, "--%s: %s", o->name, err.text);
-    if (o->type == CLI_DURATION && args->number[id] == 0)
+    if (o->type == CLI_DURATION && args->number[id] == 0 && id != OPT_GRACE)
         return bad(p, NULL, "--%s %s: that is no time at all", o->name, value);
     return CLI_PARSE_OK;
 }

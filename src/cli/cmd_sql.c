@@ -17,7 +17,9 @@ int cmd_sql(struct cli *c)
     for (size_t i = 1; code == CLI_YES && i < c->args.positional_count; i++)
         code = sql_run_text(&r, c->args.positional[i]);
     if (code == CLI_YES && r.in_block)
-        code = cli_usage(c, NULL, "the last BEGIN has no COMMIT: nothing of it was committed");
+        code = cli_usage(c, NULL,
+                         "the last BEGIN has no COMMIT, or the last SAVEPOINT no RELEASE: nothing "
+                         "of it was committed");
     if (code == CLI_YES && r.seq > 0 && os_is_terminal(CLI_STDERR))
         cli_note(c, "committed at seq %" PRId64, r.seq);
     sql_run_deinit(&r);
@@ -332,14 +334,21 @@ int cmd_sql_gc(struct cli *c)
     else if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"size_bytes\":%" PRIu64 "}}\n",
-                   dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.bytes);
-    else if (r.changesets + r.snapshots == 0)
+                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "}}\n",
+                   dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.unfinished,
+                   r.bytes);
+    else if (r.changesets + r.snapshots + r.unfinished == 0)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
     else
         cli_note(c, "%s %" PRIu64 " changesets and %" PRIu64 " snapshots (%s)",
                  dry ? "would delete" : "deleted", r.changesets, r.snapshots,
                  shl_format_size(r.bytes, size));
+    if (code == CLI_YES && r.unfinished > 0)
+        cli_note(c, "%s %" PRIu64 " files of writes that never ended",
+                 dry ? "would delete" : "deleted", r.unfinished);
+    if (code == CLI_YES && r.left > 0)
+        cli_note(c, "warning: %" PRIu64 " of them could not be deleted and stay: %s", r.left,
+                 r.left_why);
     sql_close(c, sql);
     return code;
 }

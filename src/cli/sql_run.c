@@ -2,6 +2,7 @@
 
 #include "base/codec/timefmt.h"
 #include "base/env/env.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "base/units.h"
 #include "cli/os.h"
@@ -9,6 +10,7 @@
 #include "cli/sql_print.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #define FLUSH_BYTES    ((size_t)64 << 10)
 #define PROGRESS_STEPS 10000 /* of SQLite's machine, between looks for Ctrl-C */
@@ -147,11 +149,55 @@ size_t sql_complete(const char *text)
     return done;
 }
 
-static bool begins_with(const char *sql, const char *word)
+/* The next word of a statement from *at on, a name without its quotes, into `out`. False if there is none. */
+static bool next_word(const char **at, char *out, size_t cap)
 {
-    const char *at = sql + skip_blanks(sql);
-    size_t n = strlen(word);
-    return sqlite3_strnicmp(at, word, (int)n) == 0 && strchr(" \t\r\n;", at[n]) != NULL;
+    const char *from = *at + skip_blanks(*at);
+    char quote = *from == '[' ? ']' : *from;
+    bool quoted = *from != '\0' && strchr("\"'`[", *from) != NULL;
+    size_t len =
+        quoted ? strcspn(from + 1, (const char[]){quote, '\0'}) : strcspn(from, " \t\r\n;\"'`[/-");
+    from += quoted;
+    (void)snprintf(out, cap, "%.*s", (int)shl_min_size(len, cap - 1), from);
+    *at = from + len + (quoted && from[len] != '\0');
+    return len > 0;
+}
+
+/* What a statement does to transactions. */
+enum step { STEP_NONE, STEP_BEGIN, STEP_COMMIT, STEP_ROLLBACK, STEP_SAVE, STEP_BACK, STEP_RELEASE };
+
+#define NAME_BYTES 128
+
+static bool is_word(const char *a, const char *b)
+{
+    return sqlite3_stricmp(a, b) == 0;
+}
+
+/* `name` gets that of the savepoint. */
+static enum step step_of(const char *sql, char name[NAME_BYTES])
+{
+    char word[NAME_BYTES];
+    const char *at = sql;
+    if (!next_word(&at, word, sizeof word))
+        return STEP_NONE;
+    if (is_word(word, "BEGIN"))
+        return STEP_BEGIN;
+    if (is_word(word, "COMMIT") || is_word(word, "END"))
+        return STEP_COMMIT;
+    if (is_word(word, "SAVEPOINT"))
+        return next_word(&at, name, NAME_BYTES) ? STEP_SAVE : STEP_NONE;
+    bool releases = is_word(word, "RELEASE");
+    if (!releases && !is_word(word, "ROLLBACK"))
+        return STEP_NONE;
+    bool has = next_word(&at, name, NAME_BYTES);
+    if (!releases && has && is_word(name, "TRANSACTION"))
+        has = next_word(&at, name, NAME_BYTES);
+    if (!releases && (!has || !is_word(name, "TO")))
+        return STEP_ROLLBACK;
+    has = releases ? has : next_word(&at, name, NAME_BYTES);
+    if (has && is_word(name, "SAVEPOINT"))
+        has = next_word(&at, name, NAME_BYTES);
+    return !has ? STEP_NONE : releases ? STEP_RELEASE : STEP_BACK;
 }
 
 /* ---- running */
@@ -282,6 +328,8 @@ static int end_block(struct sql_run *r, bool commits)
 {
     int code = CLI_YES;
     r->in_block = false;
+    r->by_savepoint = false;
+    r->savepoints.len = 0;
     if (commits && r->block.len > 0) {
         code = shl_str_terminate(&r->block, &r->c->err) != SHALE_OK
                    ? cli_fail(r->c, NULL)
@@ -291,26 +339,46 @@ static int end_block(struct sql_run *r, bool commits)
     return code;
 }
 
+/* Takes the savepoints behind the newest one of that name away, and that too if `whole`. */
+static void pop_savepoints(struct sql_run *r, const char *name, bool whole)
+{
+    for (size_t at = r->savepoints.len; at >= NAME_BYTES; at -= NAME_BYTES)
+        if (is_word((const char *)r->savepoints.data + at - NAME_BYTES, name)) {
+            r->savepoints.len = whole ? at - NAME_BYTES : at;
+            return;
+        }
+}
+
+static int begin_block(struct sql_run *r)
+{
+    if (r->in_block)
+        return cli_usage(r->c, NULL, "BEGIN: a block is open already: COMMIT or ROLLBACK ends it");
+    r->in_block = true;
+    return CLI_YES;
+}
+
+/* Blocks wait for their end, and then run as one commit. An outer savepoint is one as well, as in SQLite: its RELEASE commits. */
 static int run_statement(struct sql_run *r, const char *sql)
 {
-    if (begins_with(sql, "BEGIN")) {
-        if (r->in_block)
-            return cli_usage(r->c, NULL,
-                             "BEGIN: a block is open already: COMMIT or ROLLBACK ends it");
-        r->in_block = true;
-        return CLI_YES;
-    }
-    bool commits = begins_with(sql, "COMMIT") || begins_with(sql, "END");
-    bool drops =
-        begins_with(sql, "ROLLBACK") && strstr(sql, "TO") == NULL && strstr(sql, "to") == NULL;
-    if (r->in_block && (commits || drops))
-        return end_block(r, commits);
+    char name[NAME_BYTES] = "";
+    enum step step = step_of(sql, name);
+    if (step == STEP_BEGIN)
+        return begin_block(r);
+    if (r->in_block && (step == STEP_COMMIT || step == STEP_ROLLBACK))
+        return end_block(r, step == STEP_COMMIT);
+    if (step == STEP_SAVE && !r->in_block)
+        r->in_block = r->by_savepoint = true;
     if (!r->in_block)
         return run_one(r, sql, NULL, false);
-    if (shl_str_append(&r->block, sql, &r->c->err) != SHALE_OK ||
-        shl_str_append(&r->block, "\n", &r->c->err) != SHALE_OK)
+    if (step == STEP_SAVE &&
+        shl_buf_append(&r->savepoints, name, sizeof name, &r->c->err) != SHALE_OK)
         return cli_fail(r->c, NULL);
-    return CLI_YES;
+    if (step == STEP_BACK || step == STEP_RELEASE)
+        pop_savepoints(r, name, step == STEP_RELEASE);
+    if (shl_str_append(&r->block, sql, &r->c->err) != SHALE_OK ||
+        shl_str_append(&r->block, "\n;\n", &r->c->err) != SHALE_OK)
+        return cli_fail(r->c, NULL);
+    return r->by_savepoint && r->savepoints.len == 0 ? end_block(r, true) : CLI_YES;
 }
 
 int sql_run_text(struct sql_run *r, const char *text)
@@ -339,5 +407,6 @@ void sql_run_deinit(struct sql_run *r)
 {
     sql_close(r->c, r->sql);
     shl_buf_free(&r->block);
+    shl_buf_free(&r->savepoints);
     r->sql = NULL;
 }

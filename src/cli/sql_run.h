@@ -10,10 +10,12 @@ struct sql_run {
     struct cli *c;
     shale_sql *sql; /* owned */
     enum sql_mode mode;
-    bool headers;         /* of lists and tabs */
-    bool in_block;        /* between BEGIN and COMMIT */
-    struct shl_buf block; /* owned: its statements so far */
-    int64_t seq;          /* of the last commit of ours; 0: none */
+    bool headers;              /* of lists and tabs */
+    bool in_block;             /* between BEGIN and COMMIT, or SAVEPOINT and RELEASE */
+    bool by_savepoint;         /* ... the latter */
+    struct shl_buf savepoints; /* owned: names of those that are open, each in as many bytes */
+    struct shl_buf block;      /* owned: its statements so far */
+    int64_t seq;               /* of the last commit of ours; 0: none */
 };
 
 /* Opens the database of the command line. 0, or an exit code after a message. */

@@ -536,7 +536,9 @@ int cmd_sql_shell(struct cli *c)
     } else if (code == CLI_YES)
         code = lines_of(&s, CLI_STDIN, "stdin");
     if (code == CLI_YES && s.run.in_block)
-        code = cli_usage(c, NULL, "the last BEGIN has no COMMIT: nothing of it was committed");
+        code = cli_usage(c, NULL,
+                         "the last BEGIN has no COMMIT, or the last SAVEPOINT no RELEASE: nothing "
+                         "of it was committed");
     line_close(s.line);
     sql_run_deinit(&s.run);
     shl_buf_free(&s.pending);

@@ -366,8 +366,13 @@ void shl_s4_committed(struct shl_s4 *db)
     shl_s4_index_free(&db->journal);
     shl_s4_index_init(&db->journal);
     db->unsaved = db->homeless = false;
-    for (size_t i = 0; i < db->files.count; i++)
-        db->files.items[i].from = db->files.items[i].size;
+    for (size_t i = 0; i < db->files.count; i++) {
+        struct shl_s4_file *f = &db->files.items[i];
+        f->from = f->size;
+        /* A temporary folder holds what is not in the bucket, not all that was ever written. */
+        if (db->local.temporary && !f->dirty && f->id != db->active)
+            shl_s4_local_remove(&db->local, f->id);
+    }
     ENV_POINT("s4 committed");
     shl_s4_unnote(db);
 }

@@ -192,16 +192,22 @@ static shale_code list_changes(struct shl_slice changeset, struct change_list *o
     return SHALE_OK;
 }
 
-shale_code shl_sql_same_changes(struct shl_slice a, struct shl_slice b, bool *out, shale_error *err)
+shale_code shl_sql_same_changes(struct shl_slice a, struct shl_slice b, bool *out,
+                                struct shl_slice *out_table, shale_error *err)
 {
     struct change_list of_a = {0};
     struct change_list of_b = {0};
+    size_t at = 0;
     shale_code rc;
     SHL_TRY(list_changes(a, &of_a, err));
     SHL_TRY(list_changes(b, &of_b, err));
-    *out = of_a.items.count == of_b.items.count;
-    for (size_t i = 0; *out && i < of_a.items.count; i++)
-        *out = by_change(&of_a.items.items[i], &of_b.items.items[i]) == 0;
+    while (at < of_a.items.count && at < of_b.items.count &&
+           by_change(&of_a.items.items[at], &of_b.items.items[at]) == 0)
+        at++;
+    *out = at == of_a.items.count && at == of_b.items.count;
+    if (!*out)
+        *out_table =
+            at < of_a.items.count ? of_a.items.items[at].table : of_b.items.items[at].table;
 out:
     shl_array_free(&of_a.items);
     shl_array_free(&of_b.items);

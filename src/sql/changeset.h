@@ -17,8 +17,9 @@ SHL_MUST shale_code shl_sql_record_end(sqlite3_session *take_session, sqlite3 *d
  * as the changeset expects it; the text names table, key and SQLite's kind), CORRUPTION (no changeset), NOMEM, NO_SPACE. */
 SHL_MUST shale_code shl_sql_apply(sqlite3 *db, struct shl_slice changeset, shale_error *err);
 
-/* True if both hold the same changes, in any order and whoever made them (direct or by a trigger). Both are changesets. Errors: NOMEM. */
+/* True if both hold the same changes, in any order and whoever made them (direct or by a trigger). Else *out_table is that of a difference: borrowed from
+ * a or b. Both are changesets. Errors: NOMEM. */
 SHL_MUST shale_code shl_sql_same_changes(struct shl_slice a, struct shl_slice b, bool *out,
-                                         shale_error *err);
+                                         struct shl_slice *out_table, shale_error *err);
 
 #endif

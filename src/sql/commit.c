@@ -162,32 +162,74 @@ static shale_code cannot_replay(const char *why, shale_error *err)
                     why, was.text);
 }
 
-/* Applies the changeset to the clean state. Where triggers may have fired, what comes out must be the same changes again. */
+/* Rows are recorded by the bytes of their keys: for a collation that takes two of them for one, what was recorded cannot be applied. */
+static shale_code explain_conflict(struct shl_sql *s, const struct shl_sql_guard *g,
+                                   shale_code code, shale_error *err)
+{
+    const struct shl_sql_schema *schema = &s->local.schema;
+    char why[400];
+    for (size_t i = 0; i < schema->tables.count; i++) {
+        char column[64];
+        char collation[64];
+        char named[140];
+        bool found = false;
+        shale_error ignored;
+        const char *table = schema->tables.items[i].name;
+        (void)snprintf(named, sizeof named, "\"%.60s\", key", table);
+        if (!g->touched[i] || (code == SHALE_CONFLICT && strstr(err->text, named) == NULL) ||
+            shl_sql_key_collation(s->local.db, table, &found, column, collation, &ignored) !=
+                SHALE_OK ||
+            !found)
+            continue;
+        (void)snprintf(why, sizeof why,
+                       "column \"%s\" in the key of table \"%.60s\" has collation %s, but keys "
+                       "are recorded by their bytes: delete the old row in a commit before",
+                       column, table, collation);
+        return cannot_replay(why, err);
+    }
+    return code == SHALE_CONFLICT
+               ? cannot_replay("a trigger, or values that swap in a UNIQUE column", err)
+               : code;
+}
+
+/* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */
+static shale_code differs(const struct shl_sql_guard *g, struct shl_slice table, shale_error *err)
+{
+    int n = (int)shl_min_size(table.len, 60);
+    if (g->trigger[0] != '\0') {
+        (void)snprintf(err->text, sizeof err->text, "trigger \"%.60s\" changes something else then",
+                       g->trigger);
+        return cannot_replay("a trigger", err);
+    }
+    (void)snprintf(err->text, sizeof err->text, "table \"%.*s\" would have other rows then", n,
+                   (const char *)table.data);
+    return cannot_replay("an ON CONFLICT clause of the schema, or a trigger with RAISE(IGNORE)",
+                         err);
+}
+
+/* Applies the changeset to the clean state. What comes out must be the same changes again: triggers write, and they and the conflict clauses of a schema
+ * drop rows, without any conflict being raised. */
 static shale_code replay(struct shl_sql *s, const struct shl_sql_guard *g,
                          const struct shl_buf *body, shale_error *err)
 {
     sqlite3_session *session = NULL;
     struct shl_buf again = {0};
+    struct shl_slice table = {0};
     bool same = true;
-    bool compares = g->trigger[0] != '\0';
     shale_code rc;
-    if (compares)
-        SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
+    if (body->len == 0)
+        return SHALE_OK;
+    SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
     rc = shl_sql_apply(s->local.db, shl_buf_view(body), err);
-    if (rc == SHALE_CONFLICT)
-        rc = cannot_replay("a trigger, or values that swap in a UNIQUE column", err);
+    if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
+        rc = explain_conflict(s, g, rc, err);
     SHL_TRY(rc);
-    if (compares) {
-        rc = shl_sql_record_end(session, s->local.db, &again, err);
-        session = NULL;
-        SHL_TRY(rc);
-        SHL_TRY(shl_sql_same_changes(shl_buf_view(body), shl_buf_view(&again), &same, err));
-    }
-    if (!same) {
-        (void)snprintf(err->text, sizeof err->text, "trigger \"%.60s\" changes something else then",
-                       g->trigger);
-        rc = cannot_replay("a trigger", err);
-    }
+    rc = shl_sql_record_end(session, s->local.db, &again, err);
+    session = NULL;
+    SHL_TRY(rc);
+    SHL_TRY(shl_sql_same_changes(shl_buf_view(body), shl_buf_view(&again), &same, &table, err));
+    if (!same)
+        rc = differs(g, table, err);
 out:
     if (session != NULL)
         sqlite3session_delete(session);
@@ -311,7 +353,8 @@ static shale_code merge_theirs(struct shl_sql *s, bool *out_merged, shale_error 
 {
     const struct shl_sql_manifest *now = &s->head.manifest;
     *out_merged = false;
-    if (!s->o.merge || s->local.db == NULL || strcmp(now->snapshot.key, s->local.snapshot) != 0 ||
+    if (!s->o.merge || s->local.db == NULL || s->local.schema.hides_conflicts ||
+        strcmp(now->snapshot.key, s->local.snapshot) != 0 ||
         now->schema_version != s->schema_version || now->seq < s->local.seq)
         return SHALE_OK;
     shale_code rc = shl_sql_replay(&s->remote, &s->local, now, now->seq, err);
@@ -479,6 +522,12 @@ static void back_off(uint32_t failures)
     env_sleep_ns(base / 2 + env_rand_below(base));
 }
 
+/* A bucket may say that a database is at the last seq that there is: nothing is committed then, and nothing may overflow. */
+static int64_t seq_of(int64_t base, size_t behind)
+{
+    return base > INT64_MAX - (int64_t)behind ? INT64_MAX : base + (int64_t)behind;
+}
+
 /* One try. *out_again: it has to be tried again. */
 static shale_code try_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
                              struct shl_sql_commit *out, bool *out_again, bool *out_lost,
@@ -502,7 +551,7 @@ static shale_code try_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
     env_mutex_lock(&s->mu);
     bool alone = b->members.count == 0;
     bool asked = b->asked;
-    out->seq = b->base_seq + (int64_t)a.index + (a.has_changes ? 1 : 0);
+    out->seq = a.has_changes ? seq_of(b->base_seq, a.index + 1) : seq_of(b->base_seq, a.index);
     batch_unref_locked(b);
     env_mutex_unlock(&s->mu);
     out->changed = a.has_changes;

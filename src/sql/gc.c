@@ -56,6 +56,44 @@ out:
     return rc;
 }
 
+/* What stands in the way of one object only: links that lead out of a folder, rights. */
+static bool is_of_one(shale_code rc)
+{
+    return rc == SHALE_INVALID || rc == SHALE_NOT_SUPPORTED || rc == SHALE_PERMISSION_DENIED;
+}
+
+/* Deletes one by one, and leaves those that cannot be deleted. */
+static shale_code delete_each(struct shl_sql *s, const char *const *keys, size_t count,
+                              struct shl_sql_gc_result *out, shale_error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        shale_code rc = shl_store_delete(s->remote.store, keys[i], err);
+        if (rc == SHALE_OK)
+            continue;
+        if (!is_of_one(rc))
+            return rc;
+        shl_log_write(s->o.log, SHL_LOG_WARN, "gc left key=%s why=\"%s\"", keys[i], err->text);
+        if (out->left++ == 0)
+            out->why = *err;
+    }
+    return SHALE_OK;
+}
+
+static shale_code delete_all(struct shl_sql *s, const struct garbage *g,
+                             struct shl_sql_gc_result *out, shale_error *err)
+{
+    for (size_t i = 0; i < g->keys.count; i += DELETE_AT_ONCE) {
+        const char *const *keys = g->keys.items + i;
+        size_t n = shl_min_size(DELETE_AT_ONCE, g->keys.count - i);
+        shale_code rc = shl_store_delete_many(s->remote.store, keys, n, err);
+        if (is_of_one(rc))
+            rc = delete_each(s, keys, n, out, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    return SHALE_OK;
+}
+
 shale_code shl_sql_gc(struct shl_sql *s, uint64_t grace_ms, bool dry_run,
                       struct shl_sql_gc_result *out, shale_error *err)
 {
@@ -67,9 +105,8 @@ shale_code shl_sql_gc(struct shl_sql *s, uint64_t grace_ms, bool dry_run,
     shl_sql_turn_begin(s, SHL_SQL_ALONE);
     SHL_TRY(shl_sql_head_load(&s->remote, &s->head, NULL, err));
     SHL_TRY(collect(s, grace_ms, &g, &changesets, &snapshots, &result, err));
-    for (size_t i = 0; !dry_run && i < g.keys.count; i += DELETE_AT_ONCE)
-        SHL_TRY(shl_store_delete_many(s->remote.store, g.keys.items + i,
-                                      shl_min_size(DELETE_AT_ONCE, g.keys.count - i), err));
+    if (!dry_run)
+        SHL_TRY(delete_all(s, &g, &result, err));
     if (out != NULL)
         *out = result;
 out:

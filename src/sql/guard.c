@@ -105,7 +105,10 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
         return deny(g, "%.20s: the function runs in a transaction already, which ends with it", a);
     case SQLITE_ATTACH:
     case SQLITE_DETACH:
-        return deny(g, "attached databases are not sent to others: use temporary tables");
+        return deny(
+            g,
+            "attached databases are not sent to others: use temporary tables, which live until the "
+            "statement or the BEGIN .. COMMIT that made them ends");
     case SQLITE_PRAGMA:
         return on_pragma(g, a, b);
     case SQLITE_UPDATE:

@@ -2,7 +2,7 @@
  *
  * Refused before anything is written, because it would stay in the local copy without a word: changes of the schema, rows of tables without
  * a primary key, rows of virtual tables that are kept elsewhere, SQLite's own tables, ATTACH, BEGIN and COMMIT, and PRAGMAs that change something. Tables
- * of the temp database are the function's own. A view may write what it likes, for it is rolled back. */
+ * of the temp database are the function's own, and end with it. A view may write what it likes, for it is rolled back. */
 #ifndef SHL_SQL_GUARD_H
 #define SHL_SQL_GUARD_H
 

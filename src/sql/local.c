@@ -91,13 +91,51 @@ static shale_code take_lock(struct shl_sql_local *l, shale_error *err)
     return rc;
 }
 
+/* True for what shl_sql_local_fresh_path makes beside a kept copy of that name. */
+static bool is_leftover(const char *entry, const char *name)
+{
+    size_t len = strlen(name);
+    if (strncmp(entry, name, len) != 0 || entry[len] != '.')
+        return false;
+    const char *id = entry + len + 1;
+    return strspn(id, "0123456789abcdef") == 16 && strcmp(id + 16, ".tmp") == 0;
+}
+
+/* With the lock, nobody else makes such files: those that are there are of handles that were killed. Best effort. */
+static void sweep_leftovers(const struct shl_sql_local *l)
+{
+    char path[NAME_BYTES];
+    const char *slash = strrchr(l->path, '/');
+    const char *name = slash == NULL ? l->path : slash + 1;
+    struct env_dirent *entries = NULL;
+    size_t count = 0;
+    int dir_len = (int)(name - l->path);
+    (void)snprintf(path, sizeof path, "%.*s", dir_len == 0 ? 1 : dir_len,
+                   dir_len == 0 ? "." : l->path);
+    if (env_listdir(path, &entries, &count) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        int n = is_leftover(entries[i].name, name)
+                    ? snprintf(path, sizeof path, "%.*s%s", dir_len, l->path, entries[i].name)
+                    : 0;
+        if (n > 0 && (size_t)n < sizeof path)
+            (void)env_unlink(path);
+    }
+    env_listdir_free(entries, count);
+}
+
 shale_code shl_sql_local_init(struct shl_sql_local *l, const char *path, shale_error *err)
 {
     *l = (struct shl_sql_local){.lock_fd = -1, .fd = -1, .is_kept = path != NULL};
     if (path == NULL)
         return SHALE_OK;
     l->path = env_strdup(path);
-    return l->path == NULL ? shl_nomem(err) : take_lock(l, err);
+    if (l->path == NULL)
+        return shl_nomem(err);
+    shale_code rc = take_lock(l, err);
+    if (rc == SHALE_OK)
+        sweep_leftovers(l);
+    return rc;
 }
 
 static void disconnect(struct shl_sql_local *l)

@@ -36,6 +36,12 @@ static uint64_t chunk_count(const struct shl_sql_lazy *z)
     return (z->size + SHL_SQL_CHUNK_BYTES - 1) / SHL_SQL_CHUNK_BYTES;
 }
 
+static shale_code gone(const struct shl_sql_lazy *z, shale_error *err)
+{
+    return shl_fail(err, SHALE_UNAVAILABLE,
+                    "snapshot %s is gone: a newer one has replaced it; try again", z->key);
+}
+
 /* Fetches chunks [from, to), none of which is there. */
 static shale_code fetch(struct shl_sql_lazy *z, uint64_t from, uint64_t to, shale_error *err)
 {
@@ -52,8 +58,7 @@ static shale_code fetch(struct shl_sql_lazy *z, uint64_t from, uint64_t to, shal
                       "snapshot %s is shorter than the %" PRIu64 " bytes that the manifest says",
                       z->key, z->size);
     if (rc == SHALE_NOT_FOUND)
-        rc = shl_fail(err, SHALE_UNAVAILABLE,
-                      "snapshot %s is gone: a newer one has replaced it; try again", z->key);
+        rc = gone(z, err);
     int e = rc == SHALE_OK ? env_pwritev(z->fd, &v, 1, at) : 0;
     if (e != 0)
         rc = shl_fail(err, e == ENOSPC ? SHALE_NO_SPACE : SHALE_UNAVAILABLE,
@@ -129,8 +134,12 @@ shale_code shl_sql_lazy_new(struct shl_sql_lazy **out, struct shl_sql_remote *r,
                                .fd = -1,
                                .window = SHL_SQL_CHUNK_BYTES};
     z->key = env_strdup(object->key);
+    if (z->key == NULL)
+        SHL_TRY(shl_nomem(err));
+    rc = shl_sql_check_size(r, object, err);
+    SHL_TRY(rc == SHALE_NOT_FOUND ? gone(z, err) : rc);
     z->there = env_calloc((size_t)(chunk_count(z) / 8 + 1), 1);
-    if (z->key == NULL || z->there == NULL)
+    if (z->there == NULL)
         SHL_TRY(shl_nomem(err));
     e = env_open(&z->fd, path,
                  ENV_OPEN_READ | ENV_OPEN_WRITE | ENV_OPEN_CREATE | ENV_OPEN_EXCL |

@@ -73,6 +73,11 @@ SHL_MUST shale_code shl_sql_put_all(struct shl_sql_remote *r, char *const *keys,
 /* The file's bytes as an object, compressed if the key says so; *out_size gets the number of bytes that are stored. */
 SHL_MUST shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key,
                                    int64_t *out_size, shale_error *err);
+/* A size that is taken from a manifest without asking: more than that is a place for nonsense, and one more request costs nothing beside it. */
+#define SHL_SQL_TRUSTED_BYTES ((int64_t)1 << 30)
+/* CORRUPTION if the object is shorter than its entry says, which is looked at if that is a lot: one GET of the last byte. */
+SHL_MUST shale_code shl_sql_check_size(struct shl_sql_remote *r,
+                                       const struct shl_sql_object *object, shale_error *err);
 /* The object as a new file (which must not exist). size 0: not known. Ranges at once where the store is far. Errors: CORRUPTION if the size is
  * another one. */
 SHL_MUST shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_object *object,

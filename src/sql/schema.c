@@ -3,6 +3,7 @@
 #include "base/env/env.h"
 #include "base/str.h"
 #include "sql/vfs.h"
+#include <stdio.h>
 #include <stdlib.h>
 
 void shl_sql_schema_free(struct shl_sql_schema *s)
@@ -88,6 +89,24 @@ static void judge_virtual(struct shl_sql_schema *s)
     }
 }
 
+/* By the words in their text; a comment with such a word only costs that updates are run again instead of merged. */
+static const char hides_sql[] =
+    "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%CONFLICT%' OR type = "
+    "'trigger' AND (sql LIKE '%IGNORE%' OR sql LIKE '%REPLACE%') LIMIT 1";
+
+static shale_code look_for_hidden(sqlite3 *db, struct shl_sql_schema *s, shale_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(db, hides_sql, -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    (void)sqlite3_finalize(q);
+    s->hides_conflicts = rc == SQLITE_ROW;
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? SHALE_OK
+               : shl_sql_fail(db, rc, SHALE_CORRUPTION, "read the schema", err);
+}
+
 shale_code shl_sql_schema_load(sqlite3 *db, struct shl_sql_schema *out, shale_error *err)
 {
     struct shl_sql_schema s = {0};
@@ -102,6 +121,7 @@ shale_code shl_sql_schema_load(sqlite3 *db, struct shl_sql_schema *out, shale_er
     if (step != SQLITE_DONE)
         SHL_TRY(shl_sql_fail(db, step, SHALE_CORRUPTION, "read the schema", err));
     judge_virtual(&s);
+    SHL_TRY(look_for_hidden(db, &s, err));
     *out = s;
     s = (struct shl_sql_schema){0}; /* moved to the caller */
 out:
@@ -139,4 +159,29 @@ shale_code shl_sql_trigger_is_on_view(sqlite3 *db, const char *name, bool *out, 
     return rc == SQLITE_ROW || rc == SQLITE_DONE
                ? SHALE_OK
                : shl_sql_fail(db, rc, SHALE_INTERNAL, "look at a trigger", err);
+}
+
+shale_code shl_sql_key_collation(sqlite3 *db, const char *table, bool *out, char column[64],
+                                 char collation[64], shale_error *err)
+{
+    static const char sql[] =
+        "SELECT x.name, x.coll FROM pragma_index_list(?1, 'main') i, pragma_index_xinfo(i.name, "
+        "'main') x WHERE i.origin = 'pk' AND x.key AND x.coll <> 'BINARY' COLLATE NOCASE LIMIT 1";
+    sqlite3_stmt *q = NULL;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &q, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_text(q, 1, table, -1, SQLITE_STATIC);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_step(q);
+    *out = rc == SQLITE_ROW;
+    if (*out) {
+        const char *name = (const char *)sqlite3_column_text(q, 0);
+        const char *by = (const char *)sqlite3_column_text(q, 1);
+        (void)snprintf(column, 64, "%.60s", name == NULL ? "?" : name);
+        (void)snprintf(collation, 64, "%.60s", by == NULL ? "?" : by);
+    }
+    (void)sqlite3_finalize(q);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE
+               ? SHALE_OK
+               : shl_sql_fail(db, rc, SHALE_INTERNAL, "look at a key", err);
 }

@@ -20,6 +20,8 @@ struct shl_sql_table {
 struct shl_sql_schema {
     SHL_ARRAY(struct shl_sql_table) tables; /* by name */
     bool has_virtual;
+    /* A conflict clause of a table, or a trigger that ignores or replaces rows: applying a changeset may drop rows without a conflict. */
+    bool hides_conflicts;
 };
 
 void shl_sql_schema_free(struct shl_sql_schema *s);
@@ -30,5 +32,8 @@ const struct shl_sql_table *shl_sql_schema_find(const struct shl_sql_schema *s, 
 /* True if the trigger stands on a view: it does not fire when changes are applied, for they are those of tables. */
 SHL_MUST shale_code shl_sql_trigger_is_on_view(sqlite3 *db, const char *name, bool *out,
                                                shale_error *err);
+/* A column of the primary key whose collation is not BINARY, if there is one, and that collation. */
+SHL_MUST shale_code shl_sql_key_collation(sqlite3 *db, const char *table, bool *out,
+                                          char column[64], char collation[64], shale_error *err);
 
 #endif

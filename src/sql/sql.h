@@ -76,7 +76,9 @@ SHL_MUST shale_code shl_sql_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
 SHL_MUST shale_code shl_sql_compact(struct shl_sql *s, shale_error *err);
 
 struct shl_sql_gc_result {
-    uint64_t changesets, snapshots, bytes; /* deleted, or would be */
+    uint64_t changesets, snapshots, bytes; /* deleted, or would be; with `left` */
+    uint64_t left;                         /* objects that could not be deleted */
+    shale_error why;                       /* of the first of them */
 };
 /* Deletes what no manifest can need any more: epochs that ended, if the snapshot in force is `grace_ms` old, and other snapshots of that age. */
 SHL_MUST shale_code shl_sql_gc(struct shl_sql *s, uint64_t grace_ms, bool dry_run,

@@ -32,7 +32,9 @@ static void work(void *arg)
         env_mutex_lock(&j->mu);
         bool give_up = j->failed < j->count;
         env_mutex_unlock(&j->mu);
-        if (give_up || j->run(j->ctx, i, &err) == SHALE_OK)
+        if (give_up)
+            break; /* jobs are taken in order: those behind it are not needed */
+        if (j->run(j->ctx, i, &err) == SHALE_OK)
             continue;
         env_mutex_lock(&j->mu);
         if (i < j->failed) {
@@ -306,6 +308,22 @@ out:
     return rc;
 }
 
+shale_code shl_sql_check_size(struct shl_sql_remote *r, const struct shl_sql_object *object,
+                              shale_error *err)
+{
+    uint8_t last;
+    struct shl_get_range range = {.len = 1, .dst = &last};
+    if (object->size <= SHL_SQL_TRUSTED_BYTES)
+        return SHALE_OK;
+    range.offset = (uint64_t)object->size - 1;
+    shale_code rc = shl_store_get_ranges(r->store, object->key, &range, 1, err);
+    if (rc == SHALE_INVALID_RANGE)
+        rc = shl_fail(err, SHALE_CORRUPTION,
+                      "snapshot %s is shorter than the %" PRId64 " bytes that the manifest says",
+                      object->key, object->size);
+    return rc;
+}
+
 shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_object *object,
                             const char *path, shale_error *err)
 {
@@ -320,7 +338,9 @@ shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_objec
     j.count = object->size < (int64_t)RANGE_BYTES
                   ? 0
                   : (size_t)(((uint64_t)object->size + RANGE_BYTES - 1) / RANGE_BYTES);
-    rc = j.count == 0 ? get_whole(&g, err) : run_jobs(&j, is_near(r), err);
+    rc = shl_sql_check_size(r, object, err);
+    if (rc == SHALE_OK)
+        rc = j.count == 0 ? get_whole(&g, err) : run_jobs(&j, is_near(r), err);
     if (rc == SHALE_OK && shl_sql_is_packed(object->key))
         rc = unpack(g.fd, path, err);
     e = env_close(g.fd);

@@ -1,4 +1,5 @@
 #include "store/file_impl.h"
+#include "store/sweep.h"
 
 #include "base/assert.h"
 #include "base/num.h"
@@ -283,7 +284,13 @@ static void file_destroy(struct shl_store *s)
     env_free(f);
 }
 
+static shale_code file_sweep(struct shl_store *s, const struct shl_sweep *how, shale_error *err)
+{
+    return shl_folder_sweep(file_of(s)->root, shl_file_is_reserved, how, err);
+}
+
 static const struct shl_store_ops file_ops = {
+    .sweep = file_sweep,
     .put = shl_file_put,
     .get = file_get,
     .get_ranges = file_get_ranges,

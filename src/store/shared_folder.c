@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "store/backend.h"
 #include "store/file_impl.h"
+#include "store/sweep.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -646,7 +647,18 @@ static void folder_destroy(struct shl_store *s)
     env_free(f);
 }
 
+static bool is_temp(const char *name)
+{
+    return strlen(name) == TEMP_BYTES - 1 && is_reserved(shl_slice_str(name));
+}
+
+static shale_code folder_sweep(struct shl_store *s, const struct shl_sweep *how, shale_error *err)
+{
+    return shl_folder_sweep(folder_of(s)->root, is_temp, how, err);
+}
+
 static const struct shl_store_ops folder_ops = {
+    .sweep = folder_sweep,
     .put = folder_put,
     .get = folder_get,
     .get_ranges = folder_get_ranges,

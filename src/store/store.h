@@ -85,6 +85,7 @@ enum shl_store_cap {
 };
 
 /* The vtable. Contracts are those of the shl_store_* functions below, which check arguments and call these. */
+struct shl_sweep;
 struct shl_store_ops {
     shale_code (*put)(struct shl_store *s, const char *key, const struct shl_slice *parts, size_t count,
                       const struct shl_put *how, struct shl_object *out, shale_error *err);
@@ -103,6 +104,8 @@ struct shl_store_ops {
     shale_code (*upload_complete)(struct shl_store *s, struct shl_upload *u, struct shl_object *out,
                                   shale_error *err);
     void (*upload_abort)(struct shl_store *s, struct shl_upload *take_u);
+    /* See sweep.h; NULL: it has no unfinished writes that one could see. Wrappers have none. */
+    shale_code (*sweep)(struct shl_store *s, const struct shl_sweep *how, shale_error *err);
     void (*destroy)(struct shl_store *s); /* the last reference went away */
 };
 

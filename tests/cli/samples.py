@@ -25,7 +25,6 @@ class Sample:
 
 
 DONE_OR_FAILED = Never("it is done, or it fails")
-NO_CHECKPOINT = Never("a checkpoint that is not there is a failure")
 READS_ALL = Never("what is there is shown: nothing is asked that could be answered by no")
 NO_CHECKPOINT = Never("a checkpoint that is not there is a failure, as a database is")
 NO_ROOM = Never("it asks no store; what may fail is its stdout: see test_a_full_disk")

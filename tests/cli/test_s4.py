@@ -201,6 +201,13 @@ class Commands(Case):
         p = self.s4("gc", "-n", "--min-age", "1ms")
         self.assertIn(b"would delete 3 data files", p.stderr)
         self.assertIn(b"deleted 0 data files", self.s4("gc").stderr)
+        for name, age in (("left#3", 3 * 86400), ("new#1", 60)):  # what a killed writer leaves
+            with open(os.path.join(self.place, name), "w") as f:
+                f.write("x")
+            os.utime(os.path.join(self.place, name), (time.time() - age,) * 2)
+        self.assertIn(b"left#3", self.s4("gc", "-v").stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.place, "left#3")))
+        self.assertTrue(os.path.exists(os.path.join(self.place, "new#1")))
         self.assertEqual(json.loads(self.s4("gc", "--min-age", "1ms", "--json").stdout)["deleted"], 3)
         self.assertIn(b"1 replaced file younger than --min-age stays", self.s4("compact").stderr)
         self.assertEqual(json.loads(self.s4("compact", "--min-age", "1ms", "--json").stdout)["files_deleted"], 1)

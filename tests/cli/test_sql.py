@@ -80,6 +80,23 @@ class Sql(Case):
         self.assertEqual(self.sql("UPDATE items SET qty = qty"), "")
         self.assertEqual(self.status()["seq"], 3)
 
+    def test_an_outer_savepoint_is_a_block(self):
+        self.sql("SAVEPOINT a; INSERT INTO items VALUES(1, 'one', 1); ROLLBACK TO a; RELEASE a")
+        self.assertEqual(self.status()["seq"], 0)
+        self.assertEqual(self.sql("SAVEPOINT a; INSERT INTO items VALUES(1, 'one', 1); SAVEPOINT A; INSERT INTO items VALUES(2, 'two', 2); "
+                                  "rollback transaction To savepoint \"a\"; RELEASE a; INSERT INTO items VALUES(3, 'three', 3); release savepoint a; "
+                                  "SELECT group_concat(id) FROM items"), "1,3\n")
+        self.assertEqual(self.status()["seq"], 1)
+        self.assertIn("no COMMIT", self.sql("SAVEPOINT a; DELETE FROM items", want=2))
+        self.assertIn("no such savepoint", self.sql("SAVEPOINT a; DELETE FROM items; RELEASE b; RELEASE a", want=3))
+        self.sql("SAVEPOINT a; DELETE FROM items; ROLLBACK")
+        self.sql("BEGIN; SAVEPOINT a; DELETE FROM items; ROLLBACK TO a; RELEASE a; ROLLBACK")
+        self.assertEqual(self.status()["seq"], 1)
+        self.sql("SAVEPOINT a; DELETE FROM items WHERE id = 3; COMMIT")
+        self.run_shale("sql", "shell", "shop", *FAST, data=b"SAVEPOINT b;\nDELETE FROM items;\nROLLBACK TO b;\nRELEASE b;\n")
+        self.assertEqual(self.sql("SELECT group_concat(id) FROM items"), "1\n")
+        self.assertEqual(self.status()["seq"], 2)
+
     def test_what_cannot_be_sent_is_refused(self):
         for text, why in (("INSERT INTO plain VALUES(1)", "no PRIMARY KEY"), ("CREATE TABLE x(y)", "shale sql migrate"), ("ATTACH 'x' AS y", "attached"),
                           ("PRAGMA user_version = 3", "PRAGMA user_version"), ("INSERT INTO kv VALUES(NULL, 1)", "NULL in its primary key")):
@@ -208,8 +225,42 @@ the last one needs no semicolon
         self.assertEqual(self.status()["log_entries"], 0)
         self.run_shale("sql", "log", "shop", "--after", "1", want=1)
         self.assertIn(b"would delete nothing", self.run_shale("sql", "gc", "shop", "-n").stderr)
-        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "1ms", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
+        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "0s", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
         self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "shop"))), ["manifest.json", "snapshots"])
+
+    def test_gc_leaves_what_leads_out_of_the_folder(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        self.run_shale("sql", "compact", "shop", *FAST)
+        os.makedirs(os.path.join(self.dir, "out", "x"))
+        self.write("out/x/cs-1.bin", "not ours")
+        os.symlink(os.path.join(self.dir, "out"), os.path.join(self.dir, "shop", "changesets", "foreign"))
+        p = self.run_shale("sql", "gc", "shop", "--grace", "0s", *FAST)
+        self.assertIn(b"1 of them could not be deleted", p.stderr)
+        self.assertIn(b"foreign", p.stderr)
+        self.assertEqual(os.listdir(os.path.join(self.dir, "shop", "changesets")), ["foreign"])
+        self.assertEqual(len(os.listdir(os.path.join(self.dir, "shop", "snapshots"))), 1)
+        self.assertTrue(os.path.exists(os.path.join(self.dir, "out", "x", "cs-1.bin")))
+
+    def test_what_killed_processes_leave_is_swept(self):
+        old = os.path.join(self.dir, "shop", "snapshots", ".s3db-tmp-0123456789abcdef")
+        young = old[:-1] + "0"
+        for path in (old, young):
+            with open(path, "w") as f:
+                f.write("x")
+        os.utime(old, (1, 1))
+        dry = self.run_shale("sql", "gc", "shop", "--grace", "0s", "-n", *FAST).stderr
+        self.assertIn(b"would delete 1 files of writes", dry)
+        self.assertTrue(os.path.exists(old))
+        self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--json", *FAST).stdout)["deleted"]["unfinished_writes"], 1)
+        self.assertFalse(os.path.exists(old))
+        self.assertTrue(os.path.exists(young))
+        kept = ("here.sqlite.0123456789abcdef.tm", "here.sqlite.0123.tmp", "there.sqlite.0123456789abcdef.tmp")
+        for name in kept + ("here.sqlite.0123456789abcdef.tmp",):
+            self.write(name, "x")
+        self.sql("SELECT 1", "--local-path", "here.sqlite")
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "here.sqlite.0123456789abcdef.tmp")))
+        for name in kept:
+            self.assertTrue(os.path.exists(os.path.join(self.dir, name)))
 
     def test_a_kept_copy(self):
         self.sql("INSERT INTO items(name) VALUES('a')", "--local-path", "here.sqlite")

@@ -3,12 +3,14 @@
 #include "base/num.h"
 #include "store/shared_folder.h"
 #include "store/support_conformance.h"
+#include "store/sweep.h"
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct shl_store *open_folder(const char *dir, bool fsync, bool create_root)
@@ -189,6 +191,82 @@ static void test_processes_lose_no_update(void **state)
     temp_dir_free(dir);
 }
 
+static void litter(const char *dir, const char *name, time_t age)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    int fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_true(fd >= 0);
+    struct timespec times[2] = {{.tv_sec = time(NULL) - age}, {.tv_sec = time(NULL) - age}};
+    assert_int_equal(futimens(fd, times), 0);
+    close(fd);
+}
+
+static bool there(const char *dir, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return access(path, F_OK) == 0;
+}
+
+static void count_swept(void *ctx, const char *path, uint64_t bytes)
+{
+    (void)path;
+    (void)bytes;
+    ++*(unsigned *)ctx;
+}
+
+/* What a killed process leaves goes once it is old, here and nowhere else; both kinds of folders, each with its own names. */
+static void test_a_sweep_takes_old_unfinished_writes(void **state)
+{
+    (void)state;
+    static const char *const old_temp[2] = {"db/x/.s3db-tmp-0123456789abcdef", "db/x/a.bin#17"};
+    static const char *const young_temp[2] = {"db/x/.s3db-tmp-1123456789abcdef", "db/x/a.bin#18"};
+    for (int plain = 0; plain < 2; plain++) {
+        char *dir = temp_dir_new();
+        char *out = temp_dir_new();
+        char link[4096];
+        unsigned swept = 0;
+        struct shl_store *s = open_folder(dir, false, true);
+        expect_code(SHALE_OK, put_mode(s, "db/x/a.bin", "kept", SHL_PUT_OVERWRITE, NULL, NULL));
+        expect_code(SHALE_OK, put_mode(s, "other/b", "kept", SHL_PUT_OVERWRITE, NULL, NULL));
+        if (plain) {
+            struct shl_file_options o = {0};
+            shl_store_unref(s);
+            expect_code(SHALE_OK, shl_store_file_new(&s, dir, &o, &test_err));
+        }
+        litter(dir, old_temp[plain], 7300);
+        litter(dir, young_temp[plain], 60);
+        litter(dir, old_temp[!plain], 7300);
+        litter(dir, "db/x/a.bin", 7300);
+        litter(dir, plain ? "other/b#1" : "other/.s3db-tmp-0123456789abcdef", 7300);
+        litter(out, plain ? "c#1" : ".s3db-tmp-0123456789abcdef", 7300);
+        snprintf(link, sizeof link, "%s/db/away", dir);
+        assert_int_equal(symlink(out, link), 0);
+        snprintf(link, sizeof link, "%s/db/ring", dir);
+        assert_int_equal(symlink(".", link), 0);
+        struct shl_sweep how = {.prefix = "db",
+                                .age_ns = SHL_SWEEP_AGE_NS,
+                                .dry_run = true,
+                                .visit = count_swept,
+                                .ctx = &swept};
+        expect_code(SHALE_OK, shl_store_sweep(s, &how, &test_err));
+        assert_true(swept >= 1 && there(dir, old_temp[plain]));
+        how.dry_run = false;
+        swept = 0;
+        expect_code(SHALE_OK, shl_store_sweep(s, &how, &test_err));
+        assert_int_equal(swept, 1);
+        assert_false(there(dir, old_temp[plain]));
+        assert_true(there(dir, young_temp[plain]) && there(dir, old_temp[!plain]));
+        assert_true(there(dir, "db/x/a.bin"));
+        assert_true(there(dir, plain ? "other/b#1" : "other/.s3db-tmp-0123456789abcdef"));
+        assert_true(there(out, plain ? "c#1" : ".s3db-tmp-0123456789abcdef"));
+        shl_store_unref(s);
+        temp_dir_free(dir);
+        temp_dir_free(out);
+    }
+}
+
 int main(void)
 {
     static const struct store_maker makers[] = {
@@ -208,6 +286,7 @@ int main(void)
         cmocka_unit_test(test_links_do_not_lead_out),
         cmocka_unit_test(test_writes_wait_for_the_lock_of_others),
         cmocka_unit_test(test_processes_lose_no_update),
+        cmocka_unit_test(test_a_sweep_takes_old_unfinished_writes),
     };
     return conformance_main("shared folder", makers, SHL_COUNT_OF(makers), tests,
                             SHL_COUNT_OF(tests));

@@ -493,6 +493,34 @@ static void test_the_collector_takes_old_orphans_only(void **state)
     shl_s4_close(db);
 }
 
+/* A temporary folder holds what is not uploaded, so that a large load needs little of the disk. */
+static void test_a_temporary_folder_stays_small(void **state)
+{
+    struct s4_bench *b = *state;
+    struct env_dirent *entries = NULL;
+    size_t count = 0;
+    b->settings.max_file_bytes = 100;
+    struct shl_s4 *db = s4_open(b, -1);
+    for (unsigned i = 0; i < 20; i++) {
+        char key[8];
+        (void)snprintf(key, sizeof key, "k%u", i);
+        s4_put(db, key, "some value of some length");
+    }
+    s4_upload(db);
+    CHECK(s4_files(b) == 10);
+    CHECK(env_listdir(db->local.dir, &entries, &count) == 0 && count == 1);
+    env_listdir_free(entries, count);
+    s4_has(db, "k0", "some value of some length"); /* from the bucket */
+    s4_put(db, "k0", "again");
+    s4_upload(db);
+    s4_bucket_has(b, "k0", "again");
+    char dir[400];
+    struct env_stat st;
+    (void)snprintf(dir, sizeof dir, "%s", db->local.dir);
+    shl_s4_close(db);
+    CHECK(env_stat(dir, &st) != 0);
+}
+
 /* ---- what was flushed */
 
 static size_t files_in(const char *dir, const char *part)
@@ -947,6 +975,7 @@ int main(void)
         T(test_local_readers_outlive_a_compaction),
         T(test_nothing_to_upload),
         T(test_the_collector_takes_old_orphans_only),
+        T(test_a_temporary_folder_stays_small),
         T(test_flushed_writes_come_back),
         T(test_a_living_writers_note_is_left_alone),
         T(test_a_commit_that_got_through_is_not_made_again),
