@@ -242,7 +242,7 @@ static void client(void *arg)
 {
     struct process *p = arg;
     shale_error err = {0};
-    for (int i = 0; i < 8 && p->scene->next < TOKENS_MAX; i++) {
+    for (int i = 0; i < 6 && p->scene->next < TOKENS_MAX; i++) {
         shale_code rc = SHALE_OK;
         sim_progress();
         pause_a_while();
