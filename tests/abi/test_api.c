@@ -351,7 +351,7 @@ static void test_near_databases_are_suggested(void **state)
         shale_db_open_reader(&reader, "memory:///shop/oders?name=near", NULL, NULL, &err),
         SHALE_NOT_FOUND);
     assert_non_null(strstr(err.text, "did you mean "));
-    assert_non_null(strstr(err.text, "shop/orders ?"));
+    assert_non_null(strstr(err.text, "shop/orders?"));
     assert_int_equal(
         shale_db_open_reader(&reader, "memory:///shop/quite-else?name=near", NULL, NULL, &err),
         SHALE_NOT_FOUND);
