@@ -22,7 +22,7 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql ./shop 'SELECT * FROM items'", "look"},
                   {"shale sql ./shop \"UPDATE items SET qty = qty - 1 WHERE id = 7\"",
                    "a commit, serializable"},
-                  {"shale sql ./shop 'BEGIN; DELETE FROM cart; DELETE FROM items; COMMIT'",
+                  {"shale sql ./shop 'BEGIN; UPDATE items SET qty = 0; DELETE FROM items; COMMIT'",
                    "all or nothing"},
                   {"shale sql ./shop 'SELECT count(*) AS n FROM items' --json | jq .n",
                    "for programs"},
