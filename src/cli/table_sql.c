@@ -20,14 +20,12 @@ const struct cli_command cli_sql_commands[] = {
      .args = {"DB", "SQL"},
      .options = COPY | SHOWS | MIXES | PAST,
      .examples = {{"shale sql ./shop 'SELECT * FROM items'", "look"},
-                  {"shale sql ./shop \"UPDATE items SET qty = qty - 1 WHERE id = 7\"",
-                   "a commit, serializable"},
+                  {"shale sql ./shop \"UPDATE items SET qty = qty - 1 WHERE id = 7\"", "a commit"},
                   {"shale sql ./shop 'BEGIN; UPDATE items SET qty = 0; DELETE FROM items; COMMIT'",
                    "all or nothing"},
                   {"shale sql ./shop 'SELECT count(*) AS n FROM items' --json | jq .n",
                    "for programs"},
-                  {"shale sql s3://acme-prod/shop/ 'SELECT * FROM items' --at -1h",
-                   "as it was an hour ago"}},
+                  {"shale sql s3://acme-prod/shop/ 'SELECT * FROM items' --at -1h", "an hour ago"}},
      .notes = "Each statement, or BEGIN .. COMMIT (SAVEPOINT .. RELEASE) with all between, is one "
               "commit, which runs "
               "again if others get ahead of it. What a block prints comes at its "
