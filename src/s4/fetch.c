@@ -204,7 +204,7 @@ out:
 bool shl_s4_look_again(struct shl_s4 *db, const struct shl_s4_map *seen, shale_code *io_code,
                        shale_error *err)
 {
-    shale_error failed;
+    shale_error failed = {0};
     shale_code rc = SHALE_OK;
     if (*io_code != SHALE_NOT_FOUND && *io_code != SHALE_INVALID_RANGE)
         return false;

@@ -312,7 +312,7 @@ static shale_code open_temp(const struct shared_folder *f, const char *key, stru
                             int *out_fd, shale_error *err)
 {
     int e = ENOENT;
-    shale_code rc;
+    shale_code rc = SHALE_OK;
     dir_of(key, st->dir);
     for (unsigned i = 0; i < STAGE_TRIES && (shl_file_is_missing(e) || e == EEXIST); i++) {
         struct env_stat root;
