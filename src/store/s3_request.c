@@ -678,6 +678,15 @@ static void leave_open(struct s3_request *r)
                        shl_http_method_name(r->method), r->key);
 }
 
+/* A read whose answer was begun and makes no sense, or ends early: nothing else would say of what. */
+static void name_answer(const struct s3_store *s, struct s3_request *r)
+{
+    char where[256];
+    bool reads = r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
+    if (reads && r->status > 0 && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT))
+        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, place_text(s, r, where, sizeof where));
+}
+
 /* A write whose answer did not come may have happened, unless it never left. */
 static void note_unknown(struct s3_request *r, bool sent)
 {
@@ -704,6 +713,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
+        name_answer(s, r);
         note_unknown(r, a->call.sent);
         return false;
     }
