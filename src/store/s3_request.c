@@ -509,6 +509,8 @@ static bool is_create(const struct s3_request *r)
     return header_of(r, "if-none-match") != NULL && r->method != SHL_HTTP_GET;
 }
 
+#define TELL_WAIT_S 5 /* whoever waits longer hears why */
+
 /* The store asks to be left alone for a while: all that retry hold back until then. */
 static void note_retry_after(struct s3_store *s, const struct s3_request *r)
 {
@@ -523,7 +525,12 @@ static void note_retry_after(struct s3_store *s, const struct s3_request *r)
         int64_t ms = at_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
         seconds = ms <= 0 ? 0 : (uint64_t)ms / 1000 + 1;
     }
-    shl_store_ask_quiet(&s->base, shl_min_u64(seconds, 180) * ENV_NS_PER_SEC);
+    seconds = shl_min_u64(seconds, 180);
+    /* Requests that run beside each other hear it together. */
+    if (seconds > TELL_WAIT_S &&
+        shl_store_quiet_left(&s->base) < (seconds - TELL_WAIT_S) * ENV_NS_PER_SEC)
+        shl_log_write(s->log, SHL_LOG_WARN, "the store asks to wait %" PRIu64 " s", seconds);
+    shl_store_ask_quiet(&s->base, seconds * ENV_NS_PER_SEC);
 }
 
 /* An endpoint that was copied with a path sends all requests below it. */
@@ -678,6 +685,15 @@ static void leave_open(struct s3_request *r)
                        shl_http_method_name(r->method), r->key);
 }
 
+/* A read whose answer was begun and makes no sense, or ends early: nothing else would say of what. */
+static void name_answer(const struct s3_store *s, struct s3_request *r)
+{
+    char where[256];
+    bool reads = r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
+    if (reads && r->status > 0 && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT))
+        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, place_text(s, r, where, sizeof where));
+}
+
 /* A write whose answer did not come may have happened, unless it never left. */
 static void note_unknown(struct s3_request *r, bool sent)
 {
@@ -704,6 +720,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
+        name_answer(s, r);
         note_unknown(r, a->call.sent);
         return false;
     }

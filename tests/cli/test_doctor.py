@@ -101,6 +101,10 @@ class Buckets(S3Case):
         self.assertIn("cannot connect to proxy 127.0.0.1:1 (http_proxy): Connection refused", found["store"][1])
         self.assertEqual(found["proxy"][0], "FAIL")
         self.assertNotIn(b"hush", p.stdout)
+        self.env["http_proxy"] = "ftp://me:hush/hush@127.0.0.1:1"
+        p = self.run_shale("doctor", "s3://acme", want=3)
+        self.assertIn("cannot get through proxy 127.0.0.1:1 (http_proxy): its URL is none that is understood", findings(p.stdout.decode())["store"][1])
+        self.assertNotIn(b"hush", p.stdout + p.stderr)
         del self.env["http_proxy"]
         lines = self.fails("get", "s3://acme/x", "k", "--store-option", "proxy_url=http://127.0.0.1:1", "--timeout", "500ms")
         self.assertIn("cannot connect to proxy 127.0.0.1:1 (proxy_url)", lines[0])

@@ -190,6 +190,14 @@ class Store(S3Case):
             self.fails(words[0], "s3://acme/orders", *words[1:], "--set", name + "=1")
             self.assertLess(len(server.requests), 12, words)
 
+    def test_a_store_that_asks_for_a_long_pause_is_told_of_once(self):
+        asked = "180"
+        self.serve(lambda m, b, k, q, h: (503, {"retry-after": asked}, b""))
+        lines = self.fails("get", "s3://acme/orders", "k", "--timeout", "400ms")
+        self.assertEqual(lines.count("note: the store asks to wait 180 s"), 1, lines)
+        asked = "5"
+        self.assertNotIn("asks to wait", "".join(self.fails("get", "s3://acme/orders", "k", "--timeout", "400ms")))
+
     def test_timeout_bounds_the_command(self):
         with socket.socket() as s:  # nobody listens behind it
             s.bind(("127.0.0.1", 0))

@@ -468,6 +468,8 @@ static void test_a_whole_object_is_whole_or_an_error(void **state)
         if (is_retryable(whole_rows[i].want) && is_retryable(rc))
             rc = whole_rows[i].want;
         expect_code(whole_rows[i].want, rc);
+        if (rc != SHALE_OK && strstr(test_err.text, "k\"") == NULL)
+            fail_msg("names no object: %s", test_err.text);
         assert_int_equal(body.len, rc == SHALE_OK ? strlen(whole_rows[i].answer.body) : 0);
         if (body.len > 0)
             assert_memory_equal(body.data, TEN, body.len);
@@ -512,6 +514,7 @@ static void test_an_endless_answer_to_a_small_question_is_refused(void **state)
         print_message("  %s\n", rows[i].name);
         shale_code rc = shl_store_get(c.bare, "k", &how, &body, NULL, &test_err);
         assert_true(is_retryable(rc));
+        assert_non_null(strstr(test_err.text, "\"bucket/k\""));
         assert_true(body.cap <= 1 << 20);
         assert_true(env_now_mono_ns() - start < NO_HANG_NS);
         shl_buf_free(&body);

@@ -46,7 +46,6 @@ static shale_code code_of(CURLcode e)
     case CURLE_URL_MALFORMAT:
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_COULDNT_RESOLVE_PROXY:
         return SHALE_INVALID;
     default:
         return SHALE_UNAVAILABLE;
@@ -88,16 +87,60 @@ static bool is_direct(const struct shl_http_options *o)
     return proxy_of(o, "http:", &who) == NULL && proxy_of(o, "https:", &who) == NULL;
 }
 
+/* The URL behind its scheme, up to the last '@': a password may hold what a URL's parts are told apart by. */
+static struct shl_slice proxy_userinfo(const char *proxy)
+{
+    const char *scheme = strstr(proxy, "://");
+    const char *last = strrchr(proxy, '@');
+    const char *from = scheme != NULL && (last == NULL || scheme < last) ? scheme + 3 : proxy;
+    return shl_slice_of(from, last != NULL && last > from ? (size_t)(last - from) : 0);
+}
+
 /* "host:port" of the proxy's URL, without what may stand before it. */
 static struct shl_slice proxy_host(const char *proxy)
 {
+    const char *last = strrchr(proxy, '@');
     const char *scheme = strstr(proxy, "://");
-    const char *from = scheme != NULL ? scheme + 3 : proxy;
-    size_t len = strcspn(from, "/");
-    for (size_t i = len; i-- > 0;)
-        if (from[i] == '@')
-            return shl_slice_of(from + i + 1, len - i - 1);
-    return shl_slice_of(from, len);
+    const char *from = last != NULL ? last + 1 : scheme != NULL ? scheme + 3 : proxy;
+    return shl_slice_of(from, strcspn(from, "/?#"));
+}
+
+/* Some part of what stands before the proxy's host is in the text, or might be under another spelling. */
+static bool tells_userinfo(const char *text, const char *proxy)
+{
+    static const char splits[] = ":/?#@ \t";
+    struct shl_slice info = proxy_userinfo(proxy);
+    size_t have = strlen(text);
+    if (info.len > 0 && memchr(info.data, '%', info.len) != NULL)
+        return true;
+    for (size_t i = 0, n; i < info.len; i += n + 1) {
+        for (n = 0; i + n < info.len && strchr(splits, info.data[i + n]) == NULL;)
+            n++;
+        for (size_t at = 0; n > 0 && at + n <= have; at++)
+            if (strncasecmp(text + at, (const char *)info.data + i, n) == 0)
+                return true;
+    }
+    return false;
+}
+
+/* libcurl could not make anything of the proxy's URL. It quotes all of it. */
+static bool is_odd_proxy(const struct shl_slot *s)
+{
+    return strncmp(s->reason, "Unsupported proxy", strlen("Unsupported proxy")) == 0;
+}
+
+/* What libcurl says of the failure, unless that would tell a secret. */
+static const char *reason_of(const struct shl_slot *s, CURLcode e)
+{
+    const char *who;
+    const char *proxy = s->direct ? NULL : proxy_of(s->options, s->t->call->url, &who);
+    if (is_odd_proxy(s))
+        return "its URL is none that is understood";
+    if (e == CURLE_COULDNT_RESOLVE_PROXY)
+        return "there is no such host";
+    if (s->reason[0] == '\0' || (proxy != NULL && tells_userinfo(s->reason, proxy)))
+        return s->curl->easy_strerror(e);
+    return s->reason;
 }
 
 /* libcurl names what it could not connect to: "Failed to connect to 10.0.0.1 port 3128 after ..". */
@@ -133,7 +176,8 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
         return false;
     if (connects)
         why = connect_reason(s, why, reason, sizeof reason);
-    c->code = shl_fail(&c->err, code_of(e), "store does not answer: cannot %s proxy %.*s (%s): %s",
+    c->code = shl_fail(&c->err, is_odd_proxy(s) ? SHALE_INVALID : code_of(e),
+                       "store does not answer: cannot %s proxy %.*s (%s): %s",
                        connects ? "connect to" : "get through", (int)shl_min_size(host.len, 120),
                        (const char *)host.data, who, why);
     return true;
@@ -142,7 +186,7 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
 static void fail_curl(const struct shl_slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
-    const char *why = s->reason[0] != '\0' ? s->reason : s->curl->easy_strerror(e);
+    const char *why = reason_of(s, e);
     shale_code code = code_of(e);
     char reason[96];
     if (c->code != SHALE_OK)
@@ -358,6 +402,18 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
             ok = s->curl->easy_setopt(s->easy, (option), (value)) == CURLE_OK;                     \
     } while (0)
 
+/* A name that is looked up in vain must not hold the thread until the system's own limit: libcurl would wait for it when the request is given up. */
+static bool leave_lookups(struct shl_slot *s)
+{
+#if LIBCURL_VERSION_NUM >= 0x075700
+    CURLcode e = s->curl->easy_setopt(s->easy, CURLOPT_QUICK_EXIT, 1L);
+    return e == CURLE_OK || e == CURLE_UNKNOWN_OPTION; /* the library may be older */
+#else
+    (void)s;
+    return true;
+#endif
+}
+
 /* What is the same for every request. */
 static bool prepare(struct shl_slot *s)
 {
@@ -442,7 +498,7 @@ struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http
     s->now_ns = now_ns;
     s->direct = is_direct(options);
     s->easy = s->curl->easy_init();
-    if (s->easy != NULL && make_agent(s) && prepare(s))
+    if (s->easy != NULL && make_agent(s) && prepare(s) && leave_lookups(s))
         return s;
     shl_slot_free(s);
     return NULL;
