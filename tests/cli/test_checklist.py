@@ -431,7 +431,7 @@ class Checklist(Case):
             elif c["name"] == "store mb":
                 self.assertEqual((again.returncode, b"there already" in again.stderr), (1, True))
             elif c["name"] == "checkpoint delete":
-                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (1, True))
+                self.assertEqual((again.returncode, b"has none of that" in again.stderr), (3, True))
             elif c["name"] == "sql init":
                 self.assertEqual((again.returncode, b"already exists" in again.stderr), (1, True))
             elif c["name"] == "delete":

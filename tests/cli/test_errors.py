@@ -489,7 +489,7 @@ class Table(Case):
                 words = shown.split()[1:]
                 if words[0].startswith("{cmd}"):
                     for option in re.findall(r"--[a-z-]+", shown):
-                        self.assertTrue(all(option in o or option in ("--merge", "--transformer") for o in commands.values()), shown)
+                        self.assertTrue(any(option in o for o in commands.values()), shown)
                     continue
                 name = " ".join(words[:2]) if " ".join(words[:2]) in commands else words[0]
                 self.assertIn(name, commands, shown)
