@@ -11,6 +11,9 @@ SHALE_BEGIN_DECLS
 /* The manifest `id` (0: the newest), in SlateDB's JSON shape. */
 SHALE_API SHALE_MUST shale_code shale_admin_manifest(char **out_json, const char *url, const shale_options *options,
                                                      uint64_t id, shale_error *err);
+/* An array of the manifests that are stored with from <= id < to (to 0: no end), each in that shape. */
+SHALE_API SHALE_MUST shale_code shale_admin_manifest_range(char **out_json, const char *url, const shale_options *options,
+                                                           uint64_t from, uint64_t to, shale_error *err);
 /* Ids, sizes and times of the stored manifests. */
 SHALE_API SHALE_MUST shale_code shale_admin_manifests(char **out_json, const char *url, const shale_options *options,
                                                       shale_error *err);

@@ -1,4 +1,4 @@
-/* What an application may decide itself: which compactions to make, which rows they keep, and which SSTables a read passes by. SPDX-License-Identifier: Apache-2.0
+/* What an application may decide itself: which compactions to make, which rows they keep, which garbage stays, and which SSTables a read passes by. SPDX-License-Identifier: Apache-2.0
  *
  * Functions are set on options and are used by every handle that is opened with them: a writer with its compactor inside, shale_compactor_open,
  * shale_compact. They may be called from any thread of the library, must not call the library with that handle, and must stay valid until the handle is
@@ -110,6 +110,15 @@ SHALE_API void shale_compaction_filter_init(shale_compaction_filter *o, size_t s
 /* Copied. NULL: none. Who merges asks it: set it for all workers of a database, or for none. INVALID: row is NULL, or struct_size. */
 SHALE_API SHALE_MUST shale_code shale_options_set_compaction_filter(shale_options *options, const shale_compaction_filter *filter,
                                                                     shale_error *err);
+
+/* ---- which garbage stays */
+
+/* Asked by a collector, in a writer or of shale_gc_open, for each object that neither the newest manifest nor a checkpoint needs and that is old enough: false
+ * keeps it, until it is asked for it again in the next pass. It cannot have anything deleted that is needed. In dry runs too. `key`: of the object in the bucket.
+ * In the collector's thread, which it may hold up. */
+typedef bool (*shale_gc_filter_fn)(void *ctx, const char *key, uint64_t bytes, int64_t modified_unix_ms);
+/* NULL: all garbage goes. */
+SHALE_API void shale_options_set_gc_filter(shale_options *options, shale_gc_filter_fn may_delete, void *ctx);
 
 /* ---- which SSTables a read passes by */
 

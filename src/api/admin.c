@@ -14,9 +14,9 @@
 
 /* What a call asks for. */
 struct ask {
-    uint64_t id;
+    uint64_t id, to;
     const char *sst; /* or a job */
-    bool rows;
+    bool rows, compactions;
 };
 typedef shale_code (*answer_fn)(const struct shl_inspect *in, const struct ask *ask,
                                 struct shl_json_writer *w, shale_error *err);
@@ -104,6 +104,12 @@ static shale_code answer_manifests(const struct shl_inspect *in, const struct as
     return shl_inspect_manifests(in, w, err);
 }
 
+static shale_code answer_versions(const struct shl_inspect *in, const struct ask *ask,
+                                  struct shl_json_writer *w, shale_error *err)
+{
+    return shl_inspect_versions(in, ask->compactions, ask->id, ask->to, w, err);
+}
+
 static shale_code answer_sst(const struct shl_inspect *in, const struct ask *ask,
                              struct shl_json_writer *w, shale_error *err)
 {
@@ -136,6 +142,24 @@ shale_code shale_admin_manifest(char **out_json, const char *url, const shale_op
 {
     SHL_API_ERR(err);
     return ask_json(out_json, url, options, answer_manifest, &(struct ask){.id = id}, false, err);
+}
+
+shale_code shale_admin_manifest_range(char **out_json, const char *url,
+                                      const shale_options *options, uint64_t from, uint64_t to,
+                                      shale_error *err)
+{
+    SHL_API_ERR(err);
+    return ask_json(out_json, url, options, answer_versions, &(struct ask){.id = from, .to = to},
+                    false, err);
+}
+
+shale_code shale_admin_compactions_range(char **out_json, const char *url,
+                                         const shale_options *options, uint64_t from, uint64_t to,
+                                         shale_error *err)
+{
+    SHL_API_ERR(err);
+    return ask_json(out_json, url, options, answer_versions,
+                    &(struct ask){.id = from, .to = to, .compactions = true}, false, err);
 }
 
 shale_code shale_admin_manifests(char **out_json, const char *url, const shale_options *options,

@@ -120,6 +120,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
         .scheduler = db->scheduler.is_there ? &db->scheduler.policy : NULL,
         .filter = db->compaction_filter.is_there ? &db->compaction_filter.filter : NULL,
         .user_filters = db->filter_policies.filters,
+        .gc_filter = {.may_delete = o->gc_filter, .ctx = o->gc_filter_ctx},
         .log = shl_api_hooks_log(db->stack.hooks),
         .before_create = check_store,
         .before_create_ctx = db};

@@ -48,6 +48,14 @@ static void take_settings(struct shl_gc_settings *s, const shale_gc_options *how
     }
 }
 
+void shale_options_set_gc_filter(shale_options *o, shale_gc_filter_fn may_delete, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->gc_filter = may_delete;
+    o->gc_filter_ctx = ctx;
+}
+
 static shale_code open_gc(shale_gc *gc, const char *url, const shale_options *options,
                           const shale_gc_options *how, shale_error *err)
 {
@@ -57,13 +65,15 @@ static shale_code open_gc(shale_gc *gc, const char *url, const shale_options *op
     gc->settings = options->settings.lsm.gc;
     take_settings(&gc->settings, how);
     shl_gc_clock_init(&gc->clock, &gc->settings, true);
-    struct shl_gc_open o = {.store = gc->stack.store,
-                            .wal_store = gc->stack.wal_store,
-                            .path = gc->stack.path,
-                            .settings = &gc->settings,
-                            .log = shl_api_hooks_log(gc->stack.hooks),
-                            .stopped = how->stopped,
-                            .stopped_ctx = how->stopped_ctx};
+    struct shl_gc_open o = {
+        .store = gc->stack.store,
+        .wal_store = gc->stack.wal_store,
+        .path = gc->stack.path,
+        .settings = &gc->settings,
+        .log = shl_api_hooks_log(gc->stack.hooks),
+        .filter = {.may_delete = options->gc_filter, .ctx = options->gc_filter_ctx},
+        .stopped = how->stopped,
+        .stopped_ctx = how->stopped_ctx};
     return shl_gc_new(&o, &gc->gc, err);
 }
 

@@ -66,6 +66,8 @@ struct shale_options {
     void *transform_ctx;
     shale_scheduler_fn scheduler; /* NULL: as the settings say */
     void *scheduler_ctx;
+    shale_gc_filter_fn gc_filter; /* NULL: none */
+    void *gc_filter_ctx;
     shale_compaction_filter compaction_filter; /* row NULL: none */
     struct shl_api_filter_policy {
         char name[SHL_FILTER_NAME_MAX + 1];

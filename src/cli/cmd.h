@@ -109,6 +109,8 @@ int cli_close_writer(struct cli *c, shale_db *db, int code);
 int cli_close_written(struct cli *c, shale_db *db, int code);
 /* Closes a handle and counts its requests in c->asked. */
 shale_code cli_close_counted(struct cli *c, shale_db *db);
+/* --versions [A]..[B] into numbers, *to 0: no end. False after a message. */
+bool cli_versions(struct cli *c, uint64_t *from, uint64_t *to);
 /* A key or value of the command line; with --hex its bytes, held in *hold (owned by the caller). False after a message. */
 SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struct shl_buf *hold,
                         shale_slice *out);

@@ -349,6 +349,24 @@ out:
 
 /* ---- compactions */
 
+/* Files as they are stored, oldest first. */
+static int print_versions(struct cli *c)
+{
+    const char *url = c->args.positional[0];
+    char *text = NULL;
+    uint64_t from, to;
+    if (c->args.positional_count > 1)
+        return cli_usage(c, NULL, "--versions: a job is looked for in the newest file");
+    if (!cli_versions(c, &from, &to) || !cli_options(c))
+        return CLI_USAGE;
+    if (shale_admin_compactions_range(&text, url, c->options, from, to, &c->err) != SHALE_OK)
+        return cli_fail(c, url);
+    out_text(c->out, text);
+    out_char(c->out, '\n');
+    shale_text_free(text);
+    return CLI_YES;
+}
+
 int cmd_compactions(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -358,6 +376,8 @@ int cmd_compactions(struct cli *c)
     json_t *value = NULL;
     const char *key;
     json_t *one;
+    if (cli_has(&c->args, OPT_VERSIONS))
+        return print_versions(c);
     if (cli_has(&c->args, OPT_ID) && (id == 0 || job != NULL))
         return cli_usage(c, NULL,
                          job != NULL ? "--id: a job is looked for in the newest file"

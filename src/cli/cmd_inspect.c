@@ -36,6 +36,29 @@ static bool number_argument(struct cli *c, size_t index, const char *what, uint6
     return false;
 }
 
+/* Empty: 0. */
+static bool version_of(struct shl_slice text, uint64_t *out)
+{
+    *out = 0;
+    return text.len == 0 || shl_parse_u64(text, out);
+}
+
+bool cli_versions(struct cli *c, uint64_t *from, uint64_t *to)
+{
+    const char *text = c->args.value[OPT_VERSIONS];
+    const char *dots = strstr(text, "..");
+    if (cli_has(&c->args, OPT_ID)) {
+        (void)cli_usage(c, NULL, "--id is one version, --versions are several: give one of them");
+        return false;
+    }
+    if (dots != NULL && version_of(shl_slice_of(text, (size_t)(dots - text)), from) &&
+        version_of(shl_slice_str(dots + 2), to) && (dots[2] == '\0' || *to > *from))
+        return true;
+    (void)cli_usage(c, NULL,
+                    "--versions \"%.40s\": write 3..7 (7 is not among them), 3.., ..7 or ..", text);
+    return false;
+}
+
 /* ---- manifest */
 
 #define DEPTH_MAX 16 /* a manifest has some eight */
@@ -45,8 +68,7 @@ static bool is_bytes(const json_t *array)
 {
     size_t i;
     json_t *item;
-    json_array_foreach(array, i, item) if (!json_is_integer(item) ||
-                                           json_integer_value(item) < 0 ||
+    json_array_foreach(array, i, item) if (!json_is_integer(item) || json_integer_value(item) < 0 ||
                                            json_integer_value(item) > 255) return false;
     return json_array_size(array) > 0;
 }
@@ -74,10 +96,9 @@ static void out_byte_array(struct out *o, const json_t *array, const char *name)
 static void out_scalar(struct out *o, const json_t *value)
 {
     if (json_is_string(value))
-        out_escaped(o,
-                    shl_slice_of((const uint8_t *)json_string_value(value),
-                                 json_string_length(value)),
-                    0);
+        out_escaped(
+            o, shl_slice_of((const uint8_t *)json_string_value(value), json_string_length(value)),
+            0);
     else if (json_is_integer(value))
         out_printf(o, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else
@@ -114,27 +135,35 @@ static int show_manifest(struct cli *c, char *text)
     json_t *value = NULL;
     const char *name;
     json_t *item;
+    size_t i;
     shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &value, &c->err);
     shale_text_free(text);
     if (rc != SHALE_OK)
         return cli_fail(c, NULL);
     json_object_foreach(value, name, item) out_tree(c->out, item, name, 0);
+    json_array_foreach(value, i, item) out_tree(c->out, item, "manifest", 0);
     json_decref(value);
     return CLI_YES;
 }
 
 int cmd_manifest(struct cli *c)
 {
+    const char *url = c->args.positional[0];
     char *text = NULL;
-    uint64_t id = cli_number(&c->args, OPT_ID, 0);
+    uint64_t id = cli_number(&c->args, OPT_ID, 0), to = 0;
+    bool several = cli_has(&c->args, OPT_VERSIONS);
+    if (several && !cli_versions(c, &id, &to))
+        return CLI_USAGE;
     if (cli_has(&c->args, OPT_ID) && id == 0)
         return cli_usage(c, NULL, "--id 0: manifests are counted from 1");
     if (!cli_options(c))
         return CLI_USAGE;
-    if (shale_admin_manifest(&text, c->args.positional[0], c->options, id, &c->err) != SHALE_OK)
-        return cli_fail(c, c->args.positional[0]);
+    shale_code rc = several ? shale_admin_manifest_range(&text, url, c->options, id, to, &c->err)
+                            : shale_admin_manifest(&text, url, c->options, id, &c->err);
+    if (rc != SHALE_OK)
+        return cli_fail(c, url);
     return cli_to_terminal(c) && !cli_has(&c->args, OPT_JSON) ? show_manifest(c, text)
-                                                               : print_text(c, text);
+                                                              : print_text(c, text);
 }
 
 static uint64_t member(const json_t *object, const char *name)

@@ -327,12 +327,13 @@ int cmd_s4_download(struct cli *c)
     uint64_t bytes = 0;
     char size[SHL_UNITS_TEXT];
     shale_s4 *db = NULL;
+    bool force = cli_has(&c->args, OPT_S4_FORCE);
     if (!need_folder(c))
         return CLI_USAGE;
-    int code = s4_open(c, S4_READ, &db);
+    int code = s4_open(c, force ? S4_WRITE_OLD : S4_READ, &db);
     if (code != CLI_YES)
         return code;
-    if (shale_s4_download(db, cli_has(&c->args, OPT_S4_FORCE), &files, &bytes, &c->err) != SHALE_OK)
+    if (shale_s4_download(db, force, &files, &bytes, &c->err) != SHALE_OK)
         code = s4_fail(c);
     s4_close(c, db);
     if (code != CLI_YES)

@@ -66,6 +66,7 @@ enum cli_option_id {
     OPT_INTERVAL,
     OPT_AND,
     OPT_ONLY,
+    OPT_VERSIONS,
     OPT_UNDO,
     OPT_ROUND,
     OPT_AS_OF,

@@ -24,6 +24,7 @@ struct shl_lsm_open {
     const struct shl_transformer *transformer; /* NULL: none; copied */
     const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
     const struct shl_compaction_filter *filter; /* NULL: none; copied */
+    struct shl_gc_filter gc_filter; /* of the collector inside */
     struct shl_user_filters user_filters; /* of SSTables; borrowed until close */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */

@@ -23,6 +23,7 @@ static shale_code new_collector(struct shl_lsm *db, bool (*stopped)(void *ctx), 
                             .path = db->path,
                             .settings = &db->settings.gc,
                             .log = db->log,
+                            .filter = db->gc_filter,
                             .stopped = stopped,
                             .stopped_ctx = db};
     return shl_gc_new(&o, out, err);

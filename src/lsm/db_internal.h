@@ -142,6 +142,7 @@ struct shl_lsm {
 
     struct shl_lsm_counts counts;       /* [mu] */
     struct shl_lsm_gc_counts gc_counts; /* [mu] */
+    struct shl_gc_filter gc_filter;     /* [const] */
     struct shl_segment_set segments;    /* [mu] with an extractor of the user */
     _Atomic uint64_t scans;             /* [atomic] relaxed */
 

@@ -115,6 +115,7 @@ shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct 
         db->filter = *o->filter;
         db->has_filter = true;
     }
+    db->gc_filter = o->gc_filter;
     db->scheduler = o->scheduler != NULL ? *o->scheduler : shl_scheduler_of(&db->settings);
     db->store = shl_store_ref(o->store);
     db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);

@@ -35,6 +35,12 @@ struct shl_gc_settings {
     struct shl_gc_task_settings tasks[SHL_GC_TASKS];
 };
 
+/* Asked for each object that is garbage: false keeps it. bytes, and when it was written. From the task of the collector. */
+struct shl_gc_filter {
+    bool (*may_delete)(void *ctx, const char *key, uint64_t bytes, int64_t modified_ms); /* NULL: all may go */
+    void *ctx;
+};
+
 struct shl_lsm_settings {
     /* SlateDB's names and defaults */
     uint64_t flush_interval_ns; /* flush_interval: 100 ms; none = only on demand or by size */

@@ -185,9 +185,10 @@ static shale_code resize(struct shl_s4_index *x, uint64_t slot_count, shale_erro
     return SHALE_OK;
 }
 
-static shale_code make_room(struct shl_s4_index *x, shale_error *err)
+/* Slots for more keys: half as many again at least, so that filling stays linear. */
+static shale_code make_room(struct shl_s4_index *x, uint64_t keys, shale_error *err)
 {
-    uint64_t need = slots_for((uint64_t)x->count + 1);
+    uint64_t need = slots_for(x->count + keys);
     if (need <= x->slot_count)
         return SHALE_OK;
     return resize(x, shl_max_u64(need, (uint64_t)x->slot_count + x->slot_count / 2), err);
@@ -241,7 +242,7 @@ shale_code shl_s4_index_room(struct shl_s4_index *x, uint64_t keys, uint64_t key
 {
     uint64_t bytes = keys * (ENTRY_BYTES + ENTRY_ALIGN) + key_bytes;
     uint64_t room = fits(x, bytes) ? bytes : 0;
-    shale_code rc = shl_s4_index_reserve(x, keys, UINT64_MAX, err);
+    shale_code rc = make_room(x, keys, err);
     /* Each chunk may end with a gap that is too small for the next entry. */
     for (size_t i = x->chunk + (x->chunks.count > 0); rc == SHALE_OK && room < bytes; i++) {
         while (rc == SHALE_OK && x->chunks.count <= i)
@@ -278,7 +279,7 @@ shale_code shl_s4_index_put(struct shl_s4_index *x, struct shl_slice key, struct
     uint32_t hash = hash_of(x, key);
     shale_code rc;
     SHL_ASSERT(key.len <= SHL_S4_KEY_MAX);
-    SHL_TRY(make_room(x, err));
+    SHL_TRY(make_room(x, 1, err));
     SHL_TRY(file_number(x, loc.file, &file, err));
     at = find_slot(x, key, hash);
     if (x->slots[at].ref != 0) {

@@ -185,7 +185,19 @@ static shale_code fetch_missing(struct shl_s4 *db, const struct shl_s4_map *map,
     shl_s4_end_turn(db);
     shl_s4_ids_free(&named);
     shl_array_free(&missing);
-    return rc == SHALE_NOT_FOUND ? (err->code = SHALE_CORRUPTION) : rc;
+    return rc;
+}
+
+/* The same by the newest index, if files of this one were compacted away. */
+static shale_code fetch_local(struct shl_s4_iter *it, shale_error *err)
+{
+    for (;;) {
+        shale_code rc = fetch_missing(it->db, it->map, err);
+        if (rc == SHALE_OK || !shl_s4_look_again(it->db, it->map, &rc, err))
+            return rc;
+        shl_s4_map_unref(it->db, it->map);
+        it->map = shl_s4_map_ref(it->db);
+    }
 }
 
 shale_code shl_s4_iter_open(struct shl_s4 *db, const struct shl_s4_iter_options *how,
@@ -199,7 +211,7 @@ shale_code shl_s4_iter_open(struct shl_s4 *db, const struct shl_s4_iter_options 
     it->how = *how;
     it->map = shl_s4_map_ref(db);
     if (how->local && !how->keys_only)
-        SHL_TRY(fetch_missing(db, it->map, err));
+        SHL_TRY(fetch_local(it, err));
     shl_s4_take_turn(db); /* nobody writes while the places are sorted */
     it->changes = db->changes;
     rc = how->keys_only ? SHALE_OK : shl_s4_index_places(&it->map->index, &it->places, err);

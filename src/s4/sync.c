@@ -307,6 +307,26 @@ bool shl_s4_fate_is_unknown(shale_code rc)
 
 /* ---- the index: out */
 
+/* An index of generation 1 has numbers only, no writers. */
+static shale_code check_writers(const struct shl_s4 *db, const struct shl_s4_index *x,
+                                shale_error *err)
+{
+    struct shl_s4_ids named = {0};
+    char name[SHL_S4_NAME_BYTES];
+    if (db->settings.format != 1)
+        return SHALE_OK;
+    shale_code rc = shl_s4_index_files(x, &named, err);
+    if (rc == SHALE_OK && named.ids.count > 0 &&
+        shl_s4_writer_of(named.ids.items[named.ids.count - 1]) != 0) {
+        shl_s4_name(named.ids.items[named.ids.count - 1], name);
+        rc = shl_fail(err, SHALE_INVALID,
+                      "format 1: %s is of generation 2, which no index of generation 1 can name",
+                      name);
+    }
+    shl_s4_ids_free(&named);
+    return rc;
+}
+
 shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x, shale_error *err)
 {
     char key[SHL_S4_KEY_BYTES];
@@ -319,6 +339,7 @@ shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x, sha
     if (db->settings.format == 1 && db->seq_known)
         next = (uint32_t)shl_max_u64(next, (uint64_t)db->seq + 1);
     SHL_TRY(shl_s4_key(db, SHL_S4_INDEX_NAME, key, err));
+    SHL_TRY(check_writers(db, x, err));
     SHL_TRY(shl_s4_index_encode(x, (uint8_t)db->settings.format, next, &blob, err));
     part = shl_buf_view(&blob);
     if (db->noted || db->adopted_count > 0) {
@@ -501,8 +522,7 @@ out:
 
 static bool nothing_to_commit(const struct shl_s4 *db)
 {
-    return db->journal.count == 0 && !db->unsaved && db->index_etag[0] != '\0' &&
-           db->index_version == db->settings.format;
+    return db->journal.count == 0 && !db->unsaved && db->index_etag[0] != '\0';
 }
 
 /* PRECONDITION becomes CONFLICT, or a newer index to go on from. */

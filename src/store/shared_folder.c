@@ -277,6 +277,10 @@ struct stage {
     char temp[KEY_MAX + TEMP_BYTES];
     size_t made; /* folders above the file that were made for it */
     bool there;  /* temp is to be removed */
+    int fd;      /* open until the end; -1: none */
+    /* The name is new: nobody looks for it before the put has answered, so that the file is synced under its name, and one journal commit
+     * of the file system has both. What is replaced must be whole before it gets its name. */
+    bool syncs_late;
 };
 
 static void dir_of(const char *key, char out[KEY_MAX])
@@ -332,31 +336,46 @@ static shale_code write_temp(const struct shared_folder *f, const char *key,
                              const struct shl_slice *parts, size_t count, struct stage *st,
                              struct shl_object *out, shale_error *err)
 {
-    int fd = -1;
     uint64_t at = 0;
     struct env_stat info = {0};
     int e = 0;
     shale_code rc;
-    SHL_TRY(open_temp(f, key, st, &fd, err));
+    SHL_TRY(open_temp(f, key, st, &st->fd, err));
     for (size_t i = 0; i < count && e == 0; i++) {
         struct env_iovec v = {.data = parts[i].data, .len = parts[i].len};
         if (v.len > 0)
-            e = env_pwritev(fd, &v, 1, at);
+            e = env_pwritev(st->fd, &v, 1, at);
         at += v.len;
     }
-    if (e == 0 && f->options.fsync)
-        e = env_fsync(fd);
+    if (e == 0 && f->options.fsync && !st->syncs_late)
+        e = env_fsync(st->fd);
     if (e == 0)
-        e = env_fstat(fd, &info);
-    {
-        int closed = env_close(fd);
-        e = e == 0 ? closed : e;
-    }
+        e = env_fstat(st->fd, &info);
     if (e != 0)
         SHL_TRY(fail_on(f, e, "write", key, err));
     *out = (struct shl_object){.size = at, .modified_ns = info.mtime_ns};
 out:
     return rc;
+}
+
+/* After a late sync that failed the name goes away again: the bytes under it may be lost. */
+static shale_code sync_late(const struct shared_folder *f, const char *key, struct stage *st,
+                            shale_error *err)
+{
+    int e = f->options.fsync && st->syncs_late ? env_fsync(st->fd) : 0;
+    if (e == 0)
+        return SHALE_OK;
+    (void)env_unlink_below(f->root, key);
+    return fail_on(f, e, "write", key, err);
+}
+
+static bool is_new(const struct shared_folder *f, const char *key)
+{
+    int fd;
+    int e = env_open_below(&fd, f->root, key, ENV_OPEN_READ);
+    if (e == 0)
+        (void)env_close(fd);
+    return shl_file_is_missing(e);
 }
 
 /* Whether the target may be written, with the lock held. */
@@ -422,7 +441,10 @@ static shale_code publish(struct shared_folder *f, const char *key, const struct
     if (e != 0)
         SHL_TRY(fail_on(f, e, "write", key, err));
     st->there = false;
+    (void)env_close(fd); /* others need not wait for the disk */
+    fd = -1;
     ENV_POINT("shared folder published");
+    SHL_TRY(sync_late(f, key, st, err));
     SHL_TRY(sync_names(f, st, err));
 out:
     if (fd >= 0)
@@ -437,13 +459,22 @@ static shale_code folder_put(struct shl_store *s, const char *key, const struct 
     struct shared_folder *f = folder_of(s);
     struct stage *st = env_calloc(1, sizeof *st);
     shale_code rc;
+    int e;
     if (st == NULL)
         return shl_nomem(err);
+    st->fd = -1;
     SHL_TRY(check_key(f, key, err));
+    st->syncs_late = how->mode == SHL_PUT_OVERWRITE && is_new(f, key);
     SHL_TRY(write_temp(f, key, parts, count, st, out, err));
     SHL_TRY(set_etag(out, parts, count, err));
     SHL_TRY(publish(f, key, how, st, err));
+    e = env_close(st->fd);
+    st->fd = -1;
+    if (e != 0)
+        SHL_TRY(fail_on(f, e, "write", key, err));
 out:
+    if (st->fd >= 0)
+        (void)env_close(st->fd); /* it failed already */
     if (st->there)
         (void)env_unlink_below(f->root, st->temp);
     env_free(st);

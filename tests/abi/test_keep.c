@@ -201,6 +201,61 @@ static void test_garbage(void **state)
     assert_string_equal(shale_gc_resource_name(SHALE_GC_RESOURCES), "");
 }
 
+struct keeper {
+    uint64_t asked, bytes;
+    const char *keeps;
+};
+
+static bool may_delete(void *ctx, const char *key, uint64_t bytes, int64_t modified_unix_ms)
+{
+    struct keeper *k = ctx;
+    k->asked++;
+    k->bytes += bytes;
+    assert_true(modified_unix_ms > 0);
+    return strstr(key, k->keeps) == NULL;
+}
+
+/* What the filter wants to keep stays, and only that; it is not asked about what is needed. */
+static void test_a_filter_keeps_garbage(void **state)
+{
+    static const char url[] = "memory:///kept?name=keep";
+    (void)state;
+    struct keeper k = {.keeps = "0003.manifest"};
+    shale_options *o = shale_options_new();
+    shale_db *db = NULL;
+    shale_gc *gc = NULL;
+    shale_gc_options how;
+    shale_gc_report r;
+    char *json = NULL;
+    assert_non_null(o);
+    for (int i = 0; i < 3; i++) {
+        OK(shale_db_open(&db, url, NULL, &err));
+        put(db, "k", "1");
+        OK(shale_db_close(db, &err));
+    }
+    shale_options_set_gc_filter(o, may_delete, &k);
+    shale_options_set_gc_filter(NULL, may_delete, &k);
+    shale_gc_options_init(&how, sizeof how);
+    how.resources = 1U << SHALE_GC_MANIFEST;
+    how.has_min_age = true;
+    OK(shale_gc_open(&gc, url, o, &how, &err));
+    OK(shale_gc_run(&r, gc, &err));
+    assert_int_equal(r.results[SHALE_GC_MANIFEST].count, k.asked - 1);
+    assert_true(k.bytes > 0);
+    OK(shale_gc_run(&r, gc, &err)); /* asked again */
+    assert_int_equal(r.results[SHALE_GC_MANIFEST].count, 0);
+    OK(shale_admin_manifests(&json, url, NULL, &err));
+    assert_non_null(strstr(json, "\"id\":3,"));
+    assert_null(strstr(json, "\"id\":2,"));
+    shale_text_free(json);
+    k.keeps = "none";
+    OK(shale_gc_run(&r, gc, &err));
+    assert_int_equal(r.results[SHALE_GC_MANIFEST].count, 1);
+    shale_gc_close(gc);
+    shale_options_free(o);
+    expect(url, NULL, "k", "1");
+}
+
 static void count_one(void *ctx, const char *key, uint64_t bytes)
 {
     (void)bytes;
@@ -252,9 +307,8 @@ static void test_whole_databases(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checkpoints),
-        cmocka_unit_test(test_reader_modes),
-        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_reader_modes),
+        cmocka_unit_test(test_garbage),         cmocka_unit_test(test_a_filter_keeps_garbage),
         cmocka_unit_test(test_whole_databases),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,6 +20,23 @@ class Errors(Case):
         self.assertEqual(json.loads(self.on_terminal("manifest", self.db, "--json")[1]), doc)
         self.assertEqual(doc["l0"][0]["sst"]["info"]["last_entry"], list(b"pear"))
 
+    def test_several_versions(self):
+        self.load([(b"a", b"1")])
+        self.load([(b"b", b"1")])
+        newest = json.loads(self.run_shale("manifest", self.db).stdout)
+        ids = [m["id"] for m in json.loads(self.run_shale("manifest", self.db, "--versions", "..").stdout)]
+        self.assertEqual((ids, ids[-1]), (sorted(ids), newest["id"]))
+        last = json.loads(self.run_shale("manifest", self.db, "--versions", "%d.." % newest["id"]).stdout)
+        self.assertEqual(last, [newest])
+        part = json.loads(self.run_shale("manifest", self.db, "--versions", "2..%d" % newest["id"]).stdout)
+        self.assertEqual([m["id"] for m in part], ids[1:-1])
+        self.assertEqual(json.loads(self.run_shale("manifest", self.db, "--versions", "1000..").stdout), [])
+        self.assertEqual(json.loads(self.run_shale("compactions", self.db, "--versions", "..").stdout), [])
+        self.run_shale("manifest", self.db + "-none", "--versions", "..", want=3)
+        for bad in ("3", "7..3", "a..b", "..0"):
+            self.run_shale("manifest", self.db, "--versions", bad, want=2)
+        self.run_shale("manifest", self.db, "--versions", "..", "--id", "1", want=2)
+
     def test_one_of_a_kind_is_no_plural(self):
         self.load([(b"a", b"1")])
         said = self.run_shale("stat", self.db).stdout.decode()

@@ -173,8 +173,8 @@ class Commands(Case):
         self.get("a", want=1)
         self.assertEqual([x for x in os.listdir(self.mirror) if x.startswith("writer_")], [])
         self.s4("put", "d", "4", "--no-upload", *local)
-        self.s4("download", "--force", *local, want=0)
-        self.s4("get", "d", *local, want=0)  # a reader drops nothing: it is still to be uploaded
+        self.s4("download", "--force", *local)
+        self.s4("get", "d", *local, want=1)
 
     def test_generation_1(self):
         self.s4("put", "a", "1", "--format", "1")

@@ -399,6 +399,42 @@ static void test_compaction_leaves_other_writers_alone(void **state)
     shl_s4_close(db);
 }
 
+/* Upload without writes changes nothing, also not the generation. */
+static void test_nothing_to_upload(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_object before, after;
+    b->settings.format = 1;
+    struct shl_s4 *db = s4_open(b, -1);
+    s4_put(db, "a", "one");
+    s4_upload(db);
+    shl_s4_close(db);
+    OK(shl_store_head(b->memory, "db/index.idx", &before, &s4_err));
+    b->settings.format = 2;
+    db = s4_open(b, -1);
+    s4_upload(db);
+    s4_upload(db);
+    shl_s4_close(db);
+    OK(shl_store_head(b->memory, "db/index.idx", &after, &s4_err));
+    CHECK(strcmp(before.etag, after.etag) == 0);
+}
+
+/* The same for one that reads from its folder. */
+static void test_local_readers_outlive_a_compaction(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_s4_compacted done;
+    b->settings.max_file_bytes = 5000;
+    struct shl_s4 *db = s4_open(b, -1);
+    put_many(db);
+    s4_upload(db);
+    struct shl_s4 *reader = s4_open(b, 0);
+    OK(shl_s4_compact(db, 0, &done, &s4_err));
+    CHECK(count_all(reader, false, true, SHALE_DONE) == MANY);
+    shl_s4_close(reader);
+    shl_s4_close(db);
+}
+
 static void test_readers_outlive_a_compaction(void **state)
 {
     struct s4_bench *b = *state;
@@ -579,6 +615,27 @@ static void test_lost_answers_in_one_handle(void **state)
         s4_bucket_has(b, key, "v");
     }
     s4_bucket_has(b, "other", "v");
+    /* What got through is not written again over what somebody else wrote since; what came after it is. */
+    s4_put(db, "both", "first");
+    s4_put(db, "gone", "first");
+    s4_put(db, "mine", "first");
+    lost.nth = 1;
+    shl_store_fault_add(b->store, &lost);
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_UNAVAILABLE);
+    shl_store_fault_clear(b->store);
+    struct shl_s4 *other = s4_open(b, -1);
+    s4_put(other, "both", "second");
+    s4_del(other, "gone");
+    s4_upload(other);
+    shl_s4_close(other);
+    s4_put(db, "after", "third");
+    s4_del(db, "k1");
+    s4_upload(db);
+    s4_bucket_has(b, "both", "second");
+    s4_bucket_has(b, "gone", NULL);
+    s4_bucket_has(b, "mine", "first");
+    s4_bucket_has(b, "after", "third");
+    s4_bucket_has(b, "k1", NULL);
     shl_s4_close(db);
 }
 
@@ -820,6 +877,14 @@ static void test_generation_1(void **state)
     b->settings.format = 1;
     FAILS(s4_try_open(b, -1, &db), SHALE_INVALID);
     SAYS("generation 2");
+    b->settings.index_unread = true; /* nor is one rebuilt over files of generation 2 */
+    OK(shl_store_delete(b->memory, "db/index.idx", &s4_err));
+    struct shl_s4_rebuilt r;
+    db = s4_open(b, -1);
+    OK(shl_s4_rebuild(db, false, &r, &s4_err));
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_INVALID);
+    SAYS("is of generation 2");
+    shl_s4_close(db);
     shl_buf_free(&body);
 }
 
@@ -879,6 +944,8 @@ int main(void)
         T(test_compaction_keeps_what_lives),
         T(test_compaction_leaves_other_writers_alone),
         T(test_readers_outlive_a_compaction),
+        T(test_local_readers_outlive_a_compaction),
+        T(test_nothing_to_upload),
         T(test_the_collector_takes_old_orphans_only),
         T(test_flushed_writes_come_back),
         T(test_a_living_writers_note_is_left_alone),

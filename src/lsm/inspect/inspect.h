@@ -24,6 +24,11 @@ SHL_MUST shale_code shl_inspect_manifest(const struct shl_inspect *in, uint64_t 
 /* An array of {id, size_bytes, modified_unix_ms}. One LIST. */
 SHL_MUST shale_code shl_inspect_manifests(const struct shl_inspect *in, struct shl_json_writer *w,
                                           shale_error *err);
+/* An array of the manifests, or compactions files, with from <= id < to (0: no end), each as above and below. A LIST per 1,000 and a GET each. */
+typedef SHL_ARRAY(uint64_t) shl_version_ids;
+SHL_MUST shale_code shl_inspect_versions(const struct shl_inspect *in, bool compactions,
+                                         uint64_t from, uint64_t to, struct shl_json_writer *w,
+                                         shale_error *err);
 /* An array with a line for each SST of the newest manifest. A LIST and a GET. */
 SHL_MUST shale_code shl_inspect_ssts(const struct shl_inspect *in, struct shl_json_writer *w,
                                      shale_error *err);

@@ -16,6 +16,7 @@ struct shl_gc {
     struct shl_log *log;
     bool (*stopped)(void *ctx);
     void *stopped_ctx;
+    struct shl_gc_filter filter;
     struct shl_manifests manifests;
     struct shl_sequenced compactions;
     struct shl_compactions *jobs;        /* owned: the newest compactions file; NULL: none */
@@ -62,6 +63,7 @@ shale_code shl_gc_new(const struct shl_gc_open *o, struct shl_gc **out, shale_er
     gc->log = o->log;
     gc->stopped = o->stopped;
     gc->stopped_ctx = o->stopped_ctx;
+    gc->filter = o->filter;
     shale_code rc = shl_manifests_init(&gc->manifests, gc->store, o->path, false, err);
     if (rc != SHALE_OK) {
         shl_gc_free(gc);
@@ -256,6 +258,12 @@ static const struct place places[SHL_GC_TASKS] = {
     [SHL_GC_COMPACTIONS] = {"compactions", "compactions"},
 };
 
+static bool may_delete(const struct shl_gc *gc, const char *key, const struct shl_gc_object *o)
+{
+    return gc->filter.may_delete == NULL ||
+           gc->filter.may_delete(gc->filter.ctx, key, o->bytes, o->modified_ms);
+}
+
 static shale_code find_victims(struct shl_gc *gc, const struct shl_gc_view *view,
                                enum shl_gc_task task, struct victims *out, shale_error *err)
 {
@@ -280,12 +288,15 @@ static shale_code find_victims(struct shl_gc *gc, const struct shl_gc_view *view
         out->seen += named;
         if (!named || !shl_gc_is_garbage(view, task, &o, min_age_ms))
             continue;
+        out->highest_id =
+            shl_max_u64(out->highest_id, o.id); /* the boundary covers what the filter keeps, too */
+        if (!may_delete(gc, list.items[i].key, &o))
+            continue;
         if (!shl_array_reserve(&out->keys, 1) || !shl_array_push(&out->sizes, o.bytes))
             SHL_TRY(shl_nomem(err));
         shl_array_add(&out->keys, list.items[i].key);
         list.items[i].key = NULL; /* moved */
         out->bytes += o.bytes;
-        out->highest_id = shl_max_u64(out->highest_id, o.id);
     }
 out:
     shl_list_free(&list);

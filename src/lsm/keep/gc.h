@@ -18,6 +18,7 @@ struct shl_gc_open {
     struct shl_log *log;         /* borrowed; NULL: silent. INFO names each object that goes */
     bool (*stopped)(void *ctx);  /* asked between batches: true ends the pass. NULL: never */
     void *stopped_ctx;
+    struct shl_gc_filter filter;
 };
 SHL_MUST shale_code shl_gc_new(const struct shl_gc_open *o, struct shl_gc **out, shale_error *err);
 void shl_gc_free(struct shl_gc *gc); /* NULL is fine */

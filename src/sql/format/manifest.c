@@ -206,12 +206,23 @@ static bool is_escaped_by_go(const uint8_t *at, size_t left, const char **out_te
     return false;
 }
 
+/* True if nothing of it is escaped, as in nearly all keys: a log has thousands, and is written with every commit. */
+static bool is_plain(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < ' ' || *text == 0x7f || strchr("\"\\<>&", *text) != NULL)
+            return false;
+    return true;
+}
+
 /* A string as JSON, by our writer, and then what Go escapes besides. */
 static shale_code put_string(struct shl_buf *out, const char *text, shale_error *err)
 {
     struct shl_buf plain = {0};
     struct shl_json_writer w;
     shale_code rc;
+    if (is_plain(text))
+        return shl_str_printf(out, err, "\"%s\"", text);
     shl_json_begin(&w, &plain, err);
     shl_json_str(&w, text);
     SHL_TRY(shl_json_finish(&w));
