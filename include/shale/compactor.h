@@ -13,10 +13,9 @@ SHALE_BEGIN_DECLS
 typedef struct shale_compactor shale_compactor;
 
 typedef enum shale_compactor_phase {
-    SHALE_COMPACTOR_RUNS = 0, /* it is the compactor, or a worker */
-    SHALE_COMPACTOR_ASKED =
-        1, /* shale_compact: the job waits for a coordinator that may be there */
-    SHALE_COMPACTOR_OTHERS = 2 /* shale_compact: another compactor is at work */
+    SHALE_COMPACTOR_RUNS = 0,   /* it is the compactor, or a worker */
+    SHALE_COMPACTOR_ASKED = 1,  /* shale_compact: the job waits for a coordinator that may be there */
+    SHALE_COMPACTOR_OTHERS = 2  /* shale_compact: another compactor is at work */
 } shale_compactor_phase;
 
 /* What a compactor is doing. */
@@ -46,10 +45,8 @@ SHALE_API void shale_compactor_options_init(shale_compactor_options *o, size_t s
 
 /* Prepares a compactor; sends nothing. how NULL: coordinator and worker. Settings are those of compactor_options; what it writes has the codec of its newest input,
  * unless compression_codec is set. On failure *out is untouched. */
-SHALE_API SHALE_MUST shale_code shale_compactor_open(shale_compactor **out, const char *url,
-                                                     const shale_options *options,
-                                                     const shale_compactor_options *how,
-                                                     shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_compactor_open(shale_compactor **out, const char *url, const shale_options *options,
+                                                     const shale_compactor_options *how, shale_error *err);
 /* Works in the calling thread, and in threads of its own, until it is stopped: OK. What the store says for a while is logged and tried again, unless
  * `once` is set. What was begun is given back, so that another compactor goes on with it. Errors: NOT_FOUND (no database), FENCED (another coordinator
  * took over), CORRUPTION and whatever else a manifest or a row says. */
@@ -63,15 +60,12 @@ SHALE_API void shale_compactor_close(shale_compactor *compactor);
 
 typedef struct shale_compact_options {
     size_t struct_size;
-    bool
-        no_wait; /* default false. True: a request is only submitted, for the coordinator that the database has */
-    uint64_t
-        take_over_ms; /* a coordinator that has not moved for so long is taken for dead; 0: two poll intervals and a second */
+    bool no_wait;             /* default false. True: a request is only submitted, for the coordinator that the database has */
+    uint64_t take_over_ms;    /* a coordinator that has not moved for so long is taken for dead; 0: two poll intervals and a second */
     bool (*tick)(void *ctx, const shale_compactor_status *now); /* as above */
     void *tick_ctx;
     shale_store_counts *counts; /* what it asked, filled at the end; NULL: not wanted */
-    bool
-        dry_run; /* default false. True: nothing is changed; out_json gets what it would begin with, an array of {spec, source_bytes, status}:
+    bool dry_run;             /* default false. True: nothing is changed; out_json gets what it would begin with, an array of {spec, source_bytes, status}:
                                * SlateDB's spec, the bytes of its sources (about), and null for the status of a job that is not open yet */
 } shale_compact_options;
 SHALE_API void shale_compact_options_init(shale_compact_options *o, size_t struct_size);
@@ -84,9 +78,8 @@ SHALE_API void shale_compact_options_init(shale_compact_options *o, size_t struc
  *
  * Stopped by tick: OK, and the jobs stay open for other compactors. Errors: NOT_FOUND (no database), INVALID (the request), CONFLICT (its sources are
  * those of another job, or it failed), and those of shale_compactor_run. */
-SHALE_API SHALE_MUST shale_code shale_compact(char **out_json, const char *url,
-                                              const shale_options *options, const char *request,
-                                              const shale_compact_options *how, shale_error *err);
+SHALE_API SHALE_MUST shale_code shale_compact(char **out_json, const char *url, const shale_options *options,
+                                              const char *request, const shale_compact_options *how, shale_error *err);
 
 /* The compactions file `id` (0: the newest) in SlateDB's JSON shape. NOT_FOUND: there is none. Owned: shale_text_free. */
 SHALE_API SHALE_MUST shale_code shale_admin_compactions(char **out_json, const char *url, const shale_options *options,
@@ -95,8 +88,7 @@ SHALE_API SHALE_MUST shale_code shale_admin_compactions(char **out_json, const c
 SHALE_API SHALE_MUST shale_code shale_admin_compactions_range(char **out_json, const char *url, const shale_options *options,
                                                               uint64_t from, uint64_t to, shale_error *err);
 /* One job of the newest compactions file. `job` is its ULID. */
-SHALE_API SHALE_MUST shale_code shale_admin_compaction(char **out_json, const char *url,
-                                                       const shale_options *options,
+SHALE_API SHALE_MUST shale_code shale_admin_compaction(char **out_json, const char *url, const shale_options *options,
                                                        const char *job, shale_error *err);
 
 SHALE_END_DECLS

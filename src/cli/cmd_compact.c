@@ -293,7 +293,7 @@ static int print_plan(struct cli *c, char *text)
         n.get += JOB_GETS + bytes / (2 << 20);
     }
     if (json_array_size(jobs) == 0)
-        cli_note(c, "nothing is due by the settings (shale help settings)");
+        cli_note(c, "would do nothing: nothing is due by the settings (shale help settings)");
     else
         cli_note_price(c, &n, 0);
     json_decref(jobs);

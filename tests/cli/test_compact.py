@@ -112,7 +112,7 @@ class Compact(Case):
 
     def test_a_dry_run_says_what_it_would_begin_with(self):
         self.tables(3)
-        self.assertEqual(self.run_shale("compact", self.db, "-n").stderr, b"nothing is due by the settings (shale help settings)\n")
+        self.assertEqual(self.run_shale("compact", self.db, "-n").stderr, b"would do nothing: nothing is due by the settings (shale help settings)\n")
         self.tables(1, 3)
         before = tree(self.db)
         p = self.run_shale("compact", self.db, "--dry-run")
