@@ -81,7 +81,7 @@ SAMPLES = {
     "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], NO_CHECKPOINT, ["NONE", "--checkpoint", "kept", "--yes"],
                       cost=("that of opening a writer, some 10 GETs and 4 PUTs", lambda n: n["PUT"] <= 7 and total(n) <= 40)),
     "delete": Sample(["U/doomed", "--yes", "--force"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
-                     cost=("6 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 12 and n["PUT"] <= 1)),
+                     cost=("12 LISTs and two per 1,000 objects", lambda n: n["LIST"] <= 12 and n["PUT"] <= 1)),
     "when": Sample(["DB", "seq:9"], ["DB", "1"], ["NONE", "seq:9"], more=(["DB", "--round", "up", "1"],),
                    cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
     "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
