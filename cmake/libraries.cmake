@@ -17,12 +17,6 @@ target_include_directories(shale_libraries SYSTEM INTERFACE ${SNAPPY_INCLUDE} ${
 target_link_libraries(shale_libraries INTERFACE ZLIB::ZLIB PkgConfig::zstd PkgConfig::lz4 PkgConfig::jansson
   PkgConfig::yaml PkgConfig::xxhash PkgConfig::crypto PkgConfig::expat
   ${SNAPPY_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
-if(SHALE_STATIC)
-  # What archives need behind themselves; pkg-config knows it for libcurl.
-  target_compile_definitions(shale_libraries INTERFACE SHALE_CURL_LINKED=1)
-  target_link_directories(shale_libraries INTERFACE ${curl_STATIC_LIBRARY_DIRS} ${crypto_LIBRARY_DIRS})
-  target_link_libraries(shale_libraries INTERFACE ${curl_STATIC_LIBRARIES} PkgConfig::crypto stdc++ m)
-endif()
 
 # The line editor of `shale shell`: of the program only. Without it lines are read plainly.
 pkg_check_modules(libedit IMPORTED_TARGET libedit)
@@ -49,3 +43,10 @@ else()
   target_link_libraries(shale_libraries INTERFACE PkgConfig::sqlite)
 endif()
 target_compile_definitions(shale_libraries INTERFACE SQLITE_ENABLE_SESSION=1 SQLITE_ENABLE_PREUPDATE_HOOK=1)
+
+if(SHALE_STATIC)
+  # What archives need behind themselves; pkg-config knows it for libcurl.
+  target_compile_definitions(shale_libraries INTERFACE SHALE_CURL_LINKED=1)
+  target_link_directories(shale_libraries INTERFACE ${curl_STATIC_LIBRARY_DIRS} ${crypto_LIBRARY_DIRS})
+  target_link_libraries(shale_libraries INTERFACE ${curl_STATIC_LIBRARIES} PkgConfig::crypto stdc++ m)
+endif()
