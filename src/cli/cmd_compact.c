@@ -233,22 +233,30 @@ static void job_line(struct cli *c, const json_t *job)
     out_char(c->out, '\n');
 }
 
-/* The jobs of a request as they ended. Frees the text. */
-static int print_jobs(struct cli *c, char *text)
+/* What compact answered: with --json as it is, then *out is NULL; else as values, which the caller releases. Frees the text. */
+static int take_jobs(struct cli *c, char *text, json_t **out)
 {
-    json_t *jobs = NULL;
-    size_t i;
-    json_t *job;
+    shale_code rc = SHALE_OK;
+    *out = NULL;
     if (cli_has(&c->args, OPT_JSON)) {
         out_text(c->out, text);
         out_char(c->out, '\n');
-        shale_text_free(text);
-        return CLI_YES;
+    } else {
+        rc = shl_json_parse_unsigned(shl_slice_str(text), out, &c->err);
     }
-    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &jobs, &c->err);
     shale_text_free(text);
-    if (rc != SHALE_OK)
-        return cli_fail(c, NULL);
+    return rc == SHALE_OK ? CLI_YES : cli_fail(c, NULL);
+}
+
+/* The jobs of a request as they ended. Frees the text. */
+static int print_jobs(struct cli *c, char *text)
+{
+    json_t *jobs;
+    size_t i;
+    json_t *job;
+    int code = take_jobs(c, text, &jobs);
+    if (jobs == NULL)
+        return code;
     if (json_array_size(jobs) == 0)
         cli_note(c,
                  "nothing to compact: there is no sorted run yet (shale compact %s merges L0 "
@@ -266,20 +274,13 @@ static int print_jobs(struct cli *c, char *text)
 /* The jobs that it would begin with. Frees the text. */
 static int print_plan(struct cli *c, char *text)
 {
-    json_t *jobs = NULL;
+    json_t *jobs;
     size_t i;
     json_t *job;
     shale_store_counts n = {.struct_size = sizeof n};
-    if (cli_has(&c->args, OPT_JSON)) {
-        out_text(c->out, text);
-        out_char(c->out, '\n');
-        shale_text_free(text);
-        return CLI_YES;
-    }
-    shale_code rc = shl_json_parse_unsigned(shl_slice_str(text), &jobs, &c->err);
-    shale_text_free(text);
-    if (rc != SHALE_OK)
-        return cli_fail(c, NULL);
+    int code = take_jobs(c, text, &jobs);
+    if (jobs == NULL)
+        return code;
     json_array_foreach(jobs, i, job)
     {
         char sources[100];
@@ -287,8 +288,8 @@ static int print_plan(struct cli *c, char *text)
         uint64_t bytes = member(job, "source_bytes");
         bool open = json_is_string(json_object_get(job, "status"));
         sources_text(job, sources, sizeof sources);
-        out_printf(c->out, "would merge %s, %s%s\n", sources, shl_format_size(bytes, size),
-                   open ? " (submitted already)" : "");
+        cli_note(c, "would merge %s, %s%s", sources, shl_format_size(bytes, size),
+                 open ? " (submitted already)" : "");
         n.put += JOB_PUTS + bytes / (8 << 20);
         n.get += JOB_GETS + bytes / (2 << 20);
     }

@@ -371,7 +371,7 @@ class Checklist(Case):
             dry += 1
             for flag in ("-n", "--dry-run"):
                 p = self.run_sample(c["name"], sample.good, flag)
-                self.assertRegex(p.stderr, b"would |nothing is due")
+                self.assertIn(b"would ", p.stderr)
                 self.assertEqual(tree(self.dir), before)
         self.assertGreaterEqual(dry, 2)
 
