@@ -129,7 +129,7 @@ class Compact(Case):
         self.assertEqual(job["spec"]["Tiered"]["sources"], [{"SortedRun": 0}])
         self.run_shale("compact", self.db, "--full", "--no-wait", *FAST)
         self.assertIn(b"has a source or the destination of it", self.run_shale("compact", self.db, "--full", "-n", want=3).stderr)
-        self.assertIn(b"(submitted already)\n", self.run_shale("compact", self.db, "-n").stdout)
+        self.assertIn(b"(submitted already)\n", self.run_shale("compact", self.db, "-n").stderr)
 
     def test_full_without_a_run_does_nothing(self):
         self.tables(2)
