@@ -29,8 +29,8 @@ struct shl_source_ops {
     /* One row on; only when valid. */
     shale_code (*next)(struct shl_source *s, shale_error *err);
     void (*close)(struct shl_source *s); /* frees the source */
-    /* Forward sources over SSTs; else NULL. Whether the current row is the first of a block all of whose rows come next. Borrowed until the next
-     * call of another function. */
+    /* Of sources that set begins_block; else NULL. Where it is set: whether all rows of the block come next. Borrowed until the next call of another
+     * function. */
     bool (*block)(struct shl_source *s, struct shl_stored_block *out);
     /* After `block` said yes: to the row behind the block. */
     shale_code (*pass_block)(struct shl_source *s, shale_error *err);
@@ -42,6 +42,7 @@ struct shl_source {
     struct shl_row row; /* current, if valid */
     bool valid;
     bool reverse;       /* [const] direction */
+    bool begins_block;  /* the row is the first of a block as it is stored, which may be asked for */
     bool near_end;      /* all that it will read is on its way: time to prepare what comes behind it */
 };
 
@@ -55,7 +56,7 @@ static inline shale_code shl_source_next(struct shl_source *s, shale_error *err)
 }
 static inline bool shl_source_block(struct shl_source *s, struct shl_stored_block *out)
 {
-    return s->ops->block != NULL && s->ops->block(s, out);
+    return s->begins_block && s->ops->block(s, out);
 }
 static inline shale_code shl_source_pass_block(struct shl_source *s, shale_error *err)
 {

@@ -254,6 +254,7 @@ static shale_code settle(struct chain_source *c, shale_error *err)
             return rc;
     }
     c->base.row = c->open->row;
+    c->base.begins_block = c->open->begins_block;
     c->base.valid = true;
     return SHALE_OK;
 }
@@ -301,6 +302,7 @@ static shale_code moved(struct chain_source *c, shale_code rc, shale_error *err)
     struct shl_source *base = &c->base;
     if (rc == SHALE_OK && c->open->valid) {
         base->row = c->open->row;
+        base->begins_block = c->open->begins_block;
         if (c->open->near_end)
             open_ahead(c);
         return SHALE_OK;

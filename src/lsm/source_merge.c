@@ -142,8 +142,10 @@ static void settle_first(struct merge_source *m)
 static void show_first(struct merge_source *m)
 {
     m->base.valid = m->place_count > 0;
-    if (m->base.valid)
+    if (m->base.valid) {
         m->base.row = m->places[0].source->row;
+        m->base.begins_block = m->places[0].source->begins_block;
+    }
 }
 
 /* ---------------------------------------------------------------- the source */

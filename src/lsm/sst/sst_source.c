@@ -279,6 +279,7 @@ static shale_code walk_next(struct sst_source *s, shale_error *err)
         if (rc != SHALE_OK)
             return rc;
     }
+    s->base.begins_block = s->at == s->raw.data;
     rc = walk_entry(s, err);
     return rc != SHALE_OK ? rc : accept_row(s);
 }
@@ -325,18 +326,6 @@ static shale_code source_next(struct shl_source *base, shale_error *err)
 
 /* ---------------------------------------------------------------- whole blocks */
 
-/* Whether the current row is the block's first: its value lies where the first entry's does. */
-static bool is_on_first(const struct sst_source *s)
-{
-    uint32_t shared, unshared, value_len;
-    const struct shl_row *row = &s->base.row;
-    const uint8_t *begin = s->raw.data;
-    if (row->value.data == NULL || row->value.data > begin + row->key.len + 3 * SHL_VARINT32_MAX)
-        return false;
-    const uint8_t *p = walk_lens(begin, s->end, &shared, &unshared, &value_len);
-    return p != NULL && row->value.data == p + unshared;
-}
-
 static bool source_block(struct shl_source *base, struct shl_stored_block *out)
 {
     struct sst_source *s = (struct sst_source *)base;
@@ -344,7 +333,7 @@ static bool source_block(struct shl_source *base, struct shl_stored_block *out)
     const struct shl_sst_info *info = &s->sst->desc->info;
     shale_error ignored;
     uint8_t *stored;
-    if (!walks(s) || s->pinned != NULL || s->cut || !is_on_first(s))
+    if (s->pinned != NULL || s->cut)
         return false;
     bool last = s->block + 1 == m->block_count;
     if ((last && !info->has_last_entry) ||
@@ -414,6 +403,7 @@ static shale_code walk_from_iter(struct sst_source *s, shale_error *err)
     if (rc != SHALE_OK)
         return rc;
     s->at = s->raw.data + s->it.entry_next;
+    s->base.begins_block = s->it.entry_start == 0;
     s->base.row = s->it.row;
     s->base.row.key = shl_buf_view(&s->key);
     return accept_row(s);
