@@ -2,19 +2,17 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/units.h"
-#include "cli/cmd.h"
+#include "cli/input.h"
 #include "cli/jsonrow.h"
 #include "cli/os.h"
 #include "cli/price.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #define BATCH_ROWS  1000
 #define BATCH_BYTES ((size_t)1 << 20)
 #define MARKS       512
-#define READ_BYTES  ((size_t)1 << 20)
 /* How soon a signal to stop is seen; and when the wait for a store is worth a word though no row waits. */
 #define STOP_LOOK_NS (50 * ENV_NS_PER_MS)
 #define STOP_WAIT_NS (ENV_NS_PER_SEC / 2)
@@ -27,11 +25,9 @@ struct load {
     size_t batch_bytes;
     uint64_t rows;    /* [mu] written */
     uint64_t deletes; /* of them */
-    uint64_t bytes;   /* read */
-    uint64_t line;    /* number of the line being parsed, from 1 */
     bool broken;      /* a write failed: nothing more can be made durable */
     bool whole;       /* all that was taken is durable */
-    bool bad_line;    /* `line` is no row; c->err says why */
+    bool bad_line;    /* the input's line is no row; c->err says why */
     shale_error
         failed; /* the first failure of the library or the line, told at the end: with what is durable then */
     /* [mu] Which rows are durable: up to `seq` of a mark its `rows` are. Older marks than the ring has are durable long since. */
@@ -40,7 +36,7 @@ struct load {
     } marks[MARKS];
     size_t mark_count; /* [mu] */
     struct cli_price price;
-    const char *name; /* of the input, for messages */
+    struct cli_input in;
     struct json_row_parser parser;
     struct cli_progress progress;
     /* Says that the load is stopping, whatever it waits for just then. */
@@ -85,21 +81,17 @@ static int write_batch(struct load *l)
     l->marks[l->mark_count++ % MARKS].rows = l->rows;
     env_store_relaxed(&l->batch_rows, 0);
     if (os_stop_code() == 0) /* nothing is drawn over what the teller said */
-        cli_progress_tick(&l->progress, l->rows, l->bytes);
+        cli_progress_tick(&l->progress, l->rows, l->in.bytes);
     env_mutex_unlock(&l->mu);
     l->batch_bytes = 0;
     shale_batch_clear(l->batch);
     return CLI_YES;
 }
 
-static int take_line(struct load *l, struct shl_slice line)
+static int take_line(void *ctx, struct shl_slice line)
 {
+    struct load *l = ctx;
     struct json_row row;
-    l->line++;
-    while (line.len > 0 && (line.data[line.len - 1] == '\r' || line.data[line.len - 1] == ' '))
-        line.len--;
-    if (line.len == 0)
-        return CLI_YES;
     shale_code rc = json_row_parse(&l->parser, line, &row, &l->c->err);
     l->bad_line = rc == SHALE_INVALID;
     if (rc != SHALE_OK)
@@ -119,50 +111,10 @@ static int take_line(struct load *l, struct shl_slice line)
     return count >= BATCH_ROWS || l->batch_bytes >= BATCH_BYTES ? write_batch(l) : CLI_YES;
 }
 
-/* Takes every whole line of `buf` and moves the rest to its front. */
-static int take_lines(struct load *l, struct shl_buf *buf, size_t searched)
+static int read_rows(struct load *l)
 {
-    size_t at = 0;
-    int code = CLI_YES;
-    while (code == CLI_YES) {
-        size_t from = shl_max_size(at, searched);
-        const uint8_t *end =
-            from < buf->len ? memchr(buf->data + from, '\n', buf->len - from) : NULL;
-        if (end == NULL)
-            break;
-        code = take_line(l, shl_slice_of(buf->data + at, (size_t)(end - buf->data) - at));
-        at = (size_t)(end - buf->data) + 1;
-    }
-    memmove(buf->data, buf->data + at, buf->len - at);
-    buf->len -= at;
-    return code;
-}
-
-static int read_rows(struct load *l, int fd)
-{
-    struct shl_buf buf = {0};
-    int code = CLI_YES;
-    for (size_t n = 1; code == CLI_YES && n > 0;) {
-        if (shl_buf_reserve(&buf, READ_BYTES, &l->c->err) != SHALE_OK) {
-            code = fail_later(l);
-            break;
-        }
-        int failed = os_read(fd, buf.data + buf.len, READ_BYTES, &n);
-        if (failed == EINTR) /* asked to stop: a line that is not whole yet is not a row */
-            break;
-        if (failed != 0) {
-            code = cli_trouble(l->c, "%s cannot be read: %s", l->name, strerror(failed));
-            break;
-        }
-        size_t searched = buf.len;
-        buf.len += n;
-        l->bytes += n;
-        code = n > 0         ? take_lines(l, &buf, searched)
-               : buf.len > 0 ? take_line(l, shl_buf_view(&buf))
-                             : CLI_YES;
-    }
-    shl_buf_free(&buf);
-    return code;
+    int code = cli_input_lines(&l->in, l->c, take_line, l);
+    return code == CLI_FAILED && l->c->err.code == SHALE_NOMEM ? fail_later(l) : code;
 }
 
 static void tell(struct load *l, uint64_t start_ns)
@@ -177,7 +129,7 @@ static void tell(struct load *l, uint64_t start_ns)
         return;
     cli_note(l->c,
              "loaded %s row%s (%s -> %s written) in %.1f s, %" PRIu64 " PUT %" PRIu64 " GET, %s",
-             out_count(rows, l->rows), l->rows == 1 ? "" : "s", shl_format_size(l->bytes, size),
+             out_count(rows, l->rows), l->rows == 1 ? "" : "s", shl_format_size(l->in.bytes, size),
              shl_format_size(n->bytes_up, stored), seconds, n->put, n->get,
              cli_price_text(&l->price, cli_price_requests(&l->price, n), "", price));
 }
@@ -286,7 +238,7 @@ static int tell_end(struct load *l, bool whole, int code)
     (void)snprintf(c->facts, sizeof c->facts, "%s%s row%s%s %s durable.", whole ? "" : "At least ",
                    out_count(rows, durable), durable == 1 ? "" : "s",
                    l->bad_line ? " before it" : "", durable == 1 ? "is" : "are");
-    (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->name, l->line);
+    (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->in.name, l->in.line);
     if (l->failed.code == SHALE_OK) {
         (os_stop_code() != 0 ? cli_tell : cli_note)(
             c, "%s%s", os_stop_code() != 0 ? "stopped: " : "  ", c->facts);
@@ -336,29 +288,19 @@ int cmd_load(struct cli *c)
 {
     const char *path = c->args.positional_count > 1 ? c->args.positional[1] : "-";
     bool is_stdin = strcmp(path, "-") == 0;
-    struct load l = {
-        .c = c, .name = is_stdin ? "stdin" : path, .parser = {.hex = cli_has(&c->args, OPT_HEX)}};
-    struct env_stat st = {0};
+    struct load l = {.c = c, .parser = {.hex = cli_has(&c->args, OPT_HEX)}};
     shale_db *db = NULL;
-    int fd = CLI_STDIN;
     uint64_t start_ns = env_now_mono_ns();
     int code = CLI_FAILED, stop;
     if (is_stdin && c->session != NULL)
         return cli_usage(c, NULL, "stdin is the shell's own: name a file");
     if (cli_in_txn(c))
         return cli_usage(c, ".commit", "a transaction is open: load writes batches of its own");
-    /* The input first: a mistyped name must not fence the production writer. */
-    int failed = is_stdin ? 0 : os_open_read(&fd, path);
-    if (failed != 0)
-        return cli_usage(c, "shale load --help", "%s cannot be read: %s", path, strerror(failed));
-    if (!is_stdin && env_stat(path, &st) == 0 && st.is_dir) {
-        os_close(fd);
-        return cli_usage(c, "shale load --help", "%s is a folder, not a file of rows", path);
-    }
-    if (is_stdin && os_is_terminal(CLI_STDIN))
-        cli_note(c, "reading rows from the terminal; Ctrl-D ends");
+    code = cli_input_open(c, "shale load --help", path, &l.in);
+    if (code != CLI_YES)
+        return code;
     os_signals(OS_STOP_SAFELY);
-    cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
+    cli_progress_start(&l.progress, c, "load", l.in.size);
     teller_start(&l);
     l.batch = shale_batch_new();
     if (l.batch == NULL) {
@@ -371,7 +313,7 @@ int cmd_load(struct cli *c)
     set_db(&l, db);
     if (c->options != NULL && cli_price_for(c, c->args.positional[0], &l.price))
         l.progress.price = &l.price;
-    code = make_durable(&l, read_rows(&l, fd));
+    code = make_durable(&l, read_rows(&l));
     if (code == CLI_YES)
         code = settle(&l);
     stop = os_stop_code(); /* it may have come while the last flush was on its way, */
@@ -391,8 +333,7 @@ out:
         tell(&l, start_ns);
     shale_batch_free(l.batch);
     json_row_deinit(&l.parser);
-    if (!is_stdin)
-        os_close(fd);
+    cli_input_close(&l.in);
     return code;
 }
 

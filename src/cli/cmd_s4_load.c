@@ -4,16 +4,15 @@
 #include "base/num.h"
 #include "base/units.h"
 #include "cli/cmd_s4.h"
+#include "cli/input.h"
 #include "cli/jsonrow.h"
 #include "cli/os.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 
 #define BATCH_ROWS   1000
 #define BATCH_BYTES  ((size_t)4 << 20)
-#define READ_BYTES   ((size_t)1 << 20)
 #define UPLOAD_BYTES ((uint64_t)256 << 20) /* what a crash may cost at most */
 
 /* A row of the batch: where its bytes lie. */
@@ -31,12 +30,10 @@ struct load {
     struct shl_buf bytes; /* of the batch */
     uint64_t keys;        /* written */
     uint64_t kept;        /* of them, safe */
-    uint64_t read;        /* bytes */
     uint64_t unsaved;     /* bytes since the last upload */
-    uint64_t line;
     bool bad_line;
     shale_error failed; /* told at the end, with what is safe then */
-    const char *name;
+    struct cli_input in;
     struct json_row_parser parser;
     struct cli_progress progress;
 };
@@ -97,7 +94,7 @@ static int write_batch(struct load *l)
     l->unsaved += l->bytes.len;
     l->rows.count = 0;
     l->bytes.len = 0;
-    cli_progress_tick(&l->progress, l->keys, l->read);
+    cli_progress_tick(&l->progress, l->keys, l->in.bytes);
     return l->unsaved >= UPLOAD_BYTES ? keep(l) : CLI_YES;
 }
 
@@ -129,14 +126,10 @@ static shale_code check_row(struct load *l, const struct json_row *row)
     return SHALE_OK;
 }
 
-static int take_line(struct load *l, struct shl_slice line)
+static int take_line(void *ctx, struct shl_slice line)
 {
+    struct load *l = ctx;
     struct json_row row;
-    l->line++;
-    while (line.len > 0 && (line.data[line.len - 1] == '\r' || line.data[line.len - 1] == ' '))
-        line.len--;
-    if (line.len == 0)
-        return CLI_YES;
     shale_code rc = json_row_parse(&l->parser, line, &row, &l->c->err);
     if (rc == SHALE_OK)
         rc = check_row(l, &row);
@@ -152,50 +145,10 @@ static int take_line(struct load *l, struct shl_slice line)
     return add_row(l, &row) == SHALE_OK ? CLI_YES : fail_later(l);
 }
 
-/* Takes every whole line of `buf` and moves the rest to its front. */
-static int take_lines(struct load *l, struct shl_buf *buf, size_t searched)
+static int read_rows(struct load *l)
 {
-    size_t at = 0;
-    int code = CLI_YES;
-    while (code == CLI_YES) {
-        size_t from = shl_max_size(at, searched);
-        const uint8_t *end =
-            from < buf->len ? memchr(buf->data + from, '\n', buf->len - from) : NULL;
-        if (end == NULL)
-            break;
-        code = take_line(l, shl_slice_of(buf->data + at, (size_t)(end - buf->data) - at));
-        at = (size_t)(end - buf->data) + 1;
-    }
-    memmove(buf->data, buf->data + at, buf->len - at);
-    buf->len -= at;
-    return code;
-}
-
-static int read_rows(struct load *l, int fd)
-{
-    struct shl_buf buf = {0};
-    int code = CLI_YES;
-    for (size_t n = 1; code == CLI_YES && n > 0 && os_stop_code() == 0;) {
-        if (shl_buf_reserve(&buf, READ_BYTES, &l->c->err) != SHALE_OK) {
-            code = fail_later(l);
-            break;
-        }
-        int failed = os_read(fd, buf.data + buf.len, READ_BYTES, &n);
-        if (failed == EINTR) /* asked to stop: a line that is not whole yet is not a row */
-            break;
-        if (failed != 0) {
-            code = cli_trouble(l->c, "%s cannot be read: %s", l->name, strerror(failed));
-            break;
-        }
-        size_t searched = buf.len;
-        buf.len += n;
-        l->read += n;
-        code = n > 0         ? take_lines(l, &buf, searched)
-               : buf.len > 0 ? take_line(l, shl_buf_view(&buf))
-                             : CLI_YES;
-    }
-    shl_buf_free(&buf);
-    return code;
+    int code = cli_input_lines(&l->in, l->c, take_line, l);
+    return code == CLI_FAILED && l->c->err.code == SHALE_NOMEM ? fail_later(l) : code;
 }
 
 /* Why it ended, and how far it got. */
@@ -213,14 +166,14 @@ static int tell_failure(struct load *l, int code)
             cli_tell(c, "stopped: %s", c->facts);
         return code;
     }
-    (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->name, l->line);
+    (void)snprintf(where, sizeof where, "%s:%" PRIu64, l->in.name, l->in.line);
     c->err = l->failed;
     return l->bad_line ? cli_bad_line(c, where, c->err.text) : s4_fail(c);
 }
 
-static int load(struct load *l, int fd)
+static int load(struct load *l)
 {
-    int code = read_rows(l, fd);
+    int code = read_rows(l);
     bool good = l->failed.code == SHALE_OK || l->bad_line;
     if (good && code == CLI_YES && os_timed_out() && cli_out_of_time(l->c))
         code = fail_later(l);
@@ -239,33 +192,23 @@ static void tell(struct load *l, uint64_t start_ns)
     double seconds = (double)(env_now_mono_ns() - start_ns) / 1e9;
     if (os_is_terminal(CLI_STDERR))
         cli_note(l->c, "loaded %s key%s (%s) in %.1f s", out_count(rows, l->keys),
-                 l->keys == 1 ? "" : "s", shl_format_size(l->read, size), seconds);
+                 l->keys == 1 ? "" : "s", shl_format_size(l->in.bytes, size), seconds);
     s4_tell_keys(l->c, l->keys);
 }
 
 int cmd_s4_load(struct cli *c)
 {
     const char *path = c->args.positional_count > 1 ? c->args.positional[1] : "-";
-    bool is_stdin = strcmp(path, "-") == 0;
-    struct load l = {.c = c, .name = is_stdin ? "stdin" : path, .parser = {.empty_keys = true}};
-    struct env_stat st = {0};
-    int fd = CLI_STDIN;
+    struct load l = {.c = c, .parser = {.empty_keys = true}};
     uint64_t start_ns = env_now_mono_ns();
-    int failed = is_stdin ? 0 : os_open_read(&fd, path);
-    if (failed != 0)
-        return cli_usage(c, "shale s4 load --help", "%s cannot be read: %s", path,
-                         strerror(failed));
-    if (!is_stdin && env_stat(path, &st) == 0 && st.is_dir) {
-        os_close(fd);
-        return cli_usage(c, "shale s4 load --help", "%s is a folder, not a file of rows", path);
-    }
-    if (is_stdin && os_is_terminal(CLI_STDIN))
-        cli_note(c, "reading rows from the terminal; Ctrl-D ends");
+    int code = cli_input_open(c, "shale s4 load --help", path, &l.in);
+    if (code != CLI_YES)
+        return code;
     os_signals(OS_STOP_SAFELY);
-    cli_progress_start(&l.progress, c, "load", st.is_file ? st.size : 0);
-    int code = s4_open(c, S4_WRITE, &l.db);
+    cli_progress_start(&l.progress, c, "load", l.in.size);
+    code = s4_open(c, S4_WRITE, &l.db);
     if (code == CLI_YES)
-        code = load(&l, fd);
+        code = load(&l);
     c->rows = l.keys;
     s4_close(c, l.db);
     if (code == CLI_YES)
@@ -273,7 +216,6 @@ int cmd_s4_load(struct cli *c)
     shl_array_free(&l.rows);
     shl_buf_free(&l.bytes);
     json_row_deinit(&l.parser);
-    if (!is_stdin)
-        os_close(fd);
+    cli_input_close(&l.in);
     return code;
 }
