@@ -138,11 +138,8 @@ void shale_compactor_stop(shale_compactor *c)
 
 void shale_compactor_store_counts(shale_compactor *c, shale_store_counts *out)
 {
-    shale_store_counts n = {.struct_size = sizeof n};
-    if (c == NULL || out == NULL)
-        return;
-    shl_api_stack_counts(&c->ground.db.stack, &n);
-    shl_api_give_struct(out, &n, sizeof n);
+    if (c != NULL)
+        shl_api_stack_give_counts(&c->ground.db.stack, out);
 }
 
 void shale_compactor_close(shale_compactor *c)

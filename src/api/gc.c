@@ -177,9 +177,6 @@ shale_code shale_gc_step(shale_gc_report *out, uint64_t *wait_ms, shale_gc *gc, 
 
 void shale_gc_store_counts(shale_gc *gc, shale_store_counts *out)
 {
-    if (gc != NULL && out != NULL) {
-        shale_store_counts n;
-        shl_api_stack_counts(&gc->stack, &n);
-        shl_api_give_struct(out, &n, sizeof n);
-    }
+    if (gc != NULL)
+        shl_api_stack_give_counts(&gc->stack, out);
 }

@@ -13,12 +13,7 @@
 
 void shale_db_store_counts(shale_db *db, shale_store_counts *out)
 {
-    shale_store_counts ours = {.struct_size = sizeof ours};
-    if (out == NULL || out->struct_size < sizeof out->struct_size)
-        return;
-    if (db != NULL)
-        shl_api_stack_counts(&db->stack, &ours);
-    shl_api_give_struct(out, &ours, sizeof ours);
+    shl_api_stack_give_counts(db != NULL ? &db->stack : NULL, out);
 }
 
 void shale_text_free(char *text)

@@ -402,10 +402,5 @@ shale_code shale_s4_stat_get(shale_s4_stat *out, shale_s4 *db, bool no_list, sha
 
 void shale_s4_store_counts(shale_s4 *db, shale_store_counts *out)
 {
-    shale_store_counts ours = {.struct_size = sizeof ours};
-    if (out == NULL || out->struct_size < sizeof out->struct_size)
-        return;
-    if (db != NULL)
-        shl_api_stack_counts(&db->stack, &ours);
-    shl_api_give_struct(out, &ours, sizeof ours);
+    shl_api_stack_give_counts(db != NULL ? &db->stack : NULL, out);
 }

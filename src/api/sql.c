@@ -293,11 +293,8 @@ shale_code shale_sql_status_get(shale_sql *sql, bool refresh, shale_sql_status *
 
 void shale_sql_store_counts(shale_sql *sql, shale_store_counts *out)
 {
-    shale_store_counts mine = {.struct_size = sizeof mine};
-    if (sql == NULL || out == NULL)
-        return;
-    shl_api_stack_counts(&sql->stack, &mine);
-    shl_api_give_struct(out, &mine, sizeof mine);
+    if (sql != NULL)
+        shl_api_stack_give_counts(&sql->stack, out);
 }
 
 /* ---- the feed */

@@ -350,3 +350,13 @@ void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out
     add_counts(s->count, out);
     add_counts(s->wal_count, out);
 }
+
+void shl_api_stack_give_counts(const struct shl_api_stack *s, shale_store_counts *out)
+{
+    shale_store_counts ours = {.struct_size = sizeof ours};
+    if (out == NULL)
+        return;
+    if (s != NULL)
+        shl_api_stack_counts(s, &ours);
+    shl_api_give_struct(out, &ours, sizeof ours);
+}

@@ -39,6 +39,8 @@ SHL_MUST shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char
 void shl_api_stack_close(struct shl_api_stack *s);
 /* Sums of both counting layers, in the public shape. */
 void shl_api_stack_counts(const struct shl_api_stack *s, shale_store_counts *out);
+/* The same into a struct of the caller, as long as it says it is; s NULL: zeros. Nothing happens where out is NULL or says nothing. */
+void shl_api_stack_give_counts(const struct shl_api_stack *s, shale_store_counts *out);
 /* The same apart: of the store, and (if there is one) of that of the WAL; how many. */
 size_t shl_api_stack_read(const struct shl_api_stack *s, struct shl_store_counts out[2]);
 

@@ -144,10 +144,5 @@ shale_code shale_store_delete(shale_store *s, const char *key, shale_error *err)
 
 void shale_store_counts_get(shale_store *s, shale_store_counts *out)
 {
-    shale_store_counts ours = {.struct_size = sizeof ours};
-    if (out == NULL || out->struct_size < sizeof out->struct_size)
-        return;
-    if (s != NULL)
-        shl_api_stack_counts(&s->stack, &ours);
-    shl_api_give_struct(out, &ours, sizeof ours);
+    shl_api_stack_give_counts(s != NULL ? &s->stack : NULL, out);
 }

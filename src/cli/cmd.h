@@ -116,6 +116,8 @@ SHL_MUST bool cli_bytes(struct cli *c, const char *text, const char *what, struc
                         shale_slice *out);
 /* The whole of a file or of stdin ("-"). False after a message. */
 SHL_MUST bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out);
+/* The third word, "-" for stdin, or --value-file: a value to write, as of cli_bytes. help: the way out of a message. */
+SHL_MUST bool cli_value(struct cli *c, const char *help, struct shl_buf *hold, shale_slice *out);
 /* True between .begin and .commit of a shell: reads and writes go to its transaction. */
 bool cli_in_txn(const struct cli *c);
 /* True if what the command prints goes to a terminal. */

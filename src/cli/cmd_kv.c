@@ -22,27 +22,6 @@ static bool key_is_good(const struct cli *c, shale_slice key)
     return false;
 }
 
-/* VALUE, "-" or --value-file. */
-static bool put_value(struct cli *c, struct shl_buf *hold, shale_slice *out)
-{
-    const struct cli_args *a = &c->args;
-    const char *file = a->value[OPT_VALUE_FILE];
-    const char *word = a->positional_count > 2 ? a->positional[2] : NULL;
-    if ((file == NULL) == (word == NULL)) {
-        (void)cli_usage(c, "shale put --help",
-                        word == NULL ? "VALUE is missing" : "VALUE and --value-file: which one?");
-        return false;
-    }
-    if (file == NULL && strcmp(word, "-") != 0)
-        return cli_bytes(c, word, "VALUE", hold, out);
-    if (file == NULL && os_is_terminal(CLI_STDIN) && c->session == NULL)
-        cli_note(c, "reading the value from the terminal; Ctrl-D ends");
-    if (!cli_read_file(c, file != NULL ? file : "-", hold))
-        return false;
-    *out = shale_bytes(hold->data, hold->len);
-    return true;
-}
-
 /* What became of a write to the shell's transaction. */
 static int in_txn(struct cli *c, shale_code rc)
 {
@@ -61,7 +40,7 @@ int cmd_put(struct cli *c)
     shale_write_options how;
     int code = CLI_USAGE;
     if (!cli_bytes(c, c->args.positional[1], "KEY", &key_hold, &key) || !key_is_good(c, key) ||
-        !put_value(c, &value_hold, &value))
+        !cli_value(c, "shale put --help", &value_hold, &value))
         goto out;
     code = cli_open_writer(c, &db);
     if (code != CLI_YES)

@@ -98,34 +98,14 @@ static bool need_folder(const struct cli *c)
 
 /* ---- put, get, del */
 
-/* VALUE, "-" or --value-file. */
-static bool put_value(struct cli *c, struct shl_buf *hold, shale_slice *out)
-{
-    const struct cli_args *a = &c->args;
-    const char *file = a->value[OPT_VALUE_FILE];
-    const char *word = a->positional_count > 2 ? a->positional[2] : NULL;
-    if ((file == NULL) == (word == NULL)) {
-        (void)cli_usage(c, "shale s4 put --help",
-                        word == NULL ? "VALUE is missing" : "VALUE and --value-file: which one?");
-        return false;
-    }
-    if (file == NULL && strcmp(word, "-") != 0) {
-        *out = shale_str(word);
-        return true;
-    }
-    if (!cli_read_file(c, file != NULL ? file : "-", hold))
-        return false;
-    *out = shale_bytes(hold->data, hold->len);
-    return true;
-}
-
 int cmd_s4_put(struct cli *c)
 {
     struct shl_buf hold = {0};
     shale_s4 *db = NULL;
     shale_s4_item item = {.key = shale_str(c->args.positional[1])};
     int code = CLI_USAGE;
-    if (!key_is_good(c, c->args.positional[1]) || !put_value(c, &hold, &item.value))
+    if (!key_is_good(c, c->args.positional[1]) ||
+        !cli_value(c, "shale s4 put --help", &hold, &item.value))
         goto out;
     item.is_bytes = cli_has(&c->args, OPT_BYTES) || !shl_utf8_valid(slice_of(item.value));
     code = s4_open(c, S4_WRITE, &db);

@@ -228,6 +228,26 @@ bool cli_read_file(struct cli *c, const char *path, struct shl_buf *out)
     return failed == 0;
 }
 
+bool cli_value(struct cli *c, const char *help, struct shl_buf *hold, shale_slice *out)
+{
+    const struct cli_args *a = &c->args;
+    const char *file = a->value[OPT_VALUE_FILE];
+    const char *word = a->positional_count > 2 ? a->positional[2] : NULL;
+    if ((file == NULL) == (word == NULL)) {
+        (void)cli_usage(c, help,
+                        word == NULL ? "VALUE is missing" : "VALUE and --value-file: which one?");
+        return false;
+    }
+    if (file == NULL && strcmp(word, "-") != 0)
+        return cli_bytes(c, word, "VALUE", hold, out);
+    if (file == NULL && os_is_terminal(CLI_STDIN) && c->session == NULL)
+        cli_note(c, "reading the value from the terminal; Ctrl-D ends");
+    if (!cli_read_file(c, file != NULL ? file : "-", hold))
+        return false;
+    *out = shale_bytes(hold->data, hold->len);
+    return true;
+}
+
 shale_durability cli_durability(struct cli *c)
 {
     const char *level = c->args.value[OPT_DURABILITY];

@@ -48,32 +48,31 @@ static int dot_help(struct sql_shell *s, const char *const *words, size_t count)
     return CLI_YES;
 }
 
-static int dot_tables(struct sql_shell *s, const char *const *words, size_t count)
+/* Columns are no shape for one text a row: a list then. */
+static int list_query(struct sql_shell *s, const char *sql, const char *like)
 {
     enum sql_mode mode = s->run.mode;
     if (mode == SQL_COLUMN)
         s->run.mode = SQL_LIST;
-    int code =
-        sql_run_query(&s->run,
-                      "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT "
-                      "LIKE 'sqlite@_%' ESCAPE '@' AND name LIKE coalesce(?1, '%') ORDER BY name",
-                      count > 1 ? words[1] : NULL);
+    int code = sql_run_query(&s->run, sql, like);
     s->run.mode = mode;
     return code;
 }
 
+static int dot_tables(struct sql_shell *s, const char *const *words, size_t count)
+{
+    return list_query(s,
+                      "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT "
+                      "LIKE 'sqlite@_%' ESCAPE '@' AND name LIKE coalesce(?1, '%') ORDER BY name",
+                      count > 1 ? words[1] : NULL);
+}
+
 static int dot_schema(struct sql_shell *s, const char *const *words, size_t count)
 {
-    enum sql_mode mode = s->run.mode;
-    if (mode == SQL_COLUMN)
-        s->run.mode = SQL_LIST;
-    int code = sql_run_query(
-        &s->run,
-        "SELECT sql || ';' AS sql FROM sqlite_schema WHERE sql IS NOT NULL AND tbl_name "
-        "LIKE coalesce(?1, '%') ORDER BY rowid",
-        count > 1 ? words[1] : NULL);
-    s->run.mode = mode;
-    return code;
+    return list_query(s,
+                      "SELECT sql || ';' AS sql FROM sqlite_schema WHERE sql IS NOT NULL AND "
+                      "tbl_name LIKE coalesce(?1, '%') ORDER BY rowid",
+                      count > 1 ? words[1] : NULL);
 }
 
 static int dot_mode(struct sql_shell *s, const char *const *words, size_t count)

@@ -13,17 +13,6 @@ static int by_key(const void *key, const void *item)
     return strcmp(key, ((const struct shl_list_item *)item)->key);
 }
 
-static shale_code list_changesets(struct shl_sql_remote *r, struct shl_list *out, shale_error *err)
-{
-    char *prefix = shl_sql_key(r, "changesets");
-    if (prefix == NULL)
-        return shl_nomem(err);
-    struct shl_list_options how = {.prefix = prefix};
-    shale_code rc = shl_store_list(r->store, &how, out, err);
-    env_free(prefix);
-    return rc;
-}
-
 /* 0: not known. */
 static int64_t stored_ms(const struct shl_list *l, const char *key)
 {
@@ -38,7 +27,7 @@ shale_code shl_sql_seq_at(struct shl_sql_remote *r, const struct shl_sql_manifes
     struct shl_list l = {0};
     int64_t seq = m->snapshot.seq;
     char when[SHL_TIME_TEXT];
-    shale_code rc = list_changesets(r, &l, err);
+    shale_code rc = shl_sql_list(r, "changesets", &l, err);
     for (size_t i = 0; rc == SHALE_OK && i < m->log.count; i++) {
         int64_t ms = stored_ms(&l, m->log.items[i].key);
         if (ms != 0 && ms > unix_ms)
@@ -131,7 +120,7 @@ shale_code shl_sql_log(struct shl_sql *s, int64_t after, bool bodies, bool times
                          " are folded into the snapshot, which is at %" PRId64,
                          after, m.snapshot.seq));
     if (times && m.log.count > 0)
-        SHL_TRY(list_changesets(&s->remote, &stored, err));
+        SHL_TRY(shl_sql_list(&s->remote, "changesets", &stored, err));
     f.times = times ? &stored : NULL;
     for (size_t i = (size_t)shl_min_u64((uint64_t)(after - m.snapshot.seq), m.log.count);
          i < m.log.count && more;) {

@@ -10,18 +10,6 @@ struct garbage {
     SHL_ARRAY(const char *) keys; /* borrowed from the lists */
 };
 
-static shale_code list_folder(struct shl_sql_remote *r, const char *folder, struct shl_list *out,
-                              shale_error *err)
-{
-    char *prefix = shl_sql_key(r, folder);
-    if (prefix == NULL)
-        return shl_nomem(err);
-    struct shl_list_options how = {.prefix = prefix};
-    shale_code rc = shl_store_list(r->store, &how, out, err);
-    env_free(prefix);
-    return rc;
-}
-
 static bool take(struct garbage *g, const struct shl_list_item *item, uint64_t *count,
                  struct shl_sql_gc_result *out)
 {
@@ -41,8 +29,8 @@ static shale_code collect(struct shl_sql *s, uint64_t grace_ms, struct garbage *
                                               (int64_t)ENV_NS_PER_MS};
     bool room = true;
     shale_code rc;
-    SHL_TRY(list_folder(&s->remote, "snapshots", snapshots, err));
-    SHL_TRY(list_folder(&s->remote, "changesets", changesets, err));
+    SHL_TRY(shl_sql_list(&s->remote, "snapshots", snapshots, err));
+    SHL_TRY(shl_sql_list(&s->remote, "changesets", changesets, err));
     in.now_ns = env_now_wall_ms() * (int64_t)ENV_NS_PER_MS;
     for (size_t i = 0; i < changesets->count && room; i++)
         if (shl_sql_gc_takes_changeset(&in, shl_sql_gc_age(&in, snapshots), &changesets->items[i]))

@@ -272,3 +272,15 @@ shale_code shl_sql_head_swap(struct shl_sql_remote *r, struct shl_sql_head *io_h
     shl_buf_free(&text);
     return rc;
 }
+
+shale_code shl_sql_list(struct shl_sql_remote *r, const char *folder, struct shl_list *out,
+                        shale_error *err)
+{
+    char *prefix = shl_sql_key(r, folder);
+    if (prefix == NULL)
+        return shl_nomem(err);
+    struct shl_list_options how = {.prefix = prefix};
+    shale_code rc = shl_store_list(r->store, &how, out, err);
+    env_free(prefix);
+    return rc;
+}

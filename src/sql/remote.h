@@ -58,6 +58,8 @@ char *shl_sql_snapshot_key(const struct shl_sql_remote *r, const char *name, boo
 /* True for keys of snapshots that are stored compressed: one zstd frame of the SQLite file. Shale's own; s3db cannot read them. */
 bool shl_sql_is_packed(const char *key);
 char *shl_sql_key(const struct shl_sql_remote *r, const char *tail);
+/* The objects whose keys begin with <prefix><folder>. */
+SHL_MUST shale_code shl_sql_list(struct shl_sql_remote *r, const char *folder, struct shl_list *out, shale_error *err);
 
 #define SHL_SQL_FETCH_MAX 16 /* requests at once */
 
@@ -69,6 +71,9 @@ SHL_MUST shale_code shl_sql_fetch_log(struct shl_sql_remote *r, const struct shl
 /* Writes bodies[i] under keys[i], many at a time where the store is far. */
 SHL_MUST shale_code shl_sql_put_all(struct shl_sql_remote *r, char *const *keys,
                                     const struct shl_slice *bodies, size_t count, shale_error *err);
+
+/* What went wrong with a file here: `doing` is a verb. NO_SPACE, NOMEM, else INVALID. */
+shale_code shl_sql_file_fault(int e, const char *doing, const char *path, shale_error *err);
 
 /* The file's bytes as an object, compressed if the key says so; *out_size gets the number of bytes that are stored. */
 SHL_MUST shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key,

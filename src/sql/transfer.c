@@ -125,7 +125,7 @@ shale_code shl_sql_put_all(struct shl_sql_remote *r, char *const *keys,
 
 /* ---- files */
 
-static shale_code file_fault(int e, const char *doing, const char *path, shale_error *err)
+shale_code shl_sql_file_fault(int e, const char *doing, const char *path, shale_error *err)
 {
     char why[96];
     if (strerror_r(e, why, sizeof why) != 0)
@@ -145,7 +145,7 @@ static shale_code read_piece(int fd, uint64_t offset, size_t len, struct shl_buf
         return rc;
     int e = env_pread(fd, out->data + out->len, len, offset, &got);
     if (e != 0)
-        return file_fault(e, "read", "the database file", err);
+        return shl_sql_file_fault(e, "read", "the database file", err);
     if (got != len)
         return shl_fail(err, SHALE_INVALID, "the database file became shorter while it was read");
     out->len += got;
@@ -220,7 +220,7 @@ shale_code shl_sql_upload(struct shl_sql_remote *r, int fd, const char *key, int
     shale_code rc = SHALE_OK;
     int e = env_fstat(fd, &st);
     if (e != 0)
-        return file_fault(e, "look at", "the database file", err);
+        return shl_sql_file_fault(e, "look at", "the database file", err);
     if (shl_sql_is_packed(key))
         return upload_packed(r, fd, st.size, key, out_size, err);
     *out_size = (int64_t)st.size;
@@ -248,7 +248,7 @@ static shale_code write_at(int fd, const char *path, struct shl_slice s, uint64_
 {
     struct env_iovec v = {.data = s.data, .len = s.len};
     int e = s.len == 0 ? 0 : env_pwritev(fd, &v, 1, at);
-    return e == 0 ? SHALE_OK : file_fault(e, "write", path, err);
+    return e == 0 ? SHALE_OK : shl_sql_file_fault(e, "write", path, err);
 }
 
 static shale_code get_range(void *ctx, size_t i, shale_error *err)
@@ -311,12 +311,12 @@ static shale_code unpack(int fd, const char *path, shale_error *err)
     shale_code rc = SHALE_OK;
     int e = env_fstat(fd, &st);
     if (e != 0)
-        return file_fault(e, "look at", path, err);
+        return shl_sql_file_fault(e, "look at", path, err);
     SHL_TRY(read_piece(fd, 0, (size_t)st.size, &packed, err));
     SHL_TRY(shl_decompress(SHL_CODEC_ZSTD, shl_buf_view(&packed), RAW_BYTES_MAX, &raw, err));
     e = env_truncate(fd, raw.len);
     if (e != 0)
-        SHL_TRY(file_fault(e, "write", path, err));
+        SHL_TRY(shl_sql_file_fault(e, "write", path, err));
     SHL_TRY(write_at(fd, path, shl_buf_view(&raw), 0, err));
 out:
     shl_buf_free(&packed);
@@ -334,7 +334,7 @@ shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_objec
                      ENV_OPEN_READ | ENV_OPEN_WRITE | ENV_OPEN_CREATE | ENV_OPEN_EXCL |
                          ENV_OPEN_PRIVATE);
     if (e != 0)
-        return file_fault(e, "make", path, err);
+        return shl_sql_file_fault(e, "make", path, err);
     j.count = object->size < (int64_t)RANGE_BYTES
                   ? 0
                   : (size_t)(((uint64_t)object->size + RANGE_BYTES - 1) / RANGE_BYTES);
@@ -345,7 +345,7 @@ shale_code shl_sql_download(struct shl_sql_remote *r, const struct shl_sql_objec
         rc = unpack(g.fd, path, err);
     e = env_close(g.fd);
     if (rc == SHALE_OK && e != 0)
-        rc = file_fault(e, "write", path, err);
+        rc = shl_sql_file_fault(e, "write", path, err);
     if (rc == SHALE_NOT_FOUND)
         rc = err->code = SHALE_CORRUPTION; /* the manifest says that it is there */
     if (rc != SHALE_OK) {

@@ -9,18 +9,13 @@
 #define NAME_BYTES  4096
 #define PIECE_BYTES ((size_t)1 << 20)
 
+/* Files here are those that the user names. */
 static shale_code file_fault(int e, const char *doing, const char *path, shale_error *err)
 {
-    char why[96];
-    if (strerror_r(e, why, sizeof why) != 0)
-        (void)snprintf(why, sizeof why, "error %d", e);
-    if (e == ENOMEM)
-        return shl_nomem(err);
-    return shl_fail(err,
-                    e == ENOENT   ? SHALE_NOT_FOUND
-                    : e == ENOSPC ? SHALE_NO_SPACE
-                                  : SHALE_INVALID,
-                    "cannot %s %s: %s", doing, path, why);
+    shale_code rc = shl_sql_file_fault(e, doing, path, err);
+    if (e == ENOENT)
+        err->code = rc = SHALE_NOT_FOUND;
+    return rc;
 }
 
 /* ---- an empty database */
