@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
@@ -160,26 +161,56 @@ static bool names_host(const char *reason, struct shl_slice host)
                           at[strlen(port) + left - 1] == ' '));
 }
 
+static void fail_at_proxy(struct shl_http_call *c, shale_code code, const char *proxy,
+                          const char *who, const char *what, const char *why)
+{
+    struct shl_slice host = proxy_host(proxy);
+    c->code = shl_fail(&c->err, code, "store does not answer: cannot %s proxy %.*s (%s): %s", what,
+                       (int)shl_min_size(host.len, 120), (const char *)host.data, who, why);
+}
+
+/* A status that the proxy itself gave, instead of passing the request on. What it says no to now, it will go on saying no to. */
+static void refused_by_proxy(struct shl_http_call *c, long status, const char *proxy,
+                             const char *who)
+{
+    char why[80];
+    bool wants_login = status == 407;
+    if (wants_login)
+        (void)snprintf(why, sizeof why, "it %s (status 407)",
+                       proxy_userinfo(proxy).len > 0 ? "refuses the user and password given"
+                                                     : "wants a user and password");
+    else
+        (void)snprintf(why, sizeof why, "it answered %ld", status);
+    fail_at_proxy(c,
+                  wants_login                     ? SHALE_UNAUTHENTICATED
+                  : status >= 400 && status < 500 ? SHALE_PERMISSION_DENIED
+                                                  : SHALE_UNAVAILABLE,
+                  proxy, who, "get through", why);
+}
+
 /* The proxy is at fault, and not the server behind it. */
 static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
 {
     struct shl_http_call *c = s->t->call;
     const char *who;
     const char *proxy = s->direct ? NULL : proxy_of(s->options, c->url, &who);
+    long status = 0;
     char reason[96];
     if (proxy == NULL)
         return false;
-    struct shl_slice host = proxy_host(proxy);
-    bool connects = e == CURLE_COULDNT_CONNECT && names_host(s->reason, host);
+    bool connects = e == CURLE_COULDNT_CONNECT && names_host(s->reason, proxy_host(proxy));
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (status >= 300) {
+        refused_by_proxy(c, status, proxy, who);
+        return true;
+    }
     if (!connects && e != CURLE_COULDNT_RESOLVE_PROXY && strstr(s->reason, "CONNECT") == NULL &&
         strstr(s->reason, "proxy") == NULL)
         return false;
     if (connects)
         why = connect_reason(s, why, reason, sizeof reason);
-    c->code = shl_fail(&c->err, is_odd_proxy(s) ? SHALE_INVALID : code_of(e),
-                       "store does not answer: cannot %s proxy %.*s (%s): %s",
-                       connects ? "connect to" : "get through", (int)shl_min_size(host.len, 120),
-                       (const char *)host.data, who, why);
+    fail_at_proxy(c, is_odd_proxy(s) ? SHALE_INVALID : code_of(e), proxy, who,
+                  connects ? "connect to" : "get through", why);
     return true;
 }
 
@@ -644,6 +675,15 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
 
 /* ---- its end */
 
+/* Without a tunnel the proxy's own answers look like the store's; this one only a proxy gives. */
+static void blame_login(const struct shl_slot *s)
+{
+    const char *who;
+    const char *proxy = s->direct ? NULL : proxy_of(s->options, s->t->call->url, &who);
+    if (proxy != NULL)
+        refused_by_proxy(s->t->call, s->t->call->status, proxy, who);
+}
+
 void shl_slot_end(struct shl_slot *s, CURLcode e)
 {
     if (e != CURLE_OK)
@@ -651,13 +691,17 @@ void shl_slot_end(struct shl_slot *s, CURLcode e)
     else if (!s->head_over && s->t->call->code == SHALE_OK)
         /* libcurl takes a connection that ends within the headers for the end of an answer. */
         (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
+    else if (s->t->call->status == 407 && s->t->call->code == SHALE_OK)
+        blame_login(s);
 }
 
 void shl_slot_note_sent(const struct shl_slot *s)
 {
-    long request_bytes = 0;
+    long request_bytes = 0; /* of a CONNECT to a proxy too */
+    curl_off_t through = 0; /* the way to the server stood, on this connection or an earlier one */
     (void)s->curl->easy_getinfo(s->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-    s->t->call->sent = request_bytes > 0 || s->ever_sent;
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through);
+    s->t->call->sent = (request_bytes > 0 && through > 0) || s->ever_sent;
 }
 
 /* NULL, or what took too long. */
