@@ -12,35 +12,46 @@
 
 /* ---- put, head */
 
+/* It goes back into headers, and onto terminals. */
 static bool keep_etag(const char *etag, struct shl_object *out)
 {
-    if (etag[0] == '\0' || strlen(etag) >= sizeof out->etag)
+    size_t n = strlen(etag);
+    for (size_t i = 0; i < n; i++)
+        if (etag[i] < ' ' || etag[i] > '~')
+            return false;
+    if (n == 0 || n >= sizeof out->etag)
         return false;
-    memcpy(out->etag, etag, strlen(etag) + 1);
+    memcpy(out->etag, etag, n + 1);
     return true;
 }
 
 static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
                           shale_error *err);
 
-/* The object is stored, but the answer had no ETag. One that is marked is looked for, as whoever wrote it with a condition may need its ETag for the
- * next; where there is none, or none may be read, it stays empty. What may pass is for whoever retries: the second put finds the first one's mark. */
-static shale_code find_etag(struct shl_store *base, const char *key, const char *put_id,
-                            struct shl_object *out, shale_error *err)
+/* A put was answered with a success that has no ETag, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
+ * is marked has its ETag, which whoever wrote it with a condition may need for the next; that of another may be another's, and stays empty. What does
+ * not look right is for whoever retries: a second create or if-match finds the first one's mark. */
+static shale_code look_at_put(struct shl_store *base, const char *key, uint64_t bytes,
+                              const char *put_id, struct shl_object *out, shale_error *err)
 {
+    static const char what[] = "the answer had no ETag";
     struct shl_object there;
-    shale_code rc = put_id != NULL ? s3_head(base, key, &there, err) : SHALE_NOT_FOUND;
-    if (rc == SHALE_OK && strcmp(there.put_id, put_id) != 0)
+    shale_code rc = s3_head(base, key, &there, err);
+    if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED)
+        return SHALE_OK; /* an S3 that tells no more */
+    if (rc == SHALE_NOT_FOUND)
+        return shl_fail(err, SHALE_UNAVAILABLE, "put \"%s\": %s, and there is no such object", key,
+                        what);
+    if (rc != SHALE_OK) {
+        shl_err_prefix(err, "put \"%s\": %s", key, what);
+        return rc;
+    }
+    if (put_id != NULL ? strcmp(there.put_id, put_id) != 0 : there.size != bytes)
         return shl_fail(err, SHALE_UNAVAILABLE,
-                        "put \"%s\": it was stored, but the answer had no ETag, and the object "
-                        "there now has not our mark",
-                        key);
-    if (rc == SHALE_OK)
+                        "put \"%s\": %s, and the object there is not what was sent", key, what);
+    if (put_id != NULL)
         (void)keep_etag(there.etag, out);
-    if (rc != SHALE_UNAVAILABLE && rc != SHALE_TIMEOUT && rc != SHALE_NOMEM)
-        return SHALE_OK;
-    shl_err_prefix(err, "put \"%s\": it was stored, but the answer had no ETag", key);
-    return rc;
+    return SHALE_OK;
 }
 
 static shale_code s3_put(struct shl_store *base, const char *key, const struct shl_slice *parts,
@@ -68,9 +79,9 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
     else if (how->mode == SHL_PUT_IF_MATCH)
         shl_s3_header(&r, "if-match", how->if_match);
     SHL_TRY(shl_s3_run_one(s, &r, err));
-    if (!keep_etag(etag, out))
-        SHL_TRY(find_etag(base, key, how->put_id, out, err));
     out->size = shl_parts_bytes(parts, count);
+    if (!keep_etag(etag, out))
+        SHL_TRY(look_at_put(base, key, out->size, how->put_id, out, err));
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);
 out:

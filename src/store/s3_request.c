@@ -386,13 +386,27 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
     return true;
 }
 
+#define SKEW_MS (INT64_C(14) * 60 * 1000) /* S3 takes signatures up to 15 minutes old */
+
+/* The answer to a HEAD has no body, and so no code: there the clocks tell. */
+static bool is_skewed(const struct s3_store *s, const struct s3_request *r, const struct told *told,
+                      int64_t ahead_ms)
+{
+    int64_t off_ms = ahead_ms - env_load_relaxed(&s->clock_offset_ms);
+    return strcmp(told->code, "RequestTimeTooSkewed") == 0 ||
+           (r->method == SHL_HTTP_HEAD && r->status == 403 && told->code[0] == '\0' &&
+            (off_ms > SKEW_MS || off_ms < -SKEW_MS));
+}
+
 static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct told *told)
 {
     int64_t server_ns;
-    if (strcmp(told->code, "RequestTimeTooSkewed") != 0 || (r->corrections & FIX_CLOCK) != 0 ||
+    if ((r->corrections & FIX_CLOCK) != 0 ||
         !shl_time_parse_http(shl_slice_str(r->wanted[S3_DATE].value), &server_ns))
         return false;
     int64_t ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
+    if (!is_skewed(s, r, told, ahead_ms))
+        return false;
     shl_log_write(s->log, SHL_LOG_WARN,
                   "this machine's clock is %" PRId64 " s %s the server's; requests are signed with "
                   "the server's time",
@@ -722,30 +736,34 @@ static void leave_open(struct s3_request *r)
                        shl_http_method_name(r->method), r->key);
 }
 
-/* What was to be done, which nothing else would say: in front if an answer was begun, which makes no sense or ends early; behind if the store
- * cannot be reached at all, for that is the news then. */
-static void name_failure(const struct s3_store *s, struct s3_request *r)
+static bool is_read(const struct s3_request *r)
 {
-    char where[256];
-    bool reads = r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
-    size_t n = strlen(r->err.text);
-    if (r->code == SHALE_NOMEM || r->code == SHALE_INVALID)
-        return;
-    (void)place_text(s, r, where, sizeof where);
-    if (r->status == 0 || r->code == SHALE_UNAUTHENTICATED || r->code == SHALE_PERMISSION_DENIED)
-        (void)snprintf(r->err.text + n, sizeof r->err.text - n, ", for %s on \"%s\"", r->action,
-                       where);
-    else if (reads)
-        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, where);
+    return r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
 }
 
 /* A write whose answer did not come may have happened, unless it never left. */
-static void note_unknown(struct s3_request *r, bool sent)
+static bool may_have_happened(const struct s3_request *r, bool sent)
 {
-    bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
-    bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
-    if (writes && waits && sent)
+    return !is_read(r) && sent && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT);
+}
+
+/* No answer came, or none that makes sense. What was to be done stands in front if the answer was begun; behind if the store cannot be reached at all,
+ * for that is the news then. */
+static void name_failure(const struct s3_store *s, struct s3_request *r, bool sent)
+{
+    char where[256];
+    size_t n = strlen(r->err.text);
+    bool broke_off = r->status > 0 && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT);
+    if (r->code == SHALE_NOMEM || r->code == SHALE_INVALID)
+        return;
+    (void)place_text(s, r, where, sizeof where);
+    if (may_have_happened(r, sent) && r->key != NULL)
         leave_open(r);
+    else if (broke_off)
+        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, where);
+    else
+        (void)snprintf(r->err.text + n, sizeof r->err.text - n, ", for %s on \"%s\"", r->action,
+                       where);
 }
 
 /* The refusal is that of a second sending. That the object is there, or has changed, is judged by those who know what they sent. */
@@ -766,8 +784,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
-        name_failure(s, r);
-        note_unknown(r, a->call.sent);
+        name_failure(s, r, a->call.sent);
         return false;
     }
     bool success = r->status >= 200 && r->status < 300;
@@ -792,10 +809,12 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
         return true;
     r->code = fail_status(s, r, &a->signer->place, &told);
     if (r->status == 500 || r->status == 502 ||
-        r->status == 504) /* it may have been done before that */
-        note_unknown(r, true);
-    else if (a->call.replayed)
+        r->status == 504) { /* it may have been done before that */
+        if (may_have_happened(r, true))
+            leave_open(r);
+    } else if (a->call.replayed) {
         note_replayed(r);
+    }
     return false;
 }
 

@@ -110,6 +110,7 @@ struct forgetful {
     const char *head_etag;  /* NULL: none there either */
     const char *head_first; /* status of the first HEAD; NULL: 200 */
     bool is_anothers;
+    unsigned bytes; /* of the object there */
     size_t puts, heads;
 };
 
@@ -119,7 +120,9 @@ static void answer_without_etag(void *ctx, const struct http_request *q, size_t 
     struct forgetful *f = ctx;
     (void)n;
     if (strcmp(q->method, "PUT") == 0) {
-        if (f->puts++ > 0)
+        char condition[64];
+        if (f->puts++ > 0 && (http_header(q, "if-none-match", condition, sizeof condition) ||
+                              http_header(q, "if-match", condition, sizeof condition)))
             a->status = "412 Precondition Failed";
         else if (!http_header(q, "x-amz-meta-slatedbputid", f->put_id, sizeof f->put_id))
             f->put_id[0] = '\0';
@@ -130,9 +133,9 @@ static void answer_without_etag(void *ctx, const struct http_request *q, size_t 
         return;
     }
     a->owned = malloc(256);
-    snprintf(a->owned, 256, "%s%s%scontent-length: 1\r\nx-amz-meta-slatedbputid: %s\r\n",
+    snprintf(a->owned, 256, "%s%s%scontent-length: %u\r\nx-amz-meta-slatedbputid: %s\r\n",
              f->head_etag != NULL ? "etag: " : "", f->head_etag != NULL ? f->head_etag : "",
-             f->head_etag != NULL ? "\r\n" : "", f->is_anothers ? OTHER : f->put_id);
+             f->head_etag != NULL ? "\r\n" : "", f->bytes, f->is_anothers ? OTHER : f->put_id);
     a->headers = a->owned;
 }
 
@@ -147,20 +150,32 @@ static void test_a_put_without_an_etag_is_no_failure(void **state)
         const char *etag;
         size_t requests;
     } rows[] = {
-        {"overwrite", SHL_PUT_OVERWRITE, {.head_etag = "\"h\""}, SHALE_OK, "", 1},
-        {"create", SHL_PUT_CREATE, {.head_etag = "\"h\""}, SHALE_OK, "\"h\"", 2},
-        {"if-match", SHL_PUT_IF_MATCH, {.head_etag = "\"h\""}, SHALE_OK, "\"h\"", 2},
-        {"nor any elsewhere", SHL_PUT_CREATE, {.head_etag = NULL}, SHALE_OK, "", 2},
+        {"overwrite", SHL_PUT_OVERWRITE, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "", 2},
+        {"overwrite, by a page to log in at",
+         SHL_PUT_OVERWRITE,
+         {.bytes = 700},
+         SHALE_UNAVAILABLE,
+         "",
+         12},
+        {"overwrite, nothing is there",
+         SHL_PUT_OVERWRITE,
+         {.head_first = "404 x", .bytes = 1},
+         SHALE_OK,
+         "",
+         4},
+        {"create", SHL_PUT_CREATE, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "\"h\"", 2},
+        {"if-match", SHL_PUT_IF_MATCH, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "\"h\"", 2},
+        {"nor any elsewhere", SHL_PUT_CREATE, {.bytes = 1}, SHALE_OK, "", 2},
         {"it may not be read", SHL_PUT_CREATE, {.head_first = "403 x"}, SHALE_OK, "", 2},
         {"not found out at once",
          SHL_PUT_CREATE,
-         {.head_etag = "\"h\"", .head_first = "503 x"},
+         {.head_etag = "\"h\"", .head_first = "503 x", .bytes = 1},
          SHALE_OK,
          "\"h\"",
          4},
         {"another's by now",
          SHL_PUT_CREATE,
-         {.head_etag = "\"h\"", .is_anothers = true},
+         {.head_etag = "\"h\"", .is_anothers = true, .bytes = 1},
          SHALE_ALREADY_EXISTS,
          "",
          4},
@@ -173,6 +188,8 @@ static void test_a_put_without_an_etag_is_no_failure(void **state)
         expect_code(rows[i].want,
                     put_mode(c.store, "k", "x", rows[i].mode,
                              rows[i].mode == SHL_PUT_IF_MATCH ? "\"old\"" : NULL, &o));
+        if (rows[i].want == SHALE_UNAVAILABLE)
+            s3_expect_says("the answer had no ETag, and the object there is not what was sent");
         if (rows[i].want == SHALE_OK)
             assert_string_equal(o.etag, rows[i].etag);
         s3_expect_count(&c, rows[i].requests);

@@ -191,13 +191,14 @@ static void test_a_store_that_is_not_reached_is_told_of_with_what_was_wanted(voi
     static const struct {
         shale_code (*run)(struct shl_store *s);
         const char *says;
+        bool is_open; /* it may have happened if only the answer is lost */
     } rows[] = {
-        {s3_get_all, ", for s3:GetObject on \"bucket/" ODD_KEY "\""},
-        {s3_head, ", for s3:GetObject on \"bucket/"},
-        {s3_put_plain, ", for s3:PutObject on \"bucket/" ODD_KEY "\""},
-        {s3_list_all, ", for s3:ListBucket on \"bucket\""},
-        {s3_delete_one, ", for s3:DeleteObject on \"bucket/"},
-        {s3_delete_two, ", for s3:DeleteObject on \"bucket\""},
+        {s3_get_all, ", for s3:GetObject on \"bucket/" ODD_KEY "\"", false},
+        {s3_head, ", for s3:GetObject on \"bucket/", false},
+        {s3_put_plain, ", for s3:PutObject on \"bucket/" ODD_KEY "\"", true},
+        {s3_list_all, ", for s3:ListBucket on \"bucket\"", false},
+        {s3_delete_one, ", for s3:DeleteObject on \"bucket/", true},
+        {s3_delete_two, ", for s3:DeleteObject on \"bucket\"", false},
     };
     struct shl_store *s;
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
@@ -210,7 +211,7 @@ static void test_a_store_that_is_not_reached_is_told_of_with_what_was_wanted(voi
         shl_store_unref(s);
         struct s3_scene c = S3_SCENE(lost); /* before a status line, too */
         expect_code(SHALE_UNAVAILABLE, rows[i].run(c.bare));
-        s3_expect_says(rows[i].says);
+        s3_expect_says(rows[i].is_open ? "outcome unknown: the answer to " : rows[i].says);
         s3_scene_free(&c);
     }
 }

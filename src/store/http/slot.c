@@ -11,6 +11,7 @@
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
 #define SEND_BYTES       65536L
+#define HEAD_MAX         (256 * 1024)
 #define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
 #define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
 
@@ -232,6 +233,8 @@ static void fail_curl(const struct shl_slot *s, CURLcode e)
         (void)fail_at(c, code, "there is no host", "");
     else if (e == CURLE_COULDNT_CONNECT)
         (void)fail_at(c, code, "cannot connect to", connect_reason(s, why, reason, sizeof reason));
+    else if (e == CURLE_PEER_FAILED_VERIFICATION)
+        (void)fail_at(c, code, "there is no trust in the certificate of", why);
     else if (e == CURLE_PARTIAL_FILE)
         (void)fail_at(c, code, "the answer was cut by", why);
     else if (e == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number") != NULL)
@@ -409,6 +412,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
     s->progress_ns = *s->now_ns;
+    s->head_bytes += line.len;
+    if (s->head_bytes > HEAD_MAX) { /* libcurl keeps them all */
+        s->t->call->code =
+            shl_fail(&s->t->call->err, SHALE_UNAVAILABLE,
+                     "an answer with more than %d bytes of headers is refused", HEAD_MAX);
+        return 0;
+    }
     bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
     if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
@@ -659,7 +669,7 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->t = t;
     s->part = s->part_offset = s->piece = s->piece_offset = 0;
     s->text_before = c->text != NULL ? c->text->len : 0;
-    s->sent = 0;
+    s->sent = s->head_bytes = 0;
     s->ever_sent = false;
     s->expected = body;
     s->progress_ns = s->begun_ns = s->running_ns = now;
