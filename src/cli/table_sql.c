@@ -179,7 +179,7 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql migrate ./shop migrations", "001_items.sql, 002_orders.sql, .."}},
      .notes = "A file's number is its version; those above the database's version run in order, "
               "each as a new snapshot. Makes the database if there is none.",
-     .exits = "0 up to date. Cost: that of opening, and 1 GET and 2 PUTs a file.",
+     .exits = "0 up to date. Cost: that of opening, and 2 GETs and 2 PUTs a file.",
      .run = cmd_sql_migrate},
 };
 const size_t cli_sql_command_count = SHL_COUNT_OF(cli_sql_commands);

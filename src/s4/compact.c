@@ -151,14 +151,17 @@ static shale_code commit(struct compaction *c, shale_error *err)
 
 /* ---- deleting */
 
-static shale_code delete_file(struct shl_s4 *db, uint64_t id, shale_error *err)
+/* Of so many bytes. A local copy with more is of a writer that lives, and holds what it has not uploaded yet. */
+static shale_code delete_file(struct shl_s4 *db, uint64_t id, uint64_t size, shale_error *err)
 {
     char key[SHL_S4_KEY_BYTES];
+    uint64_t here;
     shale_code rc = shl_s4_file_key(db, id, key, err);
     if (rc == SHALE_OK)
         rc = shl_store_delete(db->store, key, err);
     /* A note that could not be removed may still name it. */
-    if (rc == SHALE_OK && !db->noted && db->adopted_count == 0)
+    if (rc == SHALE_OK && !db->noted && db->adopted_count == 0 &&
+        shl_s4_local_size(&db->local, id, &here) && here <= size)
         shl_s4_local_remove(&db->local, id);
     return rc;
 }
@@ -172,7 +175,7 @@ static void drop_new_files(struct compaction *c)
     while (db->files.count > c->own_files) {
         const struct shl_s4_file *f = &db->files.items[--db->files.count];
         if (f->etag[0] != '\0')
-            shl_ignore(delete_file(db, f->id, &ignored));
+            shl_ignore(delete_file(db, f->id, f->size, &ignored));
         else
             shl_s4_local_remove(&db->local, f->id);
     }
@@ -222,7 +225,7 @@ static shale_code delete_old_files(struct compaction *c, uint64_t grace_ns, shal
         const struct shl_s4_remote *r = &remote.files.items[i];
         if (shl_s4_ids_have(&named, r->id) || !is_replaced(c, r, grace_ns))
             continue;
-        SHL_TRY(delete_file(db, r->id, err));
+        SHL_TRY(delete_file(db, r->id, r->size, err));
         forget_file(db, r->id);
         c->told->files_deleted++;
         c->told->bytes_deleted += r->size;
@@ -320,7 +323,7 @@ static shale_code collect(struct shl_s4 *db, uint64_t grace_ns, bool dry_run,
             !is_old(r, grace_ns))
             continue;
         if (!dry_run)
-            SHL_TRY(delete_file(db, r->id, err));
+            SHL_TRY(delete_file(db, r->id, r->size, err));
         shl_s4_name(r->id, name);
         if (told != NULL)
             told(ctx, name, r->size);

@@ -594,14 +594,26 @@ out:
     return rc;
 }
 
-static void compact_when_due(struct shl_sql *s)
+#define LOG_ENTRIES_MANY 1000 /* a manifest of some 150 KB, written with every commit */
+
+static void warn_of_length(const struct shl_sql *s)
+{
+    if (s->head.manifest.log.count >= LOG_ENTRIES_MANY)
+        shl_log_write(s->o.log, SHL_LOG_WARN,
+                      "the log is long and nobody compacts it prefix=%s entries=%zu",
+                      s->remote.prefix, s->head.manifest.log.count);
+}
+
+static void compact_when_due(struct shl_sql *s, int64_t seq)
 {
     shale_error why = {0};
     shale_code rc = SHALE_OK;
-    if (s->o.auto_compact == 0)
-        return;
+    if (s->o.auto_compact == 0 && seq % LOG_ENTRIES_MANY != 0)
+        return; /* a turn of its own would keep others from joining a batch */
     shl_sql_turn_begin(s, SHL_SQL_ALONE);
-    if (s->head.manifest.log.count >= s->o.auto_compact)
+    if (s->o.auto_compact == 0)
+        warn_of_length(s);
+    else if (s->head.manifest.log.count >= s->o.auto_compact)
         rc = shl_sql_compact_locked(s, &why);
     shl_sql_turn_end(s);
     if (rc != SHALE_OK && s->o.compact_error != NULL)
@@ -638,7 +650,7 @@ shale_code shl_sql_update(struct shl_sql *s, shl_sql_fn fn, void *ctx, struct sh
                             s->remote.prefix, lost);
     }
     if (mine.changed)
-        compact_when_due(s);
+        compact_when_due(s, mine.seq);
     if (out != NULL)
         *out = mine;
     return SHALE_OK;

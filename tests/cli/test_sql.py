@@ -6,6 +6,7 @@ SQLite's own shell made of them; the program run as its users run it; a bucket i
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import unittest
@@ -227,6 +228,74 @@ the last one needs no semicolon
         self.assertIn(b"would delete nothing", self.run_shale("sql", "gc", "shop", "-n").stderr)
         self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "0s", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
         self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "shop"))), ["manifest.json", "snapshots"])
+
+    # ---- the feed
+    def follow(self, *more):
+        p = subprocess.Popen([SHALE, "sql", "log", "shop", "--follow", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir, env=self.env)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.kill)
+        return p
+
+    def test_a_feed_goes_on_with_what_is_committed(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed, times = self.follow("--changes", "--json"), self.follow("--after", "1")
+        for i, text in enumerate(("UPDATE items SET name = 'b'", "DELETE FROM items; INSERT INTO kv VALUES('k', x'00')")):
+            self.assertEqual(json.loads(feed.stdout.readline())["seq"], i + 1)
+            self.sql("BEGIN; %s; COMMIT" % text)
+            self.assertEqual(times.stdout.readline().split(b"\t")[0], b"%d" % (i + 2))
+        last = [json.loads(feed.stdout.readline()) for _ in range(2)]
+        self.assertEqual([(c["seq"], c["op"], c["table"]) for c in last], [(3, "delete", "items"), (3, "insert", "kv")])
+        self.run_shale("sql", "compact", "shop", *FAST)  # whoever has seen all goes on
+        self.sql("INSERT INTO items(name) VALUES('c')")
+        self.assertEqual(json.loads(feed.stdout.readline())["seq"], 4)
+        self.assertEqual(times.stdout.readline().split(b"\t")[0], b"4")
+        for p, how in ((feed, signal.SIGINT), (times, signal.SIGTERM)):  # that is how it ends
+            p.send_signal(how)
+            self.assertEqual((p.wait(60), p.stdout.read(), p.stderr.read()), (0, b"", b""))
+
+    def test_a_feed_that_missed_something_says_so(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed = self.follow()
+        feed.stdout.readline()
+        feed.send_signal(signal.SIGSTOP)
+        self.sql("INSERT INTO items(name) VALUES('b')")
+        self.run_shale("sql", "compact", "shop", *FAST)
+        self.sql("INSERT INTO items(name) VALUES('c')")
+        feed.send_signal(signal.SIGCONT)
+        self.assertEqual(feed.wait(60), 1)
+        self.assertEqual(feed.stdout.read(), b"")
+        self.assertIn(b"behind seq 1 are folded", feed.stderr.read())
+        self.assertEqual(self.follow("--after", "0").wait(60), 1)
+
+    def test_a_reader_that_leaves_ends_a_feed_without_a_word(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed = self.follow("--changes")
+        feed.stdout.readline()
+        feed.stdout.close()
+        self.sql("INSERT INTO items(name) VALUES('b')")
+        self.assertIn(feed.wait(60), (0, -signal.SIGPIPE, 128 + signal.SIGPIPE))
+        self.assertEqual(feed.stderr.read(), b"")
+
+    def test_a_long_log_is_noted(self):
+        self.sql("INSERT INTO items(id) VALUES(1)", "DELETE FROM items")
+        self.assertFalse(self.status()["compaction_advised"])
+        self.assertEqual(self.run_shale("sql", "status", "shop").stderr, b"")
+        path = os.path.join(self.dir, "shop", "manifest.json")
+        with open(path) as f:
+            manifest = json.load(f)
+        pair = manifest["log"]  # there and away again
+        manifest["log"] = [dict(pair[i % 2], seq=i + 1) for i in range(1000)]
+        manifest["seq"] = 1000
+        with open(path, "w") as f:
+            json.dump(manifest, f)
+        self.assertTrue(self.status()["compaction_advised"])
+        self.assertIn(b"1000 entries in the log", self.run_shale("sql", "status", "shop").stderr)
+        _, out = self.on_terminal("sql", "shop", "INSERT INTO items(id) VALUES(2)", *FAST)
+        self.assertIn(b"shale sql compact shop", out)
+        self.sql("INSERT INTO items(id) VALUES(3)", "--auto-compact", "1000")
+        self.assertEqual(self.status()["log_entries"], 0)
 
     def test_gc_leaves_what_leads_out_of_the_folder(self):
         self.sql("INSERT INTO items(name) VALUES('a')")
