@@ -386,9 +386,10 @@ int cmd_sql_gc(struct cli *c)
     else if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "}}\n",
+                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64
+                   "},\"left\":%" PRIu64 "}\n",
                    dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.unfinished,
-                   r.bytes);
+                   r.bytes, r.left);
     else if (r.changesets + r.snapshots + r.unfinished == 0)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
     else

@@ -166,19 +166,27 @@ static shale_code delete_file(struct shl_s4 *db, uint64_t id, uint64_t size, sha
     return rc;
 }
 
-/* The new files when nothing was committed: they are nobody's. */
+/* The new files when nothing was committed: they are nobody's. Those that were sent are left to the collector unless the newest index is seen not to name them: a try whose
+ * answer was lost may have been taken before others won. */
 static void drop_new_files(struct compaction *c)
 {
     struct shl_s4 *db = c->db;
+    struct shl_s4_ids named = {0};
     shale_error ignored;
+    bool sent = false;
     shl_s4_close_active(db);
+    for (size_t i = c->own_files; i < db->files.count; i++)
+        sent = sent || db->files.items[i].etag[0] != '\0';
+    bool known = sent && shl_s4_reload(db, &ignored) == SHALE_OK &&
+                 shl_s4_index_files(&db->map->index, &named, &ignored) == SHALE_OK;
     while (db->files.count > c->own_files) {
         const struct shl_s4_file *f = &db->files.items[--db->files.count];
-        if (f->etag[0] != '\0')
-            shl_ignore(delete_file(db, f->id, f->size, &ignored));
-        else
+        if (f->etag[0] == '\0')
             shl_s4_local_remove(&db->local, f->id);
+        else if (known && !shl_s4_ids_have(&named, f->id))
+            shl_ignore(delete_file(db, f->id, f->size, &ignored));
     }
+    shl_s4_ids_free(&named);
 }
 
 static bool is_old(const struct shl_s4_remote *r, uint64_t grace_ns)

@@ -161,9 +161,25 @@ the last one needs no semicolon
         self.write("script.sql", "select 1;\nselect nowhere;\n")
         self.assertIn(b"script.sql:2", self.shell(".read script.sql\n", want=3).stderr)
 
+    def test_where_statements_end(self):
+        text = """insert into kv values('a;b', ';;'); -- c; d
+/* ; */ insert into kv values("kv", 1) ;
+insert into kv values('two
+lines; of', 'it''s; fine');
+select [k;k], `k` from (select k as "k;k", k from kv) order by 1;select 2;"""
+        text = text.replace('"kv"', "'kv'")
+        self.assertEqual(self.shell(text).stdout, b"a;b|a;b\nkv|kv\ntwo\nlines; of|two\nlines; of\n2\n")
+        self.assertEqual(self.shell("select length('%s');" % (";" * 300000)).stdout, b"300000\n")
+        self.assertEqual(self.shell("select " + "1 +\n" * 900 + "2;\n").stdout, b"902\n")
+        self.write("long.sql", "insert into items(name) values\n" + ",\n".join("('%d;')" % i for i in range(2000)) + ";\n")
+        self.shell(".read long.sql\n")
+        self.assertEqual(self.sql("SELECT count(*) FROM items"), "2000\n")
+
     def test_the_shell_on_a_terminal(self):
-        code, out = self.on_terminal("sql", "shell", "shop", *FAST, typed=b"select 1 as one,\n 'two' as two;\n.quit\n", TERM="dumb")
+        code, out = self.on_terminal("sql", "shell", "shop", *FAST, typed=b"select 1 as one,\n 'two' as two;\n.quit\n", TERM="dumb", XDG_STATE_HOME=self.dir)
         self.assertEqual(code, 0)
+        with open(os.path.join(self.dir, "shale", "history-sql")) as f:
+            self.assertEqual(f.read(), "select 1 as one,\n.quit\n")  # a line that begins with a blank is not kept
         self.assertIn(b"   ...> ", out)
         self.assertRegex(out, rb"one +two")
 
@@ -339,6 +355,43 @@ the last one needs no semicolon
         self.assertIn(b"did you mean", p.stderr)
         self.assertIn(b"no database here", self.run_shale("sql", "status", "none-at-all", want=3).stderr)
         self.assertFalse(os.path.exists(os.path.join(self.dir, "none-at-all")))
+
+    # ---- stops
+    ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+    def endless(self, *words, **more):
+        p = subprocess.Popen([SHALE, "sql", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir, env=self.env, **more)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.kill)
+        return p
+
+    def test_a_query_without_an_end_is_stopped(self):
+        for how, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            p = self.endless("shop", self.ENDLESS)
+            with p.stdout:
+                self.assertEqual(p.stdout.readline(), b"1\n")
+                p.send_signal(how)
+                p.stdout.read()
+            self.assertEqual(p.wait(60), code)
+            self.assertEqual(p.stderr.read(), b"stopped\n")
+        p = self.run_shale("sql", "shop", "SELECT count(*) FROM (%s)" % self.ENDLESS, "--timeout", "300ms", "--json", want=3)
+        self.assertEqual(json.loads(p.stderr)["error"]["code"], "TIMEOUT")
+
+    def test_a_reader_that_leaves_ends_a_query(self):
+        p = self.endless("shop", self.ENDLESS, "INSERT INTO items(name) VALUES('not any more')")
+        with p.stdout:
+            self.assertEqual(p.stdout.readline(), b"1\n")
+        self.assertIn(p.wait(60), (0, -signal.SIGPIPE, 128 + signal.SIGPIPE))
+        self.assertEqual(p.stderr.read(), b"")
+        p = self.endless("shell", "shop", stdin=subprocess.PIPE)
+        p.stdin.write((self.ENDLESS + ";\nINSERT INTO items(name) VALUES('not any more');\n").encode())
+        p.stdin.close()
+        with p.stdout:
+            p.stdout.readline()
+        p.wait(60)
+        self.assertEqual(p.stderr.read(), b"")
+        self.assertEqual(self.sql("SELECT count(*) FROM items"), "0\n")
 
     # ---- over HTTP
     def test_a_bucket_and_what_it_is_asked(self):

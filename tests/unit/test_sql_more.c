@@ -447,6 +447,75 @@ static void test_what_was_not_committed_is_not_told(void **state)
     expect_same(&f->w, f->a);
 }
 
+/* ---- others get ahead, again and again */
+
+static shale_code lose_always(void *ctx, sqlite3 *db, shale_error *e)
+{
+    struct race *r = ctx;
+    struct script mine = {.sql = "UPDATE k SET a = a + 1 WHERE id = 1"};
+    struct script theirs = {.sql = r->sql};
+    shale_code rc = run_script(&mine, db, e);
+    return rc == SHALE_OK ? shl_sql_update(r->other, run_script, &theirs, NULL, e) : rc;
+}
+
+static void test_tries_have_an_end(void **state)
+{
+    struct fixture *f = *state;
+    struct race r = {f->b, "UPDATE k SET b = b + 1"};
+    for (int merge = 0; merge < 2; merge++) {
+        struct shl_sql_options o = options_on(&f->w);
+        struct shl_sql *s = NULL;
+        struct shl_sql_commit c = {0};
+        o.max_retries = merge ? 1 : 3;
+        o.merge = merge != 0;
+        OK(shl_sql_open(&s, &o, &sql_err));
+        FAILS(shl_sql_update(s, lose_always, &r, &c, &sql_err), SHALE_CONFLICT,
+              merge ? "1 times in a row" : "3 times in a row");
+        expect_same(&f->w, s);
+        shl_sql_close(s);
+    }
+    expect(f->a, "SELECT a, b FROM k", "10|104 20|204 ");
+}
+
+/* ---- what lies in the folder for temporary files */
+
+static shale_code count_temporary(void *ctx)
+{
+    struct env_dirent *entries = NULL;
+    size_t count = 0;
+    assert_int_equal(env_listdir(ctx, &entries, &count), 0);
+    assert_int_equal(count, 0);
+    env_listdir_free(entries, count);
+    return SHALE_OK;
+}
+
+/* Whoever is killed leaves nothing. */
+static void test_temporary_files_have_no_names(void **state)
+{
+    struct fixture *f = *state;
+    char dir[] = "/tmp/shale-sql-tmp-XXXXXX";
+    const char *before = getenv("TMPDIR");
+    char *kept = before == NULL ? NULL : strdup(before);
+    assert_non_null(mkdtemp(dir));
+    setenv("TMPDIR", dir, 1);
+    struct shl_sql *s = open_on(&f->w);
+    struct script big = {.sql = "CREATE TEMP TABLE x AS WITH "
+                                "RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+                                "i < 5000) SELECT i, randomblob(1000) AS r FROM n; SELECT "
+                                "count(*) FROM (SELECT r FROM x ORDER BY r)",
+                         .before = count_temporary,
+                         .ctx = dir};
+    OK(shl_sql_view(s, run_script, &big, &sql_err));
+    assert_string_equal(big.got, "5000 ");
+    shl_sql_close(s);
+    assert_int_equal(rmdir(dir), 0);
+    if (kept == NULL)
+        unsetenv("TMPDIR");
+    else
+        setenv("TMPDIR", kept, 1);
+    free(kept);
+}
+
 /* ---- points in time ask once */
 
 static void test_a_point_in_time_asks_once(void **state)
@@ -647,6 +716,8 @@ int main(void)
         T(test_a_reader_whose_objects_are_collected_goes_on),
         T(test_a_collector_leaves_what_it_may_not_delete),
         T(test_what_was_not_committed_is_not_told),
+        T(test_tries_have_an_end),
+        T(test_temporary_files_have_no_names),
         T(test_a_point_in_time_asks_once),
         T(test_what_sqlite_does_is_what_all_have),
     };
