@@ -365,6 +365,40 @@ static void test_a_reader_whose_objects_are_collected_goes_on(void **state)
     shl_store_unref(&hooked->wrap.base);
 }
 
+static void fold(void *ctx)
+{
+    struct fixture *f = ctx;
+    OK(shl_sql_compact(f->a, &sql_err));
+}
+
+/* The answer to the swap was lost, and the log in which it could be looked for is gone: nobody can tell, and it is not made again. */
+static void test_a_lost_answer_whose_log_was_folded_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_hooked *hooked = NULL;
+    struct shl_fault_rule lost = {.kinds = SHL_KIND_BIT(SHL_KIND_PUT),
+                                  .key_part = "manifest.json",
+                                  .effect = SHL_FAULT_AFTER};
+    OK(shl_hooked_new(sizeof(struct meddler), f->w.count, &meddling, &hooked, &sql_err));
+    struct meddler *m = (struct meddler *)hooked;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    o.store = &hooked->wrap.base;
+    OK(shl_sql_open(&s, &o, &sql_err));
+    OK(update(s, "UPDATE k SET a = 0", NULL));
+    (void)shl_store_fault_add(f->w.fault, &lost);
+    m->part = "manifest.json";
+    m->run = fold;
+    m->ctx = f;
+    FAILS(update(s, "UPDATE k SET a = a + 1", NULL), SHALE_UNAVAILABLE, "outcome unknown");
+    assert_null(m->run);
+    shl_store_fault_clear(f->w.fault);
+    expect(s, "SELECT a FROM k", "1 1 ");
+    expect_same(&f->w, s);
+    shl_sql_close(s);
+    shl_store_unref(&hooked->wrap.base);
+}
+
 /* What is in the way of one object only does not keep the others from going. */
 static void test_a_collector_leaves_what_it_may_not_delete(void **state)
 {
@@ -514,6 +548,50 @@ static void test_temporary_files_have_no_names(void **state)
     else
         setenv("TMPDIR", kept, 1);
     free(kept);
+}
+
+/* ---- a handle that commits without asking first */
+
+/* What changes nothing is no commit that could lose: the state that it has seen must be the newest one, also for a function that fails. */
+static void test_what_is_read_without_asking_is_checked(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const texts[] = {
+        "SELECT a FROM k WHERE id = 1",
+        "SELECT a + abs(CASE a WHEN 2 THEN 0 ELSE -9223372036854775808 END) FROM k WHERE id = 1"};
+    for (size_t i = 0; i < SHL_COUNT_OF(texts); i++) {
+        struct script q = {.sql = texts[i]};
+        struct shl_sql_commit c = {0};
+        OK(update(f->a, "UPDATE k SET a = 1", NULL));
+        OK(update(f->b, "UPDATE k SET a = 2", NULL));
+        OK(shl_sql_update(f->a, run_script, &q, &c, &sql_err));
+        assert_string_equal(q.got, "2 ");
+        assert_int_equal(c.tries, 2);
+        assert_int_equal(c.seq, 2 * (i + 1));
+    }
+}
+
+/* A changeset that ends early, but between two changes: only its size tells. */
+static void test_a_changeset_that_is_cut_between_changes_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_list l = {0};
+    struct shl_buf body = {0};
+    struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    OK(update(f->a, "INSERT INTO k VALUES(8, 1, 1), (9, 1, 1)", NULL));
+    OK(shl_store_list(f->w.bucket, &(struct shl_list_options){.prefix = "db/changesets"}, &l,
+                      &sql_err));
+    assert_int_equal(l.count, 1);
+    OK(shl_store_get(f->w.bucket, l.items[0].key, NULL, &body, NULL, &sql_err));
+    size_t head = strlen("T3111k") + 1; /* type, columns, a byte a column, name with its NUL */
+    struct shl_slice one = shl_slice_of(body.data, head + (body.len - head) / 2);
+    OK(shl_store_put(f->w.bucket, l.items[0].key, &one, 1, &how, NULL, &sql_err));
+    FAILS(shl_sql_open(&s, &o, &sql_err), SHALE_CORRUPTION, "the manifest says");
+    assert_non_null(strstr(sql_err.text, l.items[0].key));
+    shl_buf_free(&body);
+    shl_list_free(&l);
 }
 
 /* ---- points in time ask once */
@@ -714,9 +792,12 @@ int main(void)
         T(test_our_savepoint_is_not_the_functions),
         T(test_a_migrations_connection_ends_with_it),
         T(test_a_reader_whose_objects_are_collected_goes_on),
+        T(test_a_lost_answer_whose_log_was_folded_is_told),
         T(test_a_collector_leaves_what_it_may_not_delete),
         T(test_what_was_not_committed_is_not_told),
         T(test_tries_have_an_end),
+        T(test_what_is_read_without_asking_is_checked),
+        T(test_a_changeset_that_is_cut_between_changes_is_told),
         T(test_temporary_files_have_no_names),
         T(test_a_point_in_time_asks_once),
         T(test_what_sqlite_does_is_what_all_have),
