@@ -9,6 +9,34 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+/* Every commit writes the list of them again, and everybody who opens the database fetches and replays them. */
+#define LOG_ENTRIES_MANY 1000
+
+static bool is_long(const shale_sql_status *s)
+{
+    return s->log_entries >= LOG_ENTRIES_MANY;
+}
+
+static void note_long_log(struct cli *c, const shale_sql_status *s)
+{
+    if (is_long(s))
+        cli_note(c,
+                 "note: %" PRIu64 " entries in the log: opening replays them, and each commit "
+                 "writes their list anew; shale sql compact %s folds them (--auto-compact N: by "
+                 "itself)",
+                 s->log_entries, c->args.positional[0]);
+}
+
+static void note_commit(struct cli *c, const struct sql_run *r)
+{
+    shale_sql_status s = {.struct_size = sizeof s};
+    if (r->seq == 0 || !os_is_terminal(CLI_STDERR))
+        return;
+    cli_note(c, "committed at seq %" PRId64, r->seq);
+    if (shale_sql_status_get(r->sql, false, &s, &c->err) == SHALE_OK)
+        note_long_log(c, &s);
+}
+
 int cmd_sql(struct cli *c)
 {
     struct sql_run r = {.c = c, .mode = sql_mode_of(c), .headers = cli_has(&c->args, OPT_HEADERS)};
@@ -20,8 +48,8 @@ int cmd_sql(struct cli *c)
         code = cli_usage(c, NULL,
                          "the last BEGIN has no COMMIT, or the last SAVEPOINT no RELEASE: nothing "
                          "of it was committed");
-    if (code == CLI_YES && r.seq > 0 && os_is_terminal(CLI_STDERR))
-        cli_note(c, "committed at seq %" PRId64, r.seq);
+    if (code == CLI_YES)
+        note_commit(c, &r);
     sql_run_deinit(&r);
     return code;
 }
@@ -43,7 +71,7 @@ static void status_json(struct cli *c, const shale_sql_status *s, const shale_st
                ",",
                s->snapshot_bytes, s->log_entries, s->log_bytes);
     out_json_member(c->out, "snapshot_key", shl_slice_str(s->snapshot_key));
-    out_char(c->out, ',');
+    out_printf(c->out, ",\"compaction_advised\":%s,", is_long(s) ? "true" : "false");
     cli_json_requests(c->out, n);
     out_text(c->out, "}\n");
 }
@@ -75,8 +103,10 @@ int cmd_sql_status(struct cli *c)
     shale_sql_store_counts(sql, &n);
     if (code == CLI_YES && cli_has(&c->args, OPT_JSON))
         status_json(c, &s, &n);
-    else if (code == CLI_YES)
+    else if (code == CLI_YES) {
         status_text(c, &s);
+        note_long_log(c, &s);
+    }
     sql_close(c, sql);
     return code;
 }
@@ -90,6 +120,7 @@ struct log_print {
     bool changes;
     int64_t seq; /* the last one that was printed */
     int64_t entry_seq;
+    uint64_t entries; /* printed */
     bool failed;
 };
 
@@ -242,7 +273,28 @@ static bool on_entry(void *ctx, const shale_sql_entry *e)
                                     &p->c->err) != SHALE_OK)
         p->failed = true;
     p->seq = e->seq;
+    p->entries++;
     return !p->failed && p->c->out->failed == 0 && os_stop_code() == 0;
+}
+
+/* What comes behind p->seq is compacted. That is an answer, of which a pipe gets no word, unless it has got a part of the feed already. */
+static int tell_folded(struct cli *c, const struct log_print *p)
+{
+    if (p->entries > 0 || os_is_terminal(CLI_STDERR) || cli_has(&c->args, OPT_JSON))
+        (void)cli_fail(c, c->args.positional[0]);
+    return CLI_NO;
+}
+
+/* Who did not say from where begins at the snapshot, wherever that is by now. True: again from there. */
+static bool begin_anew(struct cli *c, shale_sql *sql, struct log_print *p)
+{
+    shale_sql_status s = {.struct_size = sizeof s};
+    shale_error ignored;
+    if (p->entries > 0 || cli_has(&c->args, OPT_AFTER) ||
+        shale_sql_status_get(sql, false, &s, &ignored) != SHALE_OK || s.snapshot_seq <= p->seq)
+        return false;
+    p->seq = s.snapshot_seq;
+    return true;
 }
 
 /* Prints what there is, and with --follow what comes. */
@@ -253,21 +305,21 @@ static int run_log(struct cli *c, shale_sql *sql, struct log_print *p)
         shale_code rc = shale_sql_log(sql, p->seq, p->changes, !p->changes, on_entry, p, &c->err);
         if (rc == SHALE_OK && p->failed)
             rc = c->err.code;
-        bool is_no = rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL;
-        if (is_no && !os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
-            return CLI_NO; /* an answer: a pipe gets no word */
-        if (rc != SHALE_OK) {
-            int code = cli_fail(c, c->args.positional[0]);
-            return is_no ? CLI_NO : code;
+        if (rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL) {
+            if (begin_anew(c, sql, p))
+                continue;
+            return tell_folded(c, p);
         }
-        if (!follows || out_finish(c->out) != 0)
-            return CLI_YES;
+        if (rc != SHALE_OK)
+            return cli_fail(c, c->args.positional[0]);
+        if (out_finish(c->out) != 0)
+            return CLI_YES; /* the end of the program tells */
+        if (!follows)
+            return os_stop_code();
         if (os_stop_code() == 0)
             cli_pause(FOLLOW_NS);
-        if (os_stop_code() != 0)
-            return os_stop_code() == 130 ? CLI_YES : os_stop_code(); /* Ctrl-C is how it ends */
-        if (cli_out_of_time(c))
-            return CLI_YES;
+        if (os_stop_code() != 0 || cli_out_of_time(c))
+            return CLI_YES; /* that is how it ends */
     }
 }
 
@@ -334,9 +386,10 @@ int cmd_sql_gc(struct cli *c)
     else if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "}}\n",
+                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64
+                   "},\"left\":%" PRIu64 "}\n",
                    dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.unfinished,
-                   r.bytes);
+                   r.bytes, r.left);
     else if (r.changesets + r.snapshots + r.unfinished == 0)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
     else

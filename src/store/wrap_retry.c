@@ -289,6 +289,7 @@ static bool look(struct shl_store *s, const char *key, const struct shl_put *how
     *io = how->mode == SHL_PUT_CREATE
               ? shl_fail(err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", key, s->name)
               : shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s has changed", key, s->name);
+    shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     return true;
 }
 
@@ -323,9 +324,14 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (rc != SHALE_OK && !refused && unknown && !is_outcome_unknown(err))
         shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
-    if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
-        return settle(s, key, parts, count, &mine, out, err);
-    return conclude(&a, rc, err);
+    if (!refused)
+        return conclude(&a, rc, err);
+    if (may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
+        rc = settle(s, key, parts, count, &mine, out, err);
+    if (rc != SHALE_OK && unknown &&
+        !is_outcome_unknown(err)) /* ours may have been there, and others after it */
+        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
+    return rc;
 }
 
 /* ---- multipart */
