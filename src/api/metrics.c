@@ -120,10 +120,21 @@ static void add_requests(struct values *v, const char *component, const shale_st
     counter(v, "shale.object_store.received_bytes", "bytes of bodies received", sum->bytes_down);
 }
 
+static void cache_access(struct values *v, const char *entry, uint64_t hits, uint64_t misses)
+{
+    for (int hit = 0; hit < 2; hit++) {
+        struct value *out = add(v, SHALE_METRIC_COUNTER, "slatedb.db_cache.access_count",
+                                "looks for something in the caches", hit ? hits : misses);
+        out->labels[0] = "entry_kind";
+        out->texts[0] = entry;
+        out->labels[1] = "result";
+        out->texts[1] = hit ? "hit" : "miss";
+    }
+}
+
 static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
 {
     static const char name[] = "slatedb.db.request_count", help[] = "calls of the handle";
-    static const char cache[] = "slatedb.db_cache.access_count";
     labelled(v, name, help, "op", "get", m->gets);
     labelled(v, name, help, "op", "scan", m->scans);
     labelled(v, name, help, "op", "flush", m->counts.flush_requests + m->counts.wal_flush_requests);
@@ -138,14 +149,12 @@ static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
     labelled(v, "slatedb.db.sst_filter_false_positive_count",
              "filters that let a key through which was not there", "kind", "point",
              m->filter_false);
-    for (int hit = 0; hit < 2; hit++) {
-        struct value *out = add(v, SHALE_METRIC_COUNTER, cache, "blocks looked for in the cache",
-                                hit ? m->cache_hits : m->cache_misses);
-        out->labels[0] = "entry_kind";
-        out->texts[0] = "data_block";
-        out->labels[1] = "result";
-        out->texts[1] = hit ? "hit" : "miss";
-    }
+    cache_access(v, "data_block", m->cache_hits, m->cache_misses);
+    cache_access(v, "filter", m->filter_hits, m->filter_misses);
+    cache_access(v, "index", m->index_hits, m->index_misses);
+    cache_access(v, "stats", 0, 0); /* no read uses them */
+    counter(v, "slatedb.db_cache.error_count", "blocks, indexes and filters that were not fetched",
+            m->cache_errors);
     labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
              "read", m->operands_read);
     labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",

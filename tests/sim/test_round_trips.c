@@ -302,6 +302,10 @@ static void measure_opening(void *arg)
     start(w);
     close_db(w);
     stop(w, "close a reader");
+    start(w);
+    open_writer(w, false);
+    stop(w, "open a writer: an SSTable, nothing in the WAL");
+    close_db(w);
     end(w);
 }
 
