@@ -377,6 +377,17 @@ out:
     return rc;
 }
 
+shale_code shale_options_load_json(shale_options *o, const char *json, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct file_sink sink = {.options = o, .path = "JSON"};
+    if (o == NULL)
+        return shl_nomem(err);
+    if (json == NULL)
+        return shl_fail(err, SHALE_INVALID, "settings: the JSON text is NULL");
+    return shl_settings_read(SHL_SETTINGS_JSON, shl_slice_str(json), from_file, &sink, err);
+}
+
 /* The value of NAME from "PREFIX_NAME=value", and the name behind the prefix. */
 static bool split_variable(const char *variable, const char *prefix, struct shl_slice *name,
                            struct shl_slice *value)
@@ -430,6 +441,17 @@ static shale_code load_prefix(shale_options *o, const char *prefix, shale_error 
         }
     }
     return SHALE_OK;
+}
+
+shale_code shale_options_load_env_prefix(shale_options *o, const char *prefix, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err);
+    if (prefix == NULL || prefix[0] == '\0')
+        return shl_fail(err, SHALE_INVALID, "environment: the prefix is %s",
+                        prefix == NULL ? "NULL" : "empty");
+    return load_prefix(o, prefix, err);
 }
 
 shale_code shale_options_load_env(shale_options *o, shale_error *err)
