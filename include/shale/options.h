@@ -103,6 +103,12 @@ SHALE_API SHALE_MUST shale_code shale_options_set_prefix_extractor(shale_options
  * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
 SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);
 
+/* Tells the time in milliseconds since the Unix epoch, instead of the system's clock: when rows are written and expire, ids, ends of checkpoints, signs of life of compactors,
+ * and how old garbage is. Of a handle opened with these options, or a call that takes them. How long something waits, and how often it looks, goes by the system's clock
+ * all the same, and so do certificates and signatures. Any thread, often, under locks: must be quick and not call the library. NULL: the system's. */
+typedef int64_t (*shale_clock_fn)(void *ctx);
+SHALE_API void shale_options_set_clock(shale_options *options, shale_clock_fn now_ms, void *ctx);
+
 /* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
 SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);

@@ -507,6 +507,18 @@ void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
     o->settings.lsm.expected_epoch = epoch;
 }
 
+void shale_options_set_clock(shale_options *o, shale_clock_fn now_ms, void *ctx)
+{
+    if (o != NULL)
+        o->settings.lsm.clock = o->settings.lsm.gc.clock =
+            (struct shl_clock){.now_ms = now_ms, .ctx = ctx};
+}
+
+int64_t shl_api_now_ms(const shale_options *o)
+{
+    return o != NULL ? shl_clock_ms(&o->settings.lsm.clock) : env_now_wall_ms();
+}
+
 void shale_options_set_transformer(shale_options *o, shale_transform_fn encode,
                                    shale_transform_fn decode, void *ctx)
 {

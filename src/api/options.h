@@ -87,6 +87,8 @@ extern const struct shl_optable shl_api_table;
 
 /* Index of the row for `name`, or count. */
 size_t shl_api_option_index(const char *name);
+/* By the clock of the options; NULL: the system's. */
+int64_t shl_api_now_ms(const shale_options *o);
 /* True if nothing has set the option. */
 bool shl_api_is_default(const shale_options *o, const char *name);
 

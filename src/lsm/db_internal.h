@@ -292,7 +292,7 @@ static inline int64_t shl_lsm_read_time(const struct shl_lsm *db)
 {
     if (!db->settings.strict_ttl)
         return INT64_MIN;
-    int64_t now = env_now_wall_ms(), tick = env_load_relaxed(&db->last_tick);
+    int64_t now = shl_clock_ms(&db->settings.clock), tick = env_load_relaxed(&db->last_tick);
     return now > tick ? now : tick;
 }
 static inline bool shl_row_expired(const struct shl_row *row, int64_t now)

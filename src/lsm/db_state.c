@@ -109,7 +109,7 @@ void shl_lsm_durable_locked(struct shl_lsm *db, uint64_t seq)
 struct shl_ulid shl_lsm_next_ulid_locked(struct shl_lsm *db)
 {
     /* The collector deletes by the time in the id (slatedb-format 7.4): it must not run backwards, whatever the clock does. */
-    uint64_t now = (uint64_t)env_now_wall_ms(), last = shl_ulid_time_ms(db->last_ulid);
+    uint64_t now = shl_clock_unix_ms(&db->settings.clock), last = shl_ulid_time_ms(db->last_ulid);
     db->last_ulid = shl_ulid_make(now > last ? now : last, env_rand64(), env_rand64());
     return db->last_ulid;
 }
