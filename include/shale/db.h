@@ -157,6 +157,7 @@ typedef struct shale_scan_options {
     uint64_t rows_max;           /* 0: all */
     uint64_t read_ahead_bytes;   /* 0: adaptive */
     shale_slice filter_context;  /* as in shale_read_options, for scans of a prefix; copied */
+    unsigned max_fetch_tasks;    /* fetches ahead of the reader, of each SSTable at once; 0: as many as are of use, at most 8 */
 } shale_scan_options;
 SHALE_API void shale_scan_options_init(shale_scan_options *o, size_t struct_size);
 

@@ -594,6 +594,7 @@ shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *
                                      .cache_blocks = how.cache_blocks,
                                      .rows_max = how.rows_max,
                                      .read_ahead_bytes = how.read_ahead_bytes,
+                                     .fetches_max = how.max_fetch_tasks,
                                      .filter_context = shl_api_slice_in(how.filter_context)};
     return rc;
 }

@@ -141,6 +141,7 @@ struct shl_lsm_scan {
     bool cache_blocks;         /* keep what is read */
     uint64_t rows_max;         /* 0: all */
     uint64_t read_ahead_bytes; /* 0: the setting */
+    unsigned fetches_max;      /* ahead, of each SST at once; 0: as many as are of use */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; copied */
 };

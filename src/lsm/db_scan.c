@@ -113,6 +113,7 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
         .upper = it->to.kind != SHL_LSM_UNBOUNDED ? &it->upper : NULL,
         .fanout = fanout,
         .budget = &it->budget,
+        .ahead_max = how->fetches_max,
         .window_first_bytes = fanout == NULL
                                   ? s->sst_block_size_bytes
                                   : shl_max_size(s->sst_block_size_bytes, FAR_WINDOW_FIRST_BYTES),

@@ -202,6 +202,7 @@ struct shl_sst_scan {
      * the reader had to wait, twice as many at once, up to SHL_SST_AHEAD_MAX. */
     struct shl_fanout *fanout;      /* borrowed; NULL: no read-ahead */
     struct shl_read_budget *budget; /* borrowed; with fanout */
+    unsigned ahead_max;             /* windows to fetch ahead at once; 0: SHL_SST_AHEAD_MAX, which is also the most */
     unsigned ahead_first;           /* windows to fetch ahead from the first row on; 0: see above */
 };
 #define SHL_SST_AHEAD_MAX 8
