@@ -269,6 +269,11 @@ void shl_process_free(struct shl_compactor_process *p)
     env_free(p);
 }
 
+void shl_process_count(struct shl_compactor_process *p, struct shl_compactor_counts *out)
+{
+    shl_compactor_count(p->compactor, out);
+}
+
 void shl_process_stop(struct shl_compactor_process *p)
 {
     env_store_relaxed(&p->stop, true);

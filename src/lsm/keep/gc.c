@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/env/env.h"
 #include "base/num.h"
+#include "lsm/db.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/gc_plan.h"
 #include <inttypes.h>
@@ -516,6 +517,19 @@ static uint64_t plus(uint64_t a, uint64_t b)
 {
     uint64_t sum;
     return shl_add_u64(a, b, &sum) ? sum : UINT64_MAX;
+}
+
+void shl_gc_count(struct shl_lsm_gc_counts *n, const struct shl_gc_report *report)
+{
+    const struct shl_gc_result *manifests = &report->tasks[SHL_GC_MANIFEST];
+    const struct shl_gc_result *compactions = &report->tasks[SHL_GC_COMPACTIONS];
+    n->passes++;
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        n->deleted[i] += report->tasks[i].dry_run ? 0 : report->tasks[i].count;
+    if (manifests->ran)
+        n->manifest_versions = manifests->left;
+    if (compactions->ran)
+        n->compactions_versions = compactions->left;
 }
 
 void shl_gc_clock_init(struct shl_gc_clock *c, const struct shl_gc_settings *s, bool at_once)
