@@ -27,6 +27,8 @@ SHALE_API SHALE_MUST shale_code shale_admin_wal(char **out_json, const char *url
 /* Shape, sizes, checkpoints and cost: what `shale stat` prints. */
 SHALE_API SHALE_MUST shale_code shale_admin_stat(char **out_json, const char *url, const shale_options *options,
                                                  shale_error *err);
+/* The manifest that an open handle uses, in the shape of shale_admin_manifest. No request. */
+SHALE_API SHALE_MUST shale_code shale_db_manifest(char **out_json, shale_db *db, shale_error *err);
 /* Why a get costs what it costs: the memtables and SSTables that a get of `key` asks in turn, what filter and index said, which blocks had to
  * be fetched, which place answered, and what that took in requests and bytes (of the whole handle meanwhile). Does the reads of that get. Errors:
  * those of shale_db_get but NOT_FOUND. */

@@ -8,8 +8,6 @@
 
 SHALE_BEGIN_DECLS
 
-#define SHALE_UUID_TEXT 37 /* 36 characters and NUL */
-
 typedef enum shale_checkpoint_scope {
     SHALE_CHECKPOINT_ALL = 0,    /* all that was written before the call, which flushes it */
     SHALE_CHECKPOINT_DURABLE = 1 /* what is durable at the call; nothing is flushed */

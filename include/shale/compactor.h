@@ -55,6 +55,12 @@ SHALE_API SHALE_MUST shale_code shale_compactor_run(shale_compactor *compactor, 
 SHALE_API void shale_compactor_stop(shale_compactor *compactor);
 /* Requests so far. Set struct_size before. Any thread. */
 SHALE_API void shale_compactor_store_counts(shale_compactor *compactor, shale_store_counts *out);
+/* Its metrics, by SlateDB's names, as those of a database (shale/metrics.h): jobs, bytes, SSTables, signs of life, requests. Any thread. Texts are owned: shale_text_free; NULL
+ * if out of memory. */
+SHALE_API void shale_compactor_metrics_each(shale_compactor *compactor,
+                                            bool (*visit)(void *ctx, const shale_metric *metric), void *ctx);
+SHALE_API char *shale_compactor_metrics_json(shale_compactor *compactor);
+SHALE_API char *shale_compactor_metrics_prometheus(shale_compactor *compactor);
 /* After run has returned. NULL is fine. */
 SHALE_API void shale_compactor_close(shale_compactor *compactor);
 

@@ -157,6 +157,7 @@ typedef struct shale_scan_options {
     uint64_t rows_max;           /* 0: all */
     uint64_t read_ahead_bytes;   /* 0: adaptive */
     shale_slice filter_context;  /* as in shale_read_options, for scans of a prefix; copied */
+    unsigned max_fetch_tasks;    /* fetches ahead of the reader, of each SSTable at once; 0: as many as are of use, at most 8 */
 } shale_scan_options;
 SHALE_API void shale_scan_options_init(shale_scan_options *o, size_t struct_size);
 
@@ -182,6 +183,13 @@ SHALE_API void shale_recency_close(shale_recency *it); /* NULL is fine */
 /* Reader handles: looks for newer data now. */
 SHALE_API SHALE_MUST shale_code shale_db_refresh(shale_db *db, shale_error *err);
 
+typedef enum shale_close_reason {
+    SHALE_CLOSE_NONE = 0,   /* usable */
+    SHALE_CLOSE_CLEAN = 1,  /* there is no handle */
+    SHALE_CLOSE_FENCED = 2, /* another writer took over */
+    SHALE_CLOSE_PANIC = 3   /* a background thread met a failure, which `closed` names */
+} shale_close_reason;
+
 typedef struct shale_db_status {
     size_t struct_size;
     bool writer;
@@ -196,9 +204,40 @@ typedef struct shale_db_status {
     uint64_t memtable_bytes;
     uint64_t cache_bytes;
     uint64_t compactions_done;
+    uint64_t changes;        /* grows whenever durable_seq, the manifest (with it the segments) or close_reason change; from 1 on */
+    uint64_t segment_count;
+    shale_close_reason close_reason;
 } shale_db_status;
 /* Fills the struct; set struct_size = sizeof before. */
 SHALE_API void shale_db_status_get(shale_db *db, shale_db_status *out);
+/* Waits up to timeout_ms until *io->changes is not what it was, and fills *io: hand in what an earlier call filled, or a struct of zeros but for struct_size, which is filled at
+ * once. DONE: nothing has changed; *io is filled too. A reader learns of changes by following or shale_db_refresh. Like every call it must have returned before
+ * shale_db_close, so a thread that only waits needs a timeout. INVALID: NULL, struct_size. */
+SHALE_API SHALE_MUST shale_code shale_db_status_wait(shale_db_status *io, shale_db *db, uint64_t timeout_ms,
+                                                     shale_error *err);
+/* Calls visit for each segment of the manifest in use, by prefix, which is borrowed; stops when it returns false. */
+SHALE_API void shale_db_segments_each(shale_db *db,
+                                      bool (*visit)(void *ctx, shale_slice prefix, uint64_t l0_count, uint64_t run_count),
+                                      void *ctx);
+
+/* ---- SSTables in the caches; writers and readers */
+
+typedef enum shale_cache_target {
+    SHALE_CACHE_FILTERS = 1,
+    SHALE_CACHE_INDEX = 2,
+    SHALE_CACHE_STATS = 4, /* taken for SlateDB's sake: no read uses them, so they are not kept */
+    SHALE_CACHE_DATA = 8   /* blocks that hold keys of the range */
+} shale_cache_target;
+/* Fetches parts of an SSTable into the caches, as far as there is room; the index comes in any case. sst: its ULID. targets: bits of shale_cache_target. data: of no
+ * meaning without DATA. Errors: INVALID, NOT_FOUND (the manifest in use has no such SSTable), those of reads. */
+SHALE_API SHALE_MUST shale_code shale_db_warm_sst(shale_db *db, const char *sst, unsigned targets, shale_range data,
+                                                  shale_error *err);
+/* All of it leaves the caches. Errors: INVALID, NOT_FOUND. */
+SHALE_API SHALE_MUST shale_code shale_db_evict_cached_sst(shale_db *db, const char *sst, shale_error *err);
+/* About how many bytes the SSTables have for the range: whole blocks as they are stored, every version of a row, no memtables. Fetches indexes that are not in
+ * memory, one request each. */
+SHALE_API SHALE_MUST shale_code shale_db_range_bytes(uint64_t *out_bytes, shale_db *db, shale_range range,
+                                                     shale_error *err);
 
 SHALE_END_DECLS
 

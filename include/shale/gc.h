@@ -59,6 +59,10 @@ SHALE_API SHALE_MUST shale_code shale_gc_run(shale_gc_report *out, shale_gc *gc,
 /* A pass over those whose interval has passed (the first time all), which may be none. *wait_ms: until the next is due; UINT64_MAX: never. */
 SHALE_API SHALE_MUST shale_code shale_gc_step(shale_gc_report *out, uint64_t *wait_ms, shale_gc *gc, shale_error *err);
 SHALE_API void shale_gc_store_counts(shale_gc *gc, shale_store_counts *out); /* since it was opened */
+/* Its metrics, by SlateDB's names, as those of a database (shale/metrics.h): passes, what they deleted and left, requests. Texts are owned: shale_text_free; NULL if out of memory. */
+SHALE_API void shale_gc_metrics_each(shale_gc *gc, bool (*visit)(void *ctx, const shale_metric *metric), void *ctx);
+SHALE_API char *shale_gc_metrics_json(shale_gc *gc);
+SHALE_API char *shale_gc_metrics_prometheus(shale_gc *gc);
 SHALE_API void shale_gc_close(shale_gc *gc);                                 /* NULL is fine */
 
 SHALE_END_DECLS

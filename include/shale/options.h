@@ -60,6 +60,19 @@ SHALE_API SHALE_MUST shale_code shale_options_load_file(shale_options *options, 
  * unknown ones are ignored. */
 SHALE_API SHALE_MUST shale_code shale_options_load_env(shale_options *options, shale_error *err);
 
+/* The same with names that begin with `prefix`. INVALID: an empty prefix. */
+SHALE_API SHALE_MUST shale_code shale_options_load_env_prefix(shale_options *options, const char *prefix,
+                                                              shale_error *err);
+/* SlateDB's load(): those of SlateDb.json, .toml, .yaml and .yml that are in the working directory, each over the one before, then the environment as
+ * shale_options_load_env. */
+SHALE_API SHALE_MUST shale_code shale_options_load(shale_options *options, shale_error *err);
+
+/* All settings as one JSON object in SlateDB's shape, which both read: sizes as numbers of bytes, durations as text, null for none. Not among them: store options (they may be
+ * secrets), functions. *out_json is owned: shale_text_free (shale/metrics.h). */
+SHALE_API SHALE_MUST shale_code shale_options_to_json(char **out_json, const shale_options *options, shale_error *err);
+/* Reads such a text; each setting in it replaces what was set before. */
+SHALE_API SHALE_MUST shale_code shale_options_load_json(shale_options *options, const char *json, shale_error *err);
+
 /* A merge operator: appends the merge of `existing` (NULL: none) and `operand` by calling emit(emit_ctx, result) once. Must be
  * associative. May be called from any thread, and must not call the database. */
 typedef shale_code (*shale_merge_fn)(void *ctx, shale_slice key, const shale_slice *existing, shale_slice operand,
@@ -89,6 +102,12 @@ SHALE_API SHALE_MUST shale_code shale_options_set_prefix_extractor(shale_options
 /* A writer takes over only from epoch `epoch` (shale_db_status.writer_epoch of who wrote last; 0: nobody yet): if the database is at another one,
  * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
 SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);
+
+/* Tells the time in milliseconds since the Unix epoch, instead of the system's clock: when rows are written and expire, ids, ends of checkpoints, signs of life of compactors,
+ * and how old garbage is. Of a handle opened with these options, or a call that takes them. How long something waits, and how often it looks, goes by the system's clock
+ * all the same, and so do certificates and signatures. Any thread, often, under locks: must be quick and not call the library. NULL: the system's. */
+typedef int64_t (*shale_clock_fn)(void *ctx);
+SHALE_API void shale_options_set_clock(shale_options *options, shale_clock_fn now_ms, void *ctx);
 
 /* Called with each log line (level 0 error .. 3 debug; `text` is borrowed). Any thread. NULL turns logging off (the default). */
 typedef void (*shale_log_fn)(void *ctx, int level, const char *text);

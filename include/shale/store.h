@@ -42,6 +42,52 @@ SHALE_API SHALE_MUST shale_code shale_store_copy(shale_store *store, const char 
 /* A missing object counts as deleted. */
 SHALE_API SHALE_MUST shale_code shale_store_delete(shale_store *store, const char *key, shale_error *err);
 
+/* ---- a store of yours
+ *
+ * Where objects go is up to these functions, which do what is said of shale_store_* above: for a log or database that keeps them elsewhere, for a test, for a platform without
+ * files. As the main store it holds all of a database; as the store of the WAL only wal/, numbered objects that are made once, listed, read and deleted (SlateDB's custom
+ * WALs). Every other process that opens the database needs a store with the same content. The usual layers lie above: retries, counts, metrics.
+ *
+ * All are called from any thread, several at once, also for one key. What a finished put or remove did, every later call sees, lists too; a put is seen whole or not at
+ * all, and of many puts with CREATE of one key exactly one succeeds: a database that is made on a far store tries that first. A failure's text may be written to err->text. Codes: NOT_FOUND, ALREADY_EXISTS
+ * (CREATE), PRECONDITION (IF_MATCH), PERMISSION_DENIED, UNAVAILABLE (tried again; a put may or may not have happened), ... What they are handed is borrowed until they return. */
+typedef enum shale_put_mode {
+    SHALE_PUT_OVERWRITE = 0,
+    SHALE_PUT_CREATE = 1,  /* ALREADY_EXISTS if the key is there */
+    SHALE_PUT_IF_MATCH = 2 /* PRECONDITION unless the object is there with the ETag if_match */
+} shale_put_mode;
+
+typedef struct shale_store_callbacks {
+    size_t struct_size;
+    void *ctx;
+    bool is_near;     /* default false. True: it answers in microseconds and costs nothing, as a folder does: requests are made one after the other */
+    bool no_if_match; /* default false. True: IF_MATCH is not known; the collector of garbage then leaves manifests alone */
+    /* Stores the parts, one behind the other. *out: etag is filled, if there are ETags. */
+    shale_code (*put)(void *ctx, const char *key, const shale_slice *parts, size_t count, shale_put_mode mode,
+                      const char *if_match, shale_object *out, shale_error *err);
+    /* Hands the bytes from `offset` on, at most `len` (UINT64_MAX: all), to emit in order, in as many pieces as it likes; none if the object ends before. *out: all but key is
+     * filled, of the same version of the object as the bytes. */
+    shale_code (*get)(void *ctx, const char *key, uint64_t offset, uint64_t len,
+                      void (*emit)(void *emit_ctx, const void *data, size_t len), void *emit_ctx, shale_object *out,
+                      shale_error *err);
+    shale_code (*head)(void *ctx, const char *key, shale_object *out, shale_error *err);
+    /* Objects below `prefix` (whole segments; "": all) with keys above start_after (NULL: from the first), ascending by key bytes: key, size and modified_ms. More may be visited, they are passed over. Stops
+     * when visit returns false. */
+    shale_code (*list)(void *ctx, const char *prefix, const char *start_after,
+                       bool (*visit)(void *visit_ctx, const shale_object *object), void *visit_ctx, shale_error *err);
+    shale_code (*remove)(void *ctx, const char *key, shale_error *err); /* a missing object is fine */
+} shale_store_callbacks;
+SHALE_API void shale_store_callbacks_init(shale_store_callbacks *o, size_t struct_size);
+
+typedef enum shale_store_use {
+    SHALE_STORE_MAIN = 0, /* the URL of an open call is then the path of the database in it, without a scheme; of shale_store_open: of a folder, "" for all */
+    SHALE_STORE_WAL = 1   /* stands before wal_url */
+} shale_store_use;
+/* Copied; ctx must stay valid until all that was opened with the options is closed. NULL: as before. INVALID: a function is missing, struct_size, use. */
+SHALE_API SHALE_MUST shale_code shale_options_set_store_callbacks(shale_options *options, shale_store_use use,
+                                                                  const shale_store_callbacks *callbacks,
+                                                                  shale_error *err);
+
 /* One thing that the doctor found. All borrowed until the callback returns. */
 typedef enum shale_health { SHALE_HEALTH_OK = 0, SHALE_HEALTH_WARN = 1, SHALE_HEALTH_FAIL = 2 } shale_health;
 typedef struct shale_finding {

@@ -58,6 +58,8 @@ SHALE_API SHALE_MUST shale_code shale_db_begin(shale_txn **out, shale_db *db, co
 SHALE_API void shale_txn_close(shale_txn *txn);
 /* The sequence number at which it began: the newest that it sees. */
 SHALE_API uint64_t shale_txn_seq(const shale_txn *txn);
+/* A random UUID, for logs: no other transaction has it. */
+SHALE_API void shale_txn_id(const shale_txn *txn, char out[SHALE_UUID_TEXT]);
 
 /* Nothing is sent before the commit. Key and value are copied. A row that the transaction itself wrote reads with seq UINT64_MAX and create_ts 0: it
  * gets both, and the end of its time to live, at the commit. */

@@ -93,6 +93,8 @@ typedef struct shale_row {
     bool has_create_ts;
 } shale_row;
 
+#define SHALE_UUID_TEXT 37 /* 36 characters and NUL */
+
 typedef enum shale_row_kind { SHALE_ROW_PUT = 0, SHALE_ROW_DELETE = 1, SHALE_ROW_MERGE = 2 } shale_row_kind;
 
 /* One version of a key as it was written: a value, a deletion or a merge operand. The slices stay valid as long as the call that gave it says. */

@@ -17,6 +17,8 @@
  * A longer one is accepted only if what we do not know is zero: INVALID. theirs NULL: the defaults stay. */
 SHL_MUST shale_code shl_api_take_struct(void *ours, size_t ours_size, const void *theirs,
                                         const char *what, shale_error *err);
+/* Fills a caller's struct of any length with our defaults: the front is ours, what we do not know is zero. */
+void shl_api_init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size);
 /* The other way: fills at most theirs' struct_size bytes. */
 void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size);
 

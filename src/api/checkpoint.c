@@ -152,7 +152,7 @@ shale_code shale_admin_checkpoint_create(shale_checkpoint_result *out, const cha
     if (rc != SHALE_OK)
         return rc;
     struct creation c = {.want = {.id = shl_checkpoint_new_id(),
-                                  .now_ms = env_now_wall_ms(),
+                                  .now_ms = shl_api_now_ms(options),
                                   .lifetime_ms = o.lifetime_ms,
                                   .source = o.source,
                                   .name = o.name}};

@@ -1,6 +1,7 @@
 /* shale_compactor_* and shale_compact: the engine's compactor on the stores of a URL. */
 #include "api/api.h"
 #include "api/db.h"
+#include "api/metrics.h"
 #include "api/near.h"
 #include "base/env/env.h"
 #include "base/str.h"
@@ -140,6 +141,42 @@ void shale_compactor_store_counts(shale_compactor *c, shale_store_counts *out)
 {
     if (c != NULL)
         shl_api_stack_give_counts(&c->ground.db.stack, out);
+}
+
+static struct shl_api_measured measured(const shale_compactor *c,
+                                        struct shl_compactor_counts *counts)
+{
+    shl_process_count(c->process, counts);
+    return (struct shl_api_measured){
+        .stack = &c->ground.db.stack, .component = "compactor", .compactor = counts};
+}
+
+void shale_compactor_metrics_each(shale_compactor *c,
+                                  bool (*visit)(void *ctx, const shale_metric *metric), void *ctx)
+{
+    struct shl_compactor_counts counts;
+    if (c == NULL)
+        return;
+    const struct shl_api_measured of = measured(c, &counts);
+    shl_api_metrics_each(&of, visit, ctx);
+}
+
+char *shale_compactor_metrics_json(shale_compactor *c)
+{
+    struct shl_compactor_counts counts;
+    if (c == NULL)
+        return NULL;
+    const struct shl_api_measured of = measured(c, &counts);
+    return shl_api_metrics_json(&of);
+}
+
+char *shale_compactor_metrics_prometheus(shale_compactor *c)
+{
+    struct shl_compactor_counts counts;
+    if (c == NULL)
+        return NULL;
+    const struct shl_api_measured of = measured(c, &counts);
+    return shl_api_metrics_prometheus(&of);
 }
 
 void shale_compactor_close(shale_compactor *c)

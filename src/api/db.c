@@ -563,7 +563,7 @@ shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t ca
 
 /* ---- scanning */
 
-static shale_code range_in(const shale_range *r, struct shl_lsm_range *out, shale_error *err)
+shale_code shl_api_range_in(const shale_range *r, struct shl_lsm_range *out, shale_error *err)
 {
     if ((unsigned)r->from_kind > SHALE_EXCLUDED || (unsigned)r->to_kind > SHALE_EXCLUDED)
         return shl_fail(err, SHALE_INVALID, "range: bound kinds %u and %u, known 0..2",
@@ -587,13 +587,14 @@ shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *
     shale_scan_options_init(&how, sizeof how);
     shale_code rc = shl_api_take_struct(&how, sizeof how, theirs, "shale_scan_options", err);
     if (rc == SHALE_OK)
-        rc = range_in(range, out_range, err);
+        rc = shl_api_range_in(range, out_range, err);
     if (rc == SHALE_OK)
         *out = (struct shl_lsm_scan){.reverse = how.reverse,
                                      .remote_only = how.durability == SHALE_REMOTE,
                                      .cache_blocks = how.cache_blocks,
                                      .rows_max = how.rows_max,
                                      .read_ahead_bytes = how.read_ahead_bytes,
+                                     .fetches_max = how.max_fetch_tasks,
                                      .filter_context = shl_api_slice_in(how.filter_context)};
     return rc;
 }
@@ -723,27 +724,4 @@ shale_code shale_db_refresh(shale_db *db, shale_error *err)
     SHL_API_ERR(err);
     shale_error mine = {0};
     return db == NULL ? no_handle(err) : give(shl_lsm_refresh(db->lsm, &mine), &mine, err);
-}
-
-void shale_db_status_get(shale_db *db, shale_db_status *out)
-{
-    struct shl_lsm_status s = {0};
-    if (out == NULL || out->struct_size < sizeof out->struct_size)
-        return;
-    if (db != NULL)
-        shl_lsm_status(db->lsm, &s);
-    const shale_db_status ours = {.struct_size = sizeof ours,
-                                  .writer = s.writer,
-                                  .closed = db == NULL ? SHALE_CLOSED : s.closed,
-                                  .manifest_id = s.manifest_id,
-                                  .writer_epoch = s.writer_epoch,
-                                  .committed_seq = s.committed_seq,
-                                  .durable_seq = s.durable_seq,
-                                  .last_wal_id = s.last_wal_id,
-                                  .l0_count = s.l0_count,
-                                  .run_count = s.run_count,
-                                  .memtable_bytes = s.memtable_bytes,
-                                  .cache_bytes = s.cache_bytes,
-                                  .compactions_done = s.compactions_done};
-    shl_api_give_struct(out, &ours, sizeof ours);
 }

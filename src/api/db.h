@@ -50,6 +50,9 @@ SHL_MUST shale_code shl_api_read_how(const shale_read_options *theirs, struct sh
 SHL_MUST shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *theirs,
                                      struct shl_lsm_range *out_range, struct shl_lsm_scan *out,
                                      shale_error *err);
+/* Borrows the keys. INVALID: kinds of bounds. */
+SHL_MUST shale_code shl_api_range_in(const shale_range *r, struct shl_lsm_range *out,
+                                     shale_error *err);
 /* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
 shale_code shl_api_not_found(shale_code rc, shale_error *err);
 shale_raw_row shl_api_raw_row(const struct shl_row *row);

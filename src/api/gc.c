@@ -2,6 +2,7 @@
 #include "lsm/keep/gc.h"
 
 #include "api/api.h"
+#include "api/metrics.h"
 #include "api/near.h"
 #include "api/stack.h"
 #include "base/env/env.h"
@@ -14,6 +15,7 @@ struct shale_gc {
     struct shl_gc *gc; /* owned */
     struct shl_gc_settings settings;
     struct shl_gc_clock clock;
+    struct shl_lsm_gc_counts counts;
 };
 
 static_assert((int)SHALE_GC_RESOURCES == (int)SHL_GC_TASKS &&
@@ -141,6 +143,8 @@ static shale_code run(shale_gc_report *out, shale_gc *gc, unsigned mask, shale_e
         shl_api_suggest(&gc->stack, &mine);
         *err = mine;
     }
+    if (mask != 0)
+        shl_gc_count(&gc->counts, &r);
     give(out, &r);
     return rc;
 }
@@ -173,6 +177,36 @@ shale_code shale_gc_step(shale_gc_report *out, uint64_t *wait_ms, shale_gc *gc, 
                    : next <= now      ? 0
                                       : (next - now + ENV_NS_PER_MS - 1) / ENV_NS_PER_MS;
     return rc;
+}
+
+static struct shl_api_measured measured(const shale_gc *gc)
+{
+    return (struct shl_api_measured){.stack = &gc->stack, .component = "gc", .gc = &gc->counts};
+}
+
+void shale_gc_metrics_each(shale_gc *gc, bool (*visit)(void *ctx, const shale_metric *metric),
+                           void *ctx)
+{
+    if (gc == NULL)
+        return;
+    const struct shl_api_measured of = measured(gc);
+    shl_api_metrics_each(&of, visit, ctx);
+}
+
+char *shale_gc_metrics_json(shale_gc *gc)
+{
+    if (gc == NULL)
+        return NULL;
+    const struct shl_api_measured of = measured(gc);
+    return shl_api_metrics_json(&of);
+}
+
+char *shale_gc_metrics_prometheus(shale_gc *gc)
+{
+    if (gc == NULL)
+        return NULL;
+    const struct shl_api_measured of = measured(gc);
+    return shl_api_metrics_prometheus(&of);
 }
 
 void shale_gc_store_counts(shale_gc *gc, shale_store_counts *out)

@@ -173,6 +173,7 @@ static shale_code run_clone(struct shl_api_target *t, void *arg, shale_error *er
         rc = shl_api_target_transformer(t, &transformer, err);
     if (rc == SHALE_OK) {
         struct shl_clone how = {.store = t->stack.store,
+                                .clock = t->options->settings.lsm.clock,
                                 .wal_store = t->stack.wal_store,
                                 .transformer = transformer,
                                 .path = t->stack.path,

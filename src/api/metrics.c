@@ -1,4 +1,6 @@
-/* Metrics of a handle as text, by SlateDB's names (slatedb-surface 5) where the thing is the same, else "shale.". */
+/* Metrics of a handle, compactor or collector as text, by SlateDB's names (slatedb-surface 5) where the thing is the same, else "shale.". */
+#include "api/metrics.h"
+
 #include "api/api.h"
 #include "api/db.h"
 #include "base/assert.h"
@@ -120,10 +122,24 @@ static void add_requests(struct values *v, const char *component, const shale_st
     counter(v, "shale.object_store.received_bytes", "bytes of bodies received", sum->bytes_down);
 }
 
+static void cache_access(struct values *v, const char *entry, uint64_t hits, uint64_t misses)
+{
+    for (int hit = 0; hit < 2; hit++) {
+        struct value *out = add(v, SHALE_METRIC_COUNTER, "slatedb.db_cache.access_count",
+                                "looks for something in the caches", hit ? hits : misses);
+        out->labels[0] = "entry_kind";
+        out->texts[0] = entry;
+        out->labels[1] = "result";
+        out->texts[1] = hit ? "hit" : "miss";
+    }
+}
+
+static const char operands_name[] = "slatedb.merge_operator_operands";
+static const char operands_help[] = "merge operands that were folded";
+
 static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
 {
     static const char name[] = "slatedb.db.request_count", help[] = "calls of the handle";
-    static const char cache[] = "slatedb.db_cache.access_count";
     labelled(v, name, help, "op", "get", m->gets);
     labelled(v, name, help, "op", "scan", m->scans);
     labelled(v, name, help, "op", "flush", m->counts.flush_requests + m->counts.wal_flush_requests);
@@ -131,27 +147,26 @@ static void add_reads(struct values *v, const struct shl_lsm_metrics *m)
              "point", m->filter_positive);
     labelled(v, "slatedb.db.sst_filter_positive_count", "filters that let a key through", "kind",
              "prefix", m->prefix_positive);
+    labelled(v, "slatedb.db.sst_filter_positive_count", "filters that let a key through", "kind",
+             "range", 0); /* none is asked for a range */
     labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
              "point", m->filter_negative);
     labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
              "prefix", m->prefix_negative);
+    labelled(v, "slatedb.db.sst_filter_negative_count", "filters that spared an SSTable", "kind",
+             "range", 0);
     labelled(v, "slatedb.db.sst_filter_false_positive_count",
              "filters that let a key through which was not there", "kind", "point",
              m->filter_false);
-    for (int hit = 0; hit < 2; hit++) {
-        struct value *out = add(v, SHALE_METRIC_COUNTER, cache, "blocks looked for in the cache",
-                                hit ? m->cache_hits : m->cache_misses);
-        out->labels[0] = "entry_kind";
-        out->texts[0] = "data_block";
-        out->labels[1] = "result";
-        out->texts[1] = hit ? "hit" : "miss";
-    }
-    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
-             "read", m->operands_read);
-    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
-             "flush", m->counts.operands_flush);
-    labelled(v, "slatedb.merge_operator_operands", "merge operands that were folded", "path",
-             "compact", m->compactor.operands);
+    cache_access(v, "data_block", m->cache_hits, m->cache_misses);
+    cache_access(v, "filter", m->filter_hits, m->filter_misses);
+    cache_access(v, "index", m->index_hits, m->index_misses);
+    cache_access(v, "stats", 0, 0); /* no read uses them */
+    counter(v, "slatedb.db_cache.error_count", "blocks, indexes and filters that were not fetched",
+            m->cache_errors);
+    labelled(v, operands_name, operands_help, "path", "read", m->operands_read);
+    labelled(v, operands_name, operands_help, "path", "flush", m->counts.operands_flush);
+    labelled(v, operands_name, operands_help, "path", "compact", m->compactor.operands);
 }
 
 static void add_writes(struct values *v, const struct shl_lsm_metrics *m)
@@ -300,15 +315,38 @@ static struct values *gather(shale_db *db)
     return v;
 }
 
+static struct values *gather_role(const struct shl_api_measured *of)
+{
+    struct values *v = env_alloc(sizeof *v);
+    shale_store_counts c = {.struct_size = sizeof c};
+    if (v == NULL)
+        return NULL;
+    v->count = 0;
+    v->m = (struct shl_lsm_metrics){0};
+    shl_api_stack_counts(of->stack, &c);
+    v->store_count = shl_api_stack_read(of->stack, v->stores);
+    add_requests(v, of->component, &c);
+    if (of->compactor != NULL) {
+        v->m.compactor = *of->compactor;
+        labelled(v, operands_name, operands_help, "path", "compact", v->m.compactor.operands);
+        add_compactor(v, &v->m.compactor);
+    }
+    if (of->gc != NULL) {
+        v->m.gc = *of->gc;
+        add_collector(v, &v->m.gc);
+    }
+    return v;
+}
+
 /* shl_duration_borders_us in seconds. */
 static const double borders[SHL_DURATION_BORDERS] = {0.001, 0.005, 0.01, 0.025, 0.05, 0.1,
                                                      0.25,  0.5,   1,    2.5,   5,    10};
 
-void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric),
-                           void *ctx)
+static void hand_out(struct values *take_v, bool (*visit)(void *ctx, const shale_metric *metric),
+                     void *ctx)
 {
     bool more = true;
-    struct values *v = visit != NULL ? gather(db) : NULL;
+    struct values *v = take_v;
     for (size_t i = 0; v != NULL && i < v->count && more; i++) {
         const struct value *it = &v->items[i];
         shale_metric m = {.name = it->name, .help = it->help, .kind = it->kind, .value = it->n};
@@ -326,6 +364,20 @@ void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_me
         more = visit(ctx, &m);
     }
     env_free(v);
+}
+
+void shale_db_metrics_each(shale_db *db, bool (*visit)(void *ctx, const shale_metric *metric),
+                           void *ctx)
+{
+    if (visit != NULL)
+        hand_out(gather(db), visit, ctx);
+}
+
+void shl_api_metrics_each(const struct shl_api_measured *of,
+                          bool (*visit)(void *ctx, const shale_metric *metric), void *ctx)
+{
+    if (visit != NULL)
+        hand_out(gather_role(of), visit, ctx);
 }
 
 static void json_labels(struct shl_json_writer *w, const struct value *v)
@@ -365,9 +417,9 @@ static void json_histogram(struct shl_json_writer *w, const struct value *v)
     shl_json_array_end(w);
 }
 
-char *shale_db_metrics_json(shale_db *db)
+static char *as_json(struct values *take_values)
 {
-    struct values *values = gather(db);
+    struct values *values = take_values;
     struct shl_buf text = {0};
     struct shl_json_writer w;
     shale_error err;
@@ -401,6 +453,16 @@ char *shale_db_metrics_json(shale_db *db)
         return NULL;
     }
     return (char *)text.data;
+}
+
+char *shale_db_metrics_json(shale_db *db)
+{
+    return as_json(gather(db));
+}
+
+char *shl_api_metrics_json(const struct shl_api_measured *of)
+{
+    return as_json(gather_role(of));
 }
 
 /* Prometheus has no dots in names. */
@@ -467,9 +529,9 @@ static shale_code prometheus_value(const struct value *v, bool first, struct shl
     return rc == SHALE_OK ? shl_str_printf(out, err, " %" PRIu64 "\n", v->n) : rc;
 }
 
-char *shale_db_metrics_prometheus(shale_db *db)
+static char *as_prometheus(struct values *take_values)
 {
-    struct values *values = gather(db);
+    struct values *values = take_values;
     struct shl_buf text = {0};
     shale_error err;
     shale_code rc = SHALE_OK;
@@ -487,4 +549,14 @@ char *shale_db_metrics_prometheus(shale_db *db)
         return NULL;
     }
     return (char *)text.data;
+}
+
+char *shale_db_metrics_prometheus(shale_db *db)
+{
+    return as_prometheus(gather(db));
+}
+
+char *shl_api_metrics_prometheus(const struct shl_api_measured *of)
+{
+    return as_prometheus(gather_role(of));
 }

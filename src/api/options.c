@@ -377,6 +377,17 @@ out:
     return rc;
 }
 
+shale_code shale_options_load_json(shale_options *o, const char *json, shale_error *err)
+{
+    SHL_API_ERR(err);
+    struct file_sink sink = {.options = o, .path = "JSON"};
+    if (o == NULL)
+        return shl_nomem(err);
+    if (json == NULL)
+        return shl_fail(err, SHALE_INVALID, "settings: the JSON text is NULL");
+    return shl_settings_read(SHL_SETTINGS_JSON, shl_slice_str(json), from_file, &sink, err);
+}
+
 /* The value of NAME from "PREFIX_NAME=value", and the name behind the prefix. */
 static bool split_variable(const char *variable, const char *prefix, struct shl_slice *name,
                            struct shl_slice *value)
@@ -432,6 +443,17 @@ static shale_code load_prefix(shale_options *o, const char *prefix, shale_error 
     return SHALE_OK;
 }
 
+shale_code shale_options_load_env_prefix(shale_options *o, const char *prefix, shale_error *err)
+{
+    SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_nomem(err);
+    if (prefix == NULL || prefix[0] == '\0')
+        return shl_fail(err, SHALE_INVALID, "environment: the prefix is %s",
+                        prefix == NULL ? "NULL" : "empty");
+    return load_prefix(o, prefix, err);
+}
+
 shale_code shale_options_load_env(shale_options *o, shale_error *err)
 {
     SHL_API_ERR(err);
@@ -483,6 +505,18 @@ void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
 {
     o->settings.lsm.has_expected_epoch = true;
     o->settings.lsm.expected_epoch = epoch;
+}
+
+void shale_options_set_clock(shale_options *o, shale_clock_fn now_ms, void *ctx)
+{
+    if (o != NULL)
+        o->settings.lsm.clock = o->settings.lsm.gc.clock =
+            (struct shl_clock){.now_ms = now_ms, .ctx = ctx};
+}
+
+int64_t shl_api_now_ms(const shale_options *o)
+{
+    return o != NULL ? shl_clock_ms(&o->settings.lsm.clock) : env_now_wall_ms();
 }
 
 void shale_options_set_transformer(shale_options *o, shale_transform_fn encode,

@@ -8,6 +8,7 @@
 #include "lsm/settings.h"
 
 #include <shale/hooks.h>
+#include <shale/store.h>
 
 /* Settings that are accepted and kept for files written for SlateDB, but that nothing reads in this version. Durations in ns. */
 struct shl_api_unused {
@@ -64,6 +65,7 @@ struct shale_options {
     } extractors[2];                   /* by enum shale_prefix_use */
     shale_transform_fn encode, decode; /* both or none */
     void *transform_ctx;
+    shale_store_callbacks user_stores[2]; /* by enum shale_store_use; put NULL: as the URL says */
     shale_scheduler_fn scheduler; /* NULL: as the settings say */
     void *scheduler_ctx;
     shale_gc_filter_fn gc_filter; /* NULL: none */
@@ -85,6 +87,8 @@ extern const struct shl_optable shl_api_table;
 
 /* Index of the row for `name`, or count. */
 size_t shl_api_option_index(const char *name);
+/* By the clock of the options; NULL: the system's. */
+int64_t shl_api_now_ms(const shale_options *o);
 /* True if nothing has set the option. */
 bool shl_api_is_default(const shale_options *o, const char *name);
 

@@ -1,12 +1,14 @@
 #include "api/stack.h"
 
 #include "api/api.h"
+#include "api/user_store.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "store/open.h"
 #include "store/price.h"
 #include "store/s3.h"
+#include "store/path.h"
 #include "store/wrap_prefix.h"
 #include "store/wrap_count.h"
 #include "store/wrap_latency.h"
@@ -206,6 +208,59 @@ static shale_code make_hooks(struct shl_api_stack *s, const shale_options *o, sh
     return SHALE_OK;
 }
 
+/* With callbacks the URL is a path in their store. */
+static shale_code open_main(const char *url, const shale_options *o,
+                            const struct shl_store_config *config, struct shl_store **out_store,
+                            char **out_path, shale_error *err)
+{
+    const shale_store_callbacks *theirs = &o->user_stores[SHALE_STORE_MAIN];
+    char *path;
+    if (theirs->put == NULL)
+        return shl_store_open_url(url, config, out_store, out_path, err);
+    shale_code rc = shl_path_parse(url, &path, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = shl_api_user_store_new(theirs, out_store, err);
+    if (rc == SHALE_OK)
+        *out_path = path;
+    else
+        env_free(path);
+    return rc;
+}
+
+/* The same as raw objects: the path is the root. */
+static shale_code open_raw(const char *url, const shale_options *o,
+                           const struct shl_store_config *config, struct shl_store **out,
+                           shale_error *err)
+{
+    struct shl_store *whole = NULL;
+    char *path = NULL;
+    shale_code rc;
+    if (o->user_stores[SHALE_STORE_MAIN].put == NULL)
+        return shl_store_open_raw(url, config, out, err);
+    SHL_TRY(open_main(url, o, config, &whole, &path, err));
+    if (path[0] != '\0')
+        SHL_TRY(shl_store_prefix_new(out, whole, path, err));
+    else
+        *out = shl_store_ref(whole);
+out:
+    shl_store_unref(whole);
+    env_free(path);
+    return rc;
+}
+
+/* NULL: the WAL lies in the main store. */
+static shale_code open_wal(const shale_options *o, const struct shl_store_config *config,
+                           struct shl_store **out, shale_error *err)
+{
+    const shale_store_callbacks *theirs = &o->user_stores[SHALE_STORE_WAL];
+    *out = NULL;
+    if (theirs->put != NULL)
+        return shl_api_user_store_new(theirs, out, err);
+    return o->settings.wal_url != NULL ? shl_store_open_raw(o->settings.wal_url, config, out, err)
+                                       : SHALE_OK;
+}
+
 static shale_code open_stack(struct shl_api_stack *out, const char *url, const shale_options *o,
                              bool reader, bool shared_folder, uint32_t max_retries,
                              shale_error *err)
@@ -224,14 +279,14 @@ static shale_code open_stack(struct shl_api_stack *out, const char *url, const s
     SHL_TRY(make_hooks(&s, o, err));
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
-    SHL_TRY(shl_store_open_url(url, &config, &backend, &s.path, err));
+    SHL_TRY(open_main(url, o, &config, &backend, &s.path, err));
     s.backend = shl_store_ref(backend);
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
-    if (o->settings.wal_url != NULL && !shared_folder) {
-        config.root = NULL;
-        SHL_TRY(shl_store_open_raw(o->settings.wal_url, &config, &backend, err));
+    config.root = NULL;
+    if (!shared_folder)
+        SHL_TRY(open_wal(o, &config, &backend, err));
+    if (!shared_folder && backend != NULL)
         SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.wal_store, &s.wal_count, err));
-    }
     *out = s;
     s = (struct shl_api_stack){0}; /* moved to the caller */
 out:
@@ -279,7 +334,7 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     SHL_TRY(make_hooks(&s, o, err));
     config.log = retry.log = shl_api_hooks_log(s.hooks);
     retry.cancel_ctx = s.hooks;
-    SHL_TRY(shl_store_open_raw(url, &config, &backend, err));
+    SHL_TRY(open_raw(url, o, &config, &backend, err));
     s.backend = shl_store_ref(backend);
     is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;
     SHL_TRY(wrap(backend, options.latency_ms, is_near ? NULL : &retry, &s.store, &s.count, err));

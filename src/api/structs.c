@@ -38,8 +38,7 @@ void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size)
         memset((uint8_t *)theirs + common, 0, size - common);
 }
 
-/* Fills a caller's struct of any length with our defaults: the front is ours, what we do not know is zero. */
-static void init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size)
+void shl_api_init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size)
 {
     if (theirs == NULL ||
         size <
@@ -53,73 +52,73 @@ static void init_struct(void *theirs, size_t size, const void *defaults, size_t 
 void shale_reader_options_init(shale_reader_options *o, size_t struct_size)
 {
     const shale_reader_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_write_options_init(shale_write_options *o, size_t struct_size)
 {
     const shale_write_options defaults = {.struct_size = sizeof defaults, .await_durable = true};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_read_options_init(shale_read_options *o, size_t struct_size)
 {
     const shale_read_options defaults = {.struct_size = sizeof defaults, .cache_blocks = true};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_scan_options_init(shale_scan_options *o, size_t struct_size)
 {
     const shale_scan_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_compactor_options_init(shale_compactor_options *o, size_t struct_size)
 {
     const shale_compactor_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_compact_options_init(shale_compact_options *o, size_t struct_size)
 {
     const shale_compact_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_compaction_spec_init(shale_compaction_spec *o, size_t struct_size)
 {
     const shale_compaction_spec defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_compaction_filter_init(shale_compaction_filter *o, size_t struct_size)
 {
     const shale_compaction_filter defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_filter_policy_init(shale_filter_policy *o, size_t struct_size)
 {
     const shale_filter_policy defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_txn_options_init(shale_txn_options *o, size_t struct_size)
 {
     const shale_txn_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_checkpoint_options_init(shale_checkpoint_options *o, size_t struct_size)
 {
     const shale_checkpoint_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_gc_options_init(shale_gc_options *o, size_t struct_size)
 {
     const shale_gc_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_s4_options_init(shale_s4_options *o, size_t struct_size)
@@ -128,11 +127,11 @@ void shale_s4_options_init(shale_s4_options *o, size_t struct_size)
                                        .max_file_bytes = UINT64_C(64) << 20,
                                        .format = 2,
                                        .requests_max = 8};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }
 
 void shale_s4_scan_options_init(shale_s4_scan_options *o, size_t struct_size)
 {
     const shale_s4_scan_options defaults = {.struct_size = sizeof defaults};
-    init_struct(o, struct_size, &defaults, sizeof defaults);
+    shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
 }

@@ -21,6 +21,7 @@ shl_api_with_target(struct shl_api_target *t, const char *url, const shale_optio
     }
     SHL_TRY(shl_api_stack_open(&t->stack, url, t->options, true, &mine));
     SHL_TRY(shl_manifests_init(&t->manifests, t->stack.store, t->stack.path, false, &mine));
+    t->manifests.clock = t->options->settings.lsm.clock;
     SHL_TRY(work(t, arg, &mine));
 out:
     if (rc != SHALE_OK && t->stack.store != NULL)

@@ -169,6 +169,13 @@ uint64_t shale_txn_seq(const shale_txn *txn)
     return txn == NULL ? 0 : shl_txn_started_seq(txn_in(txn));
 }
 
+void shale_txn_id(const shale_txn *txn, char out[SHALE_UUID_TEXT])
+{
+    out[0] = '\0';
+    if (txn != NULL)
+        shl_uuid_format(shl_txn_id(txn_in(txn)), out);
+}
+
 shale_code shale_txn_commit(shale_txn *txn, const shale_write_options *options, shale_error *err)
 {
     SHL_API_ERR(err);

@@ -141,6 +141,7 @@ struct shl_lsm_scan {
     bool cache_blocks;         /* keep what is read */
     uint64_t rows_max;         /* 0: all */
     uint64_t read_ahead_bytes; /* 0: the setting */
+    unsigned fetches_max;      /* ahead, of each SST at once; 0: as many as are of use */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; copied */
 };
@@ -181,9 +182,14 @@ struct shl_lsm_status {
     uint64_t memtable_bytes; /* active and frozen, arena */
     uint64_t compactions_done;
     shale_code closed;    /* SHALE_OK while usable */
+    uint64_t changes;     /* of durable_seq, manifest and closed; from 1 on */
+    uint64_t segment_count;
     uint64_t cache_bytes; /* blocks held */
 };
 void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out);
+/* Waits until `changes` is not the one given; gives the status in any case. DONE: the time is over. */
+SHL_MUST shale_code shl_lsm_status_wait(struct shl_lsm *db, uint64_t changes, uint64_t timeout_ns,
+                                        struct shl_lsm_status *out);
 
 /* What a handle did since it was opened, and how large it is. Names: slatedb-surface 5. */
 struct shl_lsm_counts {
@@ -204,7 +210,9 @@ struct shl_lsm_metrics {
     struct shl_lsm_counts counts;
     uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
     uint64_t prefix_positive, prefix_negative; /* filters, by scans of a prefix */
-    uint64_t cache_hits, cache_misses;
+    uint64_t cache_hits, cache_misses; /* of blocks */
+    uint64_t filter_hits, filter_misses, index_hits, index_misses;
+    uint64_t cache_errors;
     uint64_t wal_buffer_bytes, conflict_log_bytes;
     uint64_t sst_count, sst_view_count, segment_l0_max, external_db_count;
     uint64_t snapshots, open_transactions;

@@ -148,7 +148,7 @@ void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why)
 /* ---------------------------------------------------------------- the caller's side */
 
 static shale_code new_checkpoint(const struct shl_lsm_checkpoint_how *how, const char *where,
-                                 struct shl_lsm_checkpoint **out, shale_error *err)
+                                 int64_t now_ms, struct shl_lsm_checkpoint **out, shale_error *err)
 {
     struct shl_lsm_checkpoint *c = env_calloc(1, sizeof *c);
     if (c == NULL)
@@ -164,7 +164,7 @@ static shale_code new_checkpoint(const struct shl_lsm_checkpoint_how *how, const
         return shl_nomem(err);
     }
     c->want = (struct shl_checkpoint_want){.id = shl_checkpoint_new_id(),
-                                           .now_ms = env_now_wall_ms(),
+                                           .now_ms = now_ms,
                                            .lifetime_ms = how->lifetime_ms,
                                            .source = c->source,
                                            .where = where,
@@ -197,7 +197,7 @@ shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_che
     if (rc == SHALE_OK)
         rc = shl_checkpoint_check_name(how->name, err);
     if (rc == SHALE_OK)
-        rc = new_checkpoint(how, db->paths.r1, &c, err);
+        rc = new_checkpoint(how, db->paths.r1, shl_clock_ms(&db->settings.clock), &c, err);
     if (rc != SHALE_OK)
         return rc;
     env_mutex_lock(&db->mu);

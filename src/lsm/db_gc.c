@@ -45,22 +45,6 @@ static void tell_failures(struct shl_lsm *db, shale_code rc, const struct shl_gc
         shl_log_write(db->log, SHL_LOG_WARN, "gc: %s", err->text);
 }
 
-static void count_pass(struct shl_lsm *db, const struct shl_gc_report *report)
-{
-    struct shl_lsm_gc_counts *n = &db->gc_counts;
-    const struct shl_gc_result *manifests = &report->tasks[SHL_GC_MANIFEST];
-    const struct shl_gc_result *compactions = &report->tasks[SHL_GC_COMPACTIONS];
-    env_mutex_lock(&db->mu);
-    n->passes++;
-    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
-        n->deleted[i] += report->tasks[i].dry_run ? 0 : report->tasks[i].count;
-    if (manifests->ran)
-        n->manifest_versions = manifests->left;
-    if (compactions->ran)
-        n->compactions_versions = compactions->left;
-    env_mutex_unlock(&db->mu);
-}
-
 void shl_gc_task_main(void *arg)
 {
     struct shl_lsm *db = arg;
@@ -82,7 +66,9 @@ void shl_gc_task_main(void *arg)
         if (rc == SHALE_OK)
             rc = shl_gc_run(gc, mask, &report, &err);
         tell_failures(db, rc, &report, &err);
-        count_pass(db, &report);
+        env_mutex_lock(&db->mu);
+        shl_gc_count(&db->gc_counts, &report);
+        env_mutex_unlock(&db->mu);
     }
     shl_gc_free(gc);
 }

@@ -176,7 +176,11 @@ struct shl_lsm {
     struct env_cond manifest_cond;
     struct shl_sequenced manifests; /* [turn] */
     struct shl_manifest
-        *manifest;     /* [turn] owned: newest known state; readers copy levels->manifest instead */
+        *manifest; /* [turn] owned: newest known state; readers copy levels->manifest instead */
+    /* what shl_lsm_status_wait waits for [mu] */
+    struct env_cond status_cond;
+    uint64_t changes; /* of durable_seq, levels and closed, from 1 on */
+    size_t status_waiters;
     uint64_t activity; /* [mu] counts writes and manifest changes, for the poller's pace */
 
     /* The WAL as it was listed beside a look at the manifest, until somebody uses it. [open], then [refresh_mu] */
@@ -233,6 +237,8 @@ SHL_MUST shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtab
                                            struct shl_memtable *push_frozen, shale_error *err);
 /* A counted reference to the newest version. */
 struct shl_version *shl_lsm_version(struct shl_lsm *db);
+/* Something of the status has changed. Under mu. */
+void shl_lsm_changed_locked(struct shl_lsm *db);
 /* Moves durable_seq up and wakes waiters. Under mu. */
 void shl_lsm_durable_locked(struct shl_lsm *db, uint64_t seq);
 /* A ULID not below any that this handle made or saw. Under mu. */
@@ -286,13 +292,18 @@ static inline int64_t shl_lsm_read_time(const struct shl_lsm *db)
 {
     if (!db->settings.strict_ttl)
         return INT64_MIN;
-    int64_t now = env_now_wall_ms(), tick = env_load_relaxed(&db->last_tick);
+    int64_t now = shl_clock_ms(&db->settings.clock), tick = env_load_relaxed(&db->last_tick);
     return now > tick ? now : tick;
 }
 static inline bool shl_row_expired(const struct shl_row *row, int64_t now)
 {
     return (row->flags & SHL_ROW_HAS_EXPIRE) != 0 && row->expire_ts <= now;
 }
+
+/* ---- db_scan.c */
+/* The smallest key above all that begin with the prefix; not bounded if there is none (only 0xff bytes). */
+SHL_MUST shale_code shl_lsm_prefix_end(struct shl_slice prefix, struct shl_buf *out,
+                                       bool *is_bounded, shale_error *err);
 
 /* ---- db_write.c */
 /* A row's kind, and its sizes and segment, before it is written. */

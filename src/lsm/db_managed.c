@@ -87,7 +87,7 @@ static shale_code edit_cover(struct shl_lsm *db, struct shl_manifest *m, void *a
     struct shl_ulid *fresh = arg;
     uint64_t manifest_id;
     struct shl_checkpoint_want want = {
-        .id = *fresh, .now_ms = env_now_wall_ms(), .lifetime_ms = lifetime_ms(db)};
+        .id = *fresh, .now_ms = shl_clock_ms(&db->settings.clock), .lifetime_ms = lifetime_ms(db)};
     remove_free(db, m);
     /* A write of ours whose answer was lost: that one points at an older state than we are about to show. */
     (void)shl_checkpoint_remove(m, *fresh);
@@ -122,7 +122,7 @@ static shale_code edit_renew(struct shl_lsm *db, struct shl_manifest *m, void *a
     *(bool *)arg = own == NULL; /* it vanished meanwhile: the next look makes another */
     if (own == NULL)
         return SHALE_DONE;
-    own->expire_s = shl_checkpoint_expiry(env_now_wall_ms(), lifetime_ms(db));
+    own->expire_s = shl_checkpoint_expiry(shl_clock_ms(&db->settings.clock), lifetime_ms(db));
     for (size_t i = 0; i < db->held.count; i++) {
         struct shl_checkpoint *c = shl_checkpoint_at(m, db->held.items[i].checkpoint);
         if (c != NULL)
@@ -133,7 +133,8 @@ static shale_code edit_renew(struct shl_lsm *db, struct shl_manifest *m, void *a
 
 static bool is_half_over(const struct shl_lsm *db, const struct shl_checkpoint *c)
 {
-    return env_now_wall_ms() > (int64_t)c->expire_s * 1000 - (int64_t)(lifetime_ms(db) / 2);
+    return shl_clock_ms(&db->settings.clock) >
+           (int64_t)c->expire_s * 1000 - (int64_t)(lifetime_ms(db) / 2);
 }
 
 shale_code shl_lsm_managed_open(struct shl_lsm *db, shale_error *err)

@@ -21,6 +21,8 @@ static void init_sync(struct shl_lsm *db)
     env_cond_init(&db->poll_cond);
     env_cond_init(&db->gc_cond);
     env_cond_init(&db->manifest_cond);
+    env_cond_init(&db->status_cond);
+    db->changes = 1;
 }
 
 static void deinit_sync(struct shl_lsm *db)
@@ -32,6 +34,7 @@ static void deinit_sync(struct shl_lsm *db)
     env_cond_deinit(&db->poll_cond);
     env_cond_deinit(&db->gc_cond);
     env_cond_deinit(&db->manifest_cond);
+    env_cond_deinit(&db->status_cond);
     shl_conflict_log_deinit(&db->conflicts);
     shl_segment_set_deinit(&db->segments);
     env_mutex_deinit(&db->refresh_mu);

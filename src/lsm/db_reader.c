@@ -112,8 +112,11 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
     env_store_relaxed(&db->last_tick,
                       shl_max_i64(env_load_relaxed(&db->last_tick),
                                   shl_max_i64(r->last_tick, db->manifest->last_l0_clock_tick)));
+    bool is_newer = v != NULL || db->last_seq > env_load_relaxed(&db->durable_seq);
     env_store_release(&db->committed_seq, db->last_seq);
     env_store_release(&db->durable_seq, db->last_seq);
+    if (is_newer)
+        shl_lsm_changed_locked(db);
     env_mutex_unlock(&db->mu);
     (void)shl_epoch_collect(db->epoch);
 }

@@ -288,7 +288,7 @@ shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint,
 {
     struct shl_lsm_open how = *o;
     struct restore r = {.undo = {.id = shl_checkpoint_new_id(),
-                                 .now_ms = env_now_wall_ms(),
+                                 .now_ms = shl_clock_ms(&o->settings->clock),
                                  .lifetime_ms = undo_lifetime_ms,
                                  .name = SHL_RESTORE_UNDO_NAME}};
     struct shl_wal_fetch *objects = NULL;

@@ -45,20 +45,18 @@ struct shl_lsm_iter {
 
 /* ---------------------------------------------------------------- range */
 
-/* The smallest key above all that begin with the prefix; unbounded if there is none (only 0xff bytes). */
-static shale_code prefix_end(struct shl_slice prefix, struct bound *out, shale_error *err)
+shale_code shl_lsm_prefix_end(struct shl_slice prefix, struct shl_buf *out, bool *is_bounded,
+                              shale_error *err)
 {
     size_t n = prefix.len;
     while (n > 0 && prefix.data[n - 1] == 0xff)
         n--;
-    out->kind = SHL_LSM_UNBOUNDED;
+    *is_bounded = n > 0;
     if (n == 0)
         return SHALE_OK;
-    shale_code rc = shl_buf_set(&out->key, shl_slice_of(prefix.data, n), err);
-    if (rc == SHALE_OK) {
-        out->key.data[n - 1]++;
-        out->kind = SHL_LSM_EXCLUDED;
-    }
+    shale_code rc = shl_buf_set(out, shl_slice_of(prefix.data, n), err);
+    if (rc == SHALE_OK)
+        out->data[n - 1]++;
     return rc;
 }
 
@@ -70,7 +68,10 @@ static shale_code set_range(struct shl_lsm_iter *it, const struct shl_lsm_range 
         SHL_TRY(shl_buf_set(&it->prefix, r->from, err));
         SHL_TRY(shl_buf_set(&it->from.key, r->from, err));
         it->from.kind = r->from.len > 0 ? SHL_LSM_INCLUDED : SHL_LSM_UNBOUNDED;
-        return prefix_end(r->from, &it->to, err);
+        bool is_bounded;
+        SHL_TRY(shl_lsm_prefix_end(r->from, &it->to.key, &is_bounded, err));
+        it->to.kind = is_bounded ? SHL_LSM_EXCLUDED : SHL_LSM_UNBOUNDED;
+        goto out;
     }
     it->from.kind = r->from_kind;
     it->to.kind = r->to_kind;
@@ -112,6 +113,7 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
         .upper = it->to.kind != SHL_LSM_UNBOUNDED ? &it->upper : NULL,
         .fanout = fanout,
         .budget = &it->budget,
+        .ahead_max = how->fetches_max,
         .window_first_bytes = fanout == NULL
                                   ? s->sst_block_size_bytes
                                   : shl_max_size(s->sst_block_size_bytes, FAR_WINDOW_FIRST_BYTES),

@@ -22,6 +22,7 @@ void shl_lsm_fail_locked(struct shl_lsm *db, const shale_error *why)
     if (env_load_relaxed(&db->closed) == SHALE_OK) {
         db->failure = *why;
         env_store_release(&db->closed, (int)why->code);
+        shl_lsm_changed_locked(db);
     }
     for (struct shl_waiter *w = db->waiters; w != NULL; w = w->next)
         env_cond_signal(&w->cond);
@@ -39,6 +40,13 @@ void shl_lsm_fail(struct shl_lsm *db, const shale_error *why)
     env_mutex_lock(&db->mu);
     shl_lsm_fail_locked(db, why);
     env_mutex_unlock(&db->mu);
+}
+
+void shl_lsm_changed_locked(struct shl_lsm *db)
+{
+    db->changes++;
+    if (db->status_waiters > 0)
+        env_cond_broadcast(&db->status_cond);
 }
 
 shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtable *active,
@@ -70,6 +78,8 @@ shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtable *activ
     }
     env_store_seq(&db->version, fresh);
     shl_version_retire(old);
+    if (levels != NULL)
+        shl_lsm_changed_locked(db);
     return SHALE_OK;
 }
 
@@ -93,12 +103,13 @@ void shl_lsm_durable_locked(struct shl_lsm *db, uint64_t seq)
         env_cond_signal(&w->cond);
     }
     env_cond_broadcast(&db->progress_cond);
+    shl_lsm_changed_locked(db);
 }
 
 struct shl_ulid shl_lsm_next_ulid_locked(struct shl_lsm *db)
 {
     /* The collector deletes by the time in the id (slatedb-format 7.4): it must not run backwards, whatever the clock does. */
-    uint64_t now = (uint64_t)env_now_wall_ms(), last = shl_ulid_time_ms(db->last_ulid);
+    uint64_t now = shl_clock_unix_ms(&db->settings.clock), last = shl_ulid_time_ms(db->last_ulid);
     db->last_ulid = shl_ulid_make(now > last ? now : last, env_rand64(), env_rand64());
     return db->last_ulid;
 }

@@ -90,6 +90,7 @@ void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out)
                                    .run_count = v->levels->run_count,
                                    .memtable_bytes = shl_memtable_arena_bytes(v->active),
                                    .cache_bytes = cache.bytes};
+    out->segment_count = v->levels->manifest->segments.count;
     for (size_t i = 0; i < v->levels->tree_count; i++)
         out->l0_count += v->levels->trees[i].l0_count;
     for (size_t i = 0; i < v->frozen_count; i++)
@@ -101,7 +102,24 @@ void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out)
     out->last_wal_id = db->writer ? db->last_wal_id : db->replayed_wal_id;
     out->compactions_done = db->compactions_done;
     out->closed = (shale_code)env_load_relaxed(&db->closed);
+    out->changes = db->changes;
     env_mutex_unlock(&db->mu);
+}
+
+shale_code shl_lsm_status_wait(struct shl_lsm *db, uint64_t changes, uint64_t timeout_ns,
+                               struct shl_lsm_status *out)
+{
+    uint64_t now = env_now_mono_ns(), deadline = 0;
+    if (!shl_add_u64(now, timeout_ns, &deadline))
+        deadline = UINT64_MAX;
+    env_mutex_lock(&db->mu);
+    db->status_waiters++;
+    while (db->changes == changes && env_cond_wait_until(&db->status_cond, &db->mu, deadline))
+        ;
+    db->status_waiters--;
+    env_mutex_unlock(&db->mu);
+    shl_lsm_status(db, out);
+    return out->changes != changes ? SHALE_OK : SHALE_DONE;
 }
 
 static size_t count_pins(const struct shl_pin_list *list)
@@ -127,6 +145,20 @@ static void count_levels(const struct shl_levels *l, struct shl_lsm_metrics *out
         out->segment_l0_max = shl_max_u64(out->segment_l0_max, l->trees[i].l0_count);
 }
 
+/* Who looked found it, unless he is among those that fetched it. */
+static void count_metas(const struct shl_meta_cache *c, struct shl_lsm_metrics *out)
+{
+    uint64_t fetched = shl_meta_cache_noted(c, SHL_META_LOADED);
+    uint64_t asked =
+        out->filter_positive + out->filter_negative + out->prefix_positive + out->prefix_negative;
+    out->filter_misses = shl_meta_cache_noted(c, SHL_META_FILTER_LOADED);
+    out->filter_hits = asked - shl_min_u64(asked, out->filter_misses);
+    out->index_misses = fetched + shl_meta_cache_noted(c, SHL_META_INDEX_LOADED);
+    out->index_hits = out->filter_positive - shl_min_u64(out->filter_positive, fetched) +
+                      shl_meta_cache_noted(c, SHL_META_HELD);
+    out->cache_errors = shl_meta_cache_noted(c, SHL_META_FAILED);
+}
+
 void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out)
 {
     struct shl_version *v = shl_lsm_version(db);
@@ -145,6 +177,7 @@ void shl_lsm_metrics(struct shl_lsm *db, struct shl_lsm_metrics *out)
         .cache_misses = cache.misses};
     count_levels(v->levels, out);
     shl_version_unref(v);
+    count_metas(db->metas, out);
     env_mutex_lock(&db->mu);
     out->counts = db->counts;
     out->gc = db->gc_counts;

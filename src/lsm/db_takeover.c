@@ -6,7 +6,7 @@
  *                                    WAL may be longer by the time the manifest is read, never shorter above its boundary
  *   GET manifest n, GET boundary     see manifest_store.c
  *   GET index of an SST              with a transformer only: whether it fits, before anybody is fenced
- *   PUT manifest n+1                 our epoch. What the WAL holds was looked at before (nothing is written over a WAL that is not whole)
+ *   PUT manifest n+1, GET index ..   our epoch; without a transformer the look whether one is missing, which costs no round trip so. What the WAL holds was looked at before (nothing is written over a WAL that is not whole)
  *   GET boundary, PUT wal fence      whether n+1 counts, and the fence. The epoch is there before the fence in any case. If n+1 does not count
  *                                    (we had slept, and the collector took the manifests since), the fence has only stopped a writer
  *                                    whom we are about to fence anyway; we begin again, and the fence of that try stands one further on
@@ -16,6 +16,8 @@
 
 #include "base/assert.h"
 #include <inttypes.h>
+
+#define CANNOT_BE_READ "\"%s\" cannot be read, so no row is written to it"
 
 /* ---------------------------------------------------------------- the manifest */
 
@@ -143,15 +145,14 @@ static shale_code read_some_wal(struct shl_lsm *db, const shl_wal_items *row, sh
         if (row->items[i].bytes == 0) /* a fence */
             continue;
         shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id,
-                                          &db->transformer, &f, err);
+                                          db->has_transformer ? &db->transformer : NULL, &f, err);
         shl_wal_file_deinit(&f);
         return rc;
     }
     return SHALE_OK;
 }
 
-/* Who comes with another key is told before it stops the writer that has the right one. Without a transformer nothing is asked: databases without one, which are most,
- * are not to pay for it. */
+/* Who comes with another key is told before it stops the writer that has the right one. */
 static shale_code check_transformer(struct shl_lsm *db, const shl_wal_items *row, shale_error *err)
 {
     bool any = false;
@@ -163,6 +164,64 @@ static shale_code check_transformer(struct shl_lsm *db, const shl_wal_items *row
     if (rc == SHALE_CORRUPTION)
         shl_err_prefix(err, "\"%s\" does not fit the transformer and was left alone", db->paths.r1);
     return rc;
+}
+
+/* Who comes without a transformer to a database that has one would write plain blocks beside encrypted ones. Databases without one, which are most, are not to wait
+ * for that: on a far store it is looked at beside the epoch, so that a writer is fenced in vain there. What the WAL holds is read in any case. */
+struct key_look {
+    struct shl_fan_job job;
+    struct shl_sst *sst; /* borrowed from levels; NULL: there is none, or nothing to look at */
+    struct shl_levels *levels;
+    shale_code rc;
+    shale_error err;
+};
+
+/* Damage is no matter of keys: that database is opened, and its other SSTs can be read. Neither is a store that does not answer. */
+static void run_key_look(struct shl_fan_job *job)
+{
+    struct key_look *k = (struct key_look *)job; /* the job is the first member */
+    struct shl_sst_meta *m = NULL;
+    shale_error ignored;
+    bool is_right = false;
+    k->rc = shl_sst_hold_index(k->sst, &m, &k->err);
+    shl_sst_release_meta(m);
+    if (k->rc != SHALE_CORRUPTION ||
+        shl_sst_index_crc_is_right(k->sst, &is_right, &ignored) != SHALE_OK || !is_right)
+        k->rc = SHALE_OK;
+}
+
+static shale_code key_look_end(struct key_look *k, struct shl_lsm *db, shale_error *err)
+{
+    if (k->sst == NULL)
+        return SHALE_OK;
+    shl_fanout_wait(db->fanout, &k->job);
+    k->sst = NULL;
+    if (k->rc == SHALE_OK)
+        return SHALE_OK;
+    *err = k->err;
+    shl_err_prefix(err, CANNOT_BE_READ, db->paths.r1);
+    return k->rc;
+}
+
+/* Where there are only WAL objects yet, a near store is asked for one; the replay reads it again. */
+static shale_code key_look_begin(struct key_look *k, struct shl_lsm *db, const shl_wal_items *row,
+                                 shale_error *err)
+{
+    if (db->has_transformer)
+        return SHALE_OK;
+    shale_code rc = shl_lsm_build_levels(db, &k->levels, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (k->levels->sst_count == 0) {
+        rc = db->wal_fanout == NULL ? read_some_wal(db, row, err) : SHALE_OK;
+        if (rc == SHALE_CORRUPTION)
+            shl_err_prefix(err, CANNOT_BE_READ, db->paths.r1);
+        return rc;
+    }
+    k->sst = k->levels->ssts[0].sst;
+    k->job.run = run_key_look;
+    shl_fanout_start(db->fanout, &k->job);
+    return db->fanout == NULL ? key_look_end(k, db, err) : SHALE_OK;
 }
 
 /* ---------------------------------------------------------------- epoch and fence */
@@ -288,13 +347,17 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
 {
     shl_wal_items row = {0};
     struct shl_wal_fetch *fetch = NULL;
+    struct key_look key = {.sst = NULL};
     struct fence_job f;
     uint64_t end, first;
+    shale_error unheard;
     shale_code rc;
     SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
     SHL_TRY(check_transformer(db, &row, err));
+    SHL_TRY(key_look_begin(&key, db, &row, err));
     SHL_TRY(take_epoch(db, &f, &row, &end, err));
+    SHL_TRY(key_look_end(&key, db, err));
     *fence = f.id;
     if (f.rc == SHALE_ALREADY_EXISTS) {
         SHL_TRY(fence_further(db, fence, err));
@@ -316,6 +379,8 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     *objects = fetch;
     fetch = NULL;
 out:
+    shl_ignore(key_look_end(&key, db, &unheard)); /* the epoch was not taken */
+    shl_levels_unref(key.levels);
     shl_wal_fetch_free(fetch);
     shl_array_free(&row);
     return rc;

@@ -429,7 +429,7 @@ static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_
             if (rc != SHALE_OK)
                 return rc;
         }
-    c->now_ms = env_now_wall_ms();
+    c->now_ms = shl_clock_ms(&db->settings.clock);
     env_mutex_lock(&db->mu);
     rc = segments_may_clash(db) ? commit_with_segments_locked(db, c, how, &written, err)
                                 : commit_locked(db, c, how, &written, err);

@@ -3,6 +3,7 @@
 #define SHL_LSM_SETTINGS_H
 
 #include "base/err.h"
+#include "lsm/clock.h"
 #include "lsm/format/sst.h"
 #include <stdbool.h>
 
@@ -33,6 +34,7 @@ struct shl_gc_settings {
     bool enabled;        /* garbage_collector_options: not null */
     bool boundary_files; /* garbage_collector_options.boundary_files_enabled: true */
     struct shl_gc_task_settings tasks[SHL_GC_TASKS];
+    struct shl_clock clock; /* {0}: the system's */
 };
 
 /* Asked for each object that is garbage: false keeps it. bytes, and when it was written. From the task of the collector. */
@@ -92,6 +94,7 @@ struct shl_lsm_settings {
     struct shl_filter_policy filter;        /* bloom_bits_per_key 10, whole key, no prefix */
     struct shl_extractor segment_extractor; /* none */
 
+    struct shl_clock clock;  /* {0}: the system's */
     bool has_expected_epoch; /* a writer claims expected_epoch + 1 or nothing */
     uint64_t expected_epoch;
 

@@ -115,6 +115,7 @@ shale_code shl_level_sst_source_new(const struct shl_level_sst *s, const struct 
                                .window_max_bytes = plan->window_max_bytes,
                                .fanout = plan->fanout,
                                .budget = plan->budget,
+                               .ahead_max = plan->ahead_max,
                                .ahead_first = plan->ahead_first};
     return shl_sst_source_new(s->sst, &how, out, err);
 }

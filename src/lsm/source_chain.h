@@ -18,6 +18,7 @@ struct shl_read_plan {
     struct shl_fanout *
         fanout; /* borrowed; NULL: one request at a time. With it, seeks go to all sources at once, and there is read-ahead */
     struct shl_read_budget *budget; /* borrowed; with fanout */
+    unsigned ahead_max;             /* as in shl_sst_scan */
     unsigned ahead_first;           /* as in shl_sst_scan */
     /* The scan's bounds, inclusive; borrowed until the source is closed; NULL: none. What lies outside is not read, but rows may be given. */
     const struct shl_slice *lower, *upper;

@@ -29,6 +29,7 @@ struct shl_txn {
     bool ended;
     const char *how_ended; /* static */
     struct shl_pin pin;
+    struct shl_ulid id;
     struct shl_view view; /* own is counted, made by the first write */
     struct shl_batch batch;
     struct shl_key_set reads;
@@ -134,6 +135,7 @@ shale_code shl_txn_begin(struct shl_lsm *db, bool serializable, struct shl_txn *
         return shl_nomem(err);
     t->db = db;
     t->serializable = serializable;
+    t->id = shl_uuid_make(env_rand64(), env_rand64());
     shl_batch_init(&t->batch);
     env_mutex_lock(&db->mu);
     uint64_t seq = env_load_relaxed(&db->committed_seq);
@@ -196,6 +198,11 @@ void shl_txn_close(struct shl_txn *t)
         return;
     end(t, "closed");
     env_free(t);
+}
+
+struct shl_ulid shl_txn_id(const struct shl_txn *t)
+{
+    return t->id;
 }
 
 uint64_t shl_txn_started_seq(const struct shl_txn *t)

@@ -23,6 +23,7 @@ SHL_MUST shale_code shl_txn_begin(struct shl_lsm *db, bool serializable, struct 
 void shl_txn_close(struct shl_txn *t);
 /* Ends it without a write; it may still be closed only. */
 void shl_txn_rollback(struct shl_txn *t);
+struct shl_ulid shl_txn_id(const struct shl_txn *t); /* random */
 uint64_t shl_txn_started_seq(const struct shl_txn *t);
 size_t shl_txn_writes(const struct shl_txn *t); /* operations added */
 

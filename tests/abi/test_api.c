@@ -223,6 +223,107 @@ static void check_value(shale_db *db, const char *key, const char *want)
     shale_pinned_release(&p); /* twice is fine */
 }
 
+/* ---- all settings as one text */
+
+static void says(const char *json, const char *part)
+{
+    if (strstr(json, part) == NULL)
+        fail_msg("no %s in %s", part, json);
+}
+
+static void test_settings_as_json_and_back(void **state)
+{
+    (void)state;
+    shale_error err = {0};
+    shale_options *o = shale_options_new(), *again = shale_options_new();
+    char *first, *second;
+    assert_int_equal(shale_options_to_json(&first, o, &err), SHALE_OK);
+    says(first, "{\"flush_interval\":\"100ms\",\"wal_enabled\":true,");
+    says(first, "\"l0_sst_size_bytes\":67108864,");
+    says(first, "\"compression_codec\":null,");
+    says(first, "\"scheduler_options\":{\"min_compaction_sources\":\"4\"");
+    says(first, "\"include_size_threshold\":\"4\"");
+    says(first, "\"manifest_options\":{\"interval\":\"600s\",\"min_age\":\"300s\","
+                "\"dry_run\":false}");
+    says(first, "\"root\":null");
+    says(first, "\"max_subcompactions\":4,\"min_filter_keys\":1000,");
+    shale_text_free(first);
+    assert_int_equal(shale_options_set(o, "min_filter_keys", "5", &err), SHALE_OK);
+    assert_int_equal(shale_options_to_json(&first, o, &err), SHALE_OK);
+    says(first, "\"max_subcompactions\":4,\"min_filter_keys\":5,"); /* the worker's, as it holds */
+    shale_text_free(first);
+    assert_int_equal(shale_options_set(o, "flush_interval", "none", &err), SHALE_OK);
+    assert_int_equal(shale_options_set(o, "compression_codec", "zstd", &err), SHALE_OK);
+    assert_int_equal(shale_options_set(o, "compactor_options.worker", "none", &err), SHALE_OK);
+    assert_int_equal(shale_options_set(o, "garbage_collector_options", "none", &err), SHALE_OK);
+    assert_int_equal(shale_options_set(o, "block_cache_bytes", "3MiB", &err), SHALE_OK);
+    assert_int_equal(shale_options_set(o, "root", "/srv/a \"b\"", &err), SHALE_OK);
+    assert_int_equal(shale_options_to_json(&first, o, &err), SHALE_OK);
+    says(first, "\"flush_interval\":null");
+    says(first, "\"compression_codec\":\"Zstd\"");
+    says(first, "\"worker\":null");
+    says(first, "\"garbage_collector_options\":null");
+    says(first, "\"block_cache_bytes\":3145728");
+    assert_int_equal(shale_options_load_json(again, first, &err), SHALE_OK);
+    assert_int_equal(shale_options_to_json(&second, again, &err), SHALE_OK);
+    assert_string_equal(first, second);
+    assert_int_equal(shale_options_load_json(again, "{\"l0_max_sst\":1}", &err), SHALE_INVALID);
+    says(err.text, "l0_max_ssts");
+    assert_int_equal(shale_options_load_json(again, "[1", &err), SHALE_INVALID);
+    assert_int_equal(shale_options_load_json(again, NULL, &err), SHALE_INVALID);
+    assert_int_equal(shale_options_to_json(NULL, again, &err), SHALE_INVALID);
+    shale_text_free(first);
+    shale_text_free(second);
+    shale_options_free(o);
+    shale_options_free(again);
+}
+
+static void put_file(const char *name, const char *text)
+{
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void test_settings_from_a_prefix_and_from_slatedbs_files(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/shale-api-XXXXXX";
+    char before[4096];
+    shale_error err = {0};
+    shale_options *o = shale_options_new();
+    char *json;
+    assert_non_null(mkdtemp(folder));
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(folder), 0);
+    put_file("SlateDb.json", "{\"l0_max_ssts\":11,\"min_filter_keys\":11}");
+    put_file("SlateDb.yml", "min_filter_keys: 22\nmax_unflushed_bytes: 222222222\n");
+    assert_int_equal(setenv("SLATEDB_MAX_UNFLUSHED_BYTES", "333333333", 1), 0);
+    assert_int_equal(shale_options_load(o, &err), SHALE_OK);
+    assert_int_equal(shale_options_to_json(&json, o, &err), SHALE_OK);
+    says(json, "\"l0_max_ssts\":11,");
+    says(json, "\"min_filter_keys\":22,");
+    says(json, "\"max_unflushed_bytes\":333333333,");
+    shale_text_free(json);
+    assert_int_equal(unsetenv("SLATEDB_MAX_UNFLUSHED_BYTES"), 0);
+    put_file("SlateDb.toml", "l0_max_ssts = many\n");
+    assert_int_equal(shale_options_load(o, &err), SHALE_INVALID);
+    says(err.text, "SlateDb.toml");
+    assert_int_equal(unlink("SlateDb.json") + unlink("SlateDb.yml") + unlink("SlateDb.toml"), 0);
+    assert_int_equal(chdir(before), 0);
+    assert_int_equal(rmdir(folder), 0);
+
+    assert_int_equal(setenv("APP_L0_MAX_SSTS", "44", 1), 0);
+    assert_int_equal(shale_options_load_env_prefix(o, "APP_", &err), SHALE_OK);
+    assert_int_equal(shale_options_to_json(&json, o, &err), SHALE_OK);
+    says(json, "\"l0_max_ssts\":44,");
+    shale_text_free(json);
+    assert_int_equal(unsetenv("APP_L0_MAX_SSTS"), 0);
+    assert_int_equal(shale_options_load_env_prefix(o, "", &err), SHALE_INVALID);
+    shale_options_free(o);
+}
+
 /* ---- origins, store options, groups of files */
 
 struct beaten {
@@ -755,6 +856,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_of_the_table_are_those_of_the_engine),
         cmocka_unit_test(test_settings_take_what_they_should),
+        cmocka_unit_test(test_settings_as_json_and_back),
+        cmocka_unit_test(test_settings_from_a_prefix_and_from_slatedbs_files),
         cmocka_unit_test(test_typed_setters),
         cmocka_unit_test(test_files_of_each_kind),
         cmocka_unit_test(test_values_remember_where_they_came_from_and_what_they_beat),

@@ -304,12 +304,76 @@ static void test_whole_databases(void **state)
     expect(url, NULL, "a", "1");
 }
 
+/* ---- a clock of the application */
+
+static int64_t clock_ms;
+
+static int64_t tell(void *ctx)
+{
+    (void)ctx;
+    return clock_ms;
+}
+
+/* Rows, times to live, checkpoints and the age of garbage go by it. */
+static void test_a_clock_of_the_application(void **state)
+{
+    (void)state;
+    static const char url[] = "memory://?name=clock";
+    shale_options *o = shale_options_new();
+    shale_db *db = NULL;
+    shale_write_options write;
+    shale_write_result written;
+    shale_pinned found = {.seq = 0};
+    shale_checkpoint_options how;
+    shale_gc *gc = NULL;
+    shale_gc_report report;
+    char *list;
+    shale_write_options_init(&write, sizeof write);
+    shale_checkpoint_options_init(&how, sizeof how);
+    shale_options_set_clock(o, tell, NULL);
+    assert_int_equal(shale_options_set(o, "strict_ttl", "true", &err), SHALE_OK);
+    clock_ms = INT64_C(1000000000000); /* September 2001 */
+    OK(shale_db_open(&db, url, o, &err));
+    write.ttl_kind = SHALE_TTL_AFTER_MS;
+    write.ttl_ms = 5000;
+    write.result = &written;
+    OK(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), &write, &err));
+    assert_int_equal(written.create_ts, clock_ms);
+    OK(shale_db_get(&found, db, SHALE_STR("k"), NULL, &err));
+    assert_int_equal(found.expire_ts, clock_ms + 5000);
+    shale_pinned_release(&found);
+    clock_ms += 5000;
+    assert_int_equal(shale_db_get(&found, db, SHALE_STR("k"), NULL, &err), SHALE_NOT_FOUND);
+
+    how.lifetime_ms = 60000;
+    how.name = "mine";
+    OK(shale_db_checkpoint(NULL, db, &how, &err));
+    how.name = "theirs";
+    OK(shale_admin_checkpoint_create(NULL, url, o, &how, &err));
+    OK(shale_admin_checkpoints(&list, url, o, NULL, &err));
+    assert_non_null(strstr(list, "2001-09-09T01:47:45Z")); /* both end there */
+    shale_text_free(list);
+    OK(shale_gc_open(&gc, url, o, NULL, &err));
+    OK(shale_gc_run(&report, gc, &err));
+    assert_int_equal(report.checkpoints_expired, 0);
+    clock_ms += 60001;
+    OK(shale_admin_checkpoint_refresh(NULL, url, o, "theirs", 1000, &err));
+    OK(shale_gc_run(&report, gc, &err));
+    assert_int_equal(report.checkpoints_expired, 1);
+    clock_ms += 3000; /* they end at whole seconds */
+    OK(shale_gc_run(&report, gc, &err));
+    assert_int_equal(report.checkpoints_expired, 1);
+    shale_gc_close(gc);
+    OK(shale_db_close(db, &err));
+    shale_options_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_reader_modes),
         cmocka_unit_test(test_garbage),         cmocka_unit_test(test_a_filter_keeps_garbage),
-        cmocka_unit_test(test_whole_databases),
+        cmocka_unit_test(test_whole_databases), cmocka_unit_test(test_a_clock_of_the_application),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -348,6 +348,86 @@ static void test_the_three_ways_say_the_same(void **state)
     ok(shale_db_close(db, &err));
 }
 
+/* ---- who has no handle of a database */
+
+static uint64_t of_compactor(shale_compactor *c, const char *name, const char *label)
+{
+    struct wanted w = {.name = name, .label = label};
+    shale_compactor_metrics_each(c, look, &w);
+    if (!w.found)
+        fail_msg("no metric %s", name);
+    return w.value;
+}
+
+static uint64_t of_gc(shale_gc *gc, const char *name, const char *label)
+{
+    struct wanted w = {.name = name, .label = label};
+    shale_gc_metrics_each(gc, look, &w);
+    if (!w.found)
+        fail_msg("no metric %s", name);
+    return w.value;
+}
+
+static void test_compactors_and_collectors_have_metrics_too(void **state)
+{
+    (void)state;
+    static const char url[] = "memory://?name=roles";
+    shale_options *o = shale_options_new();
+    shale_compactor_options how;
+    shale_compactor *c = NULL;
+    shale_gc_options gc_how;
+    shale_gc *gc = NULL;
+    shale_gc_report report;
+    shale_db *db = NULL;
+    char *text;
+    ok(shale_options_set(o, "compactor_options", "none", &err));
+    ok(shale_db_open(&db, url, o, &err));
+    for (int i = 0; i < 4; i++) {
+        ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err));
+        ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+    }
+    shale_compactor_options_init(&how, sizeof how);
+    how.once = true;
+    ok(shale_compactor_open(&c, url, NULL, &how, &err));
+    assert_int_equal(of_compactor(c, "slatedb.compactor.jobs_claimed", NULL), 0);
+    ok(shale_compactor_run(c, &err));
+    assert_int_equal(of_compactor(c, "slatedb.compactor.jobs_claimed", NULL), 1);
+    assert_int_equal(of_compactor(c, "slatedb.compactor.ssts_written", NULL), 1);
+    assert_int_equal(of_compactor(c, "slatedb.compactor.epoch", NULL), 1);
+    assert_true(of_compactor(c, "slatedb.object_store.request_count", "compactor") > 0);
+    text = shale_compactor_metrics_prometheus(c);
+    assert_non_null(strstr(text, "slatedb_compactor_jobs_claimed 1\n"));
+    shale_text_free(text);
+    text = shale_compactor_metrics_json(c);
+    assert_non_null(strstr(text,
+                           "{\"name\":\"slatedb.compactor.jobs_claimed\",\"kind\":\"counter\","
+                           "\"value\":1}"));
+    shale_text_free(text);
+    shale_compactor_close(c);
+
+    shale_gc_options_init(&gc_how, sizeof gc_how);
+    gc_how.has_min_age = true;
+    ok(shale_gc_open(&gc, url, NULL, &gc_how, &err));
+    assert_int_equal(of_gc(gc, "slatedb.gc.count", NULL), 0);
+    ok(shale_gc_run(&report, gc, &err));
+    assert_int_equal(of_gc(gc, "slatedb.gc.count", NULL), 1);
+    assert_int_equal(of_gc(gc, "slatedb.gc.deleted_count", "manifest"),
+                     report.results[SHALE_GC_MANIFEST].count);
+    assert_true(report.results[SHALE_GC_MANIFEST].count > 0);
+    assert_true(of_gc(gc, "slatedb.object_store.request_count", "gc") > 0);
+    text = shale_gc_metrics_prometheus(gc);
+    assert_non_null(strstr(text, "slatedb_gc_count 1\n"));
+    shale_text_free(text);
+    text = shale_gc_metrics_json(gc);
+    assert_non_null(strstr(text, "\"slatedb.gc.count\""));
+    shale_text_free(text);
+    shale_gc_close(gc);
+    assert_null(shale_gc_metrics_json(NULL));
+    assert_null(shale_compactor_metrics_prometheus(NULL));
+    ok(shale_db_close(db, &err));
+    shale_options_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -359,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_requests_are_timed),
         cmocka_unit_test(test_filters_of_prefixes_and_checkpoints_are_counted),
         cmocka_unit_test(test_the_three_ways_say_the_same),
+        cmocka_unit_test(test_compactors_and_collectors_have_metrics_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,6 +138,36 @@ static void test_a_writer_with_another_key_is_told_at_once(void **state)
     shale_options_free(other);
 }
 
+/* So is a writer without one: near, before it fences anybody; far, before it writes a row. */
+static void test_a_writer_without_a_key_is_told_at_once(void **state)
+{
+    (void)state;
+    (void)setenv("SHALE_TEST_KEY", HEX, 1);
+    shale_options *right = with("aes-256-gcm:env:SHALE_TEST_KEY");
+    shale_options *none = with(NULL);
+    for (unsigned flushed = 0; flushed < 2; flushed++)
+        for (unsigned far = 0; far < 2; far++) {
+            char url[40];
+            shale_db *db = NULL, *stranger = NULL;
+            (void)snprintf(url, sizeof url, "memory://?name=none-%u%u", flushed, far);
+            ok(shale_options_set_store(none, "latency_ms", far ? "1" : "0", &err));
+            ok(shale_db_open(&db, url, right, &err));
+            ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err));
+            if (flushed)
+                ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+            assert_int_equal(shale_db_open(&stranger, url, none, &err), SHALE_CORRUPTION);
+            assert_non_null(strstr(err.text, "it may be encrypted: no transformer is set"));
+            assert_non_null(strstr(err.text, flushed ? "compacted/" : "wal/"));
+            if (!far)
+                ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("v"), NULL, &err));
+            (void)shale_db_close(db, NULL);
+            ok(shale_db_open(&db, url, right, &err)); /* all is as it was */
+            ok(shale_db_close(db, &err));
+        }
+    shale_options_free(right);
+    shale_options_free(none);
+}
+
 static void write_file(const char *path, const void *data, size_t len)
 {
     FILE *f = fopen(path, "wb");
@@ -272,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_the_key_there_is_nothing_to_read),
         cmocka_unit_test(test_a_writer_with_another_key_is_told_at_once),
+        cmocka_unit_test(test_a_writer_without_a_key_is_told_at_once),
         cmocka_unit_test(test_keys_in_files),
         cmocka_unit_test(test_a_transformer_of_the_user),
     };

@@ -90,6 +90,7 @@ static void test_transactions(void **state)
     shale_write_result result = {0};
     shale_write_options how;
     shale_txn_options isolation;
+    char id[SHALE_UUID_TEXT];
     const shale_slice a = SHALE_STR("a"), b = SHALE_STR("b"), keys[] = {a, b};
     shale_write_options_init(&how, sizeof how);
     how.result = &result;
@@ -98,6 +99,10 @@ static void test_transactions(void **state)
     ok(shale_db_put(db, a, SHALE_STR("0"), NULL, &err));
     ok(shale_db_begin(&t, db, NULL, &err));
     assert_int_equal(shale_txn_seq(t), 1);
+    shale_txn_id(t, id);
+    assert_int_equal(strlen(id), SHALE_UUID_TEXT - 1);
+    shale_txn_id(NULL, id);
+    assert_string_equal(id, "");
     ok(shale_txn_merge(t, a, SHALE_STR("1"), &err));
     ok(shale_txn_merge_ttl(t, a, SHALE_STR("2"), SHALE_TTL_DEFAULT, 0, &err));
     ok(shale_txn_put_ttl(t, b, SHALE_STR("b"), SHALE_TTL_AT_MS, INT64_MAX, &err));

@@ -48,8 +48,9 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
                                       .ended = job_ended,
                                       .ctx = c};
     shl_compactions_file_init(&c->file, o->store, o->paths, o->fanout);
-    shl_ulid_format(shl_ulid_make((uint64_t)env_now_wall_ms(), env_rand64(), env_rand64()),
-                    c->worker_id);
+    shl_ulid_format(
+        shl_ulid_make(shl_clock_unix_ms(&o->settings->clock), env_rand64(), env_rand64()),
+        c->worker_id);
     memcpy(c->counts.worker_id, c->worker_id, sizeof c->worker_id);
     c->pace_ns = o->settings->compactor_poll_interval_ns;
     *out = c;

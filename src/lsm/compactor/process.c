@@ -149,7 +149,7 @@ static shale_code update(void *ctx, shl_manifest_change change, void *arg, shale
 static struct shl_ulid next_ulid(void *ctx, struct shl_ulid floor)
 {
     struct shl_compactor_process *p = ctx;
-    uint64_t now = (uint64_t)env_now_wall_ms();
+    uint64_t now = shl_clock_unix_ms(&p->settings.clock);
     env_mutex_lock(&p->mu);
     now = shl_max_u64(now, shl_ulid_time_ms(p->last_ulid));
     now = shl_max_u64(now, shl_ulid_time_ms(floor));
@@ -267,6 +267,11 @@ void shl_process_free(struct shl_compactor_process *p)
     env_cond_deinit(&p->cond);
     env_mutex_deinit(&p->mu);
     env_free(p);
+}
+
+void shl_process_count(struct shl_compactor_process *p, struct shl_compactor_counts *out)
+{
+    shl_compactor_count(p->compactor, out);
 }
 
 void shl_process_stop(struct shl_compactor_process *p)

@@ -35,6 +35,8 @@ struct shl_process_run {
  * (another coordinator took over), what jobs or manifests say. May be called again; once stopped, it returns at once. */
 SHL_MUST shale_code shl_process_run(struct shl_compactor_process *p,
                                     const struct shl_process_run *how, shale_error *err);
+/* Any task, between new and free. */
+void shl_process_count(struct shl_compactor_process *p, struct shl_compactor_counts *out);
 /* Any task, and signal handlers: run returns soon. */
 void shl_process_stop(struct shl_compactor_process *p);
 

@@ -378,16 +378,11 @@ static void segments(struct shl_json_writer *w, const struct shl_manifest *m)
     shl_json_str(w, m->segment_extractor_name);
 }
 
-shale_code shl_inspect_manifest(const struct shl_inspect *in, uint64_t id,
-                                struct shl_json_writer *w, shale_error *err)
+void shl_inspect_manifest_value(struct shl_json_writer *w, const struct shl_manifest *m,
+                                uint64_t id)
 {
-    struct shl_inspected x = {0};
-    shale_code rc = shl_inspect_load(in, id, &x, err);
-    if (rc != SHALE_OK)
-        return rc;
-    const struct shl_manifest *m = x.manifest;
     shl_json_object(w);
-    key_u64(w, "id", x.id);
+    key_u64(w, "id", id);
     external_dbs(w, m);
     shl_json_key(w, "initialized");
     shl_json_bool(w, m->initialized);
@@ -407,6 +402,16 @@ shale_code shl_inspect_manifest(const struct shl_inspect *in, uint64_t id,
     key_u64(w, "writer_epoch", m->writer_epoch);
     key_u64(w, "compactor_epoch", m->compactor_epoch);
     shl_json_object_end(w);
+}
+
+shale_code shl_inspect_manifest(const struct shl_inspect *in, uint64_t id,
+                                struct shl_json_writer *w, shale_error *err)
+{
+    struct shl_inspected x = {0};
+    shale_code rc = shl_inspect_load(in, id, &x, err);
+    if (rc != SHALE_OK)
+        return rc;
+    shl_inspect_manifest_value(w, x.manifest, x.id);
     shl_inspected_deinit(&x);
     return SHALE_OK;
 }

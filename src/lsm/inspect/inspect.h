@@ -70,6 +70,9 @@ char *shl_inspect_sst_key(const struct shl_inspected *x, struct shl_ulid id, sha
 /* An array of the jobs that are not finished, in short; null if the file cannot be read. A LIST and 2 GETs, or a LIST if nothing was compacted. */
 SHL_MUST shale_code shl_inspect_open_jobs(const struct shl_inspect *in, struct shl_json_writer *w,
                                           shale_error *err);
+/* A manifest as an object. */
+void shl_inspect_manifest_value(struct shl_json_writer *w, const struct shl_manifest *m,
+                                uint64_t id);
 /* A job that is only planned as an object, with the bytes of its sources. */
 void shl_inspect_planned(struct shl_json_writer *w, const struct shl_compaction *job,
                          uint64_t source_bytes);

@@ -214,7 +214,7 @@ static shale_code edit_refresh(struct shl_manifest *next, uint64_t next_id, void
     if (there == NULL)
         return shl_fail(err, SHALE_NOT_FOUND, "checkpoint \"%s\": somebody deleted it meanwhile",
                         c->id_or_name);
-    there->expire_s = shl_checkpoint_expiry(env_now_wall_ms(), c->lifetime_ms);
+    there->expire_s = shl_checkpoint_expiry(shl_clock_ms(&c->m->clock), c->lifetime_ms);
     return SHALE_OK;
 }
 

@@ -107,14 +107,13 @@ static shale_code check_target(struct work *w, shale_error *err)
 
 /* ---------------------------------------------------------------- the sources */
 
-static shale_code pick_checkpoint(struct part *p, const struct shl_clone_source *s,
+static shale_code pick_checkpoint(struct part *p, const struct shl_clone_source *s, int64_t now_ms,
                                   uint64_t *manifest_id, shale_error *err)
 {
     const struct shl_checkpoint *found;
     if (s->checkpoint == NULL) {
-        struct shl_checkpoint_want want = {.id = shl_checkpoint_new_id(),
-                                           .now_ms = env_now_wall_ms(),
-                                           .lifetime_ms = SOURCE_LIFETIME_MS};
+        struct shl_checkpoint_want want = {
+            .id = shl_checkpoint_new_id(), .now_ms = now_ms, .lifetime_ms = SOURCE_LIFETIME_MS};
         p->checkpoint = want.id;
         return shl_checkpoint_create(&p->manifests, &want, manifest_id, err);
     }
@@ -182,7 +181,7 @@ static shale_code load_source(struct work *w, size_t i, shale_error *err)
     if (!p->manifests.newest->initialized)
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "\"%s\" is a clone that was never finished",
                          p->manifests.paths.r1));
-    SHL_TRY(pick_checkpoint(p, s, &manifest_id, err));
+    SHL_TRY(pick_checkpoint(p, s, shl_clock_ms(&w->how->clock), &manifest_id, err));
     SHL_TRY(shl_manifests_read(&p->manifests, manifest_id, &p->manifest, err));
     p->cut = s->range != NULL || picks || w->how->source_count > 1;
     if (p->cut)
@@ -241,7 +240,7 @@ static shale_code pin_one(struct work *w, const struct shl_external_db *e, shale
     ENV_POINT("clone before a pin");
     rc = shl_checkpoint_create(&parent,
                                &(struct shl_checkpoint_want){.id = e->final_checkpoint,
-                                                             .now_ms = env_now_wall_ms(),
+                                                             .now_ms = shl_clock_ms(&w->how->clock),
                                                              .source = source},
                                &manifest_id, err);
     if (rc == SHALE_NOT_FOUND)

@@ -24,6 +24,7 @@ struct shl_clone {
     struct shl_store *store;
     struct shl_store *wal_store;               /* NULL: the same */
     const struct shl_transformer *transformer; /* of the sources' blocks; NULL: none */
+    struct shl_clock clock;                    /* {0}: the system's */
     const char *path;                          /* of the new database, unescaped */
     const struct shl_clone_source
         *sources; /* one: a clone; several: the union of ranges that do not overlap */

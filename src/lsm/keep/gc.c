@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/env/env.h"
 #include "base/num.h"
+#include "lsm/db.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/gc_plan.h"
 #include <inttypes.h>
@@ -106,13 +107,19 @@ static shale_code load_compactions(struct shl_gc *gc, shale_error *err)
     return rc;
 }
 
+struct expiry {
+    int64_t now_ms;
+    size_t gone;
+};
+
 static shale_code edit_expire(struct shl_manifest *next, uint64_t next_id, void *arg,
                               shale_error *err)
 {
     (void)next_id;
     (void)err;
-    size_t gone = shl_checkpoint_expire(next, env_now_wall_ms());
-    *(uint64_t *)arg = gone;
+    struct expiry *e = arg;
+    size_t gone = shl_checkpoint_expire(next, e->now_ms);
+    e->gone = gone;
     return gone > 0 ? SHALE_OK : SHALE_DONE;
 }
 
@@ -121,7 +128,7 @@ static shale_code expire_checkpoints(struct shl_gc *gc, bool dry, uint64_t *expi
                                      shale_error *err)
 {
     struct shl_manifest *m = gc->manifests.newest;
-    int64_t now_ms = env_now_wall_ms();
+    int64_t now_ms = shl_clock_ms(&gc->settings.clock);
     bool any = false;
     for (size_t i = 0; i < m->checkpoints.count; i++)
         any = any || shl_checkpoint_has_expired(&m->checkpoints.items[i], now_ms);
@@ -131,7 +138,10 @@ static shale_code expire_checkpoints(struct shl_gc *gc, bool dry, uint64_t *expi
         *expired = shl_checkpoint_expire(m, now_ms);
         return SHALE_OK;
     }
-    return shl_manifests_update(&gc->manifests, edit_expire, expired, err);
+    struct expiry e = {.now_ms = now_ms};
+    shale_code rc = shl_manifests_update(&gc->manifests, edit_expire, &e, err);
+    *expired = e.gone;
+    return rc;
 }
 
 static bool is_pin_of(const struct shl_gc_pin *p, const struct shl_checkpoint *c)
@@ -454,7 +464,7 @@ static shale_code load_view(struct shl_gc *gc, unsigned mask, struct shl_gc_repo
         rc = load_pins(gc, err);
     if (rc != SHALE_OK)
         return rc;
-    return shl_gc_view_init(view, env_now_wall_ms(), gc->manifests.versions.id,
+    return shl_gc_view_init(view, shl_clock_ms(&gc->settings.clock), gc->manifests.versions.id,
                             gc->manifests.newest, (const struct shl_gc_pin *const *)gc->pins.items,
                             gc->pins.count, gc->jobs, gc->compactions.id, err);
 }
@@ -509,6 +519,19 @@ static uint64_t plus(uint64_t a, uint64_t b)
     return shl_add_u64(a, b, &sum) ? sum : UINT64_MAX;
 }
 
+void shl_gc_count(struct shl_lsm_gc_counts *n, const struct shl_gc_report *report)
+{
+    const struct shl_gc_result *manifests = &report->tasks[SHL_GC_MANIFEST];
+    const struct shl_gc_result *compactions = &report->tasks[SHL_GC_COMPACTIONS];
+    n->passes++;
+    for (unsigned i = 0; i < SHL_GC_TASKS; i++)
+        n->deleted[i] += report->tasks[i].dry_run ? 0 : report->tasks[i].count;
+    if (manifests->ran)
+        n->manifest_versions = manifests->left;
+    if (compactions->ran)
+        n->compactions_versions = compactions->left;
+}
+
 void shl_gc_clock_init(struct shl_gc_clock *c, const struct shl_gc_settings *s, bool at_once)
 {
     uint64_t now = env_now_mono_ns();
@@ -549,7 +572,7 @@ shale_code shl_gc_drop_orphans(struct shl_gc *gc, uint64_t epoch, const struct s
     if (gc->manifests.newest->writer_epoch <= epoch)
         goto out;
     SHL_TRY(load_pins(gc, err));
-    SHL_TRY(shl_gc_view_init(&view, env_now_wall_ms(), gc->manifests.versions.id,
+    SHL_TRY(shl_gc_view_init(&view, shl_clock_ms(&gc->settings.clock), gc->manifests.versions.id,
                              gc->manifests.newest, (const struct shl_gc_pin *const *)gc->pins.items,
                              gc->pins.count, NULL, 0, err));
     for (size_t i = 0; i < count; i++) {

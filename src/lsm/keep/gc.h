@@ -37,6 +37,10 @@ struct shl_gc_report {
     uint64_t expired; /* checkpoints taken out; if all that ran was dry: that would be */
     bool stopped;
 };
+struct shl_lsm_gc_counts;
+/* Adds a pass to the counts. */
+void shl_gc_count(struct shl_lsm_gc_counts *n, const struct shl_gc_report *report);
+
 #define SHL_GC_BIT(task) (1U << (task))
 
 /* One pass with those tasks of the mask that are on. A task that fails does not keep the others from running; the first failure but

@@ -3,6 +3,7 @@
 #ifndef SHL_LSM_MANIFEST_EDIT_H
 #define SHL_LSM_MANIFEST_EDIT_H
 
+#include "lsm/clock.h"
 #include "lsm/format/manifest.h"
 #include "lsm/manifest_store.h"
 
@@ -12,6 +13,7 @@ struct shl_manifests {
     struct shl_sequenced versions;   /* versions.id: which one `newest` is */
     struct shl_manifest *newest;     /* owned; NULL: not loaded, or there is none */
     uint64_t update_timeout_ns;      /* of one update; 0: 300 s */
+    struct shl_clock clock;          /* by which checkpoints end; {0}: the system's */
 };
 
 /* path: of the database in the bucket, unescaped (or, escaped, as external_dbs has it). No request. */

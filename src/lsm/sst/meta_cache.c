@@ -8,8 +8,9 @@ struct shl_meta_cache {
     /* [mu] a queue: the oldest leaves first, unless it was used meanwhile */
     struct shl_sst_meta *oldest;
     struct shl_sst_meta *newest;
-    size_t count;        /* [mu] */
-    uint64_t used_bytes; /* [mu] of those in the queue */
+    size_t count;                             /* [mu] */
+    uint64_t used_bytes;                      /* [mu] of those in the queue */
+    _Atomic uint64_t counts[SHL_META_COUNTS]; /* [atomic] relaxed */
 };
 
 shale_code shl_meta_cache_new(uint64_t limit_bytes, struct shl_meta_cache **out, shale_error *err)
@@ -38,6 +39,17 @@ uint64_t shl_meta_cache_bytes(struct shl_meta_cache *c)
     uint64_t bytes = c->used_bytes;
     env_mutex_unlock(&c->mu);
     return bytes;
+}
+
+void shl_meta_cache_note(struct shl_meta_cache *c, enum shl_meta_count what)
+{
+    if (c != NULL)
+        (void)env_fetch_add(&c->counts[what], 1);
+}
+
+uint64_t shl_meta_cache_noted(const struct shl_meta_cache *c, enum shl_meta_count what)
+{
+    return env_load_relaxed(&c->counts[what]);
 }
 
 static void append_locked(struct shl_meta_cache *c, struct shl_sst_meta *m)

@@ -281,6 +281,20 @@ out:
     return rc;
 }
 
+shale_code shl_sst_index_crc_is_right(struct shl_sst *t, bool *out, shale_error *err)
+{
+    const struct shl_blob_codec as_stored = {.compression = SHL_COMPRESSION_NONE};
+    struct meta_bytes b = {0};
+    struct shl_slice raw;
+    shale_error ignored;
+    shale_code rc = fetch_meta(t, true, false, &b, err);
+    if (rc == SHALE_OK)
+        *out = shl_blob_decode(&as_stored, shl_buf_view(&b.index), META_BYTES_MAX, &b.scratch,
+                               &b.raw_index, &raw, &ignored) == SHALE_OK;
+    meta_bytes_free(&b);
+    return rc;
+}
+
 static shale_code read_filter(struct shl_sst *t, struct shl_sst_meta *m, shale_error *err)
 {
     struct meta_bytes b = {0};
@@ -352,9 +366,13 @@ static shale_code load_index(struct shl_sst *t, bool filter, struct shl_sst_meta
                              shale_error *err)
 {
     struct shl_sst_meta *m;
-    shale_code rc = read_index(t, filter && has_filter(t), &m, err);
+    bool both = filter && has_filter(t);
+    shale_code rc = read_index(t, both, &m, err);
     if (rc != SHALE_OK)
         return rc;
+    shl_meta_cache_note(t->cx.metas, filter ? SHL_META_LOADED : SHL_META_INDEX_LOADED);
+    if (both)
+        shl_meta_cache_note(t->cx.metas, SHL_META_FILTER_LOADED);
     m->seed = t->seed;
     m->cache = t->cx.cache;
     m->epoch = t->cx.epoch;
@@ -372,6 +390,7 @@ static shale_code load_filter(struct shl_sst *t, struct shl_sst_meta *m, shale_e
     if (rc != SHALE_OK)
         return rc;
     env_store_release(&m->bare, 0);
+    shl_meta_cache_note(t->cx.metas, SHL_META_FILTER_LOADED);
     if (t->cx.metas != NULL)
         shl_meta_cache_grow(t->cx.metas, m, m->filter.cap);
     return SHALE_OK;
@@ -392,9 +411,12 @@ static shale_code hold_meta(struct shl_sst *t, bool filter, struct shl_sst_meta 
             rc = load_filter(t, m, err);
         end_meta(t);
         if (rc != SHALE_OK) {
+            shl_meta_cache_note(t->cx.metas, SHL_META_FAILED);
             shl_sst_release_meta(m);
             m = NULL;
         }
+    } else if (!filter) {
+        shl_meta_cache_note(t->cx.metas, SHL_META_HELD);
     }
     *out = m;
     return rc;
@@ -420,6 +442,23 @@ shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
     if (rc == SHALE_OK)
         shl_sst_release_meta(m);
     return rc;
+}
+
+void shl_sst_evict(struct shl_sst *t)
+{
+    begin_meta(t);
+    if (t->cx.metas != NULL)
+        shl_meta_cache_drop(t->cx.metas, &t->meta);
+    end_meta(t);
+    (void)shl_epoch_collect(t->cx.epoch);
+}
+
+uint64_t shl_sst_bytes_between(const struct shl_sst_meta *m, const struct shl_slice *lower,
+                               const struct shl_slice *upper)
+{
+    size_t first = lower != NULL ? shl_sst_meta_seek(m, *lower) : 0;
+    size_t last = upper != NULL ? shl_sst_meta_seek_last(m, *upper) : m->block_count - 1;
+    return last < first ? 0 : m->offsets[last] + m->lens[last] - m->offsets[first];
 }
 
 static void free_retired_meta(struct shl_retired *r)
@@ -522,9 +561,14 @@ static shale_code read_block(struct shl_sst *t, const struct shl_sst_meta *m, si
         fetched = false;
         rc = is_plain(t) ? read_plain(t, m, i, out, &fetched, err)
                          : read_coded(t, m, i, out, &fetched, err);
-        if (rc != SHALE_CORRUPTION)
+        if (rc == SHALE_OK)
+            return SHALE_OK;
+        if (rc != SHALE_CORRUPTION) {
+            shl_meta_cache_note(t->cx.metas, SHL_META_FAILED);
             return rc;
+        }
     }
+    shl_meta_cache_note(t->cx.metas, SHL_META_FAILED);
     if (fetched) /* else the text names the object */
         shl_err_prefix(err, "sst %s: block %zu at %" PRIu64, t->key, i, m->offsets[i]);
     return rc;

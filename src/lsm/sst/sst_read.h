@@ -35,6 +35,17 @@ SHL_MUST shale_code shl_meta_cache_new(uint64_t limit_bytes, struct shl_meta_cac
 /* After all handles that use it. NULL is fine. */
 void shl_meta_cache_free(struct shl_meta_cache *c);
 uint64_t shl_meta_cache_bytes(struct shl_meta_cache *c); /* kept now */
+/* What came into the caches, for metrics. Lookups of gets that find all in memory are counted by their epoch. */
+enum shl_meta_count {
+    SHL_META_HELD,          /* index that a scan found in memory */
+    SHL_META_INDEX_LOADED,  /* index that a scan or a warm-up fetched */
+    SHL_META_LOADED,        /* index that a get fetched, with its filter */
+    SHL_META_FILTER_LOADED, /* filter, with the index or later */
+    SHL_META_FAILED,        /* one of these, or a block, that could not be fetched */
+    SHL_META_COUNTS
+};
+void shl_meta_cache_note(struct shl_meta_cache *c, enum shl_meta_count what); /* NULL is fine */
+uint64_t shl_meta_cache_noted(const struct shl_meta_cache *c, enum shl_meta_count what);
 
 /* ---- what all SSTs of one database share [const] */
 struct shl_sst_context {
@@ -82,6 +93,15 @@ void shl_sst_release_meta(struct shl_sst_meta *m); /* NULL is fine */
 /* The same for who reads rows in order: without the filter, unless it is there or has prefixes. A lookup fetches that later. */
 SHL_MUST shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out,
                                        shale_error *err);
+
+/* Whether the index is stored under a right crc. If it is, and yet cannot be read, it was not written with this codec and transformer. One request. */
+SHL_MUST shale_code shl_sst_index_crc_is_right(struct shl_sst *t, bool *out, shale_error *err);
+
+/* Index, filter and blocks leave the caches; what somebody holds stays with him. Not inside an epoch. */
+void shl_sst_evict(struct shl_sst *t);
+/* Bytes of the blocks that can hold keys from *lower to *upper (NULL: no bound), as stored. */
+uint64_t shl_sst_bytes_between(const struct shl_sst_meta *m, const struct shl_slice *lower,
+                               const struct shl_slice *upper);
 
 /* Point lookup, inside an epoch; no I/O. */
 enum shl_probe {
@@ -182,6 +202,7 @@ struct shl_sst_scan {
      * the reader had to wait, twice as many at once, up to SHL_SST_AHEAD_MAX. */
     struct shl_fanout *fanout;      /* borrowed; NULL: no read-ahead */
     struct shl_read_budget *budget; /* borrowed; with fanout */
+    unsigned ahead_max;             /* windows to fetch ahead at once; 0: SHL_SST_AHEAD_MAX, which is also the most */
     unsigned ahead_first;           /* windows to fetch ahead from the first row on; 0: see above */
 };
 #define SHL_SST_AHEAD_MAX 8

@@ -265,6 +265,12 @@ static void drop_passed(struct shl_windows *w, size_t i)
     }
 }
 
+static unsigned ahead_max(const struct shl_windows *w)
+{
+    unsigned asked = w->how->ahead_max;
+    return asked == 0 || asked > SHL_SST_AHEAD_MAX ? SHL_SST_AHEAD_MAX : asked;
+}
+
 /* The first window of the queue becomes the current one. */
 static shale_code enter_ahead(struct shl_windows *w, shale_error *err)
 {
@@ -272,7 +278,7 @@ static shale_code enter_ahead(struct shl_windows *w, shale_error *err)
     struct shl_window *v = pop(w);
     shl_fanout_wait(w->how->fanout, &v->job);
     if (waits)
-        w->ahead = w->ahead * 2 > SHL_SST_AHEAD_MAX ? SHL_SST_AHEAD_MAX : w->ahead * 2;
+        w->ahead = w->ahead * 2 > ahead_max(w) ? ahead_max(w) : w->ahead * 2;
     shale_code rc = v->rc;
     if (rc == SHALE_OK) {
         struct shl_buf swap = w->bytes;
