@@ -51,7 +51,8 @@ static void test_the_schemes_own_port_is_neither_sent_nor_signed(void **state)
     } rows[] = {{"http://store.test:80", "store.test"},
                 {"http://Store.Test:080", "store.test"},
                 {"http://store.test:443", "store.test:443"},
-                {"http://store.test:", "store.test"}};
+                {"http://store.test:", "store.test"},
+                {"http://store.test.:9000", "store.test.:9000"}};
     struct http_answer script[] = {{.headers = ETAG, .flags = HTTP_REPEAT}};
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct s3_scene c = {.server = http_server_script(script, 1)};
