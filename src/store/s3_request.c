@@ -630,7 +630,8 @@ static shale_code fail_409(const struct s3_store *s, struct s3_request *r, const
                         r->key != NULL ? r->key : s->bucket, says);
     if (is_create(r))
         return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", r->key, s->base.name);
-    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s%s%s", says,
+                    t->message[0] != '\0' ? ": " : "", t->message);
 }
 
 static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struct s3_place *place,
@@ -644,7 +645,8 @@ static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struc
         return fail_rights(s, r, t, says);
     if (strcmp(t->code, "AuthorizationHeaderMalformed") == 0)
         return fail_region(s, r, place, t, says);
-    return shl_fail(&r->err, SHALE_INVALID, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s%s%s", says, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 static shale_code fail_status(struct s3_store *s, struct s3_request *r,
@@ -695,8 +697,9 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
         return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\"%s", says,
                         shl_http_method_name(r->method), where, asks);
     }
-    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\": %s", says,
-                    shl_http_method_name(r->method), where, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\"%s%s", says,
+                    shl_http_method_name(r->method), where, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 /* S3 may say 200 before it knows: the status that it would have sent with this error. What passes is the rule there, so 500 for others. */
