@@ -343,13 +343,17 @@ static void read_told(const struct s3_store *s, const struct s3_request *r,
     mask_of(s, used, out->request_id);
 }
 
-/* Those headers that messages and logs repeat. */
+/* Those headers that messages and logs repeat, if there will be any. */
 static void mask_headers(const struct s3_store *s, struct s3_request *r,
-                         const struct s3_identity *used)
+                         const struct s3_identity *used, bool told)
 {
-    static const enum s3_wanted repeated[] = {S3_REQUEST_ID, S3_BUCKET_REGION, S3_RANGE};
-    for (size_t i = 0; i < SHL_COUNT_OF(repeated); i++)
-        mask_of(s, used, r->wanted[repeated[i]].value);
+    struct s3_range range;
+    if (told) {
+        mask_of(s, used, r->wanted[S3_REQUEST_ID].value);
+        mask_of(s, used, r->wanted[S3_BUCKET_REGION].value);
+    }
+    if (!shl_s3_parse_range(r->wanted[S3_RANGE].value, &range))
+        mask_of(s, used, r->wanted[S3_RANGE].value);
 }
 
 /* ---- corrections */
@@ -626,7 +630,8 @@ static shale_code fail_409(const struct s3_store *s, struct s3_request *r, const
                         r->key != NULL ? r->key : s->bucket, says);
     if (is_create(r))
         return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", r->key, s->base.name);
-    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s%s%s", says,
+                    t->message[0] != '\0' ? ": " : "", t->message);
 }
 
 static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struct s3_place *place,
@@ -640,7 +645,8 @@ static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struc
         return fail_rights(s, r, t, says);
     if (strcmp(t->code, "AuthorizationHeaderMalformed") == 0)
         return fail_region(s, r, place, t, says);
-    return shl_fail(&r->err, SHALE_INVALID, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s%s%s", says, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 static shale_code fail_status(struct s3_store *s, struct s3_request *r,
@@ -691,8 +697,9 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
         return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\"%s", says,
                         shl_http_method_name(r->method), where, asks);
     }
-    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\": %s", says,
-                    shl_http_method_name(r->method), where, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\"%s%s", says,
+                    shl_http_method_name(r->method), where, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 /* S3 may say 200 before it knows: the status that it would have sent with this error. What passes is the rule there, so 500 for others. */
@@ -777,7 +784,9 @@ static void note_replayed(struct s3_request *r)
 static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 {
     struct told told;
-    mask_headers(s, r, a->signer->identity);
+    bool success = a->call.status >= 200 && a->call.status < 300;
+    mask_headers(s, r, a->signer->identity,
+                 !success || a->call.code != SHALE_OK || shl_log_on(s->log, SHL_LOG_DEBUG));
     log_request(s, r, &a->call);
     r->status = a->call.status;
     r->received = a->call.received;
@@ -787,7 +796,6 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
         name_failure(s, r, a->call.sent);
         return false;
     }
-    bool success = r->status >= 200 && r->status < 300;
     struct shl_slice body = shl_buf_view(&r->answer);
     if (!success && r->text != NULL && a->call.received > 0) {
         size_t from = r->text->len - (size_t)a->call.received;

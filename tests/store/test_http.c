@@ -224,6 +224,8 @@ static void test_no_failure_tells_a_proxys_password(void **state)
         {"http://user:SECRETpw@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
         {"http://user:%53ECRET@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
         {"user:SECRETpw@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
+        {"http://user:SECRETpw@[::1]:1", SHALE_UNAVAILABLE,
+         "cannot connect to proxy [::1]:1 (proxy_url): "},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++)
         fail_through(rows[i].proxy, "http://127.0.0.1:2/k", rows[i].code, rows[i].told);
@@ -257,6 +259,7 @@ static void test_a_proxy_that_refuses_tells_why(void **state)
         {"407 x", "me:SECRET@", SHALE_UNAUTHENTICATED, "(proxy_url): it refuses the user"},
         {"407 x", "me:407@", SHALE_UNAUTHENTICATED, "(proxy_url): it refuses the user"},
         {"403 x", "me:SECRET@", SHALE_PERMISSION_DENIED, "(proxy_url): it answered 403"},
+        {"429 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 429"},
         {"503 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 503"},
         {"302 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 302"},
     };

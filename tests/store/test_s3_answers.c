@@ -401,6 +401,8 @@ static void test_statuses_become_codes(void **state)
         if (rows[i].want != SHALE_OK) {
             assert_null(strstr(test_err.text, S3_SECRET));
             assert_null(strstr(test_err.text, "\n"));
+            assert_true(test_err.text[strlen(test_err.text) - 1] !=
+                        ' '); /* nothing behind a colon */
         }
         s3_scene_free(&c);
     }

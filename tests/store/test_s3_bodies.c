@@ -327,6 +327,32 @@ static const struct {
      SHALE_UNAVAILABLE},
     {"status of many digits",
      RAW("HTTP/1.1 20600000000000000000 x\r\ncontent-length: 10\r\n\r\n" TEN), SHALE_UNAVAILABLE},
+    {"HTTP/1.0",
+     RAW("HTTP/1.0 206 x\r\ncontent-length: 10\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\n\r\n" TEN),
+     SHALE_OK},
+    {"HTTP/1.0 without a length",
+     RAW("HTTP/1.0 206 x\r\netag: \"e\"\r\ncontent-range: bytes 10-19/30\r\n\r\n" TEN), SHALE_OK},
+    {"HTTP/0.9", RAW(TEN), SHALE_UNAVAILABLE},
+    {"another protocol",
+     RAW("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n" TEN),
+     SHALE_INVALID},
+    {"chunks without an end",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n"),
+     SHALE_UNAVAILABLE},
+    {"chunks that are none",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n01234\r\n"),
+     SHALE_UNAVAILABLE},
+    {"two ways to say where it ends",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-length: 4\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\na\r\n" TEN "\r\n0\r\n\r\n"),
+     SHALE_OK},
+    {"a length below zero",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-length: -10\r\ncontent-range: bytes "
+         "10-19/30\r\n\r\n" TEN),
+     SHALE_UNAVAILABLE},
     {"status 0", RAW("HTTP/1.1 000 x\r\ncontent-length: 10\r\n\r\n" TEN), SHALE_UNAVAILABLE},
     {"status without a number", RAW("HTTP/1.1 abc\r\ncontent-length: 10\r\n\r\n" TEN),
      SHALE_UNAVAILABLE},

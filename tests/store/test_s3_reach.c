@@ -51,7 +51,8 @@ static void test_the_schemes_own_port_is_neither_sent_nor_signed(void **state)
     } rows[] = {{"http://store.test:80", "store.test"},
                 {"http://Store.Test:080", "store.test"},
                 {"http://store.test:443", "store.test:443"},
-                {"http://store.test:", "store.test"}};
+                {"http://store.test:", "store.test"},
+                {"http://store.test.:9000", "store.test.:9000"}};
     struct http_answer script[] = {{.headers = ETAG, .flags = HTTP_REPEAT}};
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct s3_scene c = {.server = http_server_script(script, 1)};
@@ -94,6 +95,30 @@ static void test_endpoints_that_name_no_host_are_refused(void **state)
         expect_code(SHALE_INVALID, s3_open(endpoints[i], NULL, &s));
         s3_expect_says("aws_endpoint \"");
     }
+}
+
+/* Whoever answers could send signed requests to another server. */
+static void test_no_redirect_is_followed(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"301 x", "302 x", "303 x", "307 x", "308 x"};
+    struct http_answer fine[] = {{.headers = ETAG, .flags = HTTP_REPEAT}};
+    struct http_server *other = http_server_script(fine, 1);
+    char headers[160];
+    snprintf(headers, sizeof headers,
+             "location: http://127.0.0.1:%u/\r\nx-amz-bucket-region: x\r\n",
+             http_server_port(other));
+    for (size_t i = 0; i < SHL_COUNT_OF(statuses); i++) {
+        struct http_answer script[] = {
+            {.status = statuses[i], .headers = headers, .flags = HTTP_REPEAT}};
+        struct s3_scene c = S3_SCENE(script);
+        expect_code(SHALE_INVALID, s3_put_plain(c.store));
+        expect_code(SHALE_INVALID, s3_get_all(c.store));
+        assert_true(http_server_count(c.server) <= 4);
+        s3_scene_free(&c);
+    }
+    assert_int_equal(http_server_connections(other), 0);
+    http_server_free(other);
 }
 
 /* ---- proxies */
@@ -222,6 +247,7 @@ int main(void)
         cmocka_unit_test(test_the_host_that_is_sent_is_the_one_that_is_signed),
         cmocka_unit_test(test_the_schemes_own_port_is_neither_sent_nor_signed),
         cmocka_unit_test(test_endpoints_that_name_no_host_are_refused),
+        cmocka_unit_test(test_no_redirect_is_followed),
         cmocka_unit_test(test_a_proxy_that_refuses_leaves_no_outcome_open),
         cmocka_unit_test(test_a_put_goes_on_once_the_proxy_lets_it),
         cmocka_unit_test(test_a_store_that_is_not_reached_is_told_of_with_what_was_wanted),

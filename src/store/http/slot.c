@@ -145,21 +145,41 @@ static const char *reason_of(const struct shl_slot *s, CURLcode e)
     return s->reason;
 }
 
+/* "host" and "port" of "host:port" and of "[::1]:port"; the port may be missing. */
+static void split_host(struct shl_slice host, struct shl_slice *name, struct shl_slice *port)
+{
+    const char *text = (const char *)host.data;
+    const char *end = text + host.len;
+    const char *close = host.len > 0 && text[0] == '[' ? memchr(text, ']', host.len) : NULL;
+    const char *from = close != NULL ? close : text;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    const char *stop = close != NULL ? close : colon != NULL ? colon : end;
+    text += close != NULL;
+    *name = shl_slice_of(text, (size_t)(stop - text));
+    *port =
+        colon != NULL ? shl_slice_of(colon + 1, (size_t)(end - colon - 1)) : shl_slice_of("", 0);
+}
+
+static bool skip(const char **at, struct shl_slice text)
+{
+    if (strncmp(*at, (const char *)text.data, text.len) != 0)
+        return false;
+    *at += text.len;
+    return true;
+}
+
 /* libcurl names what it could not connect to: "Failed to connect to 10.0.0.1 port 3128 after ..". */
 static bool names_host(const char *reason, struct shl_slice host)
 {
     static const char to[] = " connect to ";
-    static const char port[] = " port ";
+    struct shl_slice name, port;
     const char *at = strstr(reason, to);
-    const char *colon = memchr(host.data, ':', host.len);
-    size_t n = colon != NULL ? (size_t)(colon - (const char *)host.data) : host.len;
-    size_t left = host.len - n;
-    if (at == NULL || strncmp(at + strlen(to), (const char *)host.data, n) != 0)
+    split_host(host, &name, &port);
+    if (at == NULL)
         return false;
-    at += strlen(to) + n;
-    return strncmp(at, port, strlen(port)) == 0 &&
-           (left == 0 || (strncmp(at + strlen(port), colon + 1, left - 1) == 0 &&
-                          at[strlen(port) + left - 1] == ' '));
+    at += strlen(to);
+    return skip(&at, name) && skip(&at, shl_slice_str(" port ")) &&
+           (port.len == 0 || (skip(&at, port) && *at == ' '));
 }
 
 static void fail_at_proxy(struct shl_http_call *c, shale_code code, const char *proxy,
@@ -170,23 +190,26 @@ static void fail_at_proxy(struct shl_http_call *c, shale_code code, const char *
                        (int)shl_min_size(host.len, 120), (const char *)host.data, who, why);
 }
 
-/* A status that the proxy itself gave, instead of passing the request on. What it says no to now, it will go on saying no to. */
+static shale_code code_of_proxy(long status)
+{
+    bool passes = status == 408 || status == 425 || status == 429;
+    return status == 407                              ? SHALE_UNAUTHENTICATED
+           : status >= 400 && status < 500 && !passes ? SHALE_PERMISSION_DENIED
+                                                      : SHALE_UNAVAILABLE;
+}
+
+/* A status that the proxy itself gave, instead of passing the request on. */
 static void refused_by_proxy(struct shl_http_call *c, long status, const char *proxy,
                              const char *who)
 {
     char why[80];
-    bool wants_login = status == 407;
-    if (wants_login)
+    if (status == 407)
         (void)snprintf(why, sizeof why, "it %s (status 407)",
                        proxy_userinfo(proxy).len > 0 ? "refuses the user and password given"
                                                      : "wants a user and password");
     else
         (void)snprintf(why, sizeof why, "it answered %ld", status);
-    fail_at_proxy(c,
-                  wants_login                     ? SHALE_UNAUTHENTICATED
-                  : status >= 400 && status < 500 ? SHALE_PERMISSION_DENIED
-                                                  : SHALE_UNAVAILABLE,
-                  proxy, who, "get through", why);
+    fail_at_proxy(c, code_of_proxy(status), proxy, who, "get through", why);
 }
 
 /* The proxy is at fault, and not the server behind it. */
