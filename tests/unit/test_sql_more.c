@@ -481,6 +481,56 @@ static void test_what_was_not_committed_is_not_told(void **state)
     expect_same(&f->w, f->a);
 }
 
+/* Writes in its first run only, in which somebody else commits as well. */
+static shale_code write_once(void *ctx, sqlite3 *db, shale_error *e)
+{
+    struct script *one = ctx;
+    return one->runs == 0 ? run_script(one, db, e) : SHALE_OK;
+}
+
+struct both {
+    struct second second;
+    struct race race;
+};
+
+static shale_code start_second_and_lose(void *ctx)
+{
+    struct both *b = ctx;
+    shale_code rc = other_commits(&b->race);
+    return rc == SHALE_OK ? start_second(&b->second) : rc;
+}
+
+/* The same where the batch is lost to others: all of it runs again. */
+static void test_what_was_lost_is_not_told(void **state)
+{
+    struct fixture *f = *state;
+    struct both b = {.second = {.s = f->a}, .race = {f->b, "UPDATE k SET b = 0"}};
+    struct script one = {
+        .sql = "INSERT INTO k VALUES(77, 0, 0)", .before = start_second_and_lose, .ctx = &b};
+    OK(update(f->a, "UPDATE k SET a = 0", NULL));
+    OK(shl_sql_update(f->a, write_once, &one, NULL, &sql_err));
+    env_task_join(b.second.task);
+    if (b.second.rc != SHALE_OK)
+        fail_msg("%s", b.second.why.text);
+    expect(f->b, "SELECT count(*) FROM k", "2 ");
+    expect_same(&f->w, f->a);
+}
+
+/* A merge is for what others commit meanwhile, not for what they had committed before. */
+static void test_merging_begins_with_the_newest_state(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    o.merge = true;
+    OK(shl_sql_open(&s, &o, &sql_err));
+    OK(update(s, "UPDATE k SET b = 1 WHERE id = 2", NULL));
+    OK(update(f->b, "UPDATE k SET a = 50 WHERE id = 1", NULL));
+    OK(update(s, "UPDATE k SET b = a WHERE id = 1", NULL));
+    expect(f->a, "SELECT b FROM k WHERE id = 1", "50 ");
+    shl_sql_close(s);
+}
+
 /* ---- others get ahead, again and again */
 
 static shale_code lose_always(void *ctx, sqlite3 *db, shale_error *e)
@@ -595,6 +645,41 @@ static void test_a_changeset_that_is_cut_between_changes_is_told(void **state)
 }
 
 /* ---- points in time ask once */
+
+struct times {
+    int64_t ms[4];
+    size_t count;
+};
+
+static bool take_time(void *ctx, const struct shl_sql_entry *e)
+{
+    struct times *t = ctx;
+    t->ms[t->count++] = e->modified_ms;
+    return t->count < SHL_COUNT_OF(t->ms);
+}
+
+/* At the very time of a commit that commit is there, and so are those of the same millisecond. */
+static void test_the_time_of_a_commit_has_it(void **state)
+{
+    struct fixture *f = *state;
+    struct times t = {0};
+    for (int i = 0; i < 4; i++)
+        OK(update(f->a, "UPDATE k SET b = b + 1 WHERE id = 1", NULL));
+    OK(shl_sql_log(f->b, 0, false, true, take_time, &t, &sql_err));
+    for (size_t i = 0; i < SHL_COUNT_OF(t.ms); i++) {
+        struct shl_sql_options o = options_on(&f->w);
+        struct shl_sql *s = NULL;
+        size_t last = i;
+        char want[24];
+        while (last + 1 < SHL_COUNT_OF(t.ms) && t.ms[last + 1] == t.ms[i])
+            last++;
+        snprintf(want, sizeof want, "%zu ", 100 + last + 1);
+        o.at_unix_ms = t.ms[i];
+        OK(shl_sql_open(&s, &o, &sql_err));
+        expect(s, "SELECT b FROM k WHERE id = 1", want);
+        shl_sql_close(s);
+    }
+}
 
 static void test_a_point_in_time_asks_once(void **state)
 {
@@ -795,10 +880,13 @@ int main(void)
         T(test_a_lost_answer_whose_log_was_folded_is_told),
         T(test_a_collector_leaves_what_it_may_not_delete),
         T(test_what_was_not_committed_is_not_told),
+        T(test_what_was_lost_is_not_told),
+        T(test_merging_begins_with_the_newest_state),
         T(test_tries_have_an_end),
         T(test_what_is_read_without_asking_is_checked),
         T(test_a_changeset_that_is_cut_between_changes_is_told),
         T(test_temporary_files_have_no_names),
+        T(test_the_time_of_a_commit_has_it),
         T(test_a_point_in_time_asks_once),
         T(test_what_sqlite_does_is_what_all_have),
     };
