@@ -186,9 +186,10 @@ static shale_code explain_conflict(struct shl_sql *s, const struct shl_sql_guard
                        column, table, collation);
         return cannot_replay(why, err);
     }
-    return code == SHALE_CONFLICT
-               ? cannot_replay("a trigger, or values that swap in a UNIQUE column", err)
-               : code;
+    return cannot_replay(code == SHALE_CONFLICT
+                             ? "a trigger, or values that swap in a UNIQUE column"
+                             : "a limit of SQLite's, e.g. rows of more than some 900 columns",
+                         err);
 }
 
 /* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */

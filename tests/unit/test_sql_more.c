@@ -699,6 +699,25 @@ static void test_a_point_in_time_asks_once(void **state)
     shl_sql_close(s);
 }
 
+/* ---- what SQLite itself cannot apply */
+
+static void test_a_row_that_is_too_wide_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct schema m;
+    static char text[16384];
+    size_t n = (size_t)snprintf(text, sizeof text, "CREATE TABLE w(id INTEGER PRIMARY KEY");
+    for (int i = 0; i < 1200; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, ",c%d", i);
+    snprintf(text + n, sizeof text - n, "); CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    struct shl_sql *s = open_text(&f->w, &m, "wide/", text, false);
+    FAILS(update(s, "INSERT INTO w(c7, c1199) VALUES(1, 2)", NULL), SHALE_NOT_SUPPORTED,
+          "limit of SQLite");
+    OK(update(s, "INSERT INTO t VALUES(1)", NULL));
+    expect_fresh(&m.o, "SELECT count(*) FROM w; SELECT id FROM t", "0 1 ");
+    shl_sql_close(s);
+}
+
 /* ---- SQLite alone is right */
 
 static char odd_schema[] =
@@ -888,6 +907,7 @@ int main(void)
         T(test_temporary_files_have_no_names),
         T(test_the_time_of_a_commit_has_it),
         T(test_a_point_in_time_asks_once),
+        T(test_a_row_that_is_too_wide_is_told),
         T(test_what_sqlite_does_is_what_all_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
