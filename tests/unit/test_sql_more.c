@@ -399,6 +399,46 @@ static void test_a_lost_answer_whose_log_was_folded_is_told(void **state)
     shl_store_unref(&hooked->wrap.base);
 }
 
+struct overtaken {
+    struct fixture *f;
+    struct meddler *m;
+};
+
+/* Commits, and has the changeset collected as soon as somebody wants it. */
+static shale_code commit_what_goes(void *ctx)
+{
+    struct overtaken *o = ctx;
+    shale_code rc = update(o->f->b, "UPDATE k SET b = b + 1 WHERE id = 2", NULL);
+    o->m->run = fold_and_collect;
+    return rc;
+}
+
+static void test_a_writer_whose_objects_are_collected_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    for (int merge = 0; merge < 2; merge++) {
+        struct shl_hooked *hooked = NULL;
+        OK(shl_hooked_new(sizeof(struct meddler), f->w.count, &meddling, &hooked, &sql_err));
+        struct meddler *m = (struct meddler *)hooked;
+        struct overtaken over = {f, m};
+        struct shl_sql_options o = options_on(&f->w);
+        struct shl_sql *s = NULL;
+        struct script mine = {
+            .sql = "UPDATE k SET a = a + 1 WHERE id = 1", .before = commit_what_goes, .ctx = &over};
+        m->part = "changesets/";
+        m->ctx = f;
+        o.store = &hooked->wrap.base;
+        o.merge = merge != 0;
+        OK(shl_sql_open(&s, &o, &sql_err));
+        OK(shl_sql_update(s, run_script, &mine, NULL, &sql_err));
+        assert_null(m->run);
+        expect_same(&f->w, s);
+        shl_sql_close(s);
+        shl_store_unref(&hooked->wrap.base);
+    }
+    expect(f->a, "SELECT a, b FROM k", "12|100 20|202 ");
+}
+
 /* What is in the way of one object only does not keep the others from going. */
 static void test_a_collector_leaves_what_it_may_not_delete(void **state)
 {
@@ -896,6 +936,7 @@ int main(void)
         T(test_our_savepoint_is_not_the_functions),
         T(test_a_migrations_connection_ends_with_it),
         T(test_a_reader_whose_objects_are_collected_goes_on),
+        T(test_a_writer_whose_objects_are_collected_goes_on),
         T(test_a_lost_answer_whose_log_was_folded_is_told),
         T(test_a_collector_leaves_what_it_may_not_delete),
         T(test_what_was_not_committed_is_not_told),
