@@ -248,7 +248,9 @@ static shale_code sql_error(struct unit *u, sqlite3 *db, shale_error *err)
     u->is_stopped = (sqlite3_errcode(db) & 0xff) == SQLITE_INTERRUPT; /* by look_for_stop */
     if (u->is_stopped)
         return shl_fail(err, SHALE_TIMEOUT, "%s", sqlite3_errmsg(db));
-    return shl_fail(err, SHALE_INVALID, "%s", sqlite3_errmsg(db));
+    return shl_fail(err,
+                    (sqlite3_errcode(db) & 0xff) == SQLITE_FULL ? SHALE_NO_SPACE : SHALE_INVALID,
+                    "%s", sqlite3_errmsg(db));
 }
 
 static void flush(struct unit *u)

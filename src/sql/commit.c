@@ -186,9 +186,10 @@ static shale_code explain_conflict(struct shl_sql *s, const struct shl_sql_guard
                        column, table, collation);
         return cannot_replay(why, err);
     }
-    return code == SHALE_CONFLICT
-               ? cannot_replay("a trigger, or values that swap in a UNIQUE column", err)
-               : code;
+    return cannot_replay(code == SHALE_CONFLICT
+                             ? "a trigger, or values that swap in a UNIQUE column"
+                             : "a limit of SQLite's, e.g. rows of more than some 900 columns",
+                         err);
 }
 
 /* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */
@@ -292,10 +293,7 @@ static shale_code join(struct shl_sql *s, struct shl_sql_batch **out, shale_erro
             return shl_nomem(err);
         b->asked = asks;
         s->head_is_fresh = false;
-        if (asks)
-            rc = shl_sql_refresh(s, err);
-        else if ((rc = shl_sql_check_schema(s, err)) == SHALE_OK)
-            rc = shl_sql_sync(s, err);
+        rc = asks ? shl_sql_refresh(s, err) : shl_sql_sync_newest(s, err);
         b->base_seq = s->head.manifest.seq;
         if (rc == SHALE_OK)
             rc = shl_sql_exec(s->local.db, "BEGIN IMMEDIATE", "begin", err);
@@ -373,13 +371,15 @@ static shale_code merge_ours(struct shl_sql *s, const struct shl_sql_batch *b, b
     roll_back(s);
     if (s->local.db == NULL)
         return SHALE_OK;
-    SHL_TRY(shl_sql_sync(s, err));
-    SHL_TRY(shl_sql_exec(s->local.db, "BEGIN IMMEDIATE", "begin", err));
-    rc = apply_and_compare(s, &b->members.items[0].body, table, err);
+    rc = shl_sql_sync(s, err);
+    if (rc == SHALE_OK)
+        rc = shl_sql_exec(s->local.db, "BEGIN IMMEDIATE", "begin", err);
+    if (rc == SHALE_OK)
+        rc = apply_and_compare(s, &b->members.items[0].body, table, err);
     *out_merged = rc == SHALE_OK && table[0] == '\0';
     if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
-        rc = SHALE_OK; /* the same cell, or a trigger's no: run again */
-out:
+        rc =
+            SHALE_OK; /* the same cell, a trigger's no, or theirs is collected already: run again */
     return rc;
 }
 

@@ -271,6 +271,14 @@ select [k;k], `k` from (select k as "k;k", k from kv) order by 1;select 2;"""
             p.send_signal(how)
             self.assertEqual((p.wait(60), p.stdout.read(), p.stderr.read()), (0, b"", b""))
 
+    def test_a_feed_tells_every_value(self):
+        self.sql("INSERT INTO kv VALUES('i', 5), ('r', 5.0), ('z', -0.0), ('t', 0.1), ('inf', -1e999), ('bad', CAST(x'ff41' AS TEXT)), ('blob', x'ff'), ('nul', 'a' || char(0)), ('none', NULL)")
+        rows = [json.loads(x, parse_float=str)["new"] for x in self.run_shale("sql", "log", "shop", "--changes", "--json").stdout.splitlines()]
+        self.assertEqual(dict(rows), {"i": 5, "r": "5.0", "z": "-0.0", "t": "0.1", "inf": {"real": "-inf"}, "bad": {"text_base64": "/0E="}, "blob": {"blob_base64": "/w=="}, "nul": "a\0", "none": None})
+        text = self.run_shale("sql", "log", "shop", "--changes").stdout.decode()
+        for word in ("'i', 5)", "'r', 5.0)", "'z', -0.0)", "'t', 0.1)", "'inf', -inf)", "'bad', '\\xffA')", "'blob', x'ff')", "'nul', 'a\\x00')", "'none', NULL)"):
+            self.assertIn(word, text)
+
     def test_a_feed_that_missed_something_says_so(self):
         self.sql("INSERT INTO items(name) VALUES('a')")
         feed = self.follow()

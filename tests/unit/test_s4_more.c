@@ -299,6 +299,45 @@ static void test_a_mirror_that_is_behind_is_fetched_anew(void **state)
     shl_s4_close(one);
 }
 
+/* ---- numbers that others have too */
+
+static void test_a_writer_with_our_id_is_told(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_s4 *db = s4_open(b, -1);
+    char name[SHL_S4_NAME_BYTES], key[SHL_S4_NAME_BYTES + 8];
+    const struct shl_slice foreign = shl_slice_str("S4DB\x02 what another one wrote");
+    shl_s4_name(shl_s4_file_id(db->writer, 1), name);
+    (void)snprintf(key, sizeof key, "db/%s", name);
+    OK(shl_store_put(b->memory, key, &foreign, 1, &(struct shl_put){.mode = SHL_PUT_OVERWRITE},
+                     NULL, &s4_err));
+    s4_put(db, "k", "v");
+    FAILS(shl_s4_upload(db, true, &s4_err), SHALE_CONFLICT);
+    SAYS("another writer");
+    shl_s4_close(db);
+    s4_bucket_has(b, "k", NULL);
+}
+
+/* The counter of generation 1 is carried along: the higher one stays. */
+static void test_a_lost_race_keeps_the_higher_counter(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_s4_stat st;
+    struct shl_s4 *one = s4_open(b, -1);
+    struct shl_s4 *two = s4_open(b, -1);
+    two->next_file_num = 9;
+    s4_put(two, "a", "1");
+    s4_upload(two);
+    s4_put(one, "b", "2");
+    s4_upload(one);
+    shl_s4_close(one);
+    shl_s4_close(two);
+    one = s4_open(b, -1);
+    OK(shl_s4_stat(one, false, &st, &s4_err));
+    CHECK(st.next_file_num == 9 && st.keys == 2);
+    shl_s4_close(one);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, s4_bench_setup, s4_bench_teardown)
 
 int main(void)
@@ -312,6 +351,8 @@ int main(void)
         T(test_a_download_leaves_what_a_living_writer_has),
         T(test_a_compaction_leaves_what_a_living_writer_has),
         T(test_a_mirror_that_is_behind_is_fetched_anew),
+        T(test_a_writer_with_our_id_is_told),
+        T(test_a_lost_race_keeps_the_higher_counter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -399,6 +399,46 @@ static void test_a_lost_answer_whose_log_was_folded_is_told(void **state)
     shl_store_unref(&hooked->wrap.base);
 }
 
+struct overtaken {
+    struct fixture *f;
+    struct meddler *m;
+};
+
+/* Commits, and has the changeset collected as soon as somebody wants it. */
+static shale_code commit_what_goes(void *ctx)
+{
+    struct overtaken *o = ctx;
+    shale_code rc = update(o->f->b, "UPDATE k SET b = b + 1 WHERE id = 2", NULL);
+    o->m->run = fold_and_collect;
+    return rc;
+}
+
+static void test_a_writer_whose_objects_are_collected_goes_on(void **state)
+{
+    struct fixture *f = *state;
+    for (int merge = 0; merge < 2; merge++) {
+        struct shl_hooked *hooked = NULL;
+        OK(shl_hooked_new(sizeof(struct meddler), f->w.count, &meddling, &hooked, &sql_err));
+        struct meddler *m = (struct meddler *)hooked;
+        struct overtaken over = {f, m};
+        struct shl_sql_options o = options_on(&f->w);
+        struct shl_sql *s = NULL;
+        struct script mine = {
+            .sql = "UPDATE k SET a = a + 1 WHERE id = 1", .before = commit_what_goes, .ctx = &over};
+        m->part = "changesets/";
+        m->ctx = f;
+        o.store = &hooked->wrap.base;
+        o.merge = merge != 0;
+        OK(shl_sql_open(&s, &o, &sql_err));
+        OK(shl_sql_update(s, run_script, &mine, NULL, &sql_err));
+        assert_null(m->run);
+        expect_same(&f->w, s);
+        shl_sql_close(s);
+        shl_store_unref(&hooked->wrap.base);
+    }
+    expect(f->a, "SELECT a, b FROM k", "12|100 20|202 ");
+}
+
 /* What is in the way of one object only does not keep the others from going. */
 static void test_a_collector_leaves_what_it_may_not_delete(void **state)
 {
@@ -479,6 +519,56 @@ static void test_what_was_not_committed_is_not_told(void **state)
     shl_store_fault_clear(f->w.fault);
     assert_int_equal(t.rc, SHALE_PERMISSION_DENIED);
     expect_same(&f->w, f->a);
+}
+
+/* Writes in its first run only, in which somebody else commits as well. */
+static shale_code write_once(void *ctx, sqlite3 *db, shale_error *e)
+{
+    struct script *one = ctx;
+    return one->runs == 0 ? run_script(one, db, e) : SHALE_OK;
+}
+
+struct both {
+    struct second second;
+    struct race race;
+};
+
+static shale_code start_second_and_lose(void *ctx)
+{
+    struct both *b = ctx;
+    shale_code rc = other_commits(&b->race);
+    return rc == SHALE_OK ? start_second(&b->second) : rc;
+}
+
+/* The same where the batch is lost to others: all of it runs again. */
+static void test_what_was_lost_is_not_told(void **state)
+{
+    struct fixture *f = *state;
+    struct both b = {.second = {.s = f->a}, .race = {f->b, "UPDATE k SET b = 0"}};
+    struct script one = {
+        .sql = "INSERT INTO k VALUES(77, 0, 0)", .before = start_second_and_lose, .ctx = &b};
+    OK(update(f->a, "UPDATE k SET a = 0", NULL));
+    OK(shl_sql_update(f->a, write_once, &one, NULL, &sql_err));
+    env_task_join(b.second.task);
+    if (b.second.rc != SHALE_OK)
+        fail_msg("%s", b.second.why.text);
+    expect(f->b, "SELECT count(*) FROM k", "2 ");
+    expect_same(&f->w, f->a);
+}
+
+/* A merge is for what others commit meanwhile, not for what they had committed before. */
+static void test_merging_begins_with_the_newest_state(void **state)
+{
+    struct fixture *f = *state;
+    struct shl_sql_options o = options_on(&f->w);
+    struct shl_sql *s = NULL;
+    o.merge = true;
+    OK(shl_sql_open(&s, &o, &sql_err));
+    OK(update(s, "UPDATE k SET b = 1 WHERE id = 2", NULL));
+    OK(update(f->b, "UPDATE k SET a = 50 WHERE id = 1", NULL));
+    OK(update(s, "UPDATE k SET b = a WHERE id = 1", NULL));
+    expect(f->a, "SELECT b FROM k WHERE id = 1", "50 ");
+    shl_sql_close(s);
 }
 
 /* ---- others get ahead, again and again */
@@ -596,6 +686,41 @@ static void test_a_changeset_that_is_cut_between_changes_is_told(void **state)
 
 /* ---- points in time ask once */
 
+struct times {
+    int64_t ms[4];
+    size_t count;
+};
+
+static bool take_time(void *ctx, const struct shl_sql_entry *e)
+{
+    struct times *t = ctx;
+    t->ms[t->count++] = e->modified_ms;
+    return t->count < SHL_COUNT_OF(t->ms);
+}
+
+/* At the very time of a commit that commit is there, and so are those of the same millisecond. */
+static void test_the_time_of_a_commit_has_it(void **state)
+{
+    struct fixture *f = *state;
+    struct times t = {0};
+    for (int i = 0; i < 4; i++)
+        OK(update(f->a, "UPDATE k SET b = b + 1 WHERE id = 1", NULL));
+    OK(shl_sql_log(f->b, 0, false, true, take_time, &t, &sql_err));
+    for (size_t i = 0; i < SHL_COUNT_OF(t.ms); i++) {
+        struct shl_sql_options o = options_on(&f->w);
+        struct shl_sql *s = NULL;
+        size_t last = i;
+        char want[24];
+        while (last + 1 < SHL_COUNT_OF(t.ms) && t.ms[last + 1] == t.ms[i])
+            last++;
+        snprintf(want, sizeof want, "%zu ", 100 + last + 1);
+        o.at_unix_ms = t.ms[i];
+        OK(shl_sql_open(&s, &o, &sql_err));
+        expect(s, "SELECT b FROM k WHERE id = 1", want);
+        shl_sql_close(s);
+    }
+}
+
 static void test_a_point_in_time_asks_once(void **state)
 {
     struct fixture *f = *state;
@@ -611,6 +736,25 @@ static void test_a_point_in_time_asks_once(void **state)
     expect(s, "SELECT b FROM k", "100 200 ");
     shl_store_counts_read(f->w.count, &after);
     assert_int_equal(before.kinds[SHL_KIND_LIST].calls, after.kinds[SHL_KIND_LIST].calls);
+    shl_sql_close(s);
+}
+
+/* ---- what SQLite itself cannot apply */
+
+static void test_a_row_that_is_too_wide_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct schema m;
+    static char text[16384];
+    size_t n = (size_t)snprintf(text, sizeof text, "CREATE TABLE w(id INTEGER PRIMARY KEY");
+    for (int i = 0; i < 1200; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, ",c%d", i);
+    snprintf(text + n, sizeof text - n, "); CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    struct shl_sql *s = open_text(&f->w, &m, "wide/", text, false);
+    FAILS(update(s, "INSERT INTO w(c7, c1199) VALUES(1, 2)", NULL), SHALE_NOT_SUPPORTED,
+          "limit of SQLite");
+    OK(update(s, "INSERT INTO t VALUES(1)", NULL));
+    expect_fresh(&m.o, "SELECT count(*) FROM w; SELECT id FROM t", "0 1 ");
     shl_sql_close(s);
 }
 
@@ -792,14 +936,19 @@ int main(void)
         T(test_our_savepoint_is_not_the_functions),
         T(test_a_migrations_connection_ends_with_it),
         T(test_a_reader_whose_objects_are_collected_goes_on),
+        T(test_a_writer_whose_objects_are_collected_goes_on),
         T(test_a_lost_answer_whose_log_was_folded_is_told),
         T(test_a_collector_leaves_what_it_may_not_delete),
         T(test_what_was_not_committed_is_not_told),
+        T(test_what_was_lost_is_not_told),
+        T(test_merging_begins_with_the_newest_state),
         T(test_tries_have_an_end),
         T(test_what_is_read_without_asking_is_checked),
         T(test_a_changeset_that_is_cut_between_changes_is_told),
         T(test_temporary_files_have_no_names),
+        T(test_the_time_of_a_commit_has_it),
         T(test_a_point_in_time_asks_once),
+        T(test_a_row_that_is_too_wide_is_told),
         T(test_what_sqlite_does_is_what_all_have),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
