@@ -121,6 +121,7 @@ typedef struct shale_read_options {
     shale_durability durability; /* default memory */
     bool cache_blocks;           /* default true */
     shale_slice filter_context;  /* handed to filter policies of the application (shale/hooks.h); default empty */
+    const char *trace_id;        /* tell shale_options_set_trace's function of the steps, under this name; default NULL: do not */
 } shale_read_options;
 SHALE_API void shale_read_options_init(shale_read_options *o, size_t struct_size);
 
@@ -157,6 +158,7 @@ typedef struct shale_scan_options {
     uint64_t rows_max;           /* 0: all */
     uint64_t read_ahead_bytes;   /* 0: adaptive */
     shale_slice filter_context;  /* as in shale_read_options, for scans of a prefix; copied */
+    const char *trace_id;        /* as in shale_read_options; copied */
     unsigned max_fetch_tasks;    /* fetches ahead of the reader, of each SSTable at once; 0: as many as are of use, at most 8 */
 } shale_scan_options;
 SHALE_API void shale_scan_options_init(shale_scan_options *o, size_t struct_size);

@@ -103,6 +103,21 @@ SHALE_API SHALE_MUST shale_code shale_options_set_prefix_extractor(shale_options
  * shale_db_open fails with FENCED, and whoever writes is left alone. Readers do not care. */
 SHALE_API void shale_options_set_expected_epoch(shale_options *options, uint64_t epoch);
 
+/* A step of a read that was asked for with a trace_id (shale_read_options, shale_scan_options), by SlateDB's names: "slatedb.read" is the whole, from the call to its end, of a scan to
+ * shale_iter_close; inside of it ".memtable", ".read_filters", ".evaluate_filter", ".read_index", ".read_blocks" and ".merge". Only what has to be fetched is "read". What is fetched beside
+ * each other for several SSTables is one step without an SSTable. */
+typedef struct shale_span {
+    const char *trace_id;
+    const char *name;           /* "slatedb.read.read_blocks" */
+    const char *sst;            /* its ULID; NULL: of none */
+    uint64_t begin_ns, end_ns;  /* by a clock of this process that never goes back */
+    bool is_no;                 /* of evaluate_filter: the SSTable is passed by */
+} shale_span;
+/* Gets the steps when such a read has ended, in the thread that ended it: in the order in which they did, the whole last. Of a scan the first 4096. All is borrowed. Must not call the library
+ * with that handle. NULL: nobody is told, and a trace_id does nothing. */
+typedef void (*shale_trace_fn)(void *ctx, const shale_span *span);
+SHALE_API void shale_options_set_trace(shale_options *options, shale_trace_fn trace, void *ctx);
+
 /* Tells the time in milliseconds since the Unix epoch, instead of the system's clock: when rows are written and expire, ids, ends of checkpoints, signs of life of compactors,
  * and how old garbage is. Of a handle opened with these options, or a call that takes them. How long something waits, and how often it looks, goes by the system's clock
  * all the same, and so do certificates and signatures. Any thread, often, under locks: must be quick and not call the library. NULL: the system's. */

@@ -14,6 +14,7 @@
 #include <shale/options.h>
 #include <shale/s4.h>
 #include <shale/sql.h>
+#include <shale/sst.h>
 #include <shale/store.h>
 #include <shale/txn.h>
 #include <shale/types.h>

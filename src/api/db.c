@@ -5,6 +5,7 @@
 #include "api/near.h"
 #include "base/assert.h"
 #include "base/env/env.h"
+#include "lsm/trace.h"
 #include "store/doctor.h"
 
 #include <inttypes.h>
@@ -48,6 +49,23 @@ static shale_code user_merge(void *ctx, struct shl_slice key, const struct shl_s
     if (e.calls != 1)
         return shl_fail(err, SHALE_INVALID, "the merge operator gave %u results, want 1", e.calls);
     return SHALE_OK;
+}
+
+/* ---- traces */
+
+static void on_span(void *ctx, const char *trace_id, const struct shl_span *s)
+{
+    const struct shale_db *db = ctx;
+    char sst[SHL_ULID_TEXT];
+    if (s->has_sst)
+        shl_ulid_format(s->sst, sst);
+    const shale_span span = {.trace_id = trace_id,
+                             .name = s->name,
+                             .sst = s->has_sst ? sst : NULL,
+                             .begin_ns = s->begin_ns,
+                             .end_ns = s->end_ns,
+                             .is_no = s->is_no};
+    db->trace(db->trace_ctx, &span);
 }
 
 /* ---- open, close */
@@ -103,6 +121,7 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
     shale_code rc;
     struct shl_api_resolved resolved;
     struct shl_lsm_open how;
+    struct shl_tracer tracer;
     struct shale_db *db = env_calloc(1, sizeof *db);
     if (db == NULL)
         return shl_nomem(err);
@@ -110,7 +129,11 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
     SHL_TRY(shl_api_transform_init(&db->transform, o, err));
     SHL_TRY(shl_api_stack_open(&db->stack, url, o, reader != NULL, err));
     shl_api_take_components(db, o, &resolved);
+    db->trace = o->trace;
+    db->trace_ctx = o->trace_ctx;
+    tracer = (struct shl_tracer){.span = o->trace != NULL ? on_span : NULL, .ctx = db};
     how = (struct shl_lsm_open){
+        .tracer = &tracer,
         .store = db->stack.store,
         .wal_store = db->stack.wal_store,
         .path = db->stack.path,
@@ -442,7 +465,8 @@ shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_rea
     shale_code rc = shl_api_take_struct(&how, sizeof how, theirs, "shale_read_options", err);
     *out = (struct shl_lsm_read){.remote_only = how.durability == SHALE_REMOTE,
                                  .no_cache_fill = !how.cache_blocks,
-                                 .filter_context = shl_api_slice_in(how.filter_context)};
+                                 .filter_context = shl_api_slice_in(how.filter_context),
+                                 .trace_id = how.trace_id};
     return rc;
 }
 
@@ -595,6 +619,7 @@ shale_code shl_api_scan_how(const shale_range *range, const shale_scan_options *
                                      .rows_max = how.rows_max,
                                      .read_ahead_bytes = how.read_ahead_bytes,
                                      .fetches_max = how.max_fetch_tasks,
+                                     .trace_id = how.trace_id,
                                      .filter_context = shl_api_slice_in(how.filter_context)};
     return rc;
 }

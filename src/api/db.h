@@ -24,6 +24,8 @@ struct shale_db {
     struct shl_api_compaction_filter compaction_filter;
     struct shl_api_filter_policies filter_policies;
     struct shl_api_extractor extractors[2];
+    shale_trace_fn trace;
+    void *trace_ctx;
     shale_merge_fn merge;
     void *merge_ctx;
 };

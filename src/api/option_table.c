@@ -18,6 +18,8 @@ static const struct shl_opt_word own_levels[] = {{"none", 0}, {"Info", 1}, {"Deb
 static const struct shl_opt_word preloads[] = {{"none", 0}, {"L0Sst", 1}, {"AllSst", 2}, {NULL, 0}};
 static const struct shl_opt_word schedulers[] = {
     {"size-tiered", SHL_SCHEDULER_SIZE_TIERED}, {"leveled", SHL_SCHEDULER_LEVELED}, {NULL, 0}};
+static const struct shl_opt_word keeps[] = {
+    {"none", SHL_KEEP_NOTHING}, {"meta", SHL_KEEP_META}, {"all", SHL_KEEP_ALL}, {NULL, 0}};
 static const struct shl_opt_word wal_flushes[] = {
     {"adaptive", SHL_WAL_FLUSH_ADAPTIVE}, {"interval", SHL_WAL_FLUSH_INTERVAL}, {NULL, 0}};
 
@@ -253,6 +255,11 @@ static const struct shl_opt opts[] = {
          "memory for blocks; 0 = nothing is kept"),
     SIZE("meta_cache_bytes", LSM(meta_cache_bytes), "128MiB", 0,
          "memory for indexes and filters; 0 = nothing is kept"),
+    WORD("cache_flushed", LSM(cache_flushed), keeps, "none",
+         "what of a new SSTable in L0 is fetched into the caches at once: none, meta (index and "
+         "filters) or all"),
+    WORD("cache_compacted", LSM(cache_compacted), keeps, "none",
+         "the same of a new one in a sorted run"),
     BOOL("strict_ttl", LSM(strict_ttl), "false",
          "reads leave out rows whose time to live is over; else they show until rewritten, as in "
          "SlateDB"),

@@ -507,6 +507,14 @@ void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
     o->settings.lsm.expected_epoch = epoch;
 }
 
+void shale_options_set_trace(shale_options *o, shale_trace_fn trace, void *ctx)
+{
+    if (o == NULL)
+        return;
+    o->trace = trace;
+    o->trace_ctx = ctx;
+}
+
 void shale_options_set_clock(shale_options *o, shale_clock_fn now_ms, void *ctx)
 {
     if (o != NULL)

@@ -68,6 +68,8 @@ struct shale_options {
     shale_store_callbacks user_stores[2]; /* by enum shale_store_use; put NULL: as the URL says */
     shale_scheduler_fn scheduler; /* NULL: as the settings say */
     void *scheduler_ctx;
+    shale_trace_fn trace; /* NULL: none */
+    void *trace_ctx;
     shale_gc_filter_fn gc_filter; /* NULL: none */
     void *gc_filter_ctx;
     shale_compaction_filter compaction_filter; /* row NULL: none */

@@ -10,6 +10,7 @@
 #include "store/store.h"
 
 struct shl_compaction_filter;
+struct shl_tracer;
 struct shl_log;
 struct shl_lsm;
 struct shl_scheduler;
@@ -27,6 +28,7 @@ struct shl_lsm_open {
     struct shl_gc_filter gc_filter; /* of the collector inside */
     struct shl_user_filters user_filters; /* of SSTables; borrowed until close */
     struct shl_log *log;                       /* borrowed until close; NULL: silent */
+    const struct shl_tracer *tracer;           /* of reads that name a trace; NULL: none; copied */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);
     void *before_create_ctx;
@@ -97,6 +99,7 @@ struct shl_lsm_read {
     bool no_cache_fill; /* gets fill the block cache unless set */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; borrowed for the call */
+    const char *trace_id; /* it is traced under this name (trace.h); NULL: it is not */
 };
 
 /* A value that stays valid until released, and its row's metadata. {0} may be released. */
@@ -144,6 +147,7 @@ struct shl_lsm_scan {
     unsigned fetches_max;      /* ahead, of each SST at once; 0: as many as are of use */
     const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; copied */
+    const char *trace_id;        /* as in shl_lsm_read; copied */
 };
 struct shl_lsm_iter;
 SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,

@@ -32,6 +32,7 @@ struct lookup {
     struct shl_version *version;
     bool held; /* version is counted */
     bool cache_fill;
+    bool traced;
     uint32_t token;
     uint32_t filters[3];       /* SSTs by what their filters said; [0]: nobody asked */
     uint32_t filters_false;    /* those that said yes, and the key was not there */
@@ -329,9 +330,12 @@ static shale_code fetch(struct lookup *l, struct shl_sst *t, enum shl_probe need
     if (is_first)
         l->ahead = gather(l, t);
     suspend(l);
-    if (is_first && l->ahead != NULL)
+    if (is_first && l->ahead != NULL) {
+        uint64_t begin_ns = shl_trace_start();
         shl_fanout_all(l->db->fanout, &l->ahead->items[0].job, sizeof l->ahead->items[0],
                        l->ahead->count);
+        shl_trace_note(SHL_SPAN_READ_BLOCKS, NULL, false, begin_ns); /* all that is needed */
+    }
     if (p->meta == NULL)
         rc = hold_meta(l, t, p, err);
     if (rc == SHALE_OK && need == SHL_PROBE_NEED_BLOCK) {
@@ -456,6 +460,40 @@ static void count(const struct lookup *l)
         shl_epoch_count(e, l->token, SHL_COUNT_OPERANDS, l->operands.count);
 }
 
+struct traced {
+    struct lookup *l;
+    shale_code rc;
+    shale_error *err;
+};
+
+/* What the filters said shows in the counts; how long they take is measured once more. */
+static bool search_sst_traced(void *arg, struct shl_sst *t)
+{
+    struct traced *w = arg;
+    struct lookup *l = w->l;
+    uint32_t said_no = l->filters[SHL_FILTER_SAID_NO], said_yes = l->filters[SHL_FILTER_SAID_YES];
+    w->rc = search_sst(l, t, NO_START, w->err);
+    bool is_no = l->filters[SHL_FILTER_SAID_NO] > said_no;
+    if (is_no || l->filters[SHL_FILTER_SAID_YES] > said_yes) {
+        uint64_t begin_ns = shl_trace_start();
+        (void)shl_sst_may_contain(t, l->key, l->hash);
+        shl_trace_note(SHL_SPAN_EVALUATE_FILTER, &shl_sst_describe(t)->id, is_no, begin_ns);
+    }
+    return w->rc == SHALE_OK && !l->done;
+}
+
+static shale_code search_traced(struct lookup *l, const struct shl_level_tree *tree,
+                                shale_error *err)
+{
+    struct traced w = {.l = l, .err = err};
+    uint64_t begin_ns = shl_trace_start();
+    w.rc = search_memtables(l, err);
+    shl_trace_note(SHL_SPAN_MEMTABLE, NULL, false, begin_ns);
+    if (w.rc == SHALE_OK && !l->done && tree != NULL)
+        for_each_sst(l, l->version->levels, tree, search_sst_traced, &w);
+    return w.rc;
+}
+
 static shale_code search(struct lookup *l, shale_error *err)
 {
     /* The version first, then the limit: what the limit covers and the version lacks is newer than all that it holds, so the view is
@@ -467,9 +505,13 @@ static shale_code search(struct lookup *l, shale_error *err)
     const struct shl_level_tree *tree = shl_levels_tree(v->levels, l->key);
     if (tree != NULL)
         prefetch_filters(l, v->levels, tree);
-    rc = search_memtables(l, err);
-    if (rc == SHALE_OK && !l->done && tree != NULL)
-        rc = search_tree(l, v->levels, tree, err);
+    if (__builtin_expect(l->traced, 0)) {
+        rc = search_traced(l, tree, err);
+    } else {
+        rc = search_memtables(l, err);
+        if (rc == SHALE_OK && !l->done && tree != NULL)
+            rc = search_tree(l, v->levels, tree, err);
+    }
     count(l);
     return rc;
 }
@@ -477,6 +519,7 @@ static shale_code search(struct lookup *l, shale_error *err)
 /* Folds the operands onto the base, oldest first, into l->merged. */
 static shale_code fold(struct lookup *l, shale_error *err)
 {
+    uint64_t begin_ns = shl_trace_start();
     struct shl_buf next = {0};
     struct shl_slice existing = l->row.value;
     const struct shl_slice *have =
@@ -499,6 +542,7 @@ static shale_code fold(struct lookup *l, shale_error *err)
         have = &existing;
     }
     shl_buf_free(&next);
+    shl_trace_note(SHL_SPAN_MERGE, NULL, false, begin_ns);
     return rc;
 }
 
@@ -515,6 +559,7 @@ static shale_code run(struct lookup *l, const struct shl_lsm_read *how, shale_er
     l->create_ts = INT64_MIN;
     l->view = how->view;
     l->context = how->filter_context;
+    l->traced = how->trace_id != NULL;
     if (__builtin_expect(l->view != NULL && l->view->version != NULL, 0)) {
         l->version = shl_version_ref(l->view->version);
         l->held = true;
@@ -579,10 +624,29 @@ static shale_code pin_merged(struct lookup *l, struct shl_lsm_pinned *out, shale
     return rc;
 }
 
+/* Between these, what the task does is noted. The first gives NULL, and costs nothing, for a read that nobody asked to trace. */
+static inline struct shl_trace *begin_trace(struct shl_lsm *db, const struct shl_lsm_read *how)
+{
+    if (__builtin_expect(how->trace_id == NULL, 1))
+        return NULL;
+    struct shl_trace *t = shl_trace_new(&db->tracer, how->trace_id);
+    (void)shl_trace_enter(t);
+    return t;
+}
+
+static inline void end_trace(struct shl_trace *t)
+{
+    if (__builtin_expect(t == NULL, 1))
+        return;
+    (void)shl_trace_enter(NULL);
+    shl_trace_end(t);
+}
+
 shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct shl_lsm_read *how,
                        struct shl_lsm_pinned *out, shale_error *err)
 {
     struct lookup l = {.db = db, .key = key};
+    struct shl_trace *trace = begin_trace(db, how);
     shale_code rc = run(&l, how, err);
     if (rc == SHALE_OK && l.merging) {
         rc = pin_merged(&l, out, err);
@@ -591,6 +655,7 @@ shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct sh
         shl_epoch_leave(db->epoch, l.token);
     }
     end(&l);
+    end_trace(trace);
     return rc;
 }
 
@@ -617,6 +682,7 @@ shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
                             size_t *value_len, shale_error *err)
 {
     struct lookup l = {.db = db, .key = key};
+    struct shl_trace *trace = begin_trace(db, how);
     shale_code rc = run(&l, how, err);
     if (rc == SHALE_OK) {
         struct shl_slice value = l.row.value;
@@ -634,6 +700,7 @@ shale_code shl_lsm_get_into(struct shl_lsm *db, struct shl_slice key,
         shl_buf_free(&l.merged);
     }
     end(&l);
+    end_trace(trace);
     return rc;
 }
 
@@ -767,12 +834,14 @@ static void group_fetch(struct group *g, struct shl_lsm *db)
     if (jobs == 0)
         return;
     group_suspend(g, db);
+    uint64_t begin_ns = shl_trace_start();
     for (size_t i = 0; i < g->count; i++)
         for (size_t k = 0; g->members[i].l.ahead != NULL && k < g->members[i].l.ahead->count; k++)
             shl_fanout_start(db->fanout, &g->members[i].l.ahead->items[k].job);
     for (size_t i = 0; i < g->count; i++)
         for (size_t k = 0; g->members[i].l.ahead != NULL && k < g->members[i].l.ahead->count; k++)
             shl_fanout_wait(db->fanout, &g->members[i].l.ahead->items[k].job);
+    shl_trace_note(SHL_SPAN_READ_BLOCKS, NULL, false, begin_ns);
     g->token = shl_epoch_enter(db->epoch);
 }
 
@@ -882,6 +951,7 @@ shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
         rc = check_keys(keys, err);
     if (rc != SHALE_OK)
         return rc;
+    struct shl_trace *trace = begin_trace(db, how);
     group_open(&g, db, how);
     for (size_t first = 0; first < keys->count && rc == SHALE_OK; first += GROUP_KEYS) {
         group_fill(&g, db, keys, first, how);
@@ -892,5 +962,6 @@ shale_code shl_lsm_get_many(struct shl_lsm *db, const struct shl_lsm_keys *keys,
         shl_epoch_leave(db->epoch, g.token);
     if (g.held)
         shl_version_unref(g.version);
+    end_trace(trace);
     return rc;
 }

@@ -15,6 +15,7 @@
 #include "lsm/memtable/memtable_arena.h"
 #include "lsm/piece_pool.h"
 #include "lsm/segment_set.h"
+#include "lsm/trace.h"
 #include "lsm/wal_fetch.h"
 
 /* Rows in commit order that no WAL object holds yet, as pointers into memtables. */
@@ -94,6 +95,7 @@ struct shl_lsm {
     struct shl_compaction_filter filter;
     bool has_filter;
     struct shl_log *log;           /* borrowed; may be NULL */
+    struct shl_tracer tracer;
     struct shl_store *store;       /* counted */
     struct shl_store *wal_store;   /* counted */
     char *path;                    /* owned: as it was given */
@@ -112,6 +114,8 @@ struct shl_lsm {
     struct shl_fanout *fanout;     /* for requests to store: tasks, or NULL if it is near */
     struct shl_fanout *wal_fanout; /* for requests to wal_store, likewise */
     bool follow;                   /* reader: has a poller */
+
+    struct shl_levels *looked_at;  /* [open] counted: of the first look at SSTs; the first version takes their handles over */
 
     /* read by gets without a lock */
     struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
@@ -207,7 +211,7 @@ struct shl_lsm {
     SHL_ARRAY(struct shl_held_version)
     held; /* [refresh_mu] of versions that were replaced and may still be read */
 
-    struct env_task *wal_task, *compact_task, *poll_task, *gc_task;
+    struct env_task *wal_task, *compact_task, *poll_task, *gc_task, *warm_task;
     struct env_task **flush_tasks; /* owned */
     size_t flush_task_count;
 };
@@ -338,6 +342,10 @@ struct shl_lsm_checkpoint *shl_checkpoint_due_locked(const struct shl_lsm *db);
 void shl_checkpoint_write_locked(struct shl_lsm *db, struct shl_lsm_checkpoint *c);
 /* The handle failed or closes: those that nobody writes will not be. */
 void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
+
+/* ---- db_ssts.c: fetches SSTs that are new into the caches; only where settings ask for it */
+bool shl_lsm_warms(const struct shl_lsm *db);
+void shl_warm_task(void *db);
 
 /* ---- db_gc.c */
 void shl_gc_task_main(void *db);

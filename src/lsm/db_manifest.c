@@ -222,8 +222,8 @@ shale_code shl_lsm_build_levels(struct shl_lsm *db, struct shl_levels **out, sha
     struct shl_version *v = env_load_relaxed(&db->version) != NULL ? shl_lsm_version(db) : NULL;
     shale_code rc = shl_manifest_clone(db->manifest, &copy, err);
     if (rc == SHALE_OK)
-        rc = shl_levels_new(&db->level_source, copy, db->manifests.id, v != NULL ? v->levels : NULL,
-                            out, err);
+        rc = shl_levels_new(&db->level_source, copy, db->manifests.id,
+                            v != NULL ? v->levels : db->looked_at, out, err);
     if (v != NULL)
         shl_version_unref(v);
     return rc;

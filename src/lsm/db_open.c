@@ -54,6 +54,7 @@ void shl_lsm_handle_free(struct shl_lsm *db)
     }
     if (v != NULL)
         shl_version_unref(v);
+    shl_levels_unref(db->looked_at);
     shl_memtable_unref(db->spare);
     shl_mem_pool_close(db->arenas);
     shl_piece_pool_free(db->pieces);
@@ -119,6 +120,8 @@ shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct 
         db->has_filter = true;
     }
     db->gc_filter = o->gc_filter;
+    if (o->tracer != NULL)
+        db->tracer = *o->tracer;
     db->scheduler = o->scheduler != NULL ? *o->scheduler : shl_scheduler_of(&db->settings);
     db->store = shl_store_ref(o->store);
     db->wal_store = shl_store_ref(o->wal_store != NULL ? o->wal_store : o->store);
@@ -167,6 +170,8 @@ static shale_code install_first(struct shl_lsm *db, shale_error *err)
     SHL_TRY(shl_memtable_new(db->arenas, &active, err));
     SHL_TRY(shl_version_new(db->epoch, active, NULL, 0, levels, &v, err));
     env_store_seq(&db->version, v);
+    shl_levels_unref(db->looked_at);
+    db->looked_at = NULL;
 out:
     shl_memtable_unref(active);
     shl_levels_unref(levels);
@@ -272,6 +277,7 @@ static void join_all(struct shl_lsm *db)
     join(&db->compact_task);
     join(&db->poll_task);
     join(&db->gc_task);
+    join(&db->warm_task);
 }
 
 static void stop_hard(struct shl_lsm *db)
@@ -361,6 +367,8 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
     if (db->settings.gc.enabled)
         SHL_TRY(spawn(&db->gc_task, "shale-gc", shl_gc_task_main, db, err));
+    if (shl_lsm_warms(db))
+        SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
     shl_log_write(db->log, SHL_LOG_INFO,
                   "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
                   db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
@@ -409,6 +417,8 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
     db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
     if (db->follow)
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
+    if (db->follow && shl_lsm_warms(db))
+        SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
     *out = db;
     db = NULL;
 out:
@@ -467,6 +477,7 @@ static shale_code close_writer(struct shl_lsm *db, enum shl_lsm_close what, shal
     env_cond_broadcast(&db->compact_cond);
     env_cond_broadcast(&db->poll_cond);
     env_cond_broadcast(&db->gc_cond);
+    env_cond_broadcast(&db->status_cond);
     env_mutex_unlock(&db->mu);
     join_all(db);
     shale_code rc = shl_lsm_check(db, err);

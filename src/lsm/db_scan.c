@@ -40,7 +40,8 @@ struct shl_lsm_iter {
     struct shl_buf value;    /* owned: a folded or copied value */
     struct shl_buf operands; /* owned: values of merge rows of the current key */
     SHL_ARRAY(size_t) operand_lens;
-    shale_error failure; /* kept: every later call returns it */
+    shale_error failure;     /* kept: every later call returns it */
+    struct shl_trace *trace; /* owned; NULL: it is not traced */
 };
 
 /* ---------------------------------------------------------------- range */
@@ -163,6 +164,17 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
     return rc;
 }
 
+static shale_code open_sources_traced(struct shl_lsm_iter *it, const struct shl_lsm_scan *how,
+                                      shale_error *err)
+{
+    struct shl_trace *before = shl_trace_enter(it->trace);
+    uint64_t begin = shl_trace_start();
+    shale_code rc = open_sources(it, how, err);
+    shl_trace_note(SHL_SPAN_MEMTABLE, NULL, false, begin);
+    (void)shl_trace_enter(before);
+    return rc;
+}
+
 shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,
                              const struct shl_lsm_scan *how, struct shl_lsm_iter **out,
                              shale_error *err)
@@ -182,9 +194,10 @@ shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *ran
                       : shl_lsm_version(db);
     it->max_seq = shl_lsm_limit(db, how->remote_only, how->view);
     it->now = shl_lsm_read_time(db);
+    it->trace = shl_trace_new(&db->tracer, how->trace_id);
     SHL_TRY(set_range(it, range, err));
     SHL_TRY(shl_buf_set(&it->context, how->filter_context, err));
-    SHL_TRY(open_sources(it, how, err));
+    SHL_TRY(open_sources_traced(it, how, err));
     *out = it;
     it = NULL;
 out:
@@ -197,6 +210,7 @@ void shl_lsm_iter_close(struct shl_lsm_iter *it)
     if (it == NULL)
         return;
     shl_source_close(it->source);
+    shl_trace_end(it->trace);
     shl_version_unref(it->version);
     shl_buf_free(&it->from.key);
     shl_buf_free(&it->to.key);
@@ -248,8 +262,8 @@ static void note_times(struct shl_row *out, const struct shl_row *row)
 }
 
 /* Folds the collected operands (newest first, or oldest first) onto `base` (NULL: none) into it->value. */
-static shale_code fold(struct shl_lsm_iter *it, const struct shl_slice *base, bool newest_first,
-                       shale_error *err)
+static shale_code fold_onto(struct shl_lsm_iter *it, const struct shl_slice *base,
+                            bool newest_first, shale_error *err)
 {
     struct shl_buf next = {0}, done = {0}, swap;
     struct shl_slice existing;
@@ -278,6 +292,15 @@ static shale_code fold(struct shl_lsm_iter *it, const struct shl_slice *base, bo
 out:
     shl_buf_free(&next);
     shl_buf_free(&done);
+    return rc;
+}
+
+static shale_code fold(struct shl_lsm_iter *it, const struct shl_slice *base, bool newest_first,
+                       shale_error *err)
+{
+    uint64_t begin = shl_trace_start();
+    shale_code rc = fold_onto(it, base, newest_first, err);
+    shl_trace_note(SHL_SPAN_MERGE, NULL, false, begin);
     return rc;
 }
 
@@ -475,7 +498,7 @@ static shale_code start(struct shl_lsm_iter *it, shale_error *err)
     return shl_source_seek(it->source, first->kind == SHL_LSM_UNBOUNDED ? NULL : &target, err);
 }
 
-shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
+static shale_code next_row(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     if (it->failure.code != SHALE_OK) {
@@ -500,6 +523,20 @@ shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale
     return rc;
 }
 
+static shale_code next_traced(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
+{
+    struct shl_trace *before = shl_trace_enter(it->trace);
+    shale_code rc = next_row(it, out, err);
+    (void)shl_trace_enter(before);
+    return rc;
+}
+
+shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
+{
+    return __builtin_expect(it->trace != NULL, 0) ? next_traced(it, out, err)
+                                                  : next_row(it, out, err);
+}
+
 shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key, shale_error *err)
 {
     if (it->failure.code != SHALE_OK) {
@@ -517,7 +554,10 @@ shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key, shal
     it->started = true;
     it->advance = false;
     it->has_key = false;
+    struct shl_trace *before = it->trace != NULL ? shl_trace_enter(it->trace) : NULL;
     shale_code rc = shl_source_seek(it->source, &key, err);
+    if (it->trace != NULL)
+        (void)shl_trace_enter(before);
     if (rc != SHALE_OK)
         it->failure = *err;
     return rc;

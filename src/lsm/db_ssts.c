@@ -127,6 +127,87 @@ shale_code shl_lsm_evict_sst(struct shl_lsm *db, const char *name, shale_error *
     return SHALE_OK;
 }
 
+/* ---------------------------------------------------------------- what is new */
+
+bool shl_lsm_warms(const struct shl_lsm *db)
+{
+    return db->settings.cache_flushed != SHL_KEEP_NOTHING ||
+           db->settings.cache_compacted != SHL_KEEP_NOTHING;
+}
+
+static bool is_stopping(struct shl_lsm *db)
+{
+    env_mutex_lock(&db->mu);
+    bool stops = db->stopping || env_load_relaxed(&db->closed) != SHALE_OK;
+    env_mutex_unlock(&db->mu);
+    return stops;
+}
+
+/* What fails is no matter: a read asks again, and hears of it. */
+static void warm_new(struct shl_lsm *db, struct shl_sst *t, enum shl_keep_new what)
+{
+    static const struct span all = {.has_lower = false};
+    struct shl_sst_meta *m = NULL;
+    shale_error ignored;
+    if (what == SHL_KEEP_NOTHING || is_stopping(db))
+        return;
+    if (shl_sst_hold_meta(t, &m, &ignored) == SHALE_OK && what == SHL_KEEP_ALL)
+        shl_ignore(warm_data(db, t, &all, &ignored));
+    shl_sst_release_meta(m);
+}
+
+/* Those with ids above `before`, for ids are made in the order of time. Gives the greatest id of all. what NOTHING: only that. */
+static struct shl_ulid warm_some(struct shl_lsm *db, const struct shl_levels *l, size_t first,
+                                 size_t count, struct shl_ulid before, struct shl_ulid newest,
+                                 enum shl_keep_new what)
+{
+    for (size_t i = first; i < first + count; i++) {
+        struct shl_ulid id = shl_sst_describe(l->ssts[i].sst)->id;
+        if (shl_ulid_cmp(id, before) > 0)
+            warm_new(db, l->ssts[i].sst, what);
+        if (shl_ulid_cmp(id, newest) > 0)
+            newest = id;
+    }
+    return newest;
+}
+
+static struct shl_ulid warm_version(struct shl_lsm *db, struct shl_ulid before, bool only_look)
+{
+    struct shl_version *v = shl_lsm_version(db);
+    const struct shl_levels *l = v->levels;
+    struct shl_ulid newest = before;
+    enum shl_keep_new flushed = only_look ? SHL_KEEP_NOTHING : db->settings.cache_flushed;
+    enum shl_keep_new compacted = only_look ? SHL_KEEP_NOTHING : db->settings.cache_compacted;
+    for (size_t i = 0; i < l->tree_count; i++)
+        newest =
+            warm_some(db, l, l->trees[i].l0_first, l->trees[i].l0_count, before, newest, flushed);
+    for (size_t i = 0; i < l->run_count; i++)
+        newest = warm_some(db, l, l->runs[i].first, l->runs[i].count, before, newest, compacted);
+    shl_version_unref(v);
+    return newest;
+}
+
+void shl_warm_task(void *arg)
+{
+    struct shl_lsm *db = arg;
+    struct shl_ulid newest = warm_version(db, (struct shl_ulid){0}, true);
+    uint64_t seen = 0;
+    env_mutex_lock(&db->mu);
+    for (;;) {
+        db->status_waiters++;
+        while (!db->stopping && env_load_relaxed(&db->closed) == SHALE_OK && db->changes == seen)
+            env_cond_wait(&db->status_cond, &db->mu);
+        db->status_waiters--;
+        seen = db->changes;
+        if (db->stopping || env_load_relaxed(&db->closed) != SHALE_OK)
+            break;
+        env_mutex_unlock(&db->mu);
+        newest = warm_version(db, newest, false);
+        env_mutex_lock(&db->mu);
+    }
+    env_mutex_unlock(&db->mu);
+}
+
 /* ---------------------------------------------------------------- how large a range is */
 
 static shale_code add_bytes(const struct shl_level_sst *s, const struct span *span, uint64_t *sum,

@@ -123,18 +123,23 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
 
 /* ---------------------------------------------------------------- the key */
 
+/* An SST of the newest manifest; NULL if there is none. */
+static shale_code pick_sst(struct shl_lsm *db, struct shl_sst **out, shale_error *err)
+{
+    shale_code rc = shl_lsm_build_levels(db, &db->looked_at, err);
+    *out = rc == SHALE_OK && db->looked_at->sst_count > 0 ? db->looked_at->ssts[0].sst : NULL;
+    return rc;
+}
+
 static shale_code read_some_sst(struct shl_lsm *db, bool *any, shale_error *err)
 {
-    struct shl_levels *levels = NULL;
+    struct shl_sst *t;
     struct shl_sst_meta *m = NULL;
-    shale_code rc = shl_lsm_build_levels(db, &levels, err);
-    if (rc != SHALE_OK)
-        return rc;
-    *any = levels->sst_count > 0;
-    if (*any)
-        rc = shl_sst_hold_index(levels->ssts[0].sst, &m, err);
+    shale_code rc = pick_sst(db, &t, err);
+    *any = t != NULL;
+    if (t != NULL)
+        rc = shl_sst_hold_index(t, &m, err);
     shl_sst_release_meta(m);
-    shl_levels_unref(levels);
     return rc;
 }
 
@@ -170,8 +175,7 @@ static shale_code check_transformer(struct shl_lsm *db, const shl_wal_items *row
  * for that: on a far store it is looked at beside the epoch, so that a writer is fenced in vain there. What the WAL holds is read in any case. */
 struct key_look {
     struct shl_fan_job job;
-    struct shl_sst *sst; /* borrowed from levels; NULL: there is none, or nothing to look at */
-    struct shl_levels *levels;
+    struct shl_sst *sst; /* borrowed; NULL: there is none, or nothing to look at */
     shale_code rc;
     shale_error err;
 };
@@ -209,16 +213,15 @@ static shale_code key_look_begin(struct key_look *k, struct shl_lsm *db, const s
 {
     if (db->has_transformer)
         return SHALE_OK;
-    shale_code rc = shl_lsm_build_levels(db, &k->levels, err);
+    shale_code rc = pick_sst(db, &k->sst, err);
     if (rc != SHALE_OK)
         return rc;
-    if (k->levels->sst_count == 0) {
+    if (k->sst == NULL) {
         rc = db->wal_fanout == NULL ? read_some_wal(db, row, err) : SHALE_OK;
         if (rc == SHALE_CORRUPTION)
             shl_err_prefix(err, CANNOT_BE_READ, db->paths.r1);
         return rc;
     }
-    k->sst = k->levels->ssts[0].sst;
     k->job.run = run_key_look;
     shl_fanout_start(db->fanout, &k->job);
     return db->fanout == NULL ? key_look_end(k, db, err) : SHALE_OK;
@@ -380,7 +383,6 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     fetch = NULL;
 out:
     shl_ignore(key_look_end(&key, db, &unheard)); /* the epoch was not taken */
-    shl_levels_unref(key.levels);
     shl_wal_fetch_free(fetch);
     shl_array_free(&row);
     return rc;

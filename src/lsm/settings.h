@@ -12,6 +12,7 @@
 #define SHL_RETRIES_NONE  UINT32_MAX /* for ever */
 
 enum shl_scheduler_kind { SHL_SCHEDULER_SIZE_TIERED, SHL_SCHEDULER_LEVELED };
+enum shl_keep_new { SHL_KEEP_NOTHING, SHL_KEEP_META, SHL_KEEP_ALL };
 enum shl_wal_flush { SHL_WAL_FLUSH_ADAPTIVE, SHL_WAL_FLUSH_INTERVAL };
 
 /* What the collector does, in the order in which a pass does it. */
@@ -104,6 +105,8 @@ struct shl_lsm_settings {
     uint64_t subcompaction_min_bytes;  /* a job's parts are no smaller: 16 MiB */
     uint64_t block_cache_bytes;   /* 512 MiB */
     uint64_t meta_cache_bytes;    /* 128 MiB: indexes and filters */
+    enum shl_keep_new cache_flushed;   /* what of a new SST in L0 comes into the caches at once: nothing */
+    enum shl_keep_new cache_compacted; /* ... and of one in a run: nothing */
     bool strict_ttl;                /* false: rows are read until a flush or compaction meets them expired */
     uint64_t transaction_log_bytes; /* what was written while transactions are open: 64 MiB */
     uint64_t scan_window_bytes;   /* largest read-ahead of a scan source: 1 MiB */

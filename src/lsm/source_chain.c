@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/array.h"
 #include "lsm/fanout.h"
+#include "lsm/trace.h"
 
 /* ---------------------------------------------------------------- memtable */
 
@@ -383,6 +384,14 @@ static bool is_outside(const struct shl_key_range *r, const struct shl_read_plan
     return c < 0 || (c == 0 && !r->end_inclusive);
 }
 
+static bool is_passed_by(struct shl_sst *t, const struct shl_read_plan *plan)
+{
+    uint64_t begin = shl_trace_start();
+    bool is_no = !shl_sst_may_contain_prefix(t, plan->prefix, plan->context);
+    shl_trace_note(SHL_SPAN_EVALUATE_FILTER, &shl_sst_describe(t)->id, is_no, begin);
+    return is_no;
+}
+
 shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_level_tree *tree,
                                const struct shl_read_plan *plan, struct shl_source **out,
                                shale_error *err)
@@ -397,8 +406,7 @@ shale_code shl_tree_source_new(const struct shl_levels *l, const struct shl_leve
         return shl_nomem(err);
     for (size_t i = 0; rc == SHALE_OK && i < tree->l0_count; i++) {
         const struct shl_level_sst *s = &l->ssts[tree->l0_first + i];
-        if (is_outside(&s->range, plan) ||
-            (plan->has_prefix && !shl_sst_may_contain_prefix(s->sst, plan->prefix, plan->context)))
+        if (is_outside(&s->range, plan) || (plan->has_prefix && is_passed_by(s->sst, plan)))
             continue;
         rc = shl_level_sst_source_new(s, plan, &list[n], err);
         n += rc == SHALE_OK;

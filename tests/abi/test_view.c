@@ -282,6 +282,52 @@ static void test_warm_and_evict(void **state)
     ok(shale_db_close(db, &err));
 }
 
+/* A get after a flush or a compaction asks for nothing: what is new was fetched beside. Only one of both is kept, so that it is known what the bytes in the cache are of. */
+static void test_what_is_new_comes_into_the_caches(void **state)
+{
+    (void)state;
+    for (unsigned reader = 0; reader < 2; reader++)
+        for (unsigned compacted = 0; compacted < 2; compacted++) {
+            char url[40];
+            shale_options *o = shale_options_new();
+            shale_db *db = NULL, *seen = NULL;
+            shale_reader_options how;
+            shale_db_status s = {.struct_size = sizeof s};
+            shale_reader_options_init(&how, sizeof how);
+            how.follow = true;
+            (void)snprintf(url, sizeof url, "memory://?name=new-%u%u", reader, compacted);
+            ok(shale_options_set(o, compacted ? "cache_compacted" : "cache_flushed", "all", &err));
+            ok(shale_options_set(o, "compactor_options", compacted ? "default" : "none", &err));
+            ok(shale_db_open(&db, url, o, &err));
+            if (reader)
+                ok(shale_db_open_reader(&seen, url, o, &how, &err));
+            shale_db *who = reader ? seen : db;
+            for (unsigned i = 0; i < (compacted ? 4 : 1); i++) {
+                char key[16], value[200];
+                memset(value, 'v', sizeof value);
+                key_of(1, key);
+                ok(shale_db_put(db, SHALE_STR(key), shale_bytes(value, sizeof value), NULL, &err));
+                ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+            }
+            ok(shale_db_settle(db, &err));
+            if (reader)
+                ok(shale_db_refresh(seen, &err));
+            do {
+                thrd_yield();
+                shale_db_status_get(who, &s);
+            } while (s.cache_bytes == 0);
+            assert_int_equal(s.run_count, compacted);
+            uint64_t misses = accesses(who, "data_block", "miss"), gets = gets_of(who);
+            get(who, 1);
+            assert_int_equal(accesses(who, "data_block", "miss"), misses);
+            assert_int_equal(gets_of(who), gets);
+            if (reader)
+                ok(shale_db_close(seen, &err));
+            ok(shale_db_close(db, &err));
+            shale_options_free(o);
+        }
+}
+
 static void test_how_large_a_range_is(void **state)
 {
     (void)state;
@@ -310,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_segments_and_the_manifest_in_use),
         cmocka_unit_test(test_warm_and_evict),
         cmocka_unit_test(test_looks_into_the_caches_are_counted),
+        cmocka_unit_test(test_what_is_new_comes_into_the_caches),
         cmocka_unit_test(test_how_large_a_range_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

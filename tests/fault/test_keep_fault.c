@@ -1,12 +1,15 @@
-/* Goal: checkpoints, collectors, clones, restoring, deleting and managed readers come through every failing allocation, every failing or lost request and
+/* Goal: checkpoints, collectors, clones, restoring, deleting, managed readers and looks at SSTs come through every failing allocation, every failing or lost request and
  * every death: they say so or get over it, leak nothing, and called again they do what they would have done; the database keeps its rows.
  * Method: each operation as a process of its own over a bucket prepared once; a loop breaks its n-th allocation, request or point for n = 0, 1, .. until that
  * is never reached. SIM_SEED=n takes another schedule. */
 #include "base/assert.h"
+#include "lsm/db_ssts.h"
+#include "lsm/inspect/sst_file.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/clone.h"
 #include "lsm/keep/gc.h"
 #include "lsm/keep/remove.h"
+#include "lsm/trace.h"
 #include "store/memory.h"
 #include "world.h"
 
@@ -17,9 +20,10 @@
 
 #define ROWS "a=1 b=2 c=3 d=4 "
 
-enum operation { CREATE, PENDING, COLLECT, CLONE, RESTORE, REMOVE, MANAGED, OPERATIONS };
+enum operation { CREATE, PENDING, COLLECT, CLONE, RESTORE, REMOVE, MANAGED, LOOK, OPERATIONS };
 static const char *const names[OPERATIONS] = {
-    "checkpoint", "a writer's checkpoint", "gc", "clone", "restore", "delete", "managed reader"};
+    "checkpoint", "a writer's checkpoint", "gc",  "clone", "restore",
+    "delete",     "managed reader",        "look"};
 
 struct scene {
     struct shl_store *bucket;
@@ -29,6 +33,7 @@ struct scene {
     bool may_fail; /* a fault is armed */
     shale_code rc; /* of the operation */
     bool ended;
+    char sst[SHL_ULID_TEXT]; /* some SST of the database */
 };
 
 static void die_of(const char *what, const shale_error *err)
@@ -143,6 +148,62 @@ static shale_code managed(struct scene *s, struct shl_store *store, shale_error 
     return rc == SHALE_OK ? closed : rc;
 }
 
+static void hear(void *ctx, const char *trace_id, const struct shl_span *span)
+{
+    (void)trace_id;
+    *(unsigned *)ctx += span->end_ns >= span->begin_ns;
+}
+
+static shale_code traced_scan(struct shl_lsm *db, shale_error *err)
+{
+    static const struct shl_lsm_range all;
+    struct shl_lsm_iter *it;
+    struct shl_row row;
+    shale_code rc = shl_lsm_scan_open(db, &all, &(struct shl_lsm_scan){.trace_id = "t"}, &it, err);
+    if (rc != SHALE_OK)
+        return rc;
+    while ((rc = shl_lsm_iter_next(it, &row, err)) == SHALE_OK)
+        ;
+    shl_lsm_iter_close(it);
+    return rc == SHALE_DONE ? SHALE_OK : rc;
+}
+
+/* An SST into the caches and out of them, how large it is, a traced scan over it, and its blocks. */
+static shale_code look(struct scene *s, struct shl_store *store, shale_error *err)
+{
+    static const struct shl_lsm_range all;
+    struct shl_lsm *db = NULL;
+    struct shl_sst_file file = {.key = NULL};
+    unsigned spans = 0;
+    const struct shl_tracer tracer = {.span = hear, .ctx = &spans};
+    struct shl_lsm_open o = open_options(s, store, "db");
+    const struct shl_inspect in = {.store = store, .path = "db"};
+    const struct shl_lsm_warm warm = {.filters = true, .data = true};
+    const char *name = s->sst;
+    uint64_t bytes = 0;
+    shale_error ignored;
+    o.tracer = &tracer;
+    shale_code rc = shl_lsm_open_reader(&o, &(struct shl_lsm_reader){.follow = false}, &db, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = shl_lsm_warm_sst(db, name, &warm, err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_range_bytes(db, &all, &bytes, err);
+    if (rc == SHALE_OK)
+        rc = shl_lsm_evict_sst(db, name, err);
+    if (rc == SHALE_OK)
+        rc = traced_scan(db, err);
+    shl_ignore(shl_lsm_close(db, &ignored));
+    if (rc == SHALE_OK)
+        rc = shl_sst_file_open(&in, name, &file, err);
+    for (size_t i = 0; rc == SHALE_OK && i < file.index.blocks.count; i++)
+        rc = shl_sst_file_read(&file, i, err);
+    if (rc == SHALE_OK && (bytes == 0 || file.rows.count == 0))
+        env_die("an SST without rows");
+    shl_sst_file_deinit(&file);
+    return rc;
+}
+
 static void operation_process(void *arg)
 {
     struct scene *s = arg;
@@ -170,8 +231,11 @@ static void operation_process(void *arg)
             s->rc = delete_clone(world, &err);
             break;
         case MANAGED:
-        case OPERATIONS:
             s->rc = managed(s, world, &err);
+            break;
+        case LOOK:
+        case OPERATIONS:
+            s->rc = look(s, world, &err);
             break;
         }
     }
@@ -191,6 +255,17 @@ static void put_row(struct shl_lsm *db, const char *key, const char *value)
     must(shl_lsm_write_one(db, 0, shl_slice_str(key), shl_slice_str(value), (struct shl_ttl){0},
                            &(struct shl_lsm_write){0}, NULL, &err),
          &err, "put");
+}
+
+static void name_of_some_sst(struct shl_store *bucket, char name[SHL_ULID_TEXT])
+{
+    struct shl_list list = {0};
+    shale_error err = {0};
+    must(shl_store_list(bucket, &(struct shl_list_options){.prefix = "db/compacted"}, &list, &err),
+         &err, "list");
+    SHL_ASSERT(list.count > 0);
+    snprintf(name, SHL_ULID_TEXT, "%s", list.items[list.count - 1].key + strlen("db/compacted/"));
+    shl_list_free(&list);
 }
 
 /* SSTs, WAL objects above them, a checkpoint that needs both, one that expired, and a clone. */
@@ -232,6 +307,7 @@ static void prepare_process(void *arg)
 
         .store = world, .path = "clone", .sources = &source, .source_count = 1};
     must(shl_clone_run(&clone, &cloned, &err), &err, "clone");
+    name_of_some_sst(world, s->sst);
     env_sleep_ns(3 * ENV_NS_PER_SEC);
     shl_store_unref(world);
     s->ended = true;

@@ -57,6 +57,7 @@ enum env_tls_slot {
     ENV_TLS_DIGEST,  /* base/codec/digest: reused digest contexts */
     ENV_TLS_CIPHER,  /* base/codec/aead: a reused cipher context */
     ENV_TLS_WAITER,  /* store/http: what the task waits with for its answers */
+    ENV_TLS_TRACE,   /* lsm/trace: the read that the task works for, if it is traced */
     ENV_TLS_SLOTS
 };
 void *env_tls_get(enum env_tls_slot slot);

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "lsm/sst/meta_cache.h"
 #include "lsm/sst/side_table.h"
+#include "lsm/trace.h"
 
 #include <inttypes.h>
 
@@ -367,7 +368,11 @@ static shale_code load_index(struct shl_sst *t, bool filter, struct shl_sst_meta
 {
     struct shl_sst_meta *m;
     bool both = filter && has_filter(t);
+    uint64_t begin = shl_trace_start();
     shale_code rc = read_index(t, both, &m, err);
+    shl_trace_note(SHL_SPAN_READ_INDEX, &t->desc->id, false, begin);
+    if (both) /* they come together */
+        shl_trace_note(SHL_SPAN_READ_FILTERS, &t->desc->id, false, begin);
     if (rc != SHALE_OK)
         return rc;
     shl_meta_cache_note(t->cx.metas, filter ? SHL_META_LOADED : SHL_META_INDEX_LOADED);
@@ -386,7 +391,9 @@ static shale_code load_index(struct shl_sst *t, bool filter, struct shl_sst_meta
 /* With the turn and a reference. */
 static shale_code load_filter(struct shl_sst *t, struct shl_sst_meta *m, shale_error *err)
 {
+    uint64_t begin = shl_trace_start();
     shale_code rc = read_filter(t, m, err);
+    shl_trace_note(SHL_SPAN_READ_FILTERS, &t->desc->id, false, begin);
     if (rc != SHALE_OK)
         return rc;
     env_store_release(&m->bare, 0);
@@ -547,9 +554,8 @@ out:
     return rc;
 }
 
-/* One block with one reference, wherever it will be kept. */
-static shale_code read_block(struct shl_sst *t, const struct shl_sst_meta *m, size_t i,
-                             struct shl_block **out, shale_error *err)
+static shale_code fetch_block(struct shl_sst *t, const struct shl_sst_meta *m, size_t i,
+                              struct shl_block **out, shale_error *err)
 {
     shale_code rc = shl_sst_check_size(t, m->offsets[i], m->lens[i], err);
     if (rc != SHALE_OK)
@@ -571,6 +577,16 @@ static shale_code read_block(struct shl_sst *t, const struct shl_sst_meta *m, si
     shl_meta_cache_note(t->cx.metas, SHL_META_FAILED);
     if (fetched) /* else the text names the object */
         shl_err_prefix(err, "sst %s: block %zu at %" PRIu64, t->key, i, m->offsets[i]);
+    return rc;
+}
+
+/* One block with one reference, wherever it will be kept. */
+static shale_code read_block(struct shl_sst *t, const struct shl_sst_meta *m, size_t i,
+                             struct shl_block **out, shale_error *err)
+{
+    uint64_t begin = shl_trace_start();
+    shale_code rc = fetch_block(t, m, i, out, err);
+    shl_trace_note(SHL_SPAN_READ_BLOCKS, &t->desc->id, false, begin);
     return rc;
 }
 

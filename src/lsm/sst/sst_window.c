@@ -1,6 +1,7 @@
 #include "lsm/sst/sst_window.h"
 
 #include "base/assert.h"
+#include "lsm/trace.h"
 
 struct shl_window {
     struct shl_fan_job job;
@@ -321,7 +322,9 @@ shale_code shl_windows_get(struct shl_windows *w, size_t i, uint8_t **stored, sh
     if (i < w->from || i >= w->to) {
         drop_passed(w, i);
         bool is_ahead = w->head != NULL && i >= w->head->from && i < w->head->to;
+        uint64_t begin = shl_trace_start();
         shale_code rc = is_ahead ? enter_ahead(w, err) : fetch_here(w, i, err);
+        shl_trace_note(SHL_SPAN_READ_BLOCKS, &w->sst->desc->id, false, begin);
         if (rc != SHALE_OK)
             return rc;
     }
