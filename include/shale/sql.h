@@ -38,7 +38,7 @@ typedef struct shale_sql_options {
     size_t struct_size;
     const char *local_path; /* where the local copy lies; it is taken up again by the next handle if nothing speaks against it. NULL: a temporary file */
     uint32_t max_retries;   /* tries of an update or compaction that others get ahead of; default 10 */
-    uint64_t auto_compact;  /* an update compacts when the log has so many entries; default 0: never */
+    uint64_t auto_compact;  /* an update compacts when the log has so many entries; default 0: never, as in s3db; each commit writes the list of them again */
     void (*compact_error)(void *ctx, const shale_error *err); /* told when such a compaction fails, which fails no update; NULL: nobody */
     void *compact_error_ctx;
     uint64_t gc_grace_ms;   /* shale_sql_gc leaves what is younger; default 5 minutes */

@@ -5,6 +5,7 @@
 #include "api/stack.h"
 #include "base/env/env.h"
 #include "base/num.h"
+#include "store/file.h"
 #include "store/sweep.h"
 
 #include <shale/s4.h>
@@ -18,11 +19,33 @@ struct shale_s4_iter {
     struct shl_s4_iter *it; /* owned */
 };
 
+/* In the folder of the objects themselves a flush would put its index in the place of everybody's. */
+static shale_code check_folder(const struct shl_api_stack *stack, const char *local_dir,
+                               shale_error *err)
+{
+    const char *root = shl_store_file_root(stack->backend);
+    char *a = NULL;
+    char *b = NULL;
+    if (local_dir == NULL || root == NULL)
+        return SHALE_OK;
+    bool same =
+        env_realpath(root, &a) == 0 && env_realpath(local_dir, &b) == 0 && strcmp(a, b) == 0;
+    env_free(a);
+    env_free(b);
+    return same ? shl_fail(err, SHALE_INVALID,
+                           "local_dir %s is the folder of the store itself: name another one",
+                           local_dir)
+                : SHALE_OK;
+}
+
 static shale_code open_s4(shale_s4 *db, const char *url, const shale_options *options,
                           const shale_s4_options *how, shale_error *err)
 {
     struct shl_s4_settings s;
     shale_code rc = shl_api_stack_open_raw(&db->stack, url, options, err);
+    if (rc != SHALE_OK)
+        return rc;
+    rc = check_folder(&db->stack, how->local_dir, err);
     if (rc != SHALE_OK)
         return rc;
     shl_s4_settings_init(&s);

@@ -499,7 +499,11 @@ int cmd_s4_gc(struct cli *c)
     int code = s4_open(c, g.dry ? S4_READ : S4_WRITE_OLD, &db);
     if (code != CLI_YES)
         return code;
-    if (shale_s4_gc(db, grace_ms(c), g.dry, on_deleted, &g, &c->err) != SHALE_OK)
+    shale_code rc =
+        g.dry ? SHALE_OK : shale_s4_upload(db, false, &c->err); /* as for a compaction */
+    if (rc == SHALE_OK)
+        rc = shale_s4_gc(db, grace_ms(c), g.dry, on_deleted, &g, &c->err);
+    if (rc != SHALE_OK)
         code = s4_fail(c);
     s4_close(c, db);
     if (code == CLI_YES && cli_has(&c->args, OPT_JSON)) {

@@ -1,6 +1,8 @@
 /* sql, and what is said and done about such a database: status, log, compact, gc. */
 #include "base/codec/json.h"
+#include "base/codec/text.h"
 #include "base/codec/timefmt.h"
+#include "base/str.h"
 #include "base/units.h"
 #include "cli/os.h"
 #include "cli/price.h"
@@ -8,6 +10,34 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+
+/* Every commit writes the list of them again, and everybody who opens the database fetches and replays them. */
+#define LOG_ENTRIES_MANY 1000
+
+static bool is_long(const shale_sql_status *s)
+{
+    return s->log_entries >= LOG_ENTRIES_MANY;
+}
+
+static void note_long_log(struct cli *c, const shale_sql_status *s)
+{
+    if (is_long(s))
+        cli_note(c,
+                 "note: %" PRIu64 " entries in the log: opening replays them, and each commit "
+                 "writes their list anew; shale sql compact %s folds them (--auto-compact N: by "
+                 "itself)",
+                 s->log_entries, c->args.positional[0]);
+}
+
+static void note_commit(struct cli *c, const struct sql_run *r)
+{
+    shale_sql_status s = {.struct_size = sizeof s};
+    if (r->seq == 0 || !os_is_terminal(CLI_STDERR))
+        return;
+    cli_note(c, "committed at seq %" PRId64, r->seq);
+    if (shale_sql_status_get(r->sql, false, &s, &c->err) == SHALE_OK)
+        note_long_log(c, &s);
+}
 
 int cmd_sql(struct cli *c)
 {
@@ -20,8 +50,8 @@ int cmd_sql(struct cli *c)
         code = cli_usage(c, NULL,
                          "the last BEGIN has no COMMIT, or the last SAVEPOINT no RELEASE: nothing "
                          "of it was committed");
-    if (code == CLI_YES && r.seq > 0 && os_is_terminal(CLI_STDERR))
-        cli_note(c, "committed at seq %" PRId64, r.seq);
+    if (code == CLI_YES)
+        note_commit(c, &r);
     sql_run_deinit(&r);
     return code;
 }
@@ -43,7 +73,7 @@ static void status_json(struct cli *c, const shale_sql_status *s, const shale_st
                ",",
                s->snapshot_bytes, s->log_entries, s->log_bytes);
     out_json_member(c->out, "snapshot_key", shl_slice_str(s->snapshot_key));
-    out_char(c->out, ',');
+    out_printf(c->out, ",\"compaction_advised\":%s,", is_long(s) ? "true" : "false");
     cli_json_requests(c->out, n);
     out_text(c->out, "}\n");
 }
@@ -75,8 +105,10 @@ int cmd_sql_status(struct cli *c)
     shale_sql_store_counts(sql, &n);
     if (code == CLI_YES && cli_has(&c->args, OPT_JSON))
         status_json(c, &s, &n);
-    else if (code == CLI_YES)
+    else if (code == CLI_YES) {
         status_text(c, &s);
+        note_long_log(c, &s);
+    }
     sql_close(c, sql);
     return code;
 }
@@ -90,19 +122,32 @@ struct log_print {
     bool changes;
     int64_t seq; /* the last one that was printed */
     int64_t entry_seq;
+    uint64_t entries; /* printed */
     bool failed;
 };
 
+/* A real shows as one. */
+static void real_text(struct out *o, double real)
+{
+    char number[SHL_F64_TEXT];
+    if (!__builtin_isfinite(real)) {
+        out_text(o, real > 0 ? "inf" : "-inf");
+        return;
+    }
+    const char *text = shl_f64_text(real, number);
+    out_text(o, text);
+    if (strpbrk(text, ".e") == NULL)
+        out_text(o, ".0");
+}
+
 static void value_text(struct out *o, const shale_sql_value *v)
 {
-    char number[40];
     switch (v->type) {
     case SHALE_SQL_INTEGER:
         out_i64(o, v->integer);
         break;
     case SHALE_SQL_REAL:
-        (void)snprintf(number, sizeof number, "%.17g", v->real);
-        out_text(o, number);
+        real_text(o, v->real);
         break;
     case SHALE_SQL_TEXT:
         out_char(o, '\'');
@@ -157,6 +202,29 @@ static bool print_change(void *ctx, const shale_sql_change *ch)
     return o->failed == 0;
 }
 
+static void real_json(struct shl_json_writer *w, double real)
+{
+    char number[SHL_F64_TEXT];
+    char whole[SHL_F64_TEXT + 2];
+    const char *text = shl_f64_text(real, number);
+    (void)snprintf(whole, sizeof whole, "%s%s", text, strpbrk(text, ".e") == NULL ? ".0" : "");
+    shl_json_raw(w, shl_slice_str(whole));
+}
+
+/* What JSON has no value for, as an object: {} is a column that keeps what it has. */
+static void json_special(struct shl_json_writer *w, const shale_sql_value *v)
+{
+    struct shl_slice s = shl_slice_of(v->bytes.data, v->bytes.len);
+    shl_json_object(w);
+    if (v->type == SHALE_SQL_REAL) {
+        shl_json_key(w, "real");
+        shl_json_str(w, v->real > 0 ? "inf" : "-inf");
+    } else if (v->type != SHALE_SQL_UNCHANGED) {
+        shl_json_bytes(w, v->type == SHALE_SQL_BLOB ? "blob" : "text", s);
+    }
+    shl_json_object_end(w);
+}
+
 static void json_row(struct shl_json_writer *w, const char *name, const shale_sql_value *row,
                      size_t count)
 {
@@ -165,21 +233,17 @@ static void json_row(struct shl_json_writer *w, const char *name, const shale_sq
     for (size_t i = 0; i < count; i++) {
         const shale_sql_value *v = &row[i];
         struct shl_slice s = shl_slice_of(v->bytes.data, v->bytes.len);
-        bool plain = v->type != SHALE_SQL_TEXT && v->type != SHALE_SQL_BLOB &&
-                     v->type != SHALE_SQL_UNCHANGED;
-        if (v->type == SHALE_SQL_UNCHANGED || (!plain && v->type == SHALE_SQL_BLOB)) {
-            shl_json_object(w);
-            if (v->type == SHALE_SQL_BLOB)
-                shl_json_bytes(w, "blob", s);
-            shl_json_object_end(w);
-        } else if (v->type == SHALE_SQL_TEXT)
+        bool is_text = v->type == SHALE_SQL_TEXT && shl_utf8_valid(s);
+        if (is_text)
             shl_json_slice(w, s);
         else if (v->type == SHALE_SQL_INTEGER)
             shl_json_i64(w, v->integer);
-        else if (v->type == SHALE_SQL_REAL)
-            shl_json_f64(w, v->real);
-        else
+        else if (v->type == SHALE_SQL_REAL && __builtin_isfinite(v->real))
+            real_json(w, v->real);
+        else if (v->type == SHALE_SQL_NULL_VALUE)
             shl_json_null(w);
+        else
+            json_special(w, v);
     }
     shl_json_array_end(w);
 }
@@ -242,7 +306,28 @@ static bool on_entry(void *ctx, const shale_sql_entry *e)
                                     &p->c->err) != SHALE_OK)
         p->failed = true;
     p->seq = e->seq;
+    p->entries++;
     return !p->failed && p->c->out->failed == 0 && os_stop_code() == 0;
+}
+
+/* What comes behind p->seq is compacted. That is an answer, of which a pipe gets no word, unless it has got a part of the feed already. */
+static int tell_folded(struct cli *c, const struct log_print *p)
+{
+    if (p->entries > 0 || os_is_terminal(CLI_STDERR) || cli_has(&c->args, OPT_JSON))
+        (void)cli_fail(c, c->args.positional[0]);
+    return CLI_NO;
+}
+
+/* Who did not say from where begins at the snapshot, wherever that is by now. True: again from there. */
+static bool begin_anew(struct cli *c, shale_sql *sql, struct log_print *p)
+{
+    shale_sql_status s = {.struct_size = sizeof s};
+    shale_error ignored;
+    if (p->entries > 0 || cli_has(&c->args, OPT_AFTER) ||
+        shale_sql_status_get(sql, false, &s, &ignored) != SHALE_OK || s.snapshot_seq <= p->seq)
+        return false;
+    p->seq = s.snapshot_seq;
+    return true;
 }
 
 /* Prints what there is, and with --follow what comes. */
@@ -253,21 +338,21 @@ static int run_log(struct cli *c, shale_sql *sql, struct log_print *p)
         shale_code rc = shale_sql_log(sql, p->seq, p->changes, !p->changes, on_entry, p, &c->err);
         if (rc == SHALE_OK && p->failed)
             rc = c->err.code;
-        bool is_no = rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL;
-        if (is_no && !os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
-            return CLI_NO; /* an answer: a pipe gets no word */
-        if (rc != SHALE_OK) {
-            int code = cli_fail(c, c->args.positional[0]);
-            return is_no ? CLI_NO : code;
+        if (rc == SHALE_NOT_FOUND && strstr(c->err.text, "are folded") != NULL) {
+            if (begin_anew(c, sql, p))
+                continue;
+            return tell_folded(c, p);
         }
-        if (!follows || out_finish(c->out) != 0)
-            return CLI_YES;
+        if (rc != SHALE_OK)
+            return cli_fail(c, c->args.positional[0]);
+        if (out_finish(c->out) != 0)
+            return CLI_YES; /* the end of the program tells */
+        if (!follows)
+            return os_stop_code();
         if (os_stop_code() == 0)
             cli_pause(FOLLOW_NS);
-        if (os_stop_code() != 0)
-            return os_stop_code() == 130 ? CLI_YES : os_stop_code(); /* Ctrl-C is how it ends */
-        if (cli_out_of_time(c))
-            return CLI_YES;
+        if (os_stop_code() != 0 || cli_out_of_time(c))
+            return CLI_YES; /* that is how it ends */
     }
 }
 
@@ -334,9 +419,10 @@ int cmd_sql_gc(struct cli *c)
     else if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"%s\":{\"changesets\":%" PRIu64 ",\"snapshots\":%" PRIu64
-                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64 "}}\n",
+                   ",\"unfinished_writes\":%" PRIu64 ",\"size_bytes\":%" PRIu64
+                   "},\"left\":%" PRIu64 "}\n",
                    dry ? "would_delete" : "deleted", r.changesets, r.snapshots, r.unfinished,
-                   r.bytes);
+                   r.bytes, r.left);
     else if (r.changesets + r.snapshots + r.unfinished == 0)
         cli_note(c, dry ? "would delete nothing" : "nothing to delete");
     else

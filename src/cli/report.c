@@ -78,6 +78,20 @@ static const struct way_out ways_out[] = {
     {SHALE_NOT_SUPPORTED, "transaction already", "no", NULL, {"shale help sql"}},
     {SHALE_NOT_SUPPORTED, "local copy", "no", NULL, {"shale help sql"}},
     {SHALE_NOT_SUPPORTED, "attached databases", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "generated columns", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "primary key", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "PRIMARY KEY", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED, "savepoint", "no", NULL, {"shale help sql"}},
+    {SHALE_NOT_SUPPORTED,
+     "in a migration",
+     "no",
+     NULL,
+     {"shale sql migrate {db} DIR\tDIR has files like 001_items.sql"}},
+    {SHALE_NOT_SUPPORTED,
+     "opened for reading only",
+     "no",
+     NULL,
+     {"shale help sql\twithout --at and --ignore-triggers it writes"}},
     {SHALE_CORRUPTION,
      "SQLITE_CHANGESET_",
      "no",
@@ -237,6 +251,22 @@ static const struct way_out ways_out[] = {
      NULL,
      {"df {holder}\twhat is mounted there, read-only"}},
     {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {holder}\twhose is it?"}},
+    {SHALE_PERMISSION_DENIED,
+     " proxy ",
+     "no",
+     NULL,
+     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
+    {SHALE_UNAUTHENTICATED,
+     " proxy ",
+     "no",
+     NULL,
+     {"shale doctor {db}\twhich proxy is used; it is written http://USER:PASSWORD@HOST:PORT"}},
+    {SHALE_UNAUTHENTICATED,
+     "certificate",
+     "no",
+     NULL,
+     {"shale {cmd}{args} --store-option ca_file=PATH\tthe certificates (PEM) to trust, where the "
+      "server's is not of a known authority"}},
     {SHALE_UNAUTHENTICATED,
      "expired",
      "no",
@@ -665,7 +695,7 @@ static void add_older(struct text *t, const struct cli *c)
     add(t, number, (size_t)n);
 }
 
-/* An endpoint that was written without http:// or https://. */
+/* An endpoint that was written without http:// or https://, or with a user or a query that do not belong there. */
 static void add_endpoint(struct text *t, const char *text)
 {
     static const char mark[] = "aws_endpoint \"";
@@ -673,8 +703,13 @@ static void add_endpoint(struct text *t, const char *text)
     if (at == NULL)
         return;
     at += strlen(mark);
+    at += strncmp(at, "..@", 3) == 0 ? 3 : 0;
     bool near = strncmp(at, "127.", 4) == 0 || strncmp(at, "localhost", 9) == 0;
-    add_behind(t, text, near ? "http://" : "https://", mark, "\"");
+    size_t n = strcspn(at, "\"?#");
+    const char *scheme = strstr(at, "://");
+    if (scheme == NULL || scheme > at + n)
+        add(t, near ? "http://" : "https://", near ? 7 : 8);
+    add(t, at, n);
 }
 
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)

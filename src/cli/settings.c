@@ -110,11 +110,16 @@ static bool set_pair(struct cli *c, const struct cli_given *g)
 /* Nothing leaves this machine there, so that a plain http endpoint needs no second word. */
 static bool is_loopback(const char *url)
 {
-    static const char *const hosts[] = {"http://127.", "http://localhost", "http://[::1]"};
+    static const char scheme[] = "http://";
+    static const char *const hosts[] = {"localhost", "[::1]"};
+    if (strncasecmp(url, scheme, strlen(scheme)) != 0)
+        return false;
+    const char *host = url + strlen(scheme);
+    size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
     for (size_t i = 0; i < SHL_COUNT_OF(hosts); i++)
-        if (strncmp(url, hosts[i], strlen(hosts[i])) == 0)
+        if (n == strlen(hosts[i]) && strncasecmp(host, hosts[i], n) == 0)
             return true;
-    return false;
+    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n;
 }
 
 static bool set_flag(struct cli *c, const struct cli_given *g)

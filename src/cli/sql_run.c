@@ -51,7 +51,8 @@ bool sql_take_options(struct cli *c, shale_sql_options *o)
     o->allow_triggers = cli_has(&c->args, OPT_ALLOW_TRIGGERS);
     o->ignore_triggers = cli_has(&c->args, OPT_IGNORE_TRIGGERS);
     o->lazy = o->local_path == NULL;
-    o->max_retries = 50; /* a person would only try again */
+    /* 50: a person would only try again */
+    o->max_retries = (uint32_t)shl_min_u64(cli_number(&c->args, OPT_MAX_RETRIES, 50), UINT32_MAX);
     o->compress_snapshots = cli_has(&c->args, OPT_COMPRESS);
     o->auto_compact = cli_number(&c->args, OPT_AUTO_COMPACT, 0);
     if (cli_has(&c->args, OPT_GRACE))
@@ -123,10 +124,30 @@ static size_t skip_blanks(const char *text)
     }
 }
 
+/* The next ';' that is in no string, name or comment; NULL: there is none, or one of those has no end. */
+static char *next_semicolon(char *at)
+{
+    for (; *at != '\0'; at++) {
+        char *end = at;
+        if (*at == ';')
+            return at;
+        if (strchr("'\"`[", *at) != NULL)
+            end = strchr(at + 1, *at == '[' ? ']' : *at);
+        else if (strncmp(at, "--", 2) == 0)
+            end = strchr(at, '\n');
+        else if (strncmp(at, "/*", 2) == 0 && (end = strstr(at + 2, "*/")) != NULL)
+            end++;
+        if (end == NULL)
+            return NULL;
+        at = end;
+    }
+    return NULL;
+}
+
 /* The length of the first whole statement with its ';', 0 if there is none. The text is changed and put back. */
 static size_t first_statement(char *text)
 {
-    for (char *at = strchr(text, ';'); at != NULL; at = strchr(at + 1, ';')) {
+    for (char *at = next_semicolon(text); at != NULL; at = next_semicolon(at + 1)) {
         char kept = at[1];
         at[1] = '\0';
         bool whole = sqlite3_complete(text) != 0;
@@ -207,8 +228,9 @@ struct unit {
     const char *sql;
     const char *parameter; /* NULL: none */
     bool is_view;
-    bool writes; /* found in a view: it has to be an update */
-    bool is_sql; /* the failure is what SQLite says of the statement */
+    bool writes;     /* found in a view: it has to be an update */
+    bool is_sql;     /* the failure is what SQLite says of the statement */
+    bool is_stopped; /* by Ctrl-C or --timeout, in the middle of a statement */
     struct sql_rows rows;
 };
 
@@ -223,7 +245,12 @@ static shale_code sql_error(struct unit *u, sqlite3 *db, shale_error *err)
     u->is_sql = true;
     if (sqlite3_errcode(db) == SQLITE_NOMEM)
         return shl_nomem(err);
-    return shl_fail(err, SHALE_INVALID, "%s", sqlite3_errmsg(db));
+    u->is_stopped = (sqlite3_errcode(db) & 0xff) == SQLITE_INTERRUPT; /* by look_for_stop */
+    if (u->is_stopped)
+        return shl_fail(err, SHALE_TIMEOUT, "%s", sqlite3_errmsg(db));
+    return shl_fail(err,
+                    (sqlite3_errcode(db) & 0xff) == SQLITE_FULL ? SHALE_NO_SPACE : SHALE_INVALID,
+                    "%s", sqlite3_errmsg(db));
 }
 
 static void flush(struct unit *u)
@@ -241,6 +268,8 @@ static shale_code step_all(struct unit *u, sqlite3 *db, sqlite3_stmt *q, shale_e
         rc = sql_rows_add(&u->rows, q, err);
         if (u->is_view && u->rows.text.len > FLUSH_BYTES) /* a view runs once */
             flush(u);
+        if (u->run->c->out->failed != 0)
+            return rc; /* nobody reads on */
     }
     if (rc == SHALE_OK && step != SQLITE_DONE)
         rc = sql_error(u, db, err);
@@ -254,7 +283,7 @@ static shale_code run_unit(void *ctx, sqlite3 *db, shale_error *err)
     const char *at = u->sql;
     shale_code rc = SHALE_OK;
     sql_rows_clear(&u->rows);
-    u->is_sql = false;
+    u->is_sql = u->is_stopped = false;
     sqlite3_progress_handler(db, PROGRESS_STEPS, look_for_stop, NULL);
     while (rc == SHALE_OK && at[skip_blanks(at)] != '\0') {
         sqlite3_stmt *q = NULL;
@@ -307,6 +336,10 @@ static int run_both(struct sql_run *r, struct unit *u, bool is_block)
     if (rc == SHALE_OK)
         return CLI_YES;
     (void)out_finish(r->c->out);
+    if (u->is_stopped && !os_timed_out()) {
+        cli_tell(r->c, u->is_view ? "stopped" : "stopped: nothing of it was committed");
+        return os_stop_code();
+    }
     int code = cli_fail(r->c, r->c->args.positional[0]);
     return code == CLI_USAGE ? CLI_FAILED : code;
 }
@@ -398,6 +431,8 @@ int sql_run_text(struct sql_run *r, const char *text)
         at += n;
         if (code == CLI_YES && os_stop_code() != 0)
             code = os_stop_code();
+        if (r->c->out->failed != 0)
+            break; /* the end of the program tells */
     }
     env_free(copy);
     return code;

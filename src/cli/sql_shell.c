@@ -364,7 +364,8 @@ static int run_line(struct sql_shell *s, const char *line)
     if (shl_str_append(&s->pending, line, &s->c->err) != SHALE_OK ||
         shl_str_append(&s->pending, "\n", &s->c->err) != SHALE_OK)
         return cli_fail(s->c, NULL);
-    return run_pending(s);
+    return strchr(line, ';') != NULL ? run_pending(s)
+                                     : CLI_YES; /* only there a statement can end */
 }
 
 /* What is left at the end of a script needs no ';'. */

@@ -163,6 +163,8 @@ static const struct cli_option options[OPT_IDS] = {
                         DB},
     [OPT_AUTO_COMPACT] = {"auto-compact", 0, CLI_NUMBER, false, "N",
                           "compact after a commit once the log has N entries [never]", NULL, DB},
+    [OPT_MAX_RETRIES] = {"max-retries", 0, CLI_NUMBER, false, "N",
+                         "tries of a commit or compaction that others get ahead of [50]", NULL, DB},
     [OPT_BY_COLUMN] = {"by-column", 0, CLI_FLAG, false, NULL,
                        "s3db's way: merge with what others changed meanwhile, instead of running "
                        "again",

@@ -6,8 +6,10 @@
 #define ROOT  CLI_BIT(OPT_ROOT)
 #define COPY  (ROOT | CLI_BIT(OPT_LOCAL_PATH))
 #define SHOWS (CLI_BIT(OPT_ROWS_AS) | CLI_BIT(OPT_HEADERS))
-#define MIXES (CLI_BIT(OPT_BY_COLUMN) | CLI_BIT(OPT_ALLOW_TRIGGERS) | CLI_BIT(OPT_AUTO_COMPACT))
-#define PAST  (CLI_BIT(OPT_AT) | CLI_BIT(OPT_IGNORE_TRIGGERS))
+#define MIXES                                                                                      \
+    (CLI_BIT(OPT_BY_COLUMN) | CLI_BIT(OPT_ALLOW_TRIGGERS) | CLI_BIT(OPT_AUTO_COMPACT) |            \
+     CLI_BIT(OPT_MAX_RETRIES))
+#define PAST (CLI_BIT(OPT_AT) | CLI_BIT(OPT_IGNORE_TRIGGERS))
 
 const struct cli_command cli_sql_commands[] = {
     {.name = "sql",
@@ -143,7 +145,7 @@ const struct cli_command cli_sql_commands[] = {
      .args_min = 1,
      .args_max = 1,
      .args = {"DB"},
-     .options = ROOT | CLI_BIT(OPT_COMPRESS),
+     .options = ROOT | CLI_BIT(OPT_COMPRESS) | CLI_BIT(OPT_MAX_RETRIES),
      .examples = {{"shale sql compact ./shop", "opening is quick again"},
                   {"shale sql compact ./shop --compress", "and smaller, for Shale only"}},
      .notes = "Writers are not held up. The old objects stay until shale sql gc.",
@@ -179,7 +181,7 @@ const struct cli_command cli_sql_commands[] = {
      .examples = {{"shale sql migrate ./shop migrations", "001_items.sql, 002_orders.sql, .."}},
      .notes = "A file's number is its version; those above the database's version run in order, "
               "each as a new snapshot. Makes the database if there is none.",
-     .exits = "0 up to date. Cost: that of opening, and 1 GET and 2 PUTs a file.",
+     .exits = "0 up to date. Cost: that of opening, and 2 GETs and 2 PUTs a file.",
      .run = cmd_sql_migrate},
 };
 const size_t cli_sql_command_count = SHL_COUNT_OF(cli_sql_commands);

@@ -151,31 +151,42 @@ static shale_code commit(struct compaction *c, shale_error *err)
 
 /* ---- deleting */
 
-static shale_code delete_file(struct shl_s4 *db, uint64_t id, shale_error *err)
+/* Of so many bytes. A local copy with more is of a writer that lives, and holds what it has not uploaded yet. */
+static shale_code delete_file(struct shl_s4 *db, uint64_t id, uint64_t size, shale_error *err)
 {
     char key[SHL_S4_KEY_BYTES];
+    uint64_t here;
     shale_code rc = shl_s4_file_key(db, id, key, err);
     if (rc == SHALE_OK)
         rc = shl_store_delete(db->store, key, err);
     /* A note that could not be removed may still name it. */
-    if (rc == SHALE_OK && !db->noted && db->adopted_count == 0)
+    if (rc == SHALE_OK && !db->noted && db->adopted_count == 0 &&
+        shl_s4_local_size(&db->local, id, &here) && here <= size)
         shl_s4_local_remove(&db->local, id);
     return rc;
 }
 
-/* The new files when nothing was committed: they are nobody's. */
+/* The new files when nothing was committed: they are nobody's. Those that were sent are left to the collector unless the newest index is seen not to name them: a try whose
+ * answer was lost may have been taken before others won. */
 static void drop_new_files(struct compaction *c)
 {
     struct shl_s4 *db = c->db;
+    struct shl_s4_ids named = {0};
     shale_error ignored;
+    bool sent = false;
     shl_s4_close_active(db);
+    for (size_t i = c->own_files; i < db->files.count; i++)
+        sent = sent || db->files.items[i].etag[0] != '\0';
+    bool known = sent && shl_s4_reload(db, &ignored) == SHALE_OK &&
+                 shl_s4_index_files(&db->map->index, &named, &ignored) == SHALE_OK;
     while (db->files.count > c->own_files) {
         const struct shl_s4_file *f = &db->files.items[--db->files.count];
-        if (f->etag[0] != '\0')
-            shl_ignore(delete_file(db, f->id, &ignored));
-        else
+        if (f->etag[0] == '\0')
             shl_s4_local_remove(&db->local, f->id);
+        else if (known && !shl_s4_ids_have(&named, f->id))
+            shl_ignore(delete_file(db, f->id, f->size, &ignored));
     }
+    shl_s4_ids_free(&named);
 }
 
 static bool is_old(const struct shl_s4_remote *r, uint64_t grace_ns)
@@ -222,7 +233,7 @@ static shale_code delete_old_files(struct compaction *c, uint64_t grace_ns, shal
         const struct shl_s4_remote *r = &remote.files.items[i];
         if (shl_s4_ids_have(&named, r->id) || !is_replaced(c, r, grace_ns))
             continue;
-        SHL_TRY(delete_file(db, r->id, err));
+        SHL_TRY(delete_file(db, r->id, r->size, err));
         forget_file(db, r->id);
         c->told->files_deleted++;
         c->told->bytes_deleted += r->size;
@@ -320,7 +331,7 @@ static shale_code collect(struct shl_s4 *db, uint64_t grace_ns, bool dry_run,
             !is_old(r, grace_ns))
             continue;
         if (!dry_run)
-            SHL_TRY(delete_file(db, r->id, err));
+            SHL_TRY(delete_file(db, r->id, r->size, err));
         shl_s4_name(r->id, name);
         if (told != NULL)
             told(ctx, name, r->size);

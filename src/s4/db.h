@@ -10,6 +10,7 @@
 #define SHL_S4_GONE            UINT64_MAX /* in the journal: the file of a deleted key */
 #define SHL_S4_UNSYNCED_ENDING ".unsynced"
 #define SHL_S4_LOCK_ENDING     ".lock"
+#define SHL_S4_BASES_ENDING    ".bases"
 
 /* A data file that this handle made, or a rebuild found. */
 struct shl_s4_file {
@@ -48,7 +49,10 @@ struct shl_s4 {
     struct shl_s4_local local;
 
     /* [turn] */
-    struct shl_s4_index journal;     /* key to place or GONE, since the last commit */
+    struct shl_s4_index journal; /* key to place or GONE, since the last commit */
+    struct shl_s4_index
+        bases;  /* where its keys are in the bucket's index that we know; those that are there */
+    bool tried; /* an answer to its commit was lost: it may be in the bucket's index */
     char index_etag[SHL_ETAG_BYTES]; /* "": there was no index */
     uint64_t index_bytes;
     unsigned index_version;
@@ -170,8 +174,6 @@ SHL_MUST shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index 
                                          shale_error *err);
 /* True if the write may have happened although it failed. */
 bool shl_s4_fate_is_unknown(shale_code rc);
-/* Whether a is behind b in the order of one writer's writes. */
-bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b);
 /* Everything is in a committed index: the journal is empty. */
 void shl_s4_committed(struct shl_s4 *db);
 /* A pause that grows with the number of lost races. */
@@ -185,10 +187,27 @@ SHL_MUST shale_code shl_s4_each(struct shl_s4 *db, size_t count, unsigned at_onc
                                 shale_code (*work)(void *ctx, size_t i, shale_error *err),
                                 void *ctx, shale_error *err);
 
+/* ---- commits whose answer was lost (lost.c) [turn] */
+/* Before a key comes into the journal, and its new place into the map. */
+SHL_MUST shale_code shl_s4_remember_base(struct shl_s4 *db, struct shl_slice key, shale_error *err);
+void shl_s4_forget_bases(struct shl_s4 *db); /* the journal is empty */
+/* Takes out of the journal what the newest index has, or what stands over it there. */
+SHL_MUST shale_code shl_s4_settle_lost(struct shl_s4 *db, const struct shl_s4_index *newest,
+                                       shale_error *err);
+/* Whether a is behind b in the order of one writer's writes. */
+bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b);
+/* True if nobody has written the key since: then a commit with it did not get through. */
+bool shl_s4_is_where_it_was(const struct shl_s4_index *bases, const struct shl_s4_index *newest,
+                            struct shl_slice key);
+/* Whether somebody else has written or deleted the key since, for all that can be told. May ask the store for two records. */
+SHL_MUST shale_code shl_s4_is_superseded(struct shl_s4 *db, const struct shl_s4_index *bases,
+                                         const struct shl_s4_index *newest, struct shl_slice key,
+                                         bool *out, shale_error *err);
+
 /* ---- what dead writers left (recover.c) [turn] */
 SHL_MUST shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err);
-/* Notes what is unsynced, or takes the note away. */
-SHL_MUST shale_code shl_s4_note(struct shl_s4 *db, shale_error *err);
+/* Notes what is unsynced, or takes the note away. tries: a commit of it follows. */
+SHL_MUST shale_code shl_s4_note(struct shl_s4 *db, bool tries, shale_error *err);
 void shl_s4_unnote(struct shl_s4 *db);
 /* Copies what lies in files of dead writers, and what is in no index of sealed ones, into a file of our own: neither is put again, for a compaction or a collector may be
  * about to delete it. */

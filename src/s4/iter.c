@@ -167,22 +167,51 @@ static shale_code check_unchanged(const struct shl_s4_iter *it, shale_error *err
     return shl_fail(err, SHALE_INVALID, "the store was written to during the iteration");
 }
 
-/* Downloads what is not there. [no turn] */
+static int by_id(const void *a, const void *b)
+{
+    uint64_t p = *(const uint64_t *)a;
+    uint64_t q = *(const uint64_t *)b;
+    return p < q ? -1 : p > q;
+}
+
+/* How far the index reaches into each of its files. Owned; NULL without memory. */
+static uint64_t *ends_of(const struct shl_s4_index *x, const struct shl_s4_ids *named)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    uint64_t *ends = env_calloc(named->ids.count + 1, sizeof *ends);
+    while (ends != NULL && shl_s4_index_next(x, &c, &key, &loc, &ref)) {
+        const uint64_t *at =
+            bsearch(&loc.file, named->ids.items, named->ids.count, sizeof *named->ids.items, by_id);
+        size_t i = at == NULL ? named->ids.count : (size_t)(at - named->ids.items);
+        ends[i] = shl_max_u64(ends[i], loc.offset + loc.length);
+    }
+    return ends;
+}
+
+/* Downloads what is not there, or not all of it: a file may have grown since it was fetched. [no turn] */
 static shale_code fetch_missing(struct shl_s4 *db, const struct shl_s4_map *map, shale_error *err)
 {
     struct shl_s4_ids named = {0};
     SHL_ARRAY(uint64_t) missing = {0};
+    uint64_t *ends = NULL;
     uint64_t bytes, size;
     shale_code rc;
     shl_s4_take_turn(db);
     rc = shl_s4_index_files(&map->index, &named, err);
-    for (size_t i = 0; i < named.ids.count && rc == SHALE_OK; i++)
-        if (!shl_s4_local_size(&db->local, named.ids.items[i], &size) &&
+    if (rc == SHALE_OK && (ends = ends_of(&map->index, &named)) == NULL)
+        rc = shl_nomem(err);
+    for (size_t i = 0; rc == SHALE_OK && i < named.ids.count; i++)
+        if ((!shl_s4_local_size(&db->local, named.ids.items[i], &size) || size < ends[i]) &&
+            shl_s4_file_find(db, named.ids.items[i]) == NULL &&
             !shl_array_push(&missing, named.ids.items[i]))
             rc = shl_nomem(err);
     if (rc == SHALE_OK)
         rc = shl_s4_fetch_files(db, missing.items, missing.count, &bytes, err);
     shl_s4_end_turn(db);
+    env_free(ends);
     shl_s4_ids_free(&named);
     shl_array_free(&missing);
     return rc;

@@ -160,6 +160,7 @@ static void take_over(struct rebuild *r)
     }
     shl_s4_index_free(&db->journal);
     shl_s4_index_init(&db->journal);
+    shl_s4_forget_bases(db);
     db->next_file_num = r->highest + 1;
     db->unsaved = true;
     shl_s4_map_set(db, r->map, true);

@@ -10,9 +10,11 @@
 
 /* ---- our note */
 
-static shale_code collect(struct shl_s4 *db, struct shl_s4_unsynced *u, shale_error *err)
+static shale_code collect(struct shl_s4 *db, bool tries, struct shl_s4_unsynced *u,
+                          shale_error *err)
 {
     u->generation = db->generation + 1;
+    u->tried = tries || db->tried;
     for (size_t i = 0; i < db->files.count; i++) {
         const struct shl_s4_file *f = &db->files.items[i];
         struct shl_s4_range r = {.file = f->id, .from = f->from, .to = f->flushed};
@@ -57,6 +59,7 @@ static shale_code drop_adopted(struct shl_s4 *db, shale_error *err)
             db->adopted[left++] = db->adopted[i];
             continue;
         }
+        (void)remove_named(db, db->adopted[i].writer, SHL_S4_BASES_ENDING);
         (void)remove_named(db, db->adopted[i].writer, SHL_S4_LOCK_ENDING);
         (void)env_close(db->adopted[i].lock_fd);
     }
@@ -64,19 +67,34 @@ static shale_code drop_adopted(struct shl_s4 *db, shale_error *err)
     return shl_s4_local_sync_folder(&db->local, err);
 }
 
-shale_code shl_s4_note(struct shl_s4 *db, shale_error *err)
+/* Beside the note that says that a commit is on its way. */
+static shale_code put_bases(struct shl_s4 *db, shale_error *err)
+{
+    struct shl_buf blob = {0};
+    char name[SHL_S4_NAME_BYTES];
+    shale_code rc = shl_s4_index_encode(&db->bases, 2, 0, &blob, err);
+    shl_s4_unsynced_name(db->note_id, SHL_S4_BASES_ENDING, name);
+    if (rc == SHALE_OK)
+        rc = shl_s4_local_put(&db->local, name, shl_buf_view(&blob), true, err);
+    shl_buf_free(&blob);
+    return rc;
+}
+
+shale_code shl_s4_note(struct shl_s4 *db, bool tries, shale_error *err)
 {
     struct shl_s4_unsynced u = {0};
     struct shl_buf text = {0};
     char name[SHL_S4_NAME_BYTES];
     shale_code rc;
-    SHL_TRY(collect(db, &u, err));
+    SHL_TRY(collect(db, tries, &u, err));
     if (u.ranges.count == 0)
         goto out;
     SHL_TRY(take_lock(db, err));
     SHL_TRY(shl_s4_unsynced_encode(&u, &text, err));
     shl_s4_unsynced_name(db->note_id, SHL_S4_UNSYNCED_ENDING, name);
     db->noted = true; /* also if the last step fails */
+    if (u.tried)
+        SHL_TRY(put_bases(db, err));
     SHL_TRY(shl_s4_local_put(&db->local, name, shl_buf_view(&text), true, err));
     db->generation++;
     ENV_POINT("s4 noted");
@@ -92,6 +110,8 @@ void shl_s4_unnote(struct shl_s4 *db)
     shale_error ignored;
     if (db->noted) {
         db->noted = !remove_named(db, db->note_id, SHL_S4_UNSYNCED_ENDING);
+        if (!db->noted)
+            (void)remove_named(db, db->note_id, SHL_S4_BASES_ENDING);
         shl_ignore(shl_s4_local_sync_folder(&db->local, &ignored));
     }
     shl_ignore(drop_adopted(db, &ignored));
@@ -115,7 +135,18 @@ struct left {
     uint32_t writer;
     int lock_fd; /* -1: a reader's look */
     struct shl_s4_unsynced note;
+    bool has_bases;            /* a commit was on its way */
+    struct shl_s4_index bases; /* owned: where its keys were before */
 };
+
+static void left_free(struct left *one)
+{
+    shl_s4_unsynced_free(&one->note);
+    shl_s4_index_free(&one->bases);
+    if (one->lock_fd >= 0)
+        (void)env_close(one->lock_fd);
+}
+
 struct lefts {
     SHL_ARRAY(struct left) list;
 };
@@ -145,11 +176,31 @@ static shale_code read_note(struct shl_s4 *db, uint32_t writer, struct shl_s4_un
     return rc;
 }
 
+/* Without them all that was noted is taken over, as if no commit had been on its way. */
+static shale_code read_bases(struct shl_s4 *db, struct left *one, shale_error *err)
+{
+    struct shl_s4_index_head head;
+    struct shl_buf blob = {0};
+    char name[SHL_S4_NAME_BYTES];
+    shl_s4_unsynced_name(one->writer, SHL_S4_BASES_ENDING, name);
+    shale_code rc = shl_s4_local_get(&db->local, name, &blob, err);
+    if (rc == SHALE_OK)
+        rc = shl_s4_index_load(&one->bases, shl_buf_view(&blob), &head, err);
+    one->has_bases = rc == SHALE_OK;
+    shl_buf_free(&blob);
+    if (rc != SHALE_NOT_FOUND && rc != SHALE_CORRUPTION)
+        return rc;
+    shl_log_write(db->log, SHL_LOG_WARN, "no word of where keys were before file=%s why=\"%s\"",
+                  name, err->text);
+    return SHALE_OK;
+}
+
 /* Adds a note that nobody who lives holds. A reader takes every one: it changes nothing. */
 static shale_code look_at_note(struct shl_s4 *db, uint32_t writer, struct lefts *out,
                                shale_error *err)
 {
     struct left one = {.writer = writer, .lock_fd = -1};
+    shl_s4_index_init(&one.bases);
     char lock[SHL_S4_NAME_BYTES];
     shale_code rc;
     if (!db->settings.read_only) {
@@ -166,14 +217,13 @@ static shale_code look_at_note(struct shl_s4 *db, uint32_t writer, struct lefts 
         goto out;
     }
     SHL_TRY(rc);
-    if (!shl_array_push(&out->list, one)) {
-        shl_s4_unsynced_free(&one.note);
+    if (one.note.tried)
+        SHL_TRY(read_bases(db, &one, err));
+    if (!shl_array_push(&out->list, one))
         SHL_TRY(shl_nomem(err));
-    }
-    one.lock_fd = -1; /* moved to the list */
+    one = (struct left){.lock_fd = -1}; /* moved to the list */
 out:
-    if (one.lock_fd >= 0)
-        (void)env_close(one.lock_fd);
+    left_free(&one);
     return rc;
 }
 
@@ -199,18 +249,35 @@ static shale_code find_notes(struct shl_s4 *db, struct lefts *out, shale_error *
 /* The records of a note's ranges. */
 struct replay {
     struct shl_s4 *db;
-    bool counts;            /* only looks for the last committed one */
-    bool any;               /* there is one */
-    struct shl_s4_loc last; /* all writes up to there are in the index, or were */
+    bool counts;                      /* only looks for the last committed one */
+    bool any;                         /* there is one */
+    const struct shl_s4_index *bases; /* NULL: no commit was on its way */
+    bool failed;                      /* it did not get through: a key is where it was */
+    struct shl_s4_loc last;           /* all writes up to there are in the index, or were */
 };
+
+/* A commit that was on its way, and of which no place is there any more: what others wrote since came after it. */
+static shale_code is_superseded(const struct replay *p, struct shl_slice key, bool *out,
+                                shale_error *err)
+{
+    struct shl_s4_loc ignored;
+    if (p->bases == NULL || p->any || p->failed ||
+        shl_s4_index_get(&p->db->journal, key, &ignored)) /* the map has it from us */
+        return SHALE_OK;
+    return shl_s4_is_superseded(p->db, p->bases, &p->db->map->index, key, out, err);
+}
 
 static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
                                 struct shl_s4_loc loc, shale_error *err)
 {
     struct shl_s4 *db = p->db;
     struct shl_s4_loc now;
+    shale_code rc;
     bool deletes = (r->flags & SHL_S4_TOMBSTONE) != 0;
     if (p->counts) {
+        if (p->bases != NULL && !shl_s4_index_get(&db->journal, r->key, &now) &&
+            shl_s4_is_where_it_was(p->bases, &db->map->index, r->key))
+            p->failed = true;
         /* It is in the index at this very place: the commit got through, though nobody was told. */
         if (deletes || !shl_s4_index_get(&db->map->index, r->key, &now) || now.file != loc.file ||
             now.offset != loc.offset)
@@ -221,9 +288,15 @@ static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
     }
     if (p->any && !shl_s4_is_later(loc, p->last))
         return SHALE_OK;
+    bool superseded = false;
+    rc = is_superseded(p, r->key, &superseded, err);
+    if (rc != SHALE_OK || superseded)
+        return rc;
     struct shl_s4_loc place = loc;
     place.length = deletes ? 0 : loc.length;
-    shale_code rc = shl_s4_index_put(&db->journal, r->key, place, err);
+    rc = shl_s4_remember_base(db, r->key, err);
+    if (rc == SHALE_OK)
+        rc = shl_s4_index_put(&db->journal, r->key, place, err);
     if (rc == SHALE_OK && !deletes)
         return shl_s4_index_put(&db->map->index, r->key, loc, err);
     if (rc == SHALE_OK)
@@ -283,7 +356,7 @@ out:
 /* Looks how far a commit of the dead writer got through, then takes over what came after it. */
 static shale_code adopt(struct shl_s4 *db, const struct left *one, shale_error *err)
 {
-    struct replay p = {.db = db};
+    struct replay p = {.db = db, .bases = one->has_bases ? &one->bases : NULL};
     for (unsigned pass = 0; pass < 2; pass++) {
         p.counts = pass == 0;
         for (size_t i = 0; i < one->note.ranges.count; i++) {
@@ -334,9 +407,7 @@ shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err)
     }
 out:
     for (size_t i = 0; i < found.list.count; i++) {
-        shl_s4_unsynced_free(&found.list.items[i].note);
-        if (found.list.items[i].lock_fd >= 0)
-            (void)env_close(found.list.items[i].lock_fd);
+        left_free(&found.list.items[i]);
     }
     shl_array_free(&found.list);
     return rc;

@@ -216,6 +216,7 @@ static shale_code init(struct shl_s4 *db, const struct shl_s4_open *how, shale_e
     env_mutex_init(&db->mu);
     env_cond_init(&db->turn);
     shl_s4_index_init(&db->journal);
+    shl_s4_index_init(&db->bases);
     if (s->format == 2)
         db->writer = (uint32_t)env_rand_below(UINT32_MAX) + 1;
     shale_code rc = shl_s4_local_init(&db->local, s->local_dir, err);
@@ -261,6 +262,7 @@ void shl_s4_close(struct shl_s4 *db)
     shl_s4_let_go(db);
     shl_s4_map_unref(db, db->map);
     shl_s4_index_free(&db->journal);
+    shl_s4_index_free(&db->bases);
     shl_array_free(&db->files);
     shl_s4_local_deinit(&db->local);
     env_cond_deinit(&db->turn);
@@ -341,6 +343,7 @@ static shale_code put_records(struct shl_s4 *db, struct shl_s4_batch *b,
         SHL_TRY(shl_s4_put_encode(version, items[i].key, items[i].value, items[i].is_bytes, &record,
                                   err));
         SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
+        SHL_TRY(shl_s4_remember_base(db, items[i].key, err));
     }
     SHL_TRY(shl_s4_batch_write(db, b, err));
     SHL_TRY(shl_s4_make_room(db, count, key_bytes, b->new_files + 1, err));
@@ -399,6 +402,7 @@ static shale_code delete_records(struct shl_s4 *db, struct shl_s4_batch *b,
         key_bytes += keys[which[i]].len;
         SHL_TRY(shl_s4_tombstone_encode(keys[which[i]], &record, err));
         SHL_TRY(shl_s4_batch_add(db, b, shl_buf_view(&record), err));
+        SHL_TRY(shl_s4_remember_base(db, keys[which[i]], err));
     }
     SHL_TRY(shl_s4_batch_write(db, b, err));
     SHL_TRY(shl_s4_make_room(db, count, key_bytes, b->new_files + 1, err));

@@ -4,6 +4,7 @@
 #include "base/assert.h"
 #include "base/codec/ulid.h"
 #include "base/num.h"
+#include "store/backend.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -161,64 +162,6 @@ shale_code shl_s4_apply_journal(struct shl_s4 *db, struct shl_s4_index *to, shal
     return SHALE_OK;
 }
 
-bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b)
-{
-    return a.file > b.file || (a.file == b.file && a.offset > b.offset);
-}
-
-/* The last write of the journal that the index has at our own place: that commit was ours, though its answer was lost, and all writes up to there are in it. */
-static bool last_committed(const struct shl_s4 *db, const struct shl_s4_index *newest,
-                           struct shl_s4_loc *out)
-{
-    struct shl_s4_cursor c = {0};
-    struct shl_slice key;
-    struct shl_s4_loc loc, now;
-    uint32_t ref;
-    bool any = false;
-    while (shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
-        if (loc.length == 0 || !shl_s4_index_get(newest, key, &now) || now.file != loc.file ||
-            now.offset != loc.offset)
-            continue;
-        if (!any || shl_s4_is_later(loc, *out))
-            *out = loc;
-        any = true;
-    }
-    return any;
-}
-
-/* Takes them out of the journal, so that they are not written again over what others wrote since. */
-static shale_code forget_committed(struct shl_s4 *db, const struct shl_s4_index *newest,
-                                   shale_error *err)
-{
-    struct shl_s4_index rest;
-    struct shl_s4_loc last = {0};
-    struct shl_s4_loc loc;
-    struct shl_s4_cursor c = {0};
-    struct shl_slice key;
-    uint32_t ref;
-    shale_code rc = SHALE_OK;
-    if (!last_committed(db, newest, &last))
-        return SHALE_OK;
-    shl_s4_index_init(&rest);
-    while (rc == SHALE_OK && shl_s4_index_next(&db->journal, &c, &key, &loc, &ref))
-        if (shl_s4_is_later(loc, last))
-            rc = shl_s4_index_put(&rest, key, loc, err);
-    if (rc != SHALE_OK) {
-        shl_s4_index_free(&rest);
-        return rc;
-    }
-    shl_s4_index_free(&db->journal);
-    db->journal = rest;
-    for (size_t i = 0; i < db->files.count; i++) {
-        struct shl_s4_file *f = &db->files.items[i];
-        if (f->id < last.file)
-            f->from = f->size;
-        else if (f->id == last.file)
-            f->from = shl_max_u64(f->from, last.offset + last.length);
-    }
-    return SHALE_OK;
-}
-
 /* A newer index than ours. */
 static shale_code adopt_index(struct shl_s4 *db, struct shl_slice blob, const char *etag,
                               shale_error *err)
@@ -227,7 +170,7 @@ static shale_code adopt_index(struct shl_s4 *db, struct shl_slice blob, const ch
     struct shl_s4_map *map = NULL;
     shale_code rc;
     SHL_TRY(parse_index(db, blob, &map, &head, err));
-    SHL_TRY(forget_committed(db, &map->index, err));
+    SHL_TRY(shl_s4_settle_lost(db, &map->index, err));
     SHL_TRY(shl_s4_apply_journal(db, &map->index, err));
     remember_index(db, blob, etag);
     db->next_file_num = (uint32_t)shl_max_u64(db->next_file_num, head.next_file_num);
@@ -327,6 +270,12 @@ static shale_code check_writers(const struct shl_s4 *db, const struct shl_s4_ind
     return rc;
 }
 
+/* An answer was lost on the way, whatever the last one was. */
+static bool is_open(const shale_error *err)
+{
+    return strncmp(err->text, SHL_OUTCOME_UNKNOWN, sizeof SHL_OUTCOME_UNKNOWN - 1) == 0;
+}
+
 shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x, shale_error *err)
 {
     char key[SHL_S4_KEY_BYTES];
@@ -345,13 +294,15 @@ shale_code shl_s4_put_index(struct shl_s4 *db, const struct shl_s4_index *x, sha
     if (db->noted || db->adopted_count > 0) {
         /* So that what comes back after a crash is all of this commit, should it get through. */
         SHL_TRY(shl_s4_sync_files(db, err));
-        SHL_TRY(shl_s4_note(db, err));
+        SHL_TRY(shl_s4_note(db, true, err));
     }
     ENV_POINT("s4 index");
     condition(db, db->index_etag, false, &c);
     rc = shl_store_put(db->store, key, &part, 1, &c.how, &object, err);
     if (rc == SHALE_ALREADY_EXISTS)
         rc = SHALE_PRECONDITION;
+    if (rc != SHALE_OK && (shl_s4_fate_is_unknown(rc) || is_open(err)))
+        db->tried = true;
     SHL_TRY(rc);
     SHL_TRY(check_etag(db, key, &object, err));
     remember_index(db, part, object.etag);
@@ -365,6 +316,7 @@ void shl_s4_committed(struct shl_s4 *db)
 {
     shl_s4_index_free(&db->journal);
     shl_s4_index_init(&db->journal);
+    shl_s4_forget_bases(db);
     db->unsaved = db->homeless = false;
     for (size_t i = 0; i < db->files.count; i++) {
         struct shl_s4_file *f = &db->files.items[i];
@@ -603,7 +555,7 @@ shale_code shl_s4_flush(struct shl_s4 *db, shale_error *err)
     if (!db->local.temporary) {
         SHL_TRY(shl_s4_rehome(db, err));
         SHL_TRY(shl_s4_sync_files(db, err));
-        SHL_TRY(shl_s4_note(db, err));
+        SHL_TRY(shl_s4_note(db, false, err));
     }
     SHL_TRY(shl_s4_index_encode(&db->map->index, (uint8_t)db->settings.format, db->next_file_num,
                                 &blob, err));
@@ -623,6 +575,27 @@ struct fetching {
     uint64_t bytes; /* [mu] */
 };
 
+#define PIECE_BYTES ((size_t)1 << 18)
+
+/* The local copy has all of it, and maybe what another process has not uploaded yet: it is left alone, whoever writes it. */
+static bool has_all(struct shl_s4 *db, uint64_t file, struct shl_slice body)
+{
+    shale_error ignored;
+    uint64_t size = 0;
+    bool same = shl_s4_local_size(&db->local, file, &size) && size >= body.len;
+    uint8_t *piece = same ? env_alloc(PIECE_BYTES) : NULL;
+    same = piece != NULL;
+    for (size_t at = 0; same && at < body.len;) {
+        size_t len = shl_min_size(PIECE_BYTES, body.len - at);
+        size_t got = 0;
+        same = shl_s4_local_read(&db->local, file, at, piece, len, &got, &ignored) == SHALE_OK &&
+               got == len && memcmp(piece, body.data + at, len) == 0;
+        at += len;
+    }
+    env_free(piece);
+    return same;
+}
+
 static shale_code fetch_one(void *ctx, size_t i, shale_error *err)
 {
     struct fetching *f = ctx;
@@ -633,8 +606,11 @@ static shale_code fetch_one(void *ctx, size_t i, shale_error *err)
     shl_s4_name(f->files[i], name);
     SHL_TRY(shl_s4_key(f->db, name, key, err));
     SHL_TRY(shl_store_get(f->db->store, key, NULL, &body, NULL, err));
-    SHL_TRY(shl_s4_local_put(&f->db->local, name, shl_buf_view(&body), false, err));
-    shl_s4_local_forget(&f->db->local, f->files[i]);
+    shl_s4_local_forget(&f->db->local, f->files[i]); /* what is open may be an older file */
+    if (!has_all(f->db, f->files[i], shl_buf_view(&body))) {
+        SHL_TRY(shl_s4_local_put(&f->db->local, name, shl_buf_view(&body), false, err));
+        shl_s4_local_forget(&f->db->local, f->files[i]);
+    }
     env_mutex_lock(&f->mu);
     f->bytes += body.len;
     env_mutex_unlock(&f->mu);

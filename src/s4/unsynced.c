@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define FIRST "shale s4 unsynced 1"
+#define FIRST      "shale s4 unsynced 1"
+#define TRIED      "tried"
+#define TRIED_LINE 3
 
 shale_code shl_s4_unsynced_encode(const struct shl_s4_unsynced *u, struct shl_buf *out,
                                   shale_error *err)
@@ -16,6 +18,8 @@ shale_code shl_s4_unsynced_encode(const struct shl_s4_unsynced *u, struct shl_bu
     size_t start = out->len;
     shale_code rc;
     SHL_TRY(shl_str_printf(out, err, FIRST "\ngeneration %" PRIu64 "\n", u->generation));
+    if (u->tried)
+        SHL_TRY(shl_str_append(out, TRIED "\n", err));
     for (size_t i = 0; i < u->ranges.count; i++) {
         const struct shl_s4_range *r = &u->ranges.items[i];
         shl_s4_name(r->file, name);
@@ -99,6 +103,10 @@ static shale_code take_line(struct lines *l, struct shl_s4_unsynced *out, shale_
 {
     struct shl_s4_range r;
     struct shl_slice first = word(l);
+    if (shl_slice_eq(first, shl_slice_str(TRIED)) && l->number == TRIED_LINE && l->line.len == 0) {
+        out->tried = true;
+        return SHALE_OK;
+    }
     if (shl_slice_eq(first, shl_slice_str("file"))) {
         if (!take_range(l, &r))
             return bad_line(l, "want file NAME FROM TO, with FROM <= TO", err);

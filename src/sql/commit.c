@@ -12,7 +12,8 @@
 
 #define BATCH_MAX     64
 #define BACKOFF_NS    (10 * ENV_NS_PER_MS)
-#define BACKOFF_STEPS 4 /* 160 ms and a half: longer waits only let the others win again */
+#define TABLE_SHOWN   61 /* bytes of a table's name in a message, with a NUL */
+#define BACKOFF_STEPS 4  /* 160 ms and a half: longer waits only let the others win again */
 
 struct member {
     char *key;           /* owned: of the changeset */
@@ -30,7 +31,6 @@ struct shl_sql_batch {
     enum outcome outcome;   /* [mu] once done */
     shale_error err;        /* [mu] FAILED */
     int64_t base_seq;       /* what the first function saw */
-    int64_t clean_seq;      /* of the copy, without the transaction */
     bool asked;             /* the manifest was read just before */
     SHL_ARRAY(struct member) members;
 };
@@ -49,9 +49,8 @@ static void batch_unref_locked(struct shl_sql_batch *b)
 
 /* ---- one function */
 
-static void roll_back(struct shl_sql *s, const struct shl_sql_batch *b)
+static void roll_back(struct shl_sql *s)
 {
-    s->local.seq = b->clean_seq;
     if (s->local.db != NULL && sqlite3_get_autocommit(s->local.db) == 0 &&
         sqlite3_exec(s->local.db, "ROLLBACK", NULL, NULL, NULL) != SQLITE_OK)
         shl_sql_local_drop(&s->local);
@@ -187,53 +186,64 @@ static shale_code explain_conflict(struct shl_sql *s, const struct shl_sql_guard
                        column, table, collation);
         return cannot_replay(why, err);
     }
-    return code == SHALE_CONFLICT
-               ? cannot_replay("a trigger, or values that swap in a UNIQUE column", err)
-               : code;
+    return cannot_replay(code == SHALE_CONFLICT
+                             ? "a trigger, or values that swap in a UNIQUE column"
+                             : "a limit of SQLite's, e.g. rows of more than some 900 columns",
+                         err);
 }
 
 /* What is the reason when the rows of `table` come out otherwise and nobody raised a conflict. */
-static shale_code differs(const struct shl_sql_guard *g, struct shl_slice table, shale_error *err)
+static shale_code differs(const struct shl_sql_guard *g, const char *table, shale_error *err)
 {
-    int n = (int)shl_min_size(table.len, 60);
     if (g->trigger[0] != '\0') {
         (void)snprintf(err->text, sizeof err->text, "trigger \"%.60s\" changes something else then",
                        g->trigger);
         return cannot_replay("a trigger", err);
     }
-    (void)snprintf(err->text, sizeof err->text, "table \"%.*s\" would have other rows then", n,
-                   (const char *)table.data);
+    (void)snprintf(err->text, sizeof err->text, "table \"%s\" would have other rows then", table);
     return cannot_replay("an ON CONFLICT clause of the schema, or a trigger with RAISE(IGNORE)",
                          err);
 }
 
-/* Applies the changeset to the clean state. What comes out must be the same changes again: triggers write, and they and the conflict clauses of a schema
- * drop rows, without any conflict being raised. */
-static shale_code replay(struct shl_sql *s, const struct shl_sql_guard *g,
-                         const struct shl_buf *body, shale_error *err)
+/* Applies the changeset. What comes out must be the same changes again: triggers write, and they and the conflict clauses of a schema drop rows, without any
+ * conflict being raised. out_table: the first one that has other rows then, "" if none has. */
+static shale_code apply_and_compare(struct shl_sql *s, const struct shl_buf *body,
+                                    char out_table[TABLE_SHOWN], shale_error *err)
 {
     sqlite3_session *session = NULL;
     struct shl_buf again = {0};
     struct shl_slice table = {0};
     bool same = true;
     shale_code rc;
-    if (body->len == 0)
-        return SHALE_OK;
+    out_table[0] = '\0';
     SHL_TRY(shl_sql_record_begin(s->local.db, &session, err));
-    rc = shl_sql_apply(s->local.db, shl_buf_view(body), err);
-    if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
-        rc = explain_conflict(s, g, rc, err);
-    SHL_TRY(rc);
+    SHL_TRY(shl_sql_apply(s->local.db, shl_buf_view(body), err));
     rc = shl_sql_record_end(session, s->local.db, &again, err);
     session = NULL;
     SHL_TRY(rc);
     SHL_TRY(shl_sql_same_changes(shl_buf_view(body), shl_buf_view(&again), &same, &table, err));
     if (!same)
-        rc = differs(g, table, err);
+        (void)snprintf(out_table, TABLE_SHOWN, "%.*s",
+                       (int)shl_min_size(table.len, TABLE_SHOWN - 1), (const char *)table.data);
 out:
     if (session != NULL)
         sqlite3session_delete(session);
     shl_buf_free(&again);
+    return rc;
+}
+
+/* Applies what a function has changed to the clean state. */
+static shale_code replay(struct shl_sql *s, const struct shl_sql_guard *g,
+                         const struct shl_buf *body, shale_error *err)
+{
+    char table[TABLE_SHOWN];
+    if (body->len == 0)
+        return SHALE_OK;
+    shale_code rc = apply_and_compare(s, body, table, err);
+    if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
+        rc = explain_conflict(s, g, rc, err);
+    if (rc == SHALE_OK && table[0] != '\0')
+        rc = differs(g, table, err);
     return rc;
 }
 
@@ -283,11 +293,8 @@ static shale_code join(struct shl_sql *s, struct shl_sql_batch **out, shale_erro
             return shl_nomem(err);
         b->asked = asks;
         s->head_is_fresh = false;
-        if (asks)
-            rc = shl_sql_refresh(s, err);
-        else if ((rc = shl_sql_check_schema(s, err)) == SHALE_OK)
-            rc = shl_sql_sync(s, err);
-        b->base_seq = b->clean_seq = s->head.manifest.seq;
+        rc = asks ? shl_sql_refresh(s, err) : shl_sql_sync_newest(s, err);
+        b->base_seq = s->head.manifest.seq;
         if (rc == SHALE_OK)
             rc = shl_sql_exec(s->local.db, "BEGIN IMMEDIATE", "begin", err);
         if (rc != SHALE_OK) {
@@ -348,30 +355,39 @@ static shale_code next_manifest(const struct shl_sql *s, const struct shl_sql_ba
     return rc;
 }
 
-/* After a lost swap, with the turn: whether what others did could be applied on top of ours. */
-static shale_code merge_theirs(struct shl_sql *s, bool *out_merged, shale_error *err)
+/* After a lost swap, with the turn: whether ours can be applied on top of what others did, which is what everybody will do. (s3db applies theirs on top of
+ * ours; where a trigger looks at other rows, only the order of the log tells.) */
+static shale_code merge_ours(struct shl_sql *s, const struct shl_sql_batch *b, bool *out_merged,
+                             shale_error *err)
 {
     const struct shl_sql_manifest *now = &s->head.manifest;
+    char table[TABLE_SHOWN];
+    shale_code rc;
     *out_merged = false;
-    if (!s->o.merge || s->local.db == NULL || s->local.schema.hides_conflicts ||
-        strcmp(now->snapshot.key, s->local.snapshot) != 0 ||
-        now->schema_version != s->schema_version || now->seq < s->local.seq)
+    if (!s->o.merge || s->local.schema.hides_conflicts ||
+        !shl_sql_local_fits(&s->local, now, now->seq) || now->schema_version != s->schema_version)
         return SHALE_OK;
-    shale_code rc = shl_sql_replay(&s->remote, &s->local, now, now->seq, err);
-    if (rc == SHALE_CONFLICT)
-        return SHALE_OK; /* the same cell: run again */
-    if (rc == SHALE_OK) {
-        s->local.seq = now->seq;
-        *out_merged = true;
-    }
+    SHL_ASSERT(b->members.count == 1);
+    roll_back(s);
+    if (s->local.db == NULL)
+        return SHALE_OK;
+    rc = shl_sql_sync(s, err);
+    if (rc == SHALE_OK)
+        rc = shl_sql_exec(s->local.db, "BEGIN IMMEDIATE", "begin", err);
+    if (rc == SHALE_OK)
+        rc = apply_and_compare(s, &b->members.items[0].body, table, err);
+    *out_merged = rc == SHALE_OK && table[0] == '\0';
+    if (rc == SHALE_CONFLICT || rc == SHALE_CORRUPTION)
+        rc =
+            SHALE_OK; /* the same cell, a trigger's no, or theirs is collected already: run again */
     return rc;
 }
 
 /* Commits the local transaction: the bucket has it. A copy that cannot follow is downloaded again. */
-static void settle_local(struct shl_sql *s, int64_t seq)
+static void settle_local(struct shl_sql *s, int64_t seq, const char *last)
 {
     if (sqlite3_exec(s->local.db, "COMMIT", NULL, NULL, NULL) == SQLITE_OK)
-        s->local.seq = seq;
+        shl_sql_local_stand(&s->local, seq, last);
     else
         shl_sql_local_drop(&s->local);
     s->local.stale_modules = s->local.schema.has_virtual;
@@ -397,12 +413,12 @@ static shale_code swap_in(struct shl_sql *s, struct shl_sql_batch *b, enum outco
             return rc;
         if (swap == SHL_SQL_SWAPPED) {
             b->base_seq = seq - (int64_t)b->members.count;
-            settle_local(s, seq);
+            settle_local(s, seq, proof);
             s->calm = tries == 0 && s->head.manifest.seq == seq;
             *out = COMMITTED;
             return SHALE_OK;
         }
-        rc = merge_theirs(s, &merged, err);
+        rc = merge_ours(s, b, &merged, err);
         if (rc != SHALE_OK || !merged)
             return rc;
     }
@@ -423,7 +439,7 @@ static void publish(struct shl_sql *s, struct shl_sql_batch *b)
             rc = swap_in(s, b, &outcome, &err);
     }
     if (outcome != COMMITTED || b->members.count == 0)
-        roll_back(s, b);
+        roll_back(s);
     if (outcome == RUN_AGAIN) {
         s->calm = false;
         s->head_is_fresh = rc == SHALE_OK; /* the swap has just read it */
@@ -555,7 +571,8 @@ static shale_code try_update(struct shl_sql *s, shl_sql_fn fn, void *ctx,
     batch_unref_locked(b);
     env_mutex_unlock(&s->mu);
     out->changed = a.has_changes;
-    if (outcome == FAILED && a.fn_rc == SHALE_OK) {
+    if (outcome == FAILED &&
+        (a.fn_rc == SHALE_OK || !alone)) { /* fn may have seen what others of the batch did */
         *err = why;
         return why.code;
     }
@@ -577,14 +594,26 @@ out:
     return rc;
 }
 
-static void compact_when_due(struct shl_sql *s)
+#define LOG_ENTRIES_MANY 1000 /* a manifest of some 150 KB, written with every commit */
+
+static void warn_of_length(const struct shl_sql *s)
+{
+    if (s->head.manifest.log.count >= LOG_ENTRIES_MANY)
+        shl_log_write(s->o.log, SHL_LOG_WARN,
+                      "the log is long and nobody compacts it prefix=%s entries=%zu",
+                      s->remote.prefix, s->head.manifest.log.count);
+}
+
+static void compact_when_due(struct shl_sql *s, int64_t seq)
 {
     shale_error why = {0};
     shale_code rc = SHALE_OK;
-    if (s->o.auto_compact == 0)
-        return;
+    if (s->o.auto_compact == 0 && seq % LOG_ENTRIES_MANY != 0)
+        return; /* a turn of its own would keep others from joining a batch */
     shl_sql_turn_begin(s, SHL_SQL_ALONE);
-    if (s->head.manifest.log.count >= s->o.auto_compact)
+    if (s->o.auto_compact == 0)
+        warn_of_length(s);
+    else if (s->head.manifest.log.count >= s->o.auto_compact)
         rc = shl_sql_compact_locked(s, &why);
     shl_sql_turn_end(s);
     if (rc != SHALE_OK && s->o.compact_error != NULL)
@@ -621,7 +650,7 @@ shale_code shl_sql_update(struct shl_sql *s, shl_sql_fn fn, void *ctx, struct sh
                             s->remote.prefix, lost);
     }
     if (mine.changed)
-        compact_when_due(s);
+        compact_when_due(s, mine.seq);
     if (out != NULL)
         *out = mine;
     return SHALE_OK;

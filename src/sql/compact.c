@@ -46,6 +46,7 @@ static shale_code publish(struct shl_sql *s, const char *name, int64_t version,
     }
     env_free(s->local.snapshot);
     s->local.snapshot = copy;
+    shl_sql_local_stand(&s->local, s->local.seq, NULL);
 out:
     shl_sql_manifest_free(&next);
     env_free(key);
@@ -129,8 +130,9 @@ static shale_code migrate_once(struct shl_sql *s, const struct shl_sql_migration
     SHL_TRY(run_step(s, m, err));
     SHL_TRY(tidy(s, err));
     SHL_TRY(publish(s, name, m->version, &swap, err));
-    if (swap == SHL_SQL_SWAPPED && s->local.db != NULL)
-        SHL_TRY(shl_sql_local_learn(&s->local, err));
+    if (swap == SHL_SQL_SWAPPED &&
+        s->local.db != NULL) /* what the step has set, attached or made for itself ends */
+        SHL_TRY(shl_sql_local_reconnect(&s->local, err));
 out:
     if (rc != SHALE_OK || swap == SHL_SQL_LOST)
         shl_sql_local_drop(&s->local); /* the step ran on it already */

@@ -74,6 +74,7 @@ struct feed {
     bool (*visit)(void *ctx, const struct shl_sql_entry *entry);
     void *ctx;
     const struct shl_list *times; /* NULL: not asked for */
+    int64_t seq;                  /* the last one that was given */
 };
 
 static shale_code give(struct feed *f, const struct shl_sql_manifest *m, size_t first, size_t count,
@@ -92,10 +93,33 @@ static shale_code give(struct feed *f, const struct shl_sql_manifest *m, size_t 
                                           f->times == NULL ? 0 : stored_ms(f->times, e->key),
                                       .body = shl_buf_view(&bodies[i])};
         *out_more = f->visit(f->ctx, &entry);
+        f->seq = e->seq;
     }
     for (size_t i = 0; i < count; i++)
         shl_buf_free(&bodies[i]);
     return rc;
+}
+
+static shale_code folded(int64_t after, int64_t snapshot, shale_error *err)
+{
+    return shl_fail(err, SHALE_NOT_FOUND,
+                    "the changes behind seq %" PRId64
+                    " are folded into the snapshot, which is at %" PRId64,
+                    after, snapshot);
+}
+
+/* A changeset that is missing was collected, if the snapshot is a newer one by now. */
+static shale_code look_again(struct feed *f, shale_code rc, shale_error *err)
+{
+    shale_error other = {0};
+    bool newer = false;
+    if (rc != SHALE_CORRUPTION)
+        return rc;
+    shl_sql_turn_begin(f->s, SHL_SQL_ALONE);
+    bool read = shl_sql_head_load(&f->s->remote, &f->s->head, &newer, &other) == SHALE_OK;
+    int64_t snapshot = f->s->head.manifest.snapshot.seq;
+    shl_sql_turn_end(f->s);
+    return read && snapshot > f->seq ? folded(f->seq, snapshot, err) : rc;
 }
 
 shale_code shl_sql_log(struct shl_sql *s, int64_t after, bool bodies, bool times,
@@ -104,7 +128,8 @@ shale_code shl_sql_log(struct shl_sql *s, int64_t after, bool bodies, bool times
 {
     struct shl_list stored = {0};
     struct shl_sql_manifest m = {0};
-    struct feed f = {.s = s, .bodies = bodies, .visit = visit, .ctx = ctx};
+    struct feed f = {.s = s, .bodies = bodies, .visit = visit, .ctx = ctx, .seq = after};
+    size_t first;
     bool more = true;
     shale_code rc;
     shl_sql_turn_begin(
@@ -115,17 +140,14 @@ shale_code shl_sql_log(struct shl_sql *s, int64_t after, bool bodies, bool times
     shl_sql_turn_end(s);
     SHL_TRY(rc);
     if (after < m.snapshot.seq)
-        SHL_TRY(shl_fail(err, SHALE_NOT_FOUND,
-                         "the changes behind seq %" PRId64
-                         " are folded into the snapshot, which is at %" PRId64,
-                         after, m.snapshot.seq));
-    if (times && m.log.count > 0)
+        SHL_TRY(folded(after, m.snapshot.seq, err));
+    first = (size_t)shl_min_u64((uint64_t)(after - m.snapshot.seq), m.log.count);
+    if (times && first < m.log.count)
         SHL_TRY(shl_sql_list(&s->remote, "changesets", &stored, err));
     f.times = times ? &stored : NULL;
-    for (size_t i = (size_t)shl_min_u64((uint64_t)(after - m.snapshot.seq), m.log.count);
-         i < m.log.count && more;) {
+    for (size_t i = first; i < m.log.count && more;) {
         size_t n = shl_min_size(FEED_AT_ONCE, m.log.count - i);
-        SHL_TRY(give(&f, &m, i, n, &more, err));
+        SHL_TRY(look_again(&f, give(&f, &m, i, n, &more, err), err));
         i += n;
     }
 out:

@@ -4,6 +4,8 @@
 #include "base/array.h"
 #include "base/num.h"
 
+#include <inttypes.h>
+
 #define DELETE_AT_ONCE 1000
 
 struct garbage {
@@ -60,7 +62,6 @@ static shale_code delete_each(struct shl_sql *s, const char *const *keys, size_t
             continue;
         if (!is_of_one(rc))
             return rc;
-        shl_log_write(s->o.log, SHL_LOG_WARN, "gc left key=%s why=\"%s\"", keys[i], err->text);
         if (out->left++ == 0)
             out->why = *err;
     }
@@ -79,7 +80,13 @@ static shale_code delete_all(struct shl_sql *s, const struct garbage *g,
         if (rc != SHALE_OK)
             return rc;
     }
-    return SHALE_OK;
+    if (out->left > 0 && out->left < g->keys.count)
+        shl_log_write(s->o.log, SHL_LOG_WARN, "gc left objects=%" PRIu64 " first=\"%s\"", out->left,
+                      out->why.text);
+    if (out->left == 0 || out->left < g->keys.count)
+        return SHALE_OK;
+    *err = out->why; /* none of them: that is no matter of one object */
+    return err->code;
 }
 
 shale_code shl_sql_gc(struct shl_sql *s, uint64_t grace_ms, bool dry_run,

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+#define OUR_SAVEPOINTS "shale_" /* the function runs in one */
+
 static int deny(struct shl_sql_guard *g, const char *format, ...) SHL_PRINTF(2, 3);
 static int deny(struct shl_sql_guard *g, const char *format, ...)
 {
@@ -103,6 +105,11 @@ static int authorize(void *ctx, int action, const char *a, const char *b, const 
     switch (action) {
     case SQLITE_TRANSACTION:
         return deny(g, "%.20s: the function runs in a transaction already, which ends with it", a);
+    case SQLITE_SAVEPOINT: /* the arguments: what is done, and the savepoint's name */
+        return b != NULL && sqlite3_strnicmp(b, OUR_SAVEPOINTS, sizeof OUR_SAVEPOINTS - 1) == 0
+                   ? deny(g, "savepoint %.40s: names that begin with " OUR_SAVEPOINTS " are taken",
+                          b)
+                   : SQLITE_OK;
     case SQLITE_ATTACH:
     case SQLITE_DETACH:
         return deny(

@@ -53,6 +53,8 @@ void shl_sql_turn_end(struct shl_sql *s);
 SHL_MUST shale_code shl_sql_refresh(struct shl_sql *s, shale_error *err);
 /* CONFLICT if the head has another schema than this handle. */
 SHL_MUST shale_code shl_sql_check_schema(const struct shl_sql *s, shale_error *err);
+/* Compares the schema and syncs, with a newer head if what this one names is gone. */
+SHL_MUST shale_code shl_sql_sync_newest(struct shl_sql *s, shale_error *err);
 /* Brings the copy to the head. After a failure it is as it was, or gone, and the next sync begins anew. */
 SHL_MUST shale_code shl_sql_sync(struct shl_sql *s, shale_error *err);
 /* Downloads and replays `m` into `local`, up to `seq`. */

@@ -10,7 +10,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define NAME_BYTES 4096
+#define NAME_BYTES  4096
+#define SIDE_SUFFIX ".shale"
 
 /* ---- connections */
 
@@ -73,11 +74,30 @@ static char *with_suffix(const char *path, const char *suffix)
     return n > 0 && (size_t)n < sizeof name ? env_strdup(name) : NULL;
 }
 
+/* What lies at the path without a lock file beside it was not put there by us, and is not replaced. */
+static shale_code check_ours(const struct shl_sql_local *l, const char *lock_name, shale_error *err)
+{
+    struct env_stat st;
+    struct env_stat lock;
+    if (env_stat(l->path, &st) != 0 || (st.is_file && st.size == 0) ||
+        (st.is_file && env_stat(lock_name, &lock) == 0))
+        return SHALE_OK;
+    return shl_fail(err, SHALE_INVALID,
+                    "local_path %s: %s is there already, and would be replaced: move it away, or "
+                    "name another path",
+                    l->path, st.is_file ? "a file that is no local copy" : "something");
+}
+
 static shale_code take_lock(struct shl_sql_local *l, shale_error *err)
 {
     char *name = with_suffix(l->path, ".lock");
     if (name == NULL)
         return shl_nomem(err);
+    shale_code foreign = check_ours(l, name, err);
+    if (foreign != SHALE_OK) {
+        env_free(name);
+        return foreign;
+    }
     int e = env_open(&l->lock_fd, name,
                      ENV_OPEN_READ | ENV_OPEN_WRITE | ENV_OPEN_CREATE | ENV_OPEN_PRIVATE);
     shale_code rc = SHALE_OK;
@@ -124,6 +144,20 @@ static void sweep_leftovers(const struct shl_sql_local *l)
     env_listdir_free(entries, count);
 }
 
+/* SQLite would play back what lies beside the copy as its journal; ours has none on the disk. Then somebody else has worked on it: it is in doubt. */
+static void sweep_journals(const struct shl_sql_local *l)
+{
+    static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+    bool any = false;
+    for (size_t i = 0; i <= SHL_COUNT_OF(suffixes); i++) {
+        if (i == SHL_COUNT_OF(suffixes) && !any)
+            break;
+        char *name = with_suffix(l->path, i < SHL_COUNT_OF(suffixes) ? suffixes[i] : SIDE_SUFFIX);
+        any = (name != NULL && env_unlink(name) == 0) || any;
+        env_free(name);
+    }
+}
+
 shale_code shl_sql_local_init(struct shl_sql_local *l, const char *path, shale_error *err)
 {
     *l = (struct shl_sql_local){.lock_fd = -1, .fd = -1, .is_kept = path != NULL};
@@ -133,8 +167,10 @@ shale_code shl_sql_local_init(struct shl_sql_local *l, const char *path, shale_e
     if (l->path == NULL)
         return shl_nomem(err);
     shale_code rc = take_lock(l, err);
-    if (rc == SHALE_OK)
+    if (rc == SHALE_OK) {
         sweep_leftovers(l);
+        sweep_journals(l);
+    }
     return rc;
 }
 
@@ -156,7 +192,32 @@ void shl_sql_local_drop(struct shl_sql_local *l)
     l->lazy = NULL;
     env_free(l->snapshot);
     l->snapshot = NULL;
+    env_free(l->last);
+    l->last = NULL;
     l->stale_modules = false;
+}
+
+void shl_sql_local_stand(struct shl_sql_local *l, int64_t seq, const char *last)
+{
+    char *copy = last == NULL ? NULL : env_strdup(last);
+    l->seq = seq;
+    env_free(l->last);
+    l->last = copy;
+    if (last != NULL && copy == NULL)
+        shl_sql_local_drop(l);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool shl_sql_local_fits(const struct shl_sql_local *l, const struct shl_sql_manifest *m,
+                        int64_t seq)
+{
+    return l->db != NULL && l->seq >= m->snapshot.seq && l->seq <= seq &&
+           strcmp(l->snapshot, m->snapshot.key) == 0 &&
+           same_text(l->last, shl_sql_manifest_key_at(m, l->seq));
 }
 
 char *shl_sql_local_fresh_path(const struct shl_sql_local *l)
@@ -202,6 +263,19 @@ shale_code shl_sql_local_open(struct shl_sql_local *l, const char *path, const c
 out:
     if (!l->is_kept || e != 0)
         (void)env_unlink(path); /* a temporary copy lives on without a name */
+    if (rc != SHALE_OK)
+        shl_sql_local_drop(l);
+    return rc;
+}
+
+shale_code shl_sql_local_reconnect(struct shl_sql_local *l, shale_error *err)
+{
+    if (!l->is_kept || l->lazy != NULL) {
+        shl_sql_local_drop(l);
+        return SHALE_OK;
+    }
+    disconnect(l);
+    shale_code rc = connect_to(l, l->path, err);
     if (rc != SHALE_OK)
         shl_sql_local_drop(l);
     return rc;
@@ -276,6 +350,8 @@ static shale_code write_side(struct shl_sql_local *l, const char *name, const ch
     shl_json_str(&w, l->snapshot);
     shl_json_key(&w, "seq");
     shl_json_i64(&w, l->seq);
+    shl_json_key(&w, "changeset");
+    shl_json_str(&w, l->last == NULL ? "" : l->last);
     shl_json_key(&w, "size");
     shl_json_u64(&w, e == 0 ? st.size : 0);
     shl_json_key(&w, "sha256");
@@ -300,7 +376,7 @@ out:
 void shl_sql_local_deinit(struct shl_sql_local *l, const char *prefix)
 {
     shale_error ignored;
-    char *name = l->is_kept && l->path != NULL ? with_suffix(l->path, ".shale") : NULL;
+    char *name = l->is_kept && l->path != NULL ? with_suffix(l->path, SIDE_SUFFIX) : NULL;
     bool tells = name != NULL && l->db != NULL && l->lazy == NULL && l->fd >= 0;
     disconnect(l);
     if (tells && write_side(l, name, prefix, &ignored) != SHALE_OK)
@@ -337,12 +413,16 @@ static bool fits(const struct shl_sql_local *l, const json_t *side, const char *
     struct env_stat st;
     char hash[SHL_SHA256_HEX];
     shale_error ignored;
+    const char *last;
+    if (!shl_json_get_i64(side, "seq", out_seq) || *out_seq < m->snapshot.seq || *out_seq > m->seq)
+        return false;
+    last = shl_sql_manifest_key_at(m, *out_seq);
     return shl_json_get_str(side, "prefix", &text) && shl_slice_eq(text, shl_slice_str(prefix)) &&
            shl_json_get_str(side, "snapshot", &text) &&
            shl_slice_eq(text, shl_slice_str(m->snapshot.key)) &&
-           shl_json_get_i64(side, "seq", out_seq) && *out_seq >= m->snapshot.seq &&
-           *out_seq <= m->seq && shl_json_get_u64(side, "size", &size) &&
-           env_fstat(l->fd, &st) == 0 && st.size == size &&
+           shl_json_get_str(side, "changeset", &text) &&
+           shl_slice_eq(text, shl_slice_str(last == NULL ? "" : last)) &&
+           shl_json_get_u64(side, "size", &size) && env_fstat(l->fd, &st) == 0 && st.size == size &&
            shl_json_get_str(side, "sha256", &text) &&
            hash_file(l->fd, size, hash, &ignored) == SHALE_OK &&
            shl_slice_eq(text, shl_slice_str(hash));
@@ -358,7 +438,7 @@ shale_code shl_sql_local_resume(struct shl_sql_local *l, const char *prefix,
     *out = false;
     if (!l->is_kept)
         return SHALE_OK;
-    name = with_suffix(l->path, ".shale");
+    name = with_suffix(l->path, SIDE_SUFFIX);
     if (name == NULL)
         SHL_TRY(shl_nomem(err));
     SHL_TRY(take_side(name, &text, err));
@@ -366,8 +446,11 @@ shale_code shl_sql_local_resume(struct shl_sql_local *l, const char *prefix,
         env_open(&l->fd, l->path, ENV_OPEN_READ | ENV_OPEN_WRITE) != 0)
         goto out;
     if (fits(l, side, prefix, m, &l->seq)) {
+        const char *last = shl_sql_manifest_key_at(m, l->seq);
         l->snapshot = env_strdup(m->snapshot.key);
-        *out = l->snapshot != NULL && connect_to(l, l->path, err) == SHALE_OK;
+        l->last = last == NULL ? NULL : env_strdup(last);
+        *out = l->snapshot != NULL && (last == NULL || l->last != NULL) &&
+               connect_to(l, l->path, err) == SHALE_OK;
     }
 out:
     json_decref(side);

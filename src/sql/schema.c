@@ -16,12 +16,13 @@ void shl_sql_schema_free(struct shl_sql_schema *s)
     *s = (struct shl_sql_schema){0};
 }
 
-/* A row a column; virtual tables have one row, without asking their modules, which may be missing. */
+/* A row a column; virtual tables have one row, without asking their modules, which may be missing. A key that has an index may be NULL; one that is the rowid has
+ * none, whatever the words of its type (INTEGER PRIMARY KEY DESC is not the rowid). */
 static const char columns_sql[] =
     "SELECT m.name, m.rootpage = 0, x.pk > 0, x.hidden IN (2, 3), "
-    "x.pk > 0 AND x.\"notnull\" = 0 AND NOT (upper(x.type) = 'INTEGER' AND "
-    "(SELECT count(*) FROM pragma_table_xinfo(m.name) y WHERE y.pk > 0) = 1), x.name "
-    "FROM main.sqlite_schema m LEFT JOIN pragma_table_xinfo(m.name) x ON m.rootpage > 0 "
+    "x.pk > 0 AND x.\"notnull\" = 0 AND EXISTS (SELECT 1 FROM pragma_index_list(m.name, 'main') "
+    "WHERE origin = 'pk'), x.name "
+    "FROM main.sqlite_schema m LEFT JOIN pragma_table_xinfo(m.name, 'main') x ON m.rootpage > 0 "
     "WHERE m.type = 'table' ORDER BY m.name COLLATE BINARY, x.cid";
 
 static struct shl_sql_table *table_of(struct shl_sql_schema *s, const char *name)
@@ -91,8 +92,8 @@ static void judge_virtual(struct shl_sql_schema *s)
 
 /* By the words in their text; a comment with such a word only costs that updates are run again instead of merged. */
 static const char hides_sql[] =
-    "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND sql LIKE '%CONFLICT%' OR type = "
-    "'trigger' AND (sql LIKE '%IGNORE%' OR sql LIKE '%REPLACE%') LIMIT 1";
+    "SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND instr(upper(sql), 'CONFLICT') OR "
+    "type = 'trigger' AND (instr(upper(sql), 'IGNORE') OR instr(upper(sql), 'REPLACE')) LIMIT 1";
 
 static shale_code look_for_hidden(sqlite3 *db, struct shl_sql_schema *s, shale_error *err)
 {

@@ -77,7 +77,7 @@ static shale_code open_database(struct shl_sql *s, shale_error *err)
         s->schema_version = s->head.manifest.schema_version;
     else if (s->head.manifest.schema_version != s->schema_version)
         SHL_TRY(shl_sql_migrate(s, err));
-    SHL_TRY(shl_sql_sync(s, err));
+    SHL_TRY(shl_sql_sync_newest(s, err));
     s->calm = true;
 out:
     return rc;
@@ -162,7 +162,11 @@ out:
 shale_code shl_sql_view(struct shl_sql *s, shl_sql_fn fn, void *ctx, shale_error *err)
 {
     shl_sql_turn_begin(s, SHL_SQL_ALONE);
-    shale_code rc = s->reads_only ? shl_sql_sync(s, err) : shl_sql_refresh(s, err);
+    shale_code rc = SHALE_OK;
+    if (!s->reads_only)
+        rc = shl_sql_refresh(s, err);
+    else if (s->local.db == NULL) /* what it looks at does not change */
+        rc = shl_sql_sync(s, err);
     if (rc == SHALE_OK)
         rc = run_view(s, fn, ctx, err);
     shl_sql_turn_end(s);

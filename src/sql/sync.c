@@ -65,9 +65,11 @@ static shale_code catch_up(struct shl_sql_remote *r, struct shl_sql_local *local
     SHL_TRY(shl_sql_exec(local->db, "BEGIN", "begin", err));
     SHL_TRY(shl_sql_replay(r, local, m, last, err));
     SHL_TRY(shl_sql_exec(local->db, "COMMIT", "commit", err));
-    local->seq = last;
+    shl_sql_local_stand(local, last, shl_sql_manifest_key_at(m, last));
+    if (local->db == NULL)
+        rc = shl_nomem(err);
 out:
-    if (rc != SHALE_OK && sqlite3_get_autocommit(local->db) == 0)
+    if (rc != SHALE_OK && local->db != NULL && sqlite3_get_autocommit(local->db) == 0)
         (void)sqlite3_exec(local->db, "ROLLBACK", NULL, NULL, NULL);
     if (rc == SHALE_CONFLICT)
         rc = err->code = SHALE_CORRUPTION; /* of committed entries none may conflict */
@@ -101,17 +103,11 @@ out:
     return rc;
 }
 
-static bool fits(const struct shl_sql_local *local, const struct shl_sql_manifest *m, int64_t seq)
-{
-    return local->db != NULL && local->seq >= m->snapshot.seq && local->seq <= seq &&
-           strcmp(local->snapshot, m->snapshot.key) == 0;
-}
-
 shale_code shl_sql_sync_local(struct shl_sql_remote *r, struct shl_sql_local *local,
                               const struct shl_sql_manifest *m, int64_t seq, bool lazy,
                               bool ignore_triggers, shale_error *err)
 {
-    if (!fits(local, m, seq)) {
+    if (!shl_sql_local_fits(local, m, seq)) {
         shl_sql_local_drop(local);
         shale_code rc = download(r, local, m, lazy, err);
         if (rc != SHALE_OK)
@@ -131,12 +127,25 @@ shale_code shl_sql_sync(struct shl_sql *s, shale_error *err)
     return rc != SHALE_OK ? rc : shl_sql_local_refresh_modules(&s->local, err);
 }
 
+#define NEWER_MAX 8
+
+/* Somebody may fold the log and collect what the manifest named while we fetch it: then there is a newer manifest. */
+shale_code shl_sql_sync_newest(struct shl_sql *s, shale_error *err)
+{
+    for (unsigned tries = 1;; tries++) {
+        shale_error other = {0};
+        bool newer = false;
+        shale_code rc = shl_sql_check_schema(s, err);
+        if (rc == SHALE_OK)
+            rc = shl_sql_sync(s, err);
+        if (rc != SHALE_CORRUPTION || tries == NEWER_MAX ||
+            shl_sql_head_load(&s->remote, &s->head, &newer, &other) != SHALE_OK || !newer)
+            return rc;
+    }
+}
+
 shale_code shl_sql_refresh(struct shl_sql *s, shale_error *err)
 {
-    shale_code rc;
-    SHL_TRY(shl_sql_head_load(&s->remote, &s->head, NULL, err));
-    SHL_TRY(shl_sql_check_schema(s, err));
-    SHL_TRY(shl_sql_sync(s, err));
-out:
-    return rc;
+    shale_code rc = shl_sql_head_load(&s->remote, &s->head, NULL, err);
+    return rc != SHALE_OK ? rc : shl_sql_sync_newest(s, err);
 }

@@ -14,7 +14,6 @@
 struct vfs_file {
     sqlite3_file base;
     int fd;
-    char *delete_path; /* owned; NULL: the file stays */
     struct shl_sql_pages *pages;
 };
 
@@ -36,11 +35,7 @@ static int vfs_close(sqlite3_file *base)
 {
     struct vfs_file *f = file_of(base);
     int e = f->fd < 0 ? 0 : env_close(f->fd);
-    if (f->delete_path != NULL)
-        (void)env_unlink(f->delete_path);
-    env_free(f->delete_path);
     f->fd = -1;
-    f->delete_path = NULL;
     return e == 0 ? SQLITE_OK : SQLITE_IOERR_CLOSE;
 }
 
@@ -181,9 +176,8 @@ static int vfs_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *base, int 
         return io_error(e, SQLITE_CANTOPEN);
     }
     if ((flags & SQLITE_OPEN_DELETEONCLOSE) != 0)
-        f->delete_path = path;
-    else
-        env_free(path);
+        (void)env_unlink(path); /* it lives on without a name, and ends with its process */
+    env_free(path);
     if (out_flags != NULL)
         *out_flags = flags;
     f->base.pMethods = &methods;

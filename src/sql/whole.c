@@ -307,6 +307,26 @@ static shale_code put_file(const struct shl_sql_local *l, const char *path, shal
     return e == 0 ? SHALE_OK : file_fault(e, "write", path, err);
 }
 
+#define NEWER_MAX 8
+
+/* Downloads and replays; by a newer manifest if what this one names was collected meanwhile. */
+static shale_code fetch_all(struct shl_sql_remote *r, const struct shl_sql_options *o,
+                            struct shl_sql_head *head, struct shl_sql_local *local,
+                            int64_t *out_seq, shale_error *err)
+{
+    for (unsigned tries = 1;; tries++) {
+        shale_error other = {0};
+        bool newer = false;
+        shale_code rc = shl_sql_seq_asked(r, o, &head->manifest, out_seq, err);
+        if (rc == SHALE_OK)
+            rc = shl_sql_sync_local(r, local, &head->manifest, *out_seq, false, o->ignore_triggers,
+                                    err);
+        if (rc != SHALE_CORRUPTION || tries == NEWER_MAX ||
+            shl_sql_head_load(r, head, &newer, &other) != SHALE_OK || !newer)
+            return rc;
+    }
+}
+
 shale_code shl_sql_pull(const struct shl_sql_options *o, const char *path,
                         struct shl_sql_pulled *out, shale_error *err)
 {
@@ -323,8 +343,7 @@ shale_code shl_sql_pull(const struct shl_sql_options *o, const char *path,
     if (rc == SHALE_NOT_FOUND)
         (void)shl_fail(err, rc, "no database here: %s has no %s", r.store->name, r.manifest_key);
     SHL_TRY(rc);
-    SHL_TRY(shl_sql_seq_asked(&r, o, &head.manifest, &seq, err));
-    SHL_TRY(shl_sql_sync_local(&r, &local, &head.manifest, seq, false, o->ignore_triggers, err));
+    SHL_TRY(fetch_all(&r, o, &head, &local, &seq, err));
     SHL_TRY(put_file(&local, path, err));
     fill_pulled(&result, &head.manifest, seq);
     if (out != NULL)

@@ -14,6 +14,7 @@ struct shl_file_options {
     /* Keep up to 64 compacted/ *.sst files open between reads: such objects are never written twice. A file that another
      * process has deleted may stay readable for a while. */
     bool cache_descriptors;
+    bool stays_below; /* lists follow no links to folders, and no others that lead out of the root: see shared_folder */
 };
 
 /* `root_path` is copied; it should be absolute, for a later chdir would move a relative one. No I/O. Errors: NOMEM. */

@@ -65,6 +65,33 @@ out:
     return rc;
 }
 
+static const char *root_of(const struct walk *w)
+{
+    return w->f->root[0] == '\0' ? "/" : w->f->root;
+}
+
+static bool leads_out(int e)
+{
+    return e == EXDEV || e == ELOOP;
+}
+
+/* Whether the folder that w->key names lies below the root: 0 or an errno value. One that is found on the way must be no link, for a ring of
+ * links has no end; the prefix of a list may be one, as it may be for all other calls. */
+static int look_at_dir(struct walk *w)
+{
+    unsigned flags = ENV_OPEN_READ | ENV_OPEN_DIRECTORY;
+    int fd;
+    if (!w->f->options.stays_below || w->key.len == 0)
+        return 0;
+    w->key.data[w->key.len - 1] = '\0'; /* behind a '/' links are followed */
+    int e = env_open_below(&fd, root_of(w), (const char *)w->key.data,
+                           flags | (w->frames.count > 0 ? ENV_OPEN_NOFOLLOW : 0));
+    w->key.data[w->key.len - 1] = '/';
+    if (e == 0)
+        (void)env_close(fd);
+    return e == EACCES ? 0 : e;
+}
+
 /* Opens the folder that w->key names. A folder that is not there, or not any more, has no keys. */
 static shale_code push_dir(struct walk *w, shale_error *err)
 {
@@ -73,8 +100,10 @@ static shale_code push_dir(struct walk *w, shale_error *err)
     if (rc != SHALE_OK)
         return rc;
     const char *path = (const char *)w->path.data;
-    int e = env_listdir(path, &frame.entries, &frame.count);
-    if (shl_file_is_missing(e))
+    int e = look_at_dir(w);
+    if (e == 0)
+        e = env_listdir(path, &frame.entries, &frame.count);
+    if (shl_file_is_missing(e) || (leads_out(e) && w->frames.count > 0))
         return SHALE_OK;
     if (e != 0)
         return shl_file_fail(err, e, "list", path);
@@ -103,6 +132,21 @@ static bool may_hold_later(const struct walk *w)
     return strcmp(dir, start) > 0 || strncmp(start, dir, w->key.len) == 0;
 }
 
+static int look_at_file(const struct walk *w, const char *path, struct env_stat *out)
+{
+    int fd;
+    if (!w->f->options.stays_below)
+        return env_stat(path, out);
+    int e = env_open_below(&fd, root_of(w), (const char *)w->key.data, ENV_OPEN_READ);
+    if (e == EACCES)
+        return env_stat(path, out);
+    if (e != 0)
+        return e;
+    e = env_fstat(fd, out);
+    (void)env_close(fd);
+    return e;
+}
+
 static shale_code visit_file(struct walk *w, shale_error *err)
 {
     const char *key = (const char *)w->key.data;
@@ -113,9 +157,9 @@ static shale_code visit_file(struct walk *w, shale_error *err)
         return rc;
     struct env_stat st;
     const char *path = (const char *)w->path.data;
-    int e = env_stat(path, &st);
-    if (shl_file_is_missing(e))
-        return SHALE_OK; /* deleted since the folder was read */
+    int e = look_at_file(w, path, &st);
+    if (shl_file_is_missing(e) || leads_out(e))
+        return SHALE_OK; /* deleted since the folder was read, or not below it */
     if (e != 0)
         return shl_file_fail(err, e, "look at", path);
     return shl_lister_object(w->lister, key, st.size, st.mtime_ns, err);

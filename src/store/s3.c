@@ -12,6 +12,48 @@
 
 /* ---- put, head */
 
+/* It goes back into headers, and onto terminals. */
+static bool keep_etag(const char *etag, struct shl_object *out)
+{
+    size_t n = strlen(etag);
+    for (size_t i = 0; i < n; i++)
+        if (etag[i] < ' ' || etag[i] > '~')
+            return false;
+    if (n == 0 || n >= sizeof out->etag)
+        return false;
+    memcpy(out->etag, etag, n + 1);
+    return true;
+}
+
+static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
+                          shale_error *err);
+
+/* A put was answered with a success that has no ETag, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
+ * is marked has its ETag, which whoever wrote it with a condition may need for the next; that of another may be another's, and stays empty. What does
+ * not look right is for whoever retries: a second create or if-match finds the first one's mark. */
+static shale_code look_at_put(struct shl_store *base, const char *key, uint64_t bytes,
+                              const char *put_id, struct shl_object *out, shale_error *err)
+{
+    static const char what[] = "the answer had no ETag";
+    struct shl_object there;
+    shale_code rc = s3_head(base, key, &there, err);
+    if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED)
+        return SHALE_OK; /* an S3 that tells no more */
+    if (rc == SHALE_NOT_FOUND)
+        return shl_fail(err, SHALE_UNAVAILABLE, "put \"%s\": %s, and there is no such object", key,
+                        what);
+    if (rc != SHALE_OK) {
+        shl_err_prefix(err, "put \"%s\": %s", key, what);
+        return rc;
+    }
+    if (put_id != NULL ? strcmp(there.put_id, put_id) != 0 : there.size != bytes)
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "put \"%s\": %s, and the object there is not what was sent", key, what);
+    if (put_id != NULL)
+        (void)keep_etag(there.etag, out);
+    return SHALE_OK;
+}
+
 static shale_code s3_put(struct shl_store *base, const char *key, const struct shl_slice *parts,
                          size_t count, const struct shl_put *how, struct shl_object *out,
                          shale_error *err)
@@ -37,11 +79,9 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
     else if (how->mode == SHL_PUT_IF_MATCH)
         shl_s3_header(&r, "if-match", how->if_match);
     SHL_TRY(shl_s3_run_one(s, &r, err));
-    if (etag[0] == '\0' || strlen(etag) >= sizeof out->etag)
-        SHL_TRY(
-            shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": the answer has no usable ETag", key));
-    memcpy(out->etag, etag, strlen(etag) + 1);
     out->size = shl_parts_bytes(parts, count);
+    if (!keep_etag(etag, out))
+        SHL_TRY(look_at_put(base, key, out->size, how->put_id, out, err));
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);
 out:
@@ -66,9 +106,12 @@ out:
 /* ---- get
  *
  * A body that breaks off is gone on with where it stopped, if the object is still the same (if-match): large bodies over a poor line arrive
- * that way, where starting over would not. */
+ * that way, where starting over would not. It is done at once as long as it brings something, and all of it within the time that one request has;
+ * what only drips fails, and is for whoever retries, with pauses and a count. */
 
-#define RESUMES_MAX 16
+#define RESUMES_MAX      16
+#define RESUME_BYTES_MIN (16 * 1024) /* that a resumed request brought */
+#define BYTES_PER_SECOND (1024 * 1024)
 
 /* One window of an object on its way: [first, end) is wanted, `done` bytes of it have come. */
 struct window {
@@ -76,6 +119,7 @@ struct window {
     bool whole;          /* no Range header: the object from its start */
     uint64_t first, end; /* end UINT64_MAX: up to the object's end */
     uint64_t done;
+    uint64_t until_ns;                   /* no resuming after that; 0: not asked for yet */
     const struct shl_http_piece *pieces; /* where it goes; piece_count 0: into text */
     size_t piece_count;
     struct shl_buf *text;
@@ -131,6 +175,8 @@ static shale_code fetch_init(struct fetch *f, struct s3_request *r, struct s3_st
     f->w = w;
     f->r = r;
     f->rest = NULL;
+    if (w->until_ns == 0)
+        w->until_ns = env_now_mono_ns() + s->config.v.timeout_ns;
     shl_s3_request_init(r);
     r->method = SHL_HTTP_GET;
     r->action = "s3:GetObject";
@@ -194,6 +240,16 @@ static bool is_same(const struct shl_object *a, const struct shl_object *b)
     return strcmp(a->etag, b->etag) == 0 && a->size == b->size;
 }
 
+/* Of a body that broke off after `tries` resumes. */
+static bool may_resume(const struct window *w, uint64_t received, unsigned tries)
+{
+    bool is_full = w->end != UINT64_MAX && w->done >= w->end - w->first; /* and more came */
+    uint64_t earned_ns = w->done / BYTES_PER_SECOND * ENV_NS_PER_SEC;
+    return received >= (tries == 0 ? 1 : RESUME_BYTES_MIN) && !is_full &&
+           w->object.etag[0] != '\0' && tries < RESUMES_MAX &&
+           env_now_mono_ns() < w->until_ns + earned_ns;
+}
+
 /* After a try: true if the rest is to be asked for. The window's verdict is in rc otherwise. */
 static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error *err)
 {
@@ -232,6 +288,7 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         if (w->suffix)
             *w = (struct window){.first = o.size - shl_min_u64(o.size, w->end),
                                  .end = o.size,
+                                 .until_ns = w->until_ns,
                                  .text = w->text,
                                  .object = o,
                                  .known = true};
@@ -244,16 +301,15 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         w->why = r->err;
     }
     *err = w->why;
-    bool is_full = w->end != UINT64_MAX && w->done >= w->end - w->first; /* and more came */
-    return r->received > 0 && !is_full && o.etag[0] != '\0' && tries < RESUMES_MAX;
+    return may_resume(w, r->received, tries);
 }
 
 static shale_code fetch_one(struct s3_store *s, const char *key, struct window *w,
-                            const char *if_none_match, shale_error *err)
+                            const char *if_none_match, unsigned tries, shale_error *err)
 {
     shale_code rc;
     bool more = true;
-    for (unsigned tries = 0; more; tries++) {
+    for (; more; tries++) {
         struct s3_request r;
         struct fetch f;
         more = false;
@@ -275,7 +331,7 @@ static shale_code s3_get(struct shl_store *base, const char *key, const struct s
                        .first = how->kind == SHL_GET_FROM ? how->offset : 0,
                        .end = how->kind == SHL_GET_SUFFIX ? how->len : UINT64_MAX,
                        .text = body};
-    shale_code rc = fetch_one(s3_of(base), key, &w, how->if_none_match, err);
+    shale_code rc = fetch_one(s3_of(base), key, &w, how->if_none_match, 0, err);
     if (rc == SHALE_INVALID_RANGE &&
         how->kind == SHL_GET_SUFFIX) { /* what S3 says of the end of an empty object */
         rc = s3_head(base, key, out, err);
@@ -324,7 +380,7 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
                             size_t count, shale_error *err)
 {
     if (count == 1)
-        return fetch_one(s, key, windows, NULL, err);
+        return fetch_one(s, key, windows, NULL, 0, err);
     struct fetch *f = env_calloc(count, sizeof *f);
     size_t bytes;
     struct s3_request *r = shl_mul_size(count, sizeof *r, &bytes) ? env_alloc(bytes) : NULL;
@@ -337,7 +393,7 @@ static shale_code fetch_all(struct s3_store *s, const char *key, struct window *
             shale_error why;
             shale_code one;
             if (settle(&f[i], 0, &one, &why))
-                one = fetch_one(s, key, &windows[i], NULL, &why);
+                one = fetch_one(s, key, &windows[i], NULL, 1, &why);
             if (one != SHALE_OK && rc == SHALE_OK) {
                 rc = one;
                 *err = why;
@@ -506,6 +562,28 @@ static shale_code check_transport(const struct s3_store *s, const char *origin, 
                     origin);
 }
 
+/* The endpoint in the form in which libcurl sends its host, for the signature covers that. */
+static shale_code settle_endpoint(struct s3_store *s, shale_error *err)
+{
+    char *endpoint = s->config.v.endpoint;
+    char shown[SHL_S3_ENDPOINT_SHOWN];
+    struct shl_buf text = {0};
+    shale_code rc = shl_http_origin(endpoint, &text, err);
+    if (rc == SHALE_INVALID)
+        shl_err_prefix(err, "%s: aws_endpoint \"%s\"", shl_s3_endpoint_origin(&s->config),
+                       shl_s3_endpoint_shown(endpoint, shown));
+    SHL_TRY(rc);
+    endpoint = strstr(endpoint, "://") + 3;
+    SHL_TRY(shl_str_append(&text, endpoint + strcspn(endpoint, "/"), err));
+    SHL_TRY(shl_str_terminate(&text, err));
+    env_free(s->config.v.endpoint);
+    s->config.v.endpoint = (char *)text.data;
+    text = (struct shl_buf){0}; /* moved to the config */
+out:
+    shl_buf_free(&text);
+    return rc;
+}
+
 shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
                             struct shl_s3_config *take_config, const struct shl_log *log,
                             shale_error *err)
@@ -533,6 +611,8 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     s->bucket = env_strdup(bucket);
     if (s->bucket == NULL)
         SHL_TRY(shl_nomem(err));
+    if (s->config.v.endpoint != NULL)
+        SHL_TRY(settle_endpoint(s, err));
     SHL_TRY(shl_s3_place_init(&place, &s->config, bucket, region, err));
     s->tls = strncmp(place.origin, "https:", 6) == 0;
     SHL_TRY(check_transport(s, place.origin, err));

@@ -150,6 +150,22 @@ const char *shl_s3_region_origin(const struct shl_s3_config *c)
     return c->origins[REGION].from != NULL ? c->origins[REGION].from : "default";
 }
 
+const char *shl_s3_endpoint_origin(const struct shl_s3_config *c)
+{
+    SHL_ASSERT(c->origins[ENDPOINT].from != NULL);
+    return c->origins[ENDPOINT].from;
+}
+
+const char *shl_s3_endpoint_shown(const char *endpoint, char out[SHL_S3_ENDPOINT_SHOWN])
+{
+    const char *at = strrchr(endpoint, '@');
+    const char *from = at != NULL ? at : endpoint;
+    size_t n = strcspn(from, "?#");
+    (void)snprintf(out, SHL_S3_ENDPOINT_SHOWN, "%s%.*s%s", at != NULL ? ".." : "",
+                   (int)shl_min_size(n, 120), from, from[n] != '\0' ? "?.." : "");
+    return out;
+}
+
 /* ---- finding */
 
 static bool eq_with_prefix(const char *key, const char *name)
@@ -336,7 +352,8 @@ static shale_code take_env_name(struct shl_s3_config *c, const struct shl_opt *o
     for (; variable[n] != '\0'; n++)
         if (variable[n] >= 'a' && variable[n] <= 'z')
             variable[n] = (char)(variable[n] - 'a' + 'A');
-    const char *value = env_text(variable);
+    /* Of an empty one only a proxy's is a word: there is none, whatever other variables say. */
+    const char *value = o->offset == AT(proxy) ? env_getenv(variable) : env_text(variable);
     return value == NULL ? SHALE_OK : put(c, o, value, variable, err);
 }
 
@@ -491,17 +508,34 @@ static shale_code load_profile(struct shl_s3_config *c, struct shl_aws_profile *
     return rc;
 }
 
+static bool begins_with(const char *text, const char *small)
+{
+    return strncasecmp(text, small, strlen(small)) == 0;
+}
+
+static shale_code check_endpoint(const struct shl_s3_config *c, shale_error *err)
+{
+    const char *endpoint = c->v.endpoint;
+    const char *what = "is not like https://host or http://host:9000";
+    char shown[SHL_S3_ENDPOINT_SHOWN];
+    bool is_http = begins_with(endpoint, "http://") || begins_with(endpoint, "https://");
+    if (is_http && strpbrk(endpoint, "@?# \r\n") == NULL)
+        return SHALE_OK;
+    if (is_http && strchr(endpoint, '@') != NULL)
+        what = "has a user before its host; keys are options of their own: aws_access_key_id, "
+               "aws_secret_access_key";
+    else if (is_http && strpbrk(endpoint, "?#") != NULL)
+        what = "has a query; it must be like https://host or http://host:9000";
+    return shl_fail(err, SHALE_INVALID, "%s: aws_endpoint \"%s\" %s", c->origins[ENDPOINT].from,
+                    shl_s3_endpoint_shown(endpoint, shown), what);
+}
+
 static shale_code check_values(const struct shl_s3_config *c, shale_error *err)
 {
     const char *sse = c->v.sse;
-    const char *endpoint = c->v.endpoint;
-    if (endpoint != NULL &&
-        ((strncmp(endpoint, "http://", 7) != 0 && strncmp(endpoint, "https://", 8) != 0) ||
-         strpbrk(endpoint, "@?# \r\n") != NULL))
-        return shl_fail(err, SHALE_INVALID,
-                        "%s: aws_endpoint \"%.120s\" is not like https://host or http://host:9000",
-                        c->origins[ENDPOINT].from,
-                        strchr(endpoint, '@') != NULL ? "..@.." : endpoint); /* a password */
+    shale_code rc = c->v.endpoint != NULL ? check_endpoint(c, err) : SHALE_OK;
+    if (rc != SHALE_OK)
+        return rc;
     if (c->v.region != NULL && strspn(c->v.region, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRS"
                                                    "TUVWXYZ0123456789-_.") != strlen(c->v.region))
         return shl_fail(err, SHALE_INVALID, "%s: \"%.60s\" is no region", c->origins[REGION].from,

@@ -66,5 +66,10 @@ const char *shl_s3_option_default(size_t i); /* as text, or NULL */
 const char *shl_s3_option_type(size_t i);
 /* Who named the region: "AWS_REGION", "default". */
 const char *shl_s3_region_origin(const struct shl_s3_config *c);
+/* Who named the endpoint; there must be one. */
+const char *shl_s3_endpoint_origin(const struct shl_s3_config *c);
+/* An endpoint as messages show it: without what stands before an '@' or behind a '?' or '#', which may be secrets. Returns out. */
+#define SHL_S3_ENDPOINT_SHOWN 130
+const char *shl_s3_endpoint_shown(const char *endpoint, char out[SHL_S3_ENDPOINT_SHOWN]);
 
 #endif

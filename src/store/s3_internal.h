@@ -134,6 +134,8 @@ void shl_s3_run(struct s3_store *s, struct s3_request *requests, size_t count);
 /* The same for one; returns its code and copies its error. */
 SHL_MUST shale_code shl_s3_run_one(struct s3_store *s, struct s3_request *r, shale_error *err);
 
+/* Takes the secrets that requests are made with out of what a server said, in place. */
+void shl_s3_mask(struct s3_store *s, char *text);
 /* What headers say of an object; size from Content-Range or Content-Length. UNAVAILABLE if there is no size. */
 SHL_MUST shale_code shl_s3_describe(const struct s3_request *r, struct shl_object *out,
                                     shale_error *err);

@@ -40,8 +40,10 @@ static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *
         shl_s3_query(&r, "start-after", how->start_after);
     SHL_TRY(shl_s3_run_one(s, &r, err));
     rc = shl_s3_page_read(shl_buf_view(&r.answer), out, err);
-    if (rc != SHALE_OK && rc != SHALE_NOMEM)
+    if (rc != SHALE_OK && rc != SHALE_NOMEM) {
+        shl_s3_mask(s, err->text);
         shl_err_prefix(err, "list of %s", s->base.name);
+    }
 out:
     shl_s3_request_deinit(&r);
     return rc;
@@ -215,13 +217,16 @@ out:
     return rc;
 }
 
-static shale_code judge_batch(const struct s3_store *s, struct s3_request *r, shale_error *err)
+static shale_code judge_batch(struct s3_store *s, struct s3_request *r, shale_error *err)
 {
     if (r->code != SHALE_OK) {
         *err = r->err;
         return r->code;
     }
-    return shl_s3_deleted_read(shl_buf_view(&r->answer), s->bucket, err);
+    shale_code rc = shl_s3_deleted_read(shl_buf_view(&r->answer), s->bucket, err);
+    if (rc != SHALE_OK)
+        shl_s3_mask(s, err->text);
+    return rc;
 }
 
 static shale_code delete_batches(struct s3_store *s, const char *const *keys, size_t count,

@@ -8,6 +8,7 @@
 #include "base/str.h"
 #include "base/units.h"
 #include "store/http/xml.h"
+#include "store/mask.h"
 #include "store/s3_answer.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -278,6 +279,21 @@ static shale_code prepare(struct s3_store *s, struct s3_request *r, struct attem
 
 /* ---- what the service says of an error */
 
+static void mask_of(const struct s3_store *s, const struct s3_identity *id, char *text)
+{
+    const struct shl_aws_creds none = {0};
+    const struct shl_aws_creds *c = id != NULL ? &id->creds : &none;
+    const char *const secrets[] = {c->secret_key, c->token, s->config.v.sse_customer_key};
+    shl_mask(text, secrets, SHL_COUNT_OF(secrets));
+}
+
+void shl_s3_mask(struct s3_store *s, char *text)
+{
+    struct s3_signer *g = shl_s3_signer(s);
+    mask_of(s, g->identity, text);
+    shl_s3_signer_unref(g);
+}
+
 struct told {
     char code[64];
     char message[160];
@@ -309,7 +325,8 @@ static shale_code on_error_element(void *ctx, const char *path, struct shl_slice
     return SHALE_OK;
 }
 
-static void read_told(const struct s3_request *r, struct shl_slice body, struct told *out)
+static void read_told(const struct s3_store *s, const struct s3_request *r,
+                      const struct s3_identity *used, struct shl_slice body, struct told *out)
 {
     shale_error ignored;
     *out = (struct told){0};
@@ -320,6 +337,23 @@ static void read_told(const struct s3_request *r, struct shl_slice body, struct 
              shl_slice_str(r->wanted[S3_REQUEST_ID].value));
     if (out->region[0] == '\0')
         keep(out->region, sizeof out->region, shl_slice_str(r->wanted[S3_BUCKET_REGION].value));
+    mask_of(s, used, out->code);
+    mask_of(s, used, out->message);
+    mask_of(s, used, out->region);
+    mask_of(s, used, out->request_id);
+}
+
+/* Those headers that messages and logs repeat, if there will be any. */
+static void mask_headers(const struct s3_store *s, struct s3_request *r,
+                         const struct s3_identity *used, bool told)
+{
+    struct s3_range range;
+    if (told) {
+        mask_of(s, used, r->wanted[S3_REQUEST_ID].value);
+        mask_of(s, used, r->wanted[S3_BUCKET_REGION].value);
+    }
+    if (!shl_s3_parse_range(r->wanted[S3_RANGE].value, &range))
+        mask_of(s, used, r->wanted[S3_RANGE].value);
 }
 
 /* ---- corrections */
@@ -356,13 +390,27 @@ static bool fix_region(struct s3_store *s, struct s3_request *r, const struct s3
     return true;
 }
 
+#define SKEW_MS (INT64_C(14) * 60 * 1000) /* S3 takes signatures up to 15 minutes old */
+
+/* The answer to a HEAD has no body, and so no code: there the clocks tell. */
+static bool is_skewed(const struct s3_store *s, const struct s3_request *r, const struct told *told,
+                      int64_t ahead_ms)
+{
+    int64_t off_ms = ahead_ms - env_load_relaxed(&s->clock_offset_ms);
+    return strcmp(told->code, "RequestTimeTooSkewed") == 0 ||
+           (r->method == SHL_HTTP_HEAD && r->status == 403 && told->code[0] == '\0' &&
+            (off_ms > SKEW_MS || off_ms < -SKEW_MS));
+}
+
 static bool fix_clock(struct s3_store *s, struct s3_request *r, const struct told *told)
 {
     int64_t server_ns;
-    if (strcmp(told->code, "RequestTimeTooSkewed") != 0 || (r->corrections & FIX_CLOCK) != 0 ||
+    if ((r->corrections & FIX_CLOCK) != 0 ||
         !shl_time_parse_http(shl_slice_str(r->wanted[S3_DATE].value), &server_ns))
         return false;
     int64_t ahead_ms = server_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
+    if (!is_skewed(s, r, told, ahead_ms))
+        return false;
     shl_log_write(s->log, SHL_LOG_WARN,
                   "this machine's clock is %" PRId64 " s %s the server's; requests are signed with "
                   "the server's time",
@@ -509,14 +557,19 @@ static bool is_create(const struct s3_request *r)
     return header_of(r, "if-none-match") != NULL && r->method != SHL_HTTP_GET;
 }
 
-#define TELL_WAIT_S 5 /* whoever waits longer hears why */
+#define TELL_WAIT_S       5 /* whoever waits longer hears why */
+#define RETRY_AFTER_MAX_S 180
 
-/* The store asks to be left alone for a while: all that retry hold back until then. */
-static void note_retry_after(struct s3_store *s, const struct s3_request *r)
+#define RETRY_AFTER_TEXT 64
+
+/* The store asks to be left alone for a while: all that retry hold back until then. `out` has what the message says of that, or "". */
+static void note_retry_after(struct s3_store *s, const struct s3_request *r,
+                             char out[RETRY_AFTER_TEXT])
 {
     const char *text = r->wanted[S3_RETRY_AFTER].value;
     uint64_t seconds;
     int64_t at_ns;
+    out[0] = '\0';
     if (text[0] == '\0')
         return;
     if (!shl_parse_u64(shl_slice_str(text), &seconds)) {
@@ -525,7 +578,9 @@ static void note_retry_after(struct s3_store *s, const struct s3_request *r)
         int64_t ms = at_ns / (int64_t)ENV_NS_PER_MS - env_now_wall_ms();
         seconds = ms <= 0 ? 0 : (uint64_t)ms / 1000 + 1;
     }
-    seconds = shl_min_u64(seconds, 180);
+    if (seconds > 0)
+        (void)snprintf(out, RETRY_AFTER_TEXT, "; it asks to wait %" PRIu64 " s", seconds);
+    seconds = shl_min_u64(seconds, RETRY_AFTER_MAX_S);
     /* Requests that run beside each other hear it together. */
     if (seconds > TELL_WAIT_S &&
         shl_store_quiet_left(&s->base) < (seconds - TELL_WAIT_S) * ENV_NS_PER_SEC)
@@ -575,7 +630,8 @@ static shale_code fail_409(const struct s3_store *s, struct s3_request *r, const
                         r->key != NULL ? r->key : s->bucket, says);
     if (is_create(r))
         return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", r->key, s->base.name);
-    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_ALREADY_EXISTS, "%s%s%s", says,
+                    t->message[0] != '\0' ? ": " : "", t->message);
 }
 
 static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struct s3_place *place,
@@ -589,13 +645,14 @@ static shale_code fail_400(struct s3_store *s, struct s3_request *r, const struc
         return fail_rights(s, r, t, says);
     if (strcmp(t->code, "AuthorizationHeaderMalformed") == 0)
         return fail_region(s, r, place, t, says);
-    return shl_fail(&r->err, SHALE_INVALID, "%s: %s", says, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s%s%s", says, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 static shale_code fail_status(struct s3_store *s, struct s3_request *r,
                               const struct s3_place *place, const struct told *t)
 {
-    char says[480], where[256];
+    char says[480], where[256], asks[RETRY_AFTER_TEXT];
     (void)answered(r, place, t, says, sizeof says);
     (void)place_text(s, r, where, sizeof where);
     switch (r->status) {
@@ -636,12 +693,13 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
         break;
     }
     if (r->status >= 500 || r->status == 408 || r->status == 429) {
-        note_retry_after(s, r);
-        return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\"", says,
-                        shl_http_method_name(r->method), where);
+        note_retry_after(s, r, asks);
+        return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\"%s", says,
+                        shl_http_method_name(r->method), where, asks);
     }
-    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\": %s", says,
-                    shl_http_method_name(r->method), where, t->message);
+    return shl_fail(&r->err, SHALE_INVALID, "%s to %s \"%s\"%s%s", says,
+                    shl_http_method_name(r->method), where, t->message[0] != '\0' ? ": " : "",
+                    t->message);
 }
 
 /* S3 may say 200 before it knows: the status that it would have sent with this error. What passes is the rule there, so 500 for others. */
@@ -685,22 +743,34 @@ static void leave_open(struct s3_request *r)
                        shl_http_method_name(r->method), r->key);
 }
 
-/* A read whose answer was begun and makes no sense, or ends early: nothing else would say of what. */
-static void name_answer(const struct s3_store *s, struct s3_request *r)
+static bool is_read(const struct s3_request *r)
 {
-    char where[256];
-    bool reads = r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
-    if (reads && r->status > 0 && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT))
-        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, place_text(s, r, where, sizeof where));
+    return r->method == SHL_HTTP_GET || r->method == SHL_HTTP_HEAD;
 }
 
 /* A write whose answer did not come may have happened, unless it never left. */
-static void note_unknown(struct s3_request *r, bool sent)
+static bool may_have_happened(const struct s3_request *r, bool sent)
 {
-    bool writes = r->method != SHL_HTTP_GET && r->method != SHL_HTTP_HEAD;
-    bool waits = r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT;
-    if (writes && waits && sent)
+    return !is_read(r) && sent && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT);
+}
+
+/* No answer came, or none that makes sense. What was to be done stands in front if the answer was begun; behind if the store cannot be reached at all,
+ * for that is the news then. */
+static void name_failure(const struct s3_store *s, struct s3_request *r, bool sent)
+{
+    char where[256];
+    size_t n = strlen(r->err.text);
+    bool broke_off = r->status > 0 && (r->code == SHALE_UNAVAILABLE || r->code == SHALE_TIMEOUT);
+    if (r->code == SHALE_NOMEM || r->code == SHALE_INVALID)
+        return;
+    (void)place_text(s, r, where, sizeof where);
+    if (may_have_happened(r, sent) && r->key != NULL)
         leave_open(r);
+    else if (broke_off)
+        shl_err_prefix(&r->err, "%s on \"%s\"", r->action, where);
+    else
+        (void)snprintf(r->err.text + n, sizeof r->err.text - n, ", for %s on \"%s\"", r->action,
+                       where);
 }
 
 /* The refusal is that of a second sending. That the object is there, or has changed, is judged by those who know what they sent. */
@@ -714,17 +784,18 @@ static void note_replayed(struct s3_request *r)
 static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
 {
     struct told told;
+    bool success = a->call.status >= 200 && a->call.status < 300;
+    mask_headers(s, r, a->signer->identity,
+                 !success || a->call.code != SHALE_OK || shl_log_on(s->log, SHL_LOG_DEBUG));
     log_request(s, r, &a->call);
     r->status = a->call.status;
     r->received = a->call.received;
     r->code = a->call.code;
     if (r->code != SHALE_OK) {
         r->err = a->call.err;
-        name_answer(s, r);
-        note_unknown(r, a->call.sent);
+        name_failure(s, r, a->call.sent);
         return false;
     }
-    bool success = r->status >= 200 && r->status < 300;
     struct shl_slice body = shl_buf_view(&r->answer);
     if (!success && r->text != NULL && a->call.received > 0) {
         size_t from = r->text->len - (size_t)a->call.received;
@@ -732,7 +803,7 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
     }
     if (success && !r->check_body)
         return false;
-    read_told(r, body, &told);
+    read_told(s, r, a->signer->identity, body, &told);
     keep(r->error_code, sizeof r->error_code, shl_slice_str(told.code));
     if (!success && r->text != NULL)
         r->text->len -= (size_t)a->call.received; /* no part of the object */
@@ -746,10 +817,12 @@ static bool judge(struct s3_store *s, struct s3_request *r, struct attempt *a)
         return true;
     r->code = fail_status(s, r, &a->signer->place, &told);
     if (r->status == 500 || r->status == 502 ||
-        r->status == 504) /* it may have been done before that */
-        note_unknown(r, true);
-    else if (a->call.replayed)
+        r->status == 504) { /* it may have been done before that */
+        if (may_have_happened(r, true))
+            leave_open(r);
+    } else if (a->call.replayed) {
         note_replayed(r);
+    }
     return false;
 }
 

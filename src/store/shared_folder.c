@@ -193,7 +193,7 @@ static shale_code folder_head(struct shl_store *s, const char *key, struct shl_o
     return rc;
 }
 
-/* The tree is walked as that of any folder; what is reserved here is dropped. */
+/* The tree is walked as that of any folder, but for links, which must not lead out; what is reserved here is dropped. */
 static shale_code folder_list(struct shl_store *s, const struct shl_list_options *how,
                               struct shl_list *out, shale_error *err)
 {
@@ -680,13 +680,15 @@ shale_code shl_store_shared_folder_new(struct shl_store **out, const char *root_
     struct shared_folder *f = env_calloc(1, sizeof *f);
     size_t len = strlen(root_path);
     shale_code rc;
+    struct shl_file_options below = *options;
     SHL_ASSERT(len > 0);
+    below.stays_below = true;
     while (len > 1 && root_path[len - 1] == '/')
         len--;
     char *root = shl_slice_dup_cstr(shl_slice_of(root_path, len));
     if (f == NULL || root == NULL)
         SHL_TRY(shl_nomem(err));
-    SHL_TRY(shl_store_file_new(&plain, root, options, err));
+    SHL_TRY(shl_store_file_new(&plain, root, &below, err));
     SHL_TRY(shl_store_init(&f->base, &folder_ops,
                            SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_NEAR, plain->name,
                            err));

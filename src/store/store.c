@@ -76,6 +76,11 @@ static shale_code check_put(const struct shl_store *s, const char *key, const st
         return shl_fail(err, SHALE_INVALID, "put \"%s\": if-match needs an ETag", key);
     if ((s->caps & SHL_STORE_IF_MATCH) == 0)
         return shl_fail(err, SHALE_NOT_SUPPORTED, "put \"%s\": %s has no if-match", key, s->name);
+    if (how->if_match[0] == '\0')
+        return shl_fail(err, SHALE_NOT_SUPPORTED,
+                        "put \"%s\": %s answered without an ETag for it, so that nothing can be "
+                        "put only if it is unchanged",
+                        key, s->name);
     return SHALE_OK;
 }
 

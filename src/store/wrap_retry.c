@@ -38,6 +38,8 @@ struct attempt {
     uint64_t delay_ns;
     uint64_t first_failed_ns; /* 0: not yet */
     uint64_t told_ns;         /* when the log was told last */
+    uint64_t asked_ns;        /* waited because the store asked for it */
+    uint64_t too_long_ns;     /* a pause that it asked for and did not get; 0: none */
 };
 
 static struct attempt attempt_of(struct shl_store *s)
@@ -91,8 +93,17 @@ static bool again(struct attempt *a, shale_code rc, const shale_error *err)
         return false;
     tell(a, err);
     /* With fixed delays, writers that lost one race together would meet again at the next. */
-    sleep_unless_cancelled(r, shl_max_u64(a->delay_ns / 2 + env_rand_below(a->delay_ns + 1),
-                                          shl_store_quiet_left(&r->wrap.base)));
+    uint64_t wait_ns = a->delay_ns / 2 + env_rand_below(a->delay_ns + 1);
+    uint64_t asked_ns = shl_store_quiet_left(&r->wrap.base);
+    if (asked_ns > wait_ns) {
+        if (allowed != SHL_RETRY_FOREVER && asked_ns + a->asked_ns > r->options.asked_max_ns) {
+            a->too_long_ns = asked_ns;
+            return false;
+        }
+        wait_ns = asked_ns;
+        a->asked_ns += asked_ns;
+    }
+    sleep_unless_cancelled(r, wait_ns);
     if (is_cancelled(r))
         return false;
     a->delay_ns = shl_min_u64(a->delay_ns * 2, r->options.delay_max_ns);
@@ -102,9 +113,15 @@ static bool again(struct attempt *a, shale_code rc, const shale_error *err)
     return true;
 }
 
-/* Says how often it was tried, if that is news. Behind what went wrong, which is what people look for. */
+/* Says how often it was tried, if that is news, and why not again. Behind what went wrong, which is what people look for. */
 static shale_code conclude(const struct attempt *a, shale_code rc, shale_error *err)
 {
+    if (rc != SHALE_OK && a->too_long_ns > 0) {
+        size_t n = strlen(err->text);
+        (void)snprintf(err->text + n, sizeof err->text - n,
+                       "; not tried again: the store asked to be left alone for %" PRIu64 " s more",
+                       (a->too_long_ns + ENV_NS_PER_SEC - 1) / ENV_NS_PER_SEC);
+    }
     if (shl_retry_allowance(rc) > 0 && a->failures > 0 && a->first_failed_ns > 0) {
         uint64_t seconds = (env_now_mono_ns() - a->first_failed_ns) / ENV_NS_PER_SEC;
         size_t n = strlen(err->text);
@@ -272,6 +289,7 @@ static bool look(struct shl_store *s, const char *key, const struct shl_put *how
     *io = how->mode == SHL_PUT_CREATE
               ? shl_fail(err, SHALE_ALREADY_EXISTS, "\"%s\" exists in %s", key, s->name)
               : shl_fail(err, SHALE_PRECONDITION, "\"%s\" in %s has changed", key, s->name);
+    shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     return true;
 }
 
@@ -306,9 +324,14 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (rc != SHALE_OK && !refused && unknown && !is_outcome_unknown(err))
         shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
-    if (refused && may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
-        return settle(s, key, parts, count, &mine, out, err);
-    return conclude(&a, rc, err);
+    if (!refused)
+        return conclude(&a, rc, err);
+    if (may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
+        rc = settle(s, key, parts, count, &mine, out, err);
+    if (rc != SHALE_OK && unknown &&
+        !is_outcome_unknown(err)) /* ours may have been there, and others after it */
+        shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
+    return rc;
 }
 
 /* ---- multipart */
@@ -467,6 +490,8 @@ shale_code shl_store_retry_new(struct shl_store **out, struct shl_store *inner,
         r->options.delay_first_ns = 100 * ENV_NS_PER_MS;
     if (r->options.delay_max_ns == 0)
         r->options.delay_max_ns = ENV_NS_PER_SEC;
+    if (r->options.asked_max_ns == 0)
+        r->options.asked_max_ns = 180 * ENV_NS_PER_SEC;
     *out = &r->wrap.base;
     return SHALE_OK;
 }

@@ -1,7 +1,8 @@
 /* Tries again what failed for a reason that may pass, and finds out what became of writes whose answer was lost (object-stores 14,
  * 15; slatedb-behaviour 1.2, 19).
  *
- * Tried again: UNAVAILABLE, TIMEOUT; PERMISSION_DENIED and UNAUTHENTICATED until the third try. All other codes are answers.
+ * Tried again: UNAVAILABLE, TIMEOUT; PERMISSION_DENIED and UNAUTHENTICATED until the third try. All other codes are answers. A call whose
+ * retries are counted ends at once, saying so, when the store asks for a longer pause than is left of asked_max_ns; one that is tried for ever waits.
  *
  * A conditional put (create, if-match) is marked with a fresh put id where the store keeps attributes. If the store then says
  * ALREADY_EXISTS or PRECONDITION, the object is asked for its id: ours means that an earlier try won. Stores without attributes: if an
@@ -23,6 +24,7 @@ struct shl_retry_options {
     uint32_t max_retries;    /* after the first try; SHL_RETRY_FOREVER */
     uint64_t delay_first_ns; /* 0: 100 ms; doubles with each retry, +-50 % */
     uint64_t delay_max_ns;   /* 0: 1 s */
+    uint64_t asked_max_ns;   /* 0: 180 s; how long a call waits in all because the store asked for it (shl_store_ask_quiet), if its retries are counted */
     /* Asked between tries, from any task: true means that no retry is made any more. May be NULL. */
     bool (*cancelled)(void *ctx);
     void *cancel_ctx;

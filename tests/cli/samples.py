@@ -86,16 +86,26 @@ SAMPLES = {
                    cost=("1 LIST, 2 GETs", lambda n: (n["LIST"], n["GET"], total(n)) == (1, 2, 3))),
     "gc": Sample(["DB", "--once", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE", "--once"], more=(["DB", "--once", "--resource", "wal"],),
                  cost=("2 LISTs and one per 1,000 objects", lambda n: n["LIST"] <= 8 and n["GET"] <= 10 and n["PUT"] <= 2)),
-    "sql": Sample(["SQ", "SELECT * FROM items"], DONE_OR_FAILED, ["NONE", "SELECT 1"], more=(["SQ", "INSERT INTO items(name) VALUES('x')"], ["SQ", "SELECT 1", "--mode", "csv"])),
-    "sql shell": Sample(["SQ"], DONE_OR_FAILED, ["NONE"], data=b"SELECT count(*) FROM items;\n.tables\n"),
-    "sql init": Sample(["U/fresh"], ["SQ"], ["s3://bucket/x", "DEAD"], more=(["U/fresh", "T/push.sqlite"],)),
-    "sql pull": Sample(["SQ", "-o", "OUT/pulled.sqlite"], READS_ALL, ["NONE", "-o", "OUT/none.sqlite"], more=(["SQ", "-o", "OUT/then.sqlite", "--at", "1"],)),
-    "sql push": Sample(["SQ", "T/push.sqlite", "--force"], ["SQ", "T/push.sqlite", "--seq", "99"], ["NONE", "T/push.sqlite", "--force"]),
-    "sql status": Sample(["SQ"], READS_ALL, ["NONE"]),
-    "sql log": Sample(["SQ"], ["SQC", "--after", "0"], ["NONE"], more=(["SQ", "--changes"], ["SQ", "--after", "1"])),
-    "sql compact": Sample(["SQ"], DONE_OR_FAILED, ["NONE"]),
-    "sql gc": Sample(["SQ", "--grace", "1ms"], DONE_OR_FAILED, ["NONE"]),
-    "sql migrate": Sample(["U/fresh", "T/migrations"], DONE_OR_FAILED, ["s3://bucket/x", "T/migrations", "DEAD"]),
+    "sql": Sample(["SQ", "SELECT * FROM items"], DONE_OR_FAILED, ["NONE", "SELECT 1"], more=(["SQ", "INSERT INTO items(name) VALUES('x')"], ["SQ", "SELECT 1", "--mode", "csv"]),
+                  cost=("2 GETs and one per entry of the log to open, 1 GET a query", lambda n: n["GET"] == total(n) == 5)),
+    "sql shell": Sample(["SQ"], DONE_OR_FAILED, ["NONE"], data=b"SELECT count(*) FROM items;\n.tables\n",
+                        cost=("that of shale sql", lambda n: n["GET"] == total(n) == 6)),
+    "sql init": Sample(["U/fresh"], ["SQ"], ["s3://bucket/x", "DEAD"], more=(["U/fresh", "T/push.sqlite"],),
+                       cost=("1 GET, 2 PUTs", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 2, 3))),
+    "sql pull": Sample(["SQ", "-o", "OUT/pulled.sqlite"], READS_ALL, ["NONE", "-o", "OUT/none.sqlite"], more=(["SQ", "-o", "OUT/then.sqlite", "--at", "1"],),
+                       cost=("1 GET, 1 for the snapshot (one per 4 MiB), one per entry of the log", lambda n: n["GET"] == total(n) == 4)),
+    "sql push": Sample(["SQ", "T/push.sqlite", "--force"], ["SQ", "T/push.sqlite", "--seq", "99"], ["NONE", "T/push.sqlite", "--force"],
+                       cost=("1 GET, 2 PUTs", lambda n: (n["GET"], n["PUT"], total(n)) == (1, 2, 3))),
+    "sql status": Sample(["SQ"], READS_ALL, ["NONE"],
+                         cost=("that of opening, which replays the log", lambda n: n["GET"] == total(n) == 4)),
+    "sql log": Sample(["SQ"], ["SQC", "--after", "0"], ["NONE"], more=(["SQ", "--changes"], ["SQ", "--after", "1"]),
+                      cost=("that of opening, 1 LIST", lambda n: (n["GET"], n["LIST"], total(n)) == (5, 1, 6))),
+    "sql compact": Sample(["SQ"], DONE_OR_FAILED, ["NONE"],
+                          cost=("that of opening, 1 GET, 2 PUTs", lambda n: (n["GET"], n["PUT"], total(n)) == (5, 2, 7))),
+    "sql gc": Sample(["SQ", "--grace", "1ms"], DONE_OR_FAILED, ["NONE"],
+                     cost=("that of opening, 1 GET, 2 LISTs", lambda n: (n["GET"], n["LIST"], total(n)) == (5, 2, 8))),
+    "sql migrate": Sample(["U/fresh", "T/migrations"], DONE_OR_FAILED, ["s3://bucket/x", "T/migrations", "DEAD"],
+                          cost=("that of opening, and 2 GETs and 2 PUTs a file", lambda n: n["PUT"] == 4 and n["GET"] <= 5 and total(n) <= 9)),
     "store ls": Sample(["DB"], Never("a prefix without objects is listed too: a note says that there are none"), ["s3://bucket/db", "DEAD"],
                        cost=("1 LIST per 1,000", lambda n: (n["LIST"], total(n)) == (1, 1))),
     "store cat": Sample(["OBJECT"], ["DB/none"], ["s3://bucket/db/o", "DEAD"], raw=True, cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
@@ -137,7 +147,9 @@ SAMPLES = {
     "help": Sample(["scan"], READS_ALL, NO_ROOM, raw=True, more=([], ["urls"])),
     "version": Sample([], READS_ALL, NO_ROOM),
 }
-NEEDS_DATABASE = {"del", "gc", "compact", "compactor", "compactor-worker", "clone", "restore", "checkpoint create", "checkpoint refresh", "checkpoint delete"}  # they write, but make none
+NEEDS_DATABASE = {"del", "gc", "compact", "compactor", "compactor-worker", "clone", "restore", "checkpoint create", "checkpoint refresh", "checkpoint delete",
+                  "sql", "sql shell", "sql push", "sql compact", "sql gc", "s4 del", "s4 download", "s4 compact", "s4 gc", "s4 rebuild-index"}  # they write, but make none
+NOTHING_HERE = (b"no database here", b"no string store here", b"no data files here")
 NO_DATA = {"shell": b"get none\n"}  # stdin where the answer is no
 WORDS = b'{"key":"one","value":"first"}\n{"key":"two","value":"second"}\n{"key":"three","value_base64":"//8="}\n'
 DEAD = ["--endpoint", "http://127.0.0.1:1", "--set", "object_store_max_retries=0"]

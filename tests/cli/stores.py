@@ -94,9 +94,11 @@ class Place:
     """Where the samples' words lead to. U: the place's URL; files: the folder for local files."""
 
     def __init__(self, url, files, sst, manifest, new, old):
+        out = os.path.join(files, "out-" + uuid.uuid4().hex[:8])
+        os.mkdir(out)
         self.url, self.new, self.old = url, new, old
         self.words = {"DB": url + "/db", "PACKED": url + "/packed", "OBJECT": "%s/db/manifest/%s" % (url, manifest), "SST": sst, "NONE": url + "/none", "BROKEN": url + "/broken", "WORDS": url + "/words", "SPOILT": url + "/spoilt",
-                      "T": files, "U": url, "NEW": new, "OLD": old, "DEAD": samples.DEAD}
+                      "SQ": url + "/sq", "SQC": url + "/sqc", "OUT": out, "T": files, "U": url, "NEW": new, "OLD": old, "DEAD": samples.DEAD}
 
     def line(self, name, args):
         fast = ["--store-option", "local_fsync=off"] if "store-option" in samples.takes(table(), name) and "DEAD" not in args else []
@@ -121,6 +123,7 @@ class Original:
             with open(path, "w") as f:
                 f.write(text)
         case.run_shale("s4", "load", os.path.join(folder, "words"), "--store-option", "local_fsync=off", data=samples.WORDS)
+        self.sqlite(case, os.path.dirname(folder))
         packed = os.path.join(folder, "packed")
         for i in range(4):
             case.run_shale("put", packed, "k%d" % i, "v", "--store-option", "local_fsync=off")
@@ -134,16 +137,32 @@ class Original:
                 with open(path, "rb") as f:
                     self.objects[os.path.relpath(path, folder)] = f.read()
 
+    def sqlite(self, case, files):
+        """sq with two commits, sqc that was compacted; migrations and push.sqlite beside the objects."""
+        fast = ["--store-option", "local_fsync=off"]
+        migrations = os.path.join(files, "migrations")
+        os.mkdir(migrations)
+        with open(os.path.join(migrations, "001_items.sql"), "w") as f:
+            f.write("CREATE TABLE items(id INTEGER PRIMARY KEY, name TEXT)")
+        for name in ("sq", "sqc"):
+            db = os.path.join(self.folder, name)
+            case.run_shale("sql", "migrate", db, migrations, *fast)
+            case.run_shale("sql", db, "INSERT INTO items(name) VALUES('a')", "INSERT INTO items(name) VALUES('b')", *fast)
+        case.run_shale("sql", "compact", db, *fast)
+        case.run_shale("sql", "pull", db, "-o", os.path.join(files, "push.sqlite"))
+
     def in_folder(self, base, files):
         """A fresh copy in a folder below base."""
         url = os.path.join(base, "f" + uuid.uuid4().hex[:8])
         shutil.copytree(self.folder, url)
-        return Place(url, files, self.sst, self.manifest, os.path.join(url, "fresh"), os.path.join(url, "old"))
+        return Place(url, files, self.sst, self.manifest, os.path.join(url, "newfolder"), os.path.join(url, "old"))
 
     def in_bucket(self, client, files):
         """A fresh copy below a prefix of its own."""
         name = "b" + uuid.uuid4().hex[:8]
         for key, body in self.objects.items():
+            if key.endswith("/manifest.json"):  # of SQLite: its keys are those of the whole bucket
+                body = body.replace(b'"key":"', b'"key":"%s/' % name.encode())
             client.put("%s/%s" % (name, key), body)
         return Place("s3://%s/%s" % (client.name, name), files, self.sst, self.manifest, "s3://fresh-" + uuid.uuid4().hex[:12], "s3://" + client.name)
 
@@ -155,7 +174,7 @@ def keys_of(place, client):
         found = {key[len(prefix):]: etag for key, _, etag in client.listed(prefix)}
     else:
         found = {os.path.relpath(os.path.join(where, f), place.url): None for where, _, files in os.walk(place.url) for f in files}
-    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/", "words/"))), found
+    return sorted(k for k in found if not k.startswith(("db/", "packed/", "bench/", "clone/", "doomed/", "words/", "sq/", "sqc/", "fresh/"))), found
 
 
 __all__ = ["Front", "Original", "Place", "WRITING", "keys_of", "proxy", "s3", "servers", "start"]

@@ -9,6 +9,7 @@ import re
 import signal
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import unittest
@@ -195,8 +196,75 @@ class Store(S3Case):
         self.serve(lambda m, b, k, q, h: (503, {"retry-after": asked}, b""))
         lines = self.fails("get", "s3://acme/orders", "k", "--timeout", "400ms")
         self.assertEqual(lines.count("note: the store asks to wait 180 s"), 1, lines)
+        self.assertIn('GET "acme"; it asks to wait 180 s', lines[-2])
         asked = "5"
-        self.assertNotIn("asks to wait", "".join(self.fails("get", "s3://acme/orders", "k", "--timeout", "400ms")))
+        self.assertNotIn("note: the store asks to wait", "".join(self.fails("get", "s3://acme/orders", "k", "--timeout", "400ms")))
+
+    def test_a_proxy_that_wants_a_login_is_named(self):
+        self.serve()
+        proxy = bucket.Server(lambda *a: (407, {}, b""))
+        self.addCleanup(proxy.close)
+        for args in (["get", "s3://acme/orders", "k"], ["put", "s3://acme/orders", "k", "v"]):
+            lines = self.fails(*args, "--store-option", "proxy_url=" + proxy.url)
+            self.assertIn("cannot get through proxy 127.0.0.1:", lines[0])
+            self.assertIn("(proxy_url): it wants a user and password (status 407)", lines[0])
+            self.assertIn("it is written http://USER:PASSWORD@HOST:PORT", lines[-1])
+
+    def test_an_empty_proxy_is_none(self):
+        self.serve()
+        self.env.update(http_proxy="http://127.0.0.1:1", NO_PROXY="", no_proxy="")
+        self.assertIn("proxy 127.0.0.1:1 (http_proxy)", self.fails("put", "s3://acme/orders", "k", "v", "--timeout", "500ms")[0])
+        self.env["AWS_PROXY_URL"] = ""
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+
+    def test_files_of_credentials_that_are_none(self):
+        self.serve()
+        os.makedirs(os.path.join(self.dir, ".aws"))
+        self.env.update(HOME=self.dir, AWS_CONFIG_FILE="/dev/null", AWS_SHARED_CREDENTIALS_FILE="/dev/null")
+        for name in ("config", "credentials"):  # not read
+            with open(os.path.join(self.dir, ".aws", name), "w") as f:
+                f.write("no '=' in it\n")
+        for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+            self.env.pop(name, None)
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        self.env.pop("AWS_SECRET_ACCESS_KEY")
+        self.env.pop("AWS_ACCESS_KEY_ID")
+        self.assertIn("no AWS credentials", self.fails("get", "s3://acme/orders", "k")[0])
+
+    def test_endpoints_however_they_are_written(self):
+        server = self.serve()
+        for name in ("AWS_ENDPOINT", "AWS_ALLOW_HTTP"):
+            del self.env[name]
+        port = server.url.rsplit(":", 1)[1]
+        self.run_shale("put", "s3://acme/orders", "k", "v", "--endpoint", "HTTP://LocalHost:" + port)
+        self.assertEqual(self.run_shale("get", "s3://acme/orders", "k", "--endpoint", "http://127.1:0" + port).stdout, b"v")
+        lines = self.fails("get", "s3://acme/orders", "k", "--endpoint", "HTTP://store.test:9000", code=2)
+        self.assertIn("plain http is not allowed: the endpoint is http://store.test:9000", lines[0])
+        self.assertIn("--store-option aws_allow_http=true", lines[-1])
+        self.assertIn("plain http is not allowed", self.fails("get", "s3://acme/orders", "k", "--endpoint", "http://127.0.0.1.store.test:9000", code=2)[0])
+        for given, shown, way in (("http://me:hush@store.test:9000", "..@store.test:9000", "https://store.test:9000"),
+                                  ("http://store.test:9000/?sig=hush", "http://store.test:9000/?..", "http://store.test:9000/"),
+                                  ("store.test?sig=hush", "store.test?..", "https://store.test")):
+            lines = self.fails("get", "s3://acme/orders", "k", "--endpoint", given, code=2)
+            self.assertIn('aws_endpoint "%s" ' % shown, lines[0])
+            self.assertIn("--endpoint %s" % way, self.tries(lines)[0])
+            self.assertNotIn("hush", "".join(lines))
+
+    @unittest.skipUnless(shutil.which("openssl"), "no openssl to make a certificate with")
+    def test_a_certificate_that_is_not_known(self):
+        server = self.serve()
+        cert, key = (os.path.join(self.dir, name) for name in ("cert.pem", "key.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+                        "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", cert], check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(cert, key)
+        server.http.socket = context.wrap_socket(server.http.socket, server_side=True)
+        self.env["AWS_ENDPOINT"] = server.url.replace("http:", "https:")
+        lines = self.fails("put", "s3://acme/orders", "k", "v")
+        self.assertIn("certificate", lines[0])
+        self.assertTrue(self.tries(lines)[0].startswith("shale put s3://acme/orders k v --store-option ca_file=PATH "), lines)
+        self.assertNotIn("keys", "".join(self.tries(lines)))
+        self.run_shale("put", "s3://acme/orders", "k", "v", "--store-option", "ca_file=" + cert)
 
     def test_timeout_bounds_the_command(self):
         with socket.socket() as s:  # nobody listens behind it
@@ -209,7 +277,7 @@ class Store(S3Case):
             lines = self.fails(*args, "--timeout", "700ms", "-v")
             self.assertLess(time.monotonic() - start, 15)
             self.assertRegex(lines[0], r"gave up after 700ms \(--timeout\): .*store does not answer: cannot connect to 127\.0\.0\.1:%d: "
-                             r"Connection refused \(\d+ tries" % port)
+                             r'Connection refused, for s3:(ListBucket|PutObject|GetObject) on "acme[^"]*" \(\d+ tries' % port)
             self.assertTrue([x for x in lines if x.startswith("  cause: method=")], lines)
         self.assertIn("gave up after 1500ms (", self.fails("get", "s3://acme/orders", "k", "--timeout", "1500ms")[0])
         e = json.loads(self.fails("get", "s3://acme/orders", "k", "--timeout", "300ms", "--json")[0])["error"]

@@ -148,6 +148,12 @@ class Commands(Case):
             self.assertIn(why, p.stderr)
             self.assertFalse(os.path.exists(self.place))
 
+    def test_the_folder_of_the_store_is_no_local_folder(self):
+        self.s4("put", "a", "1")
+        for folder in (self.place, self.place + "/.", os.path.relpath(self.place, self.dir)):
+            self.assertIn(b"is the folder of the store itself", self.s4("put", "b", "2", "--local-dir", folder, "--no-upload", want=2).stderr)
+        self.assertEqual(self.s4("keys").stdout, b"a\n")
+
     def test_load_takes_what_is_before_a_bad_line(self):
         p = self.s4("load", want=3, data=b'{"key":"a","value":"1"}\n{"key":"b","value":null}\n{"key":"c","value":"3"}\n{"key":7}\n')
         self.assertIn(b"stdin:4:", p.stderr)

@@ -6,6 +6,7 @@ SQLite's own shell made of them; the program run as its users run it; a bucket i
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import unittest
@@ -160,9 +161,25 @@ the last one needs no semicolon
         self.write("script.sql", "select 1;\nselect nowhere;\n")
         self.assertIn(b"script.sql:2", self.shell(".read script.sql\n", want=3).stderr)
 
+    def test_where_statements_end(self):
+        text = """insert into kv values('a;b', ';;'); -- c; d
+/* ; */ insert into kv values("kv", 1) ;
+insert into kv values('two
+lines; of', 'it''s; fine');
+select [k;k], `k` from (select k as "k;k", k from kv) order by 1;select 2;"""
+        text = text.replace('"kv"', "'kv'")
+        self.assertEqual(self.shell(text).stdout, b"a;b|a;b\nkv|kv\ntwo\nlines; of|two\nlines; of\n2\n")
+        self.assertEqual(self.shell("select length('%s');" % (";" * 300000)).stdout, b"300000\n")
+        self.assertEqual(self.shell("select " + "1 +\n" * 900 + "2;\n").stdout, b"902\n")
+        self.write("long.sql", "insert into items(name) values\n" + ",\n".join("('%d;')" % i for i in range(2000)) + ";\n")
+        self.shell(".read long.sql\n")
+        self.assertEqual(self.sql("SELECT count(*) FROM items"), "2000\n")
+
     def test_the_shell_on_a_terminal(self):
-        code, out = self.on_terminal("sql", "shell", "shop", *FAST, typed=b"select 1 as one,\n 'two' as two;\n.quit\n", TERM="dumb")
+        code, out = self.on_terminal("sql", "shell", "shop", *FAST, typed=b"select 1 as one,\n 'two' as two;\n.quit\n", TERM="dumb", XDG_STATE_HOME=self.dir)
         self.assertEqual(code, 0)
+        with open(os.path.join(self.dir, "shale", "history-sql")) as f:
+            self.assertEqual(f.read(), "select 1 as one,\n.quit\n")  # a line that begins with a blank is not kept
         self.assertIn(b"   ...> ", out)
         self.assertRegex(out, rb"one +two")
 
@@ -228,15 +245,89 @@ the last one needs no semicolon
         self.assertEqual(json.loads(self.run_shale("sql", "gc", "shop", "--grace", "0s", "--json", *FAST).stdout)["deleted"]["changesets"], 3)
         self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "shop"))), ["manifest.json", "snapshots"])
 
+    # ---- the feed
+    def follow(self, *more):
+        p = subprocess.Popen([SHALE, "sql", "log", "shop", "--follow", *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir, env=self.env)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stdout.close)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.kill)
+        return p
+
+    def test_a_feed_goes_on_with_what_is_committed(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed, times = self.follow("--changes", "--json"), self.follow("--after", "1")
+        for i, text in enumerate(("UPDATE items SET name = 'b'", "DELETE FROM items; INSERT INTO kv VALUES('k', x'00')")):
+            self.assertEqual(json.loads(feed.stdout.readline())["seq"], i + 1)
+            self.sql("BEGIN; %s; COMMIT" % text)
+            self.assertEqual(times.stdout.readline().split(b"\t")[0], b"%d" % (i + 2))
+        last = [json.loads(feed.stdout.readline()) for _ in range(2)]
+        self.assertEqual([(c["seq"], c["op"], c["table"]) for c in last], [(3, "delete", "items"), (3, "insert", "kv")])
+        self.run_shale("sql", "compact", "shop", *FAST)  # whoever has seen all goes on
+        self.sql("INSERT INTO items(name) VALUES('c')")
+        self.assertEqual(json.loads(feed.stdout.readline())["seq"], 4)
+        self.assertEqual(times.stdout.readline().split(b"\t")[0], b"4")
+        for p, how in ((feed, signal.SIGINT), (times, signal.SIGTERM)):  # that is how it ends
+            p.send_signal(how)
+            self.assertEqual((p.wait(60), p.stdout.read(), p.stderr.read()), (0, b"", b""))
+
+    def test_a_feed_tells_every_value(self):
+        self.sql("INSERT INTO kv VALUES('i', 5), ('r', 5.0), ('z', -0.0), ('t', 0.1), ('inf', -1e999), ('bad', CAST(x'ff41' AS TEXT)), ('blob', x'ff'), ('nul', 'a' || char(0)), ('none', NULL)")
+        rows = [json.loads(x, parse_float=str)["new"] for x in self.run_shale("sql", "log", "shop", "--changes", "--json").stdout.splitlines()]
+        self.assertEqual(dict(rows), {"i": 5, "r": "5.0", "z": "-0.0", "t": "0.1", "inf": {"real": "-inf"}, "bad": {"text_base64": "/0E="}, "blob": {"blob_base64": "/w=="}, "nul": "a\0", "none": None})
+        text = self.run_shale("sql", "log", "shop", "--changes").stdout.decode()
+        for word in ("'i', 5)", "'r', 5.0)", "'z', -0.0)", "'t', 0.1)", "'inf', -inf)", "'bad', '\\xffA')", "'blob', x'ff')", "'nul', 'a\\x00')", "'none', NULL)"):
+            self.assertIn(word, text)
+
+    def test_a_feed_that_missed_something_says_so(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed = self.follow()
+        feed.stdout.readline()
+        feed.send_signal(signal.SIGSTOP)
+        self.sql("INSERT INTO items(name) VALUES('b')")
+        self.run_shale("sql", "compact", "shop", *FAST)
+        self.sql("INSERT INTO items(name) VALUES('c')")
+        feed.send_signal(signal.SIGCONT)
+        self.assertEqual(feed.wait(60), 1)
+        self.assertEqual(feed.stdout.read(), b"")
+        self.assertIn(b"behind seq 1 are folded", feed.stderr.read())
+        self.assertEqual(self.follow("--after", "0").wait(60), 1)
+
+    def test_a_reader_that_leaves_ends_a_feed_without_a_word(self):
+        self.sql("INSERT INTO items(name) VALUES('a')")
+        feed = self.follow("--changes")
+        feed.stdout.readline()
+        feed.stdout.close()
+        self.sql("INSERT INTO items(name) VALUES('b')")
+        self.assertIn(feed.wait(60), (0, -signal.SIGPIPE, 128 + signal.SIGPIPE))
+        self.assertEqual(feed.stderr.read(), b"")
+
+    def test_a_long_log_is_noted(self):
+        self.sql("INSERT INTO items(id) VALUES(1)", "DELETE FROM items")
+        self.assertFalse(self.status()["compaction_advised"])
+        self.assertEqual(self.run_shale("sql", "status", "shop").stderr, b"")
+        path = os.path.join(self.dir, "shop", "manifest.json")
+        with open(path) as f:
+            manifest = json.load(f)
+        pair = manifest["log"]  # there and away again
+        manifest["log"] = [dict(pair[i % 2], seq=i + 1) for i in range(1000)]
+        manifest["seq"] = 1000
+        with open(path, "w") as f:
+            json.dump(manifest, f)
+        self.assertTrue(self.status()["compaction_advised"])
+        self.assertIn(b"1000 entries in the log", self.run_shale("sql", "status", "shop").stderr)
+        _, out = self.on_terminal("sql", "shop", "INSERT INTO items(id) VALUES(2)", *FAST)
+        self.assertIn(b"shale sql compact shop", out)
+        self.sql("INSERT INTO items(id) VALUES(3)", "--auto-compact", "1000")
+        self.assertEqual(self.status()["log_entries"], 0)
+
     def test_gc_leaves_what_leads_out_of_the_folder(self):
         self.sql("INSERT INTO items(name) VALUES('a')")
         self.run_shale("sql", "compact", "shop", *FAST)
         os.makedirs(os.path.join(self.dir, "out", "x"))
         self.write("out/x/cs-1.bin", "not ours")
         os.symlink(os.path.join(self.dir, "out"), os.path.join(self.dir, "shop", "changesets", "foreign"))
-        p = self.run_shale("sql", "gc", "shop", "--grace", "0s", *FAST)
-        self.assertIn(b"1 of them could not be deleted", p.stderr)
-        self.assertIn(b"foreign", p.stderr)
+        self.run_shale("sql", "gc", "shop", "--grace", "0s", *FAST)
         self.assertEqual(os.listdir(os.path.join(self.dir, "shop", "changesets")), ["foreign"])
         self.assertEqual(len(os.listdir(os.path.join(self.dir, "shop", "snapshots"))), 1)
         self.assertTrue(os.path.exists(os.path.join(self.dir, "out", "x", "cs-1.bin")))
@@ -272,6 +363,43 @@ the last one needs no semicolon
         self.assertIn(b"did you mean", p.stderr)
         self.assertIn(b"no database here", self.run_shale("sql", "status", "none-at-all", want=3).stderr)
         self.assertFalse(os.path.exists(os.path.join(self.dir, "none-at-all")))
+
+    # ---- stops
+    ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+    def endless(self, *words, **more):
+        p = subprocess.Popen([SHALE, "sql", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=self.dir, env=self.env, **more)
+        self.addCleanup(p.wait)
+        self.addCleanup(p.stderr.close)
+        self.addCleanup(p.kill)
+        return p
+
+    def test_a_query_without_an_end_is_stopped(self):
+        for how, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            p = self.endless("shop", self.ENDLESS)
+            with p.stdout:
+                self.assertEqual(p.stdout.readline(), b"1\n")
+                p.send_signal(how)
+                p.stdout.read()
+            self.assertEqual(p.wait(60), code)
+            self.assertEqual(p.stderr.read(), b"stopped\n")
+        p = self.run_shale("sql", "shop", "SELECT count(*) FROM (%s)" % self.ENDLESS, "--timeout", "300ms", "--json", want=3)
+        self.assertEqual(json.loads(p.stderr)["error"]["code"], "TIMEOUT")
+
+    def test_a_reader_that_leaves_ends_a_query(self):
+        p = self.endless("shop", self.ENDLESS, "INSERT INTO items(name) VALUES('not any more')")
+        with p.stdout:
+            self.assertEqual(p.stdout.readline(), b"1\n")
+        self.assertIn(p.wait(60), (0, -signal.SIGPIPE, 128 + signal.SIGPIPE))
+        self.assertEqual(p.stderr.read(), b"")
+        p = self.endless("shell", "shop", stdin=subprocess.PIPE)
+        p.stdin.write((self.ENDLESS + ";\nINSERT INTO items(name) VALUES('not any more');\n").encode())
+        p.stdin.close()
+        with p.stdout:
+            p.stdout.readline()
+        p.wait(60)
+        self.assertEqual(p.stderr.read(), b"")
+        self.assertEqual(self.sql("SELECT count(*) FROM items"), "0\n")
 
     # ---- over HTTP
     def test_a_bucket_and_what_it_is_asked(self):

@@ -105,8 +105,6 @@ class StoreCase(Case):
     def commands(self, **only):
         for c in table()["commands"]:
             self.assertIn(c["name"], SAMPLES, "a command without a sample")
-            if c["name"].split()[0] == "sql":
-                continue  # databases of their own: test_sql.py
             if all(c[k] == v for k, v in only.items()):
                 yield c["name"], c, SAMPLES[c["name"]]
 
@@ -128,6 +126,8 @@ class StoreCase(Case):
         if c["effect"] == "writes" and not more:
             direct = {"AWS_ENDPOINT": self.server.env()["AWS_ENDPOINT"]}
             rows = self.run_shale("dump", place.words["DB"], env=direct).stdout
+            if name.split()[0] == "sql":
+                rows = [self.run_shale("sql", place.url + tail, "SELECT * FROM items", env=direct, want=None).stdout for tail in ("/sq", "/fresh")]
             left = (rows, stores.keys_of(place, self.client)[0])
         err = "" if name in ("doctor", "store doctor") else self.say(name, p.stderr.decode(), place)
         return p.returncode, self.say(name, p.stdout.decode("latin-1"), place), err, left
@@ -167,7 +167,8 @@ class StoreCase(Case):
     # ---- 15, read-only keys
     DENIED = {"put": "s3:PutObject", "del": "s3:PutObject", "load": "s3:PutObject", "gc": "s3:PutObject", "compactor": "s3:PutObject", "clone": "s3:PutObject", "restore": "s3:PutObject", "delete": "s3:PutObject", "checkpoint create": "s3:PutObject",
               "checkpoint refresh": "s3:PutObject", "checkpoint delete": "s3:PutObject", "bench": "s3:PutObject", "store cp": "s3:PutObject",
-              "store rm": "s3:DeleteObject", "s4 put": "s3:PutObject", "s4 del": "s3:PutObject", "s4 load": "s3:PutObject", "s4 compact": "s3:PutObject", "s4 rebuild-index": "s3:PutObject", "store mb": "s3:CreateBucket"}
+              "store rm": "s3:DeleteObject", "s4 put": "s3:PutObject", "s4 del": "s3:PutObject", "s4 load": "s3:PutObject", "s4 compact": "s3:PutObject", "s4 rebuild-index": "s3:PutObject", "sql init": "s3:PutObject", "sql push": "s3:PutObject", "sql compact": "s3:PutObject", "sql gc": "s3:DeleteObject",
+              "sql migrate": "s3:PutObject", "store mb": "s3:CreateBucket"}
 
     def read_only(self, user):
         place = self.bucket()
@@ -192,6 +193,10 @@ class StoreCase(Case):
                 name, self.DENIED[name], user))
             e = json.loads(self.run_shale(*place.line(name, sample.good), "-j", data=sample.data, want=3).stderr)["error"]
             self.assertEqual((e["code"], e["retry"]), ("PERMISSION_DENIED", "no"), name)
+        for args in (["SQ", "INSERT INTO items(name) VALUES('x')"], ["SQ", "BEGIN; DELETE FROM items; SELECT 1; COMMIT"]):
+            p = self.run_shale(*place.line("sql", args), want=3)
+            self.assertEqual(p.stdout, b"")  # what was not committed prints nothing
+            self.assertRegex(p.stderr.decode(), r'^shale sql: access denied: s3:PutObject on "[^"]+changesets/')
         self.assertEqual(stores.keys_of(place, self.client)[1], before)
 
 
@@ -218,12 +223,13 @@ class Stores(StoreCase):
 
     def test_memory(self):
         for name, c, sample in self.commands():
-            if ("DB" not in sample.good and "U/bench" not in sample.good) or name == "clone":  # whose target would lie in a folder
+            places = {"DB", "SQ", "WORDS", "U/bench", "U/fresh"}
+            if not places & set(sample.good) or name == "clone":  # whose target would lie in a folder
                 continue
-            args = ["memory:" if a in ("DB", "U/bench") else a for a in sample.good]
-            p = self.run_shale(*self.folder().line(name, args), data=b"put a 1\nget a\n" if name == "shell" else b"", want=None)
+            args = ["memory:" if a in places else a for a in sample.good]
+            p = self.run_shale(*self.folder().line(name, args), data=b"put a 1\nget a\n" if name == "shell" else sample.data, want=None)
             if (c["effect"] == "reads" and name not in ("shell", "store ls")) or name in samples.NEEDS_DATABASE:  # nobody has written there
-                self.assertEqual((p.returncode, b"no database here" in p.stderr), (3, True), (name, p.stderr))
+                self.assertEqual((p.returncode, any(w in p.stderr for w in samples.NOTHING_HERE)), (3, True), (name, p.stderr))
             else:
                 self.assertEqual(p.returncode, 0, (name, p.stderr))
 

@@ -171,7 +171,8 @@ static size_t read_query(struct texts *t, const char *target, struct shl_pair *o
 /* All headers but those that SigV4 leaves out. */
 static size_t read_headers(struct texts *t, const char *head, struct shl_pair *out)
 {
-    static const char *const unsigned_ones[] = {"authorization", "content-length", "user-agent"};
+    static const char *const unsigned_ones[] = {"authorization", "content-length", "user-agent",
+                                                "proxy-connection"};
     size_t count = 0;
     for (const char *line = head; *line != '\0'; line = strstr(line, "\r\n") + 2) {
         size_t n = strcspn(line, ":");

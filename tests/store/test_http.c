@@ -224,6 +224,8 @@ static void test_no_failure_tells_a_proxys_password(void **state)
         {"http://user:SECRETpw@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
         {"http://user:%53ECRET@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
         {"user:SECRETpw@127.0.0.1:1", SHALE_UNAVAILABLE, refused},
+        {"http://user:SECRETpw@[::1]:1", SHALE_UNAVAILABLE,
+         "cannot connect to proxy [::1]:1 (proxy_url): "},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++)
         fail_through(rows[i].proxy, "http://127.0.0.1:2/k", rows[i].code, rows[i].told);
@@ -244,19 +246,29 @@ static void test_a_proxy_that_is_not_found_may_be_asked_again(void **state)
     fail_through("", "http://away.test:2/k", SHALE_UNAVAILABLE, "there is no host away.test:2");
 }
 
-/* What libcurl says of a tunnel goes on, but not if the password were a part of it. */
+/* Which status it was, and whether it was given a login; whatever the password is. */
 static void test_a_proxy_that_refuses_tells_why(void **state)
 {
     (void)state;
-    static const struct http_answer refuse[] = {
-        {.status = "407 Proxy Authentication Required", .flags = HTTP_REPEAT}};
-    static const char *const users[] = {"", "me:SECRET@", "me:407@"};
-    for (size_t i = 0; i < SHL_COUNT_OF(users); i++) {
+    static const struct {
+        const char *status, *user;
+        shale_code code;
+        const char *told;
+    } rows[] = {
+        {"407 x", "", SHALE_UNAUTHENTICATED, "(proxy_url): it wants a user and password"},
+        {"407 x", "me:SECRET@", SHALE_UNAUTHENTICATED, "(proxy_url): it refuses the user"},
+        {"407 x", "me:407@", SHALE_UNAUTHENTICATED, "(proxy_url): it refuses the user"},
+        {"403 x", "me:SECRET@", SHALE_PERMISSION_DENIED, "(proxy_url): it answered 403"},
+        {"429 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 429"},
+        {"503 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 503"},
+        {"302 x", "", SHALE_UNAVAILABLE, "(proxy_url): it answered 302"},
+    };
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct http_answer refuse[] = {{.status = rows[i].status, .flags = HTTP_REPEAT}};
         struct http_server *s = http_server_script(refuse, 1);
         char proxy[80];
-        snprintf(proxy, sizeof proxy, "http://%s127.0.0.1:%u", users[i], http_server_port(s));
-        fail_through(proxy, "https://127.0.0.1:2/k", SHALE_UNAVAILABLE,
-                     i < 2 ? " 407" : " (proxy_url): ");
+        snprintf(proxy, sizeof proxy, "http://%s127.0.0.1:%u", rows[i].user, http_server_port(s));
+        fail_through(proxy, "https://127.0.0.1:2/k", rows[i].code, rows[i].told);
         http_server_free(s);
     }
 }

@@ -123,6 +123,31 @@ static void test_a_skewed_clock_follows_the_server(void **state)
     expect_followed(INT64_C(-3) * 24 * 3600 * 1000);
 }
 
+/* A HEAD is refused without a word; that the clocks differ is seen by the date. */
+static void test_a_skewed_clock_is_seen_at_a_head(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ahead_ms;
+        shale_code want;
+        size_t requests;
+    } rows[] = {{INT64_C(20) * 60 * 1000, SHALE_OK, 2},
+                {INT64_C(-20) * 60 * 1000, SHALE_OK, 2},
+                {0, SHALE_PERMISSION_DENIED, 1}};
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        char date[SHL_TIME_TEXT], header[80];
+        snprintf(header, sizeof header, "date: %s\r\n",
+                 shl_time_http(env_now_wall_ms() + rows[i].ahead_ms, date));
+        struct http_answer script[] = {{.status = "403 Forbidden", .headers = header},
+                                       {.headers = ETAG "content-length: 5\r\n"}};
+        struct s3_scene c = S3_SCENE(script);
+        struct shl_object o;
+        expect_code(rows[i].want, shl_store_head(c.bare, "k", &o, &test_err));
+        s3_expect_count(&c, rows[i].requests);
+        s3_scene_free(&c);
+    }
+}
+
 static void test_a_clock_that_stays_skewed_is_an_error(void **state)
 {
     (void)state;
@@ -376,6 +401,8 @@ static void test_statuses_become_codes(void **state)
         if (rows[i].want != SHALE_OK) {
             assert_null(strstr(test_err.text, S3_SECRET));
             assert_null(strstr(test_err.text, "\n"));
+            assert_true(test_err.text[strlen(test_err.text) - 1] !=
+                        ' '); /* nothing behind a colon */
         }
         s3_scene_free(&c);
     }
@@ -767,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_a_second_wrong_region_is_an_error),
         cmocka_unit_test(test_a_redirect_without_a_region_is_an_error),
         cmocka_unit_test(test_a_skewed_clock_follows_the_server),
+        cmocka_unit_test(test_a_skewed_clock_is_seen_at_a_head),
         cmocka_unit_test(test_a_clock_that_stays_skewed_is_an_error),
         cmocka_unit_test(test_expired_credentials_are_read_again),
         cmocka_unit_test(test_credentials_are_read_again_whatever_the_words),

@@ -327,6 +327,32 @@ static const struct {
      SHALE_UNAVAILABLE},
     {"status of many digits",
      RAW("HTTP/1.1 20600000000000000000 x\r\ncontent-length: 10\r\n\r\n" TEN), SHALE_UNAVAILABLE},
+    {"HTTP/1.0",
+     RAW("HTTP/1.0 206 x\r\ncontent-length: 10\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\n\r\n" TEN),
+     SHALE_OK},
+    {"HTTP/1.0 without a length",
+     RAW("HTTP/1.0 206 x\r\netag: \"e\"\r\ncontent-range: bytes 10-19/30\r\n\r\n" TEN), SHALE_OK},
+    {"HTTP/0.9", RAW(TEN), SHALE_UNAVAILABLE},
+    {"another protocol",
+     RAW("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n" TEN),
+     SHALE_INVALID},
+    {"chunks without an end",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\n5\r\n01234\r\n"),
+     SHALE_UNAVAILABLE},
+    {"chunks that are none",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n01234\r\n"),
+     SHALE_UNAVAILABLE},
+    {"two ways to say where it ends",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-length: 4\r\ncontent-range: bytes "
+         "10-19/30\r\ntransfer-encoding: chunked\r\n\r\na\r\n" TEN "\r\n0\r\n\r\n"),
+     SHALE_OK},
+    {"a length below zero",
+     RAW("HTTP/1.1 206 x\r\netag: \"e\"\r\ncontent-length: -10\r\ncontent-range: bytes "
+         "10-19/30\r\n\r\n" TEN),
+     SHALE_UNAVAILABLE},
     {"status 0", RAW("HTTP/1.1 000 x\r\ncontent-length: 10\r\n\r\n" TEN), SHALE_UNAVAILABLE},
     {"status without a number", RAW("HTTP/1.1 abc\r\ncontent-length: 10\r\n\r\n" TEN),
      SHALE_UNAVAILABLE},
@@ -484,25 +510,31 @@ static void test_an_endless_answer_to_a_small_question_is_refused(void **state)
     static char filler[100000];
     memset(filler, 'x', sizeof filler);
     static const char *const options[] = {"timeout", "2s", NULL};
-    static char long_header[70000], many_headers[70000];
+    static char long_header[70000], many_headers[400000];
     snprintf(long_header, sizeof long_header, "HTTP/1.1 200 OK\r\nx-long: %.60000s", filler);
-    for (size_t n = (size_t)sprintf(many_headers, "HTTP/1.1 200 OK\r\n"); n < 60000;)
+    for (size_t n = (size_t)sprintf(many_headers, "HTTP/1.1 200 OK\r\n"); n < 300000;)
         n += (size_t)sprintf(many_headers + n, "x-%zu: y\r\n", n);
+    static const char heads[] = "more than 262144 bytes of headers"; /* libcurl keeps them */
     const struct {
         const char *name;
         struct http_answer answer;
+        const char *says;
     } rows[] = {
         {"suffix",
          {.status = PART,
           .headers = RANGE("bytes 0-7/8"),
           .body = filler,
           .len = sizeof filler,
-          .flags = HTTP_ENDLESS}},
-        {"error", {.status = "500 x", .body = filler, .len = sizeof filler, .flags = HTTP_ENDLESS}},
-        {"header", {.body = long_header, .flags = HTTP_RAW | HTTP_ENDLESS}},
-        {"headers", {.body = many_headers, .flags = HTTP_RAW | HTTP_ENDLESS}},
+          .flags = HTTP_ENDLESS},
+         NULL},
+        {"error",
+         {.status = "500 x", .body = filler, .len = sizeof filler, .flags = HTTP_ENDLESS},
+         NULL},
+        {"header", {.body = long_header, .flags = HTTP_RAW | HTTP_ENDLESS}, NULL},
+        {"headers", {.body = many_headers, .flags = HTTP_RAW | HTTP_ENDLESS}, heads},
         {"interim answers",
-         {.body = "HTTP/1.1 100 Continue\r\n\r\n", .flags = HTTP_RAW | HTTP_ENDLESS}},
+         {.body = "HTTP/1.1 100 Continue\r\n\r\n", .flags = HTTP_RAW | HTTP_ENDLESS},
+         heads},
     };
     for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
         struct http_answer script[] = {rows[i].answer};
@@ -515,6 +547,8 @@ static void test_an_endless_answer_to_a_small_question_is_refused(void **state)
         shale_code rc = shl_store_get(c.bare, "k", &how, &body, NULL, &test_err);
         assert_true(is_retryable(rc));
         assert_non_null(strstr(test_err.text, "\"bucket/k\""));
+        if (rows[i].says != NULL)
+            s3_expect_says(rows[i].says);
         assert_true(body.cap <= 1 << 20);
         assert_true(env_now_mono_ns() - start < NO_HANG_NS);
         shl_buf_free(&body);

@@ -87,7 +87,7 @@ static void test_links_do_not_lead_out(void **state)
     (void)state;
     char *dir = temp_dir_new();
     char *outside = temp_dir_new();
-    char path[4096];
+    char path[4096], body_path[4096];
     struct shl_buf body = {0};
     struct shl_store *s = open_folder(dir, false, false);
     put_text(s, "in/k", "v");
@@ -104,6 +104,20 @@ static void test_links_do_not_lead_out(void **state)
     assert_int_not_equal(shl_store_delete(s, "out/secret", &test_err), SHALE_OK);
     assert_int_equal(access(path, F_OK), 0);
     expect_text(s, "near/k", "v"); /* a link within the folder may be followed */
+    /* Lists look outside as little, and a ring of links ends. */
+    snprintf(path, sizeof path, "%s/in/ring", dir);
+    assert_int_equal(symlink("..", path), 0);
+    snprintf(path, sizeof path, "%s/in/l", dir);
+    assert_int_equal(symlink("k", path), 0);
+    snprintf(body_path, sizeof body_path, "%s/secret", outside);
+    snprintf(path, sizeof path, "%s/in/leak", dir);
+    assert_int_equal(symlink(body_path, path), 0);
+    expect_keys(s, NULL, "in/k in/l");
+    expect_keys(s, &(struct shl_list_options){.prefix = "near"}, "near/k near/l");
+    struct shl_list l = {0};
+    assert_int_not_equal(
+        shl_store_list(s, &(struct shl_list_options){.prefix = "out"}, &l, &test_err), SHALE_OK);
+    shl_list_free(&l);
     shl_store_unref(s);
     temp_dir_free(dir);
     temp_dir_free(outside);

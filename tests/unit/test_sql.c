@@ -1,192 +1,13 @@
 /* Goal: what the engine promises of one database, without chance: what commits, what conflicts, what is refused and why, what each call asks of the bucket, and that a copy is always
  * the replay of snapshot and log. Method: handles on one memory store behind wrappers that fail, count and lose answers; after each step a fresh reader compares. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "support_sql.h"
+
+#include <fcntl.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-#include <fcntl.h>
-
 #include "base/codec/json.h"
-#include "base/env/env.h"
-#include "base/num.h"
-#include "sql/sql.h"
-#include "store/memory.h"
 #include "store/shared_folder.h"
-#include "store/wrap_count.h"
-#include "store/wrap_fault.h"
 #include "store/wrap_latency.h"
-
-static shale_error err;
-
-#define OK(expr)                                                                                   \
-    do {                                                                                           \
-        if ((expr) != SHALE_OK)                                                                    \
-            fail_msg("%s: %s: %s", #expr, shale_code_name(err.code), err.text);                    \
-    } while (0)
-#define FAILS(expr, code, why)                                                                     \
-    do {                                                                                           \
-        shale_code got_ = (expr);                                                                  \
-        if (got_ != (code) || strstr(err.text, (why)) == NULL)                                     \
-            fail_msg("%s: got %s (%s)", #expr, shale_code_name(got_),                              \
-                     got_ == SHALE_OK ? "" : err.text);                                            \
-    } while (0)
-
-/* ---- a bucket, and handles on it */
-
-struct world {
-    struct shl_store *bucket, *fault, *count;
-};
-
-static void world_begin(struct world *w)
-{
-    OK(shl_store_memory_new(&w->bucket, &err));
-    OK(shl_store_fault_new(&w->fault, w->bucket, 1, &err));
-    OK(shl_store_count_new(&w->count, w->fault, &err));
-}
-
-static void world_end(struct world *w)
-{
-    shl_store_unref(w->count);
-    shl_store_unref(w->fault);
-    shl_store_unref(w->bucket);
-}
-
-/* Tables: k(id, a, b), t(k TEXT, v), none(x) without a key, s(id, u UNIQUE), a trigger on tr that writes audit, one on own that writes itself. */
-static shale_code make_tables(void *ctx, sqlite3 *db, shale_error *e)
-{
-    (void)ctx;
-    static const char sql[] =
-        "CREATE TABLE k(id INTEGER PRIMARY KEY, a INT, b INT); INSERT INTO k VALUES(1, 10, 100), "
-        "(2, 20, 200);"
-        "CREATE TABLE t(k TEXT PRIMARY KEY, v); CREATE TABLE none(x); CREATE TABLE s(id INTEGER "
-        "PRIMARY KEY, u UNIQUE);"
-        "INSERT INTO s VALUES(1, 'a'), (2, 'b'); CREATE TABLE tr(id INTEGER PRIMARY KEY); CREATE "
-        "TABLE audit(id INTEGER PRIMARY KEY, what);"
-        "CREATE TRIGGER on_tr AFTER INSERT ON tr BEGIN INSERT INTO audit(what) VALUES('x'); END;"
-        "CREATE TABLE own(id INTEGER PRIMARY KEY, n INT DEFAULT 0); INSERT INTO own VALUES(1, 0);"
-        "CREATE TRIGGER on_own AFTER UPDATE OF id ON own BEGIN UPDATE own SET n = 7 WHERE id = "
-        "new.id; END;"
-        "CREATE TABLE chk(id INTEGER PRIMARY KEY, n INT); CREATE TRIGGER on_chk BEFORE INSERT ON "
-        "chk WHEN new.n < 0 BEGIN SELECT RAISE(ABORT, 'negative'); END;"
-        "CREATE VIEW v AS SELECT id FROM chk; CREATE TRIGGER on_v INSTEAD OF INSERT ON v BEGIN "
-        "INSERT INTO chk VALUES(new.id, 1); END;"
-        "CREATE VIRTUAL TABLE docs USING fts5(body);";
-    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK
-               ? SHALE_OK
-               : shl_fail(e, SHALE_INVALID, "%s", sqlite3_errmsg(db));
-}
-
-static const struct shl_sql_migration first[] = {
-    {.version = 1, .name = "tables", .up = make_tables}};
-
-static struct shl_sql_options options_on(struct world *w)
-{
-    struct shl_sql_options o;
-    shl_sql_options_init(&o);
-    o.store = w->count;
-    o.prefix = "db/";
-    o.migrations = first;
-    o.migration_count = 1;
-    return o;
-}
-
-static struct shl_sql *open_on(struct world *w)
-{
-    struct shl_sql *s = NULL;
-    struct shl_sql_options o = options_on(w);
-    OK(shl_sql_open(&s, &o, &err));
-    return s;
-}
-
-/* ---- statements */
-
-struct script {
-    const char *sql;
-    char got[400]; /* of a query: values with '|' between columns and ' ' behind rows */
-    unsigned runs;
-    shale_code (*before)(void *ctx); /* called once, inside of the first run */
-    void *ctx;
-};
-
-static int add_row(void *ctx, int n, char **values, char **names)
-{
-    struct script *s = ctx;
-    (void)names;
-    for (int i = 0; i < n; i++) {
-        strncat(s->got, values[i] == NULL ? "-" : values[i], sizeof s->got - strlen(s->got) - 1);
-        strncat(s->got, i + 1 < n ? "|" : " ", sizeof s->got - strlen(s->got) - 1);
-    }
-    return 0;
-}
-
-static shale_code run_script(void *ctx, sqlite3 *db, shale_error *e)
-{
-    struct script *s = ctx;
-    s->got[0] = '\0';
-    if (sqlite3_exec(db, s->sql, add_row, s, NULL) != SQLITE_OK)
-        return shl_fail(e, SHALE_INVALID, "%s", sqlite3_errmsg(db));
-    if (s->runs++ == 0 && s->before != NULL)
-        return s->before(s->ctx);
-    return SHALE_OK;
-}
-
-static shale_code update(struct shl_sql *s, const char *sql, struct shl_sql_commit *out)
-{
-    struct script script = {.sql = sql};
-    return shl_sql_update(s, run_script, &script, out, &err);
-}
-
-static void expect(struct shl_sql *s, const char *sql, const char *want)
-{
-    struct script script = {.sql = sql};
-    OK(shl_sql_view(s, run_script, &script, &err));
-    assert_string_equal(script.got, want);
-}
-
-static const char all_rows[] =
-    "SELECT * FROM k ORDER BY id; SELECT * FROM t ORDER BY k; SELECT * FROM s ORDER BY id; SELECT "
-    "* FROM own; SELECT * FROM chk; SELECT rowid, body FROM docs";
-
-/* The handle's copy equals a fresh replay. */
-static void expect_same(struct world *w, struct shl_sql *s)
-{
-    struct shl_sql *fresh = open_on(w);
-    struct script a = {.sql = all_rows}, b = {.sql = all_rows};
-    OK(shl_sql_view(s, run_script, &a, &err));
-    OK(shl_sql_view(fresh, run_script, &b, &err));
-    assert_string_equal(a.got, b.got);
-    shl_sql_close(fresh);
-}
-
-struct fixture {
-    struct world w;
-    struct shl_sql *a, *b;
-};
-
-static int begin(void **state)
-{
-    struct fixture *f = calloc(1, sizeof *f);
-    world_begin(&f->w);
-    f->a = open_on(&f->w);
-    f->b = open_on(&f->w);
-    *state = f;
-    return 0;
-}
-
-static int end(void **state)
-{
-    struct fixture *f = *state;
-    shl_sql_close(f->a);
-    shl_sql_close(f->b);
-    world_end(&f->w);
-    free(f);
-    return 0;
-}
 
 /* ---- plain use */
 
@@ -228,8 +49,10 @@ static void test_what_cannot_be_sent_is_refused_before_anything_is_stored(void *
         {"CREATE INDEX i ON k(a)", "migration"},
         {"ANALYZE", "migration"},
         {"ATTACH ':memory:' AS x", "attached"},
-        {"BEGIN", "transaction"},
-        {"COMMIT", "transaction"},
+        {"BEGIN", "runs in a transaction already"},
+        {"COMMIT", "runs in a transaction already"},
+        {"END; BEGIN", "runs in a transaction already"},
+        {"ROLLBACK", "runs in a transaction already"},
         {"PRAGMA user_version = 7", "PRAGMA user_version"},
         {"PRAGMA journal_mode = WAL", "PRAGMA journal_mode"},
         {"INSERT INTO t VALUES(NULL, 1)", "NULL in its primary key"},
@@ -246,8 +69,8 @@ static void test_what_cannot_be_sent_is_refused_before_anything_is_stored(void *
         shl_store_counts_read(f->w.count, &before);
         shale_code rc = update(f->a, cases[i].sql, NULL);
         shl_store_counts_read(f->w.count, &after);
-        if (rc == SHALE_OK || strstr(err.text, cases[i].why) == NULL)
-            fail_msg("%s: %s %s", cases[i].sql, shale_code_name(rc), err.text);
+        if (rc == SHALE_OK || strstr(sql_err.text, cases[i].why) == NULL)
+            fail_msg("%s: %s %s", cases[i].sql, shale_code_name(rc), sql_err.text);
         assert_int_equal(before.kinds[SHL_KIND_PUT].calls, after.kinds[SHL_KIND_PUT].calls);
     }
     expect_same(&f->w, f->a);
@@ -267,7 +90,7 @@ static void test_triggers_may_be_allowed_but_not_to_break_a_database(void **stat
     struct shl_sql_options o = options_on(&f->w);
     struct shl_sql *s = NULL;
     o.allow_triggers = true;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     FAILS(update(s, "INSERT INTO tr VALUES(1)", NULL), SHALE_NOT_SUPPORTED, "cannot be replayed");
     expect_same(&f->w, s);
     OK(update(s, "UPDATE own SET id = 2", NULL)); /* fires again, with the same result */
@@ -304,7 +127,7 @@ static void open_silent(struct world *w, bool merge, struct shl_sql **out)
     o.prefix = "silent/";
     o.migrations = silent;
     o.merge = merge;
-    OK(shl_sql_open(out, &o, &err));
+    OK(shl_sql_open(out, &o, &sql_err));
 }
 
 static void test_rows_that_a_schema_drops_on_replay_are_not_lost(void **state)
@@ -316,10 +139,10 @@ static void test_rows_that_a_schema_drops_on_replay_are_not_lost(void **state)
     shl_store_counts_read(f->w.count, &before);
     FAILS(update(s, "UPDATE i SET id = 8 WHERE id = 7", NULL), SHALE_NOT_SUPPORTED,
           "ON CONFLICT clause");
-    assert_non_null(strstr(err.text, "table \"i\""));
+    assert_non_null(strstr(sql_err.text, "table \"i\""));
     FAILS(update(s, "INSERT INTO z VALUES(1); INSERT INTO b VALUES(6, 5); DELETE FROM z", NULL),
           SHALE_NOT_SUPPORTED, "RAISE(IGNORE)");
-    assert_non_null(strstr(err.text, "table \"b\""));
+    assert_non_null(strstr(sql_err.text, "table \"b\""));
     shl_store_counts_read(f->w.count, &after);
     assert_int_equal(before.kinds[SHL_KIND_PUT].calls, after.kinds[SHL_KIND_PUT].calls);
     /* What replays is taken. */
@@ -331,8 +154,8 @@ static void test_rows_that_a_schema_drops_on_replay_are_not_lost(void **state)
     struct script there = here;
     struct shl_sql *fresh = NULL;
     open_silent(&f->w, false, &fresh);
-    OK(shl_sql_view(s, run_script, &here, &err));
-    OK(shl_sql_view(fresh, run_script, &there, &err));
+    OK(shl_sql_view(s, run_script, &here, &sql_err));
+    OK(shl_sql_view(fresh, run_script, &there, &sql_err));
     assert_string_equal(here.got, there.got);
     assert_non_null(strstr(here.got, "b "));
     shl_sql_close(fresh);
@@ -368,7 +191,7 @@ static void test_merging_drops_no_rows_either(void **state)
     open_silent(&f->w, true, &other);
     struct script mine = {
         .sql = "INSERT INTO i VALUES(10, 'same')", .before = take_same_value, .ctx = other};
-    OK(shl_sql_update(s, run_script, &mine, NULL, &err));
+    OK(shl_sql_update(s, run_script, &mine, NULL, &sql_err));
     assert_int_equal(mine.runs, 2);
     expect(s, "SELECT id FROM i WHERE u = 'same'", "20 ");
     expect(other, "SELECT id FROM i WHERE u = 'same'", "20 ");
@@ -405,8 +228,8 @@ static void test_a_statement_that_is_left_running_is_told(void **state)
     sqlite3_stmt *q = NULL;
     o.prefix = "plain/"; /* without virtual tables */
     o.migrations = plain;
-    OK(shl_sql_open(&s, &o, &err));
-    FAILS(shl_sql_update(s, leave_running, &q, NULL, &err), SHALE_INVALID,
+    OK(shl_sql_open(&s, &o, &sql_err));
+    FAILS(shl_sql_update(s, leave_running, &q, NULL, &sql_err), SHALE_INVALID,
           "left a statement running");
     sqlite3_finalize(q);
     OK(update(s, "DELETE FROM k WHERE id = 2", NULL));
@@ -414,18 +237,6 @@ static void test_a_statement_that_is_left_running_is_told(void **state)
 }
 
 /* ---- races */
-
-struct race {
-    struct shl_sql *other;
-    const char *sql;
-};
-
-static shale_code other_commits(void *ctx)
-{
-    struct race *r = ctx;
-    struct script s = {.sql = r->sql};
-    return shl_sql_update(r->other, run_script, &s, NULL, &err);
-}
 
 /* A runs `mine` while B commits `theirs`; how often A ran. */
 static unsigned race(struct fixture *f, bool merge, const char *mine, const char *theirs)
@@ -435,8 +246,8 @@ static unsigned race(struct fixture *f, bool merge, const char *mine, const char
     struct race r = {f->b, theirs};
     struct script script = {.sql = mine, .before = other_commits, .ctx = &r};
     o.merge = merge;
-    OK(shl_sql_open(&s, &o, &err));
-    OK(shl_sql_update(s, run_script, &script, NULL, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
+    OK(shl_sql_update(s, run_script, &script, NULL, &sql_err));
     expect_same(&f->w, s);
     shl_sql_close(s);
     return script.runs;
@@ -469,7 +280,7 @@ static void test_merging_is_s3dbs(void **state)
 
 static shale_code other_compacts(void *ctx)
 {
-    return shl_sql_compact(ctx, &err);
+    return shl_sql_compact(ctx, &sql_err);
 }
 
 static void test_a_compaction_meanwhile_makes_it_run_again(void **state)
@@ -477,7 +288,7 @@ static void test_a_compaction_meanwhile_makes_it_run_again(void **state)
     struct fixture *f = *state;
     OK(update(f->a, "UPDATE k SET a = 0", NULL));
     struct script script = {.sql = "UPDATE k SET a = a + 1", .before = other_compacts, .ctx = f->b};
-    OK(shl_sql_update(f->a, run_script, &script, NULL, &err));
+    OK(shl_sql_update(f->a, run_script, &script, NULL, &sql_err));
     assert_int_equal(script.runs, 2);
     expect(f->b, "SELECT a FROM k", "1 1 ");
     expect_same(&f->w, f->a);
@@ -598,11 +409,11 @@ static void test_updates_that_wait_are_committed_together(void **state)
     for (int i = 0; i < SHL_KINDS; i++)
         latency.kinds[i] =
             (struct shl_latency){2 * ENV_NS_PER_MS, 2 * ENV_NS_PER_MS, 2 * ENV_NS_PER_MS};
-    OK(shl_store_latency_new(&slow, w.count, &latency, &err));
+    OK(shl_store_latency_new(&slow, w.count, &latency, &sql_err));
     struct shl_sql_options o = options_on(&w);
     struct shl_sql *s = NULL;
     o.store = slow;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     OK(update(s, "UPDATE k SET a = 0 WHERE id = 1", NULL));
     shl_store_counts_read(w.count, &n);
     for (int i = 0; i < WRITERS; i++)
@@ -633,31 +444,31 @@ static void test_a_migration_locks_the_old_schema_out(void **state)
     struct fixture *f = *state;
     int ran = 0;
     const struct shl_sql_migration two[] = {
-        first[0], {.version = 4, .name = "c", .up = add_column, .ctx = &ran}};
+        first_tables[0], {.version = 4, .name = "c", .up = add_column, .ctx = &ran}};
     struct shl_sql_options o = options_on(&f->w);
     struct shl_sql *s = NULL;
     OK(update(f->a, "UPDATE k SET a = 5 WHERE id = 1", NULL));
     o.migrations = two;
     o.migration_count = 2;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     assert_int_equal(ran, 1);
     expect(s, "SELECT * FROM k", "1|5|100|3 2|20|200|3 ");
-    FAILS(shl_sql_view(f->a, run_script, &(struct script){.sql = "SELECT 1"}, &err), SHALE_CONFLICT,
-          "schema v4, client at v1");
+    FAILS(shl_sql_view(f->a, run_script, &(struct script){.sql = "SELECT 1"}, &sql_err),
+          SHALE_CONFLICT, "schema v4, client at v1");
     FAILS(update(f->b, "UPDATE k SET a = 6", NULL), SHALE_CONFLICT, "schema v4, client at v1");
     expect(s, "SELECT a FROM k", "5 20 ");
     struct shl_sql *late = NULL;
     struct shl_sql_options old = options_on(&f->w);
-    FAILS(shl_sql_open(&late, &old, &err), SHALE_CONFLICT, "newer migrations");
+    FAILS(shl_sql_open(&late, &old, &sql_err), SHALE_CONFLICT, "newer migrations");
     o.migrations = (const struct shl_sql_migration[]){two[1], two[0]};
-    FAILS(shl_sql_open(&late, &o, &err), SHALE_INVALID, "strictly increasing");
+    FAILS(shl_sql_open(&late, &o, &sql_err), SHALE_INVALID, "strictly increasing");
     shl_sql_close(s);
 }
 
 static size_t objects(struct world *w)
 {
     struct shl_list l = {0};
-    OK(shl_store_list(w->bucket, &(struct shl_list_options){0}, &l, &err));
+    OK(shl_store_list(w->bucket, &(struct shl_list_options){0}, &l, &sql_err));
     size_t n = l.count;
     shl_list_free(&l);
     return n;
@@ -675,14 +486,14 @@ static void test_compaction_and_collection_keep_two_objects(void **state)
     OK(update(f->a, "DELETE FROM docs WHERE rowid < 3", NULL));
     expect(f->b, "SELECT count(*) FROM docs WHERE docs MATCH 'word'",
            "3 "); /* what the module remembers is not believed */
-    OK(shl_sql_compact(f->a, &err));
-    OK(shl_sql_compact(f->a, &err)); /* nothing to do */
+    OK(shl_sql_compact(f->a, &sql_err));
+    OK(shl_sql_compact(f->a, &sql_err)); /* nothing to do */
     expect_same(&f->w, f->b);
-    OK(shl_sql_gc(f->b, 300000, false, &r, &err));
+    OK(shl_sql_gc(f->b, 300000, false, &r, &sql_err));
     assert_int_equal(r.changesets, 0);
-    OK(shl_sql_gc(f->b, 0, true, &r, &err));
+    OK(shl_sql_gc(f->b, 0, true, &r, &sql_err));
     assert_int_equal(r.changesets, 6);
-    OK(shl_sql_gc(f->b, 0, false, &r, &err));
+    OK(shl_sql_gc(f->b, 0, false, &r, &sql_err));
     assert_int_equal(objects(&f->w), 2);
     OK(update(f->b, "UPDATE k SET a = 1", NULL));
     expect_same(&f->w, f->a);
@@ -695,10 +506,10 @@ static void test_compacting_by_itself(void **state)
     struct shl_sql *s = NULL;
     struct shl_sql_status st;
     o.auto_compact = 3;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     for (int i = 0; i < 7; i++)
         OK(update(s, "UPDATE k SET a = a + 1", NULL));
-    OK(shl_sql_status(s, true, &st, &err));
+    OK(shl_sql_status(s, true, &st, &sql_err));
     assert_int_equal(st.seq, 7);
     assert_int_equal(st.log_entries, 1);
     shl_sql_close(s);
@@ -711,17 +522,17 @@ static void test_compressed_snapshots(void **state)
     struct shl_sql *s = NULL;
     struct shl_sql_status st;
     o.compress = true;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     OK(update(s, "UPDATE k SET a = 1", NULL));
-    OK(shl_sql_compact(s, &err));
+    OK(shl_sql_compact(s, &sql_err));
     OK(update(s, "UPDATE k SET a = 2 WHERE id = 1", NULL));
-    OK(shl_sql_status(s, true, &st, &err));
+    OK(shl_sql_status(s, true, &st, &sql_err));
     assert_non_null(strstr(st.snapshot_key, ".sqlite.zst"));
     assert_true(st.snapshot_bytes < 16384);
     expect_same(&f->w, s);
     expect(f->b, "SELECT a FROM k; PRAGMA integrity_check", "2 1 ok ");
-    OK(shl_sql_compact(f->a, &err)); /* and back to what s3db reads */
-    OK(shl_sql_status(f->a, true, &st, &err));
+    OK(shl_sql_compact(f->a, &sql_err)); /* and back to what s3db reads */
+    OK(shl_sql_status(f->a, true, &st, &sql_err));
     assert_null(strstr(st.snapshot_key, ".zst"));
     expect_same(&f->w, s);
     shl_sql_close(s);
@@ -746,16 +557,17 @@ static void test_as_of_a_commit(void **state)
     for (int i = 1; i <= 3; i++)
         OK(update(f->a, "UPDATE k SET a = a + 1 WHERE id = 1", NULL));
     o.at_seq = 2;
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     expect(s, "SELECT a FROM k WHERE id = 1", "12 ");
     FAILS(update(s, "DELETE FROM k", NULL), SHALE_NOT_SUPPORTED, "reading only");
     shl_sql_close(s);
     o.at_seq = 9;
-    FAILS(shl_sql_open(&s, &o, &err), SHALE_NOT_FOUND, "seq 9");
-    OK(shl_sql_log(f->b, 1, true, true, count_entries, &last, &err));
+    FAILS(shl_sql_open(&s, &o, &sql_err), SHALE_NOT_FOUND, "seq 9");
+    OK(shl_sql_log(f->b, 1, true, true, count_entries, &last, &sql_err));
     assert_int_equal(last, 3);
-    OK(shl_sql_compact(f->a, &err));
-    FAILS(shl_sql_log(f->b, 1, true, false, count_entries, &last, &err), SHALE_NOT_FOUND, "folded");
+    OK(shl_sql_compact(f->a, &sql_err));
+    FAILS(shl_sql_log(f->b, 1, true, false, count_entries, &last, &sql_err), SHALE_NOT_FOUND,
+          "folded");
 }
 
 /* ---- pages on demand */
@@ -770,17 +582,17 @@ static void test_a_large_snapshot_is_read_by_pages(void **state)
               "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 3009) "
               "INSERT INTO t SELECT 'k' || i, randomblob(4000) FROM n",
               NULL));
-    OK(shl_sql_compact(f->a, &err));
+    OK(shl_sql_compact(f->a, &sql_err));
     o.lazy = true;
     shl_store_counts_read(f->w.count, &before);
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     expect(s, "SELECT length(v) FROM t WHERE k = 'k77'", "4000 ");
     shl_store_counts_read(f->w.count, &after);
     assert_true(after.bytes_down - before.bytes_down < 4000000); /* of 12 MB and more */
     OK(update(s, "UPDATE t SET v = 'short' WHERE k = 'k78'; DELETE FROM t WHERE k = 'k79'", NULL));
     expect(s, "SELECT count(*), sum(length(v)) FROM t", "2999|11992005 ");
     expect_same(&f->w, s);
-    OK(shl_sql_compact(s, &err));
+    OK(shl_sql_compact(s, &sql_err));
     expect(f->b, "SELECT count(*) FROM t; PRAGMA integrity_check", "2999 ok ");
     shl_sql_close(s);
 }
@@ -798,13 +610,13 @@ static void test_a_kept_copy_is_taken_up_again_unless_in_doubt(void **state)
     assert_true(fd >= 0);
     o.local_path = path;
     OK(update(f->a, "UPDATE k SET a = 1", NULL));
-    OK(shl_sql_open(&s, &o, &err));
-    FAILS(shl_sql_open(&second, &o, &err), SHALE_CONFLICT, "in use");
+    OK(shl_sql_open(&s, &o, &sql_err));
+    FAILS(shl_sql_open(&second, &o, &sql_err), SHALE_CONFLICT, "in use");
     OK(update(s, "UPDATE k SET a = 2", NULL));
     shl_sql_close(s);
     OK(update(f->a, "UPDATE k SET a = 3", NULL));
     shl_store_counts_read(f->w.count, &n);
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     assert_int_equal(asked(&f->w, &n, SHL_KIND_GET), 2); /* the manifest, and what is new */
     expect(s, "SELECT a FROM k", "3 3 ");
     shl_sql_close(s);
@@ -812,7 +624,7 @@ static void test_a_kept_copy_is_taken_up_again_unless_in_doubt(void **state)
     fd = open(path, O_WRONLY);
     assert_int_equal(pwrite(fd, "x", 1, 5000), 1); /* somebody wrote to it */
     shl_store_counts_read(f->w.count, &n);
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     assert_true(asked(&f->w, &n, SHL_KIND_GET) > 2);
     expect_same(&f->w, s);
     shl_sql_close(s);
@@ -837,29 +649,29 @@ static void test_pull_and_push(void **state)
     assert_true(fd >= 0);
     close(fd);
     OK(update(f->a, "UPDATE k SET a = 1", NULL));
-    OK(shl_sql_pull(&o, path, &p, &err));
+    OK(shl_sql_pull(&o, path, &p, &sql_err));
     assert_int_equal(p.seq, 1);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, "UPDATE k SET a = 77", NULL, NULL, NULL), SQLITE_OK);
     sqlite3_close(db);
-    OK(shl_sql_push(&o, path, p.seq, p.snapshot_key, &q, &err));
+    OK(shl_sql_push(&o, path, p.seq, p.snapshot_key, &q, &sql_err));
     expect(f->a, "SELECT a FROM k", "77 77 ");
     expect(f->b, "SELECT a FROM k", "77 77 ");
-    FAILS(shl_sql_push(&o, path, p.seq, p.snapshot_key, &q, &err), SHALE_PRECONDITION,
+    FAILS(shl_sql_push(&o, path, p.seq, p.snapshot_key, &q, &sql_err), SHALE_PRECONDITION,
           "another snapshot");
     OK(update(f->a, "UPDATE k SET a = 1", NULL));
-    FAILS(shl_sql_push(&o, path, p.seq, NULL, &q, &err), SHALE_PRECONDITION, "seq 2");
-    OK(shl_sql_push(&o, path, SHL_SQL_NONE, NULL, &q, &err));
-    FAILS(shl_sql_init(&o, path, &err), SHALE_ALREADY_EXISTS, "already exists");
+    FAILS(shl_sql_push(&o, path, p.seq, NULL, &q, &sql_err), SHALE_PRECONDITION, "seq 2");
+    OK(shl_sql_push(&o, path, SHL_SQL_NONE, NULL, &q, &sql_err));
+    FAILS(shl_sql_init(&o, path, &sql_err), SHALE_ALREADY_EXISTS, "already exists");
     o.prefix = "new/";
-    FAILS(shl_sql_pull(&o, path, &p, &err), SHALE_NOT_FOUND, "no database here");
-    OK(shl_sql_init(&o, path, &err));
+    FAILS(shl_sql_pull(&o, path, &p, &sql_err), SHALE_NOT_FOUND, "no database here");
+    OK(shl_sql_init(&o, path, &sql_err));
     FILE *file = fopen(path, "w");
     fputs("no database, but long enough to be looked at as one: it is refused before anything is "
           "stored",
           file);
     fclose(file);
-    FAILS(shl_sql_push(&o, path, SHL_SQL_NONE, NULL, &q, &err), SHALE_CORRUPTION,
+    FAILS(shl_sql_push(&o, path, SHL_SQL_NONE, NULL, &q, &sql_err), SHALE_CORRUPTION,
           "no sound SQLite database");
     unlink(path);
 }
@@ -872,7 +684,7 @@ static struct shl_store *fixture_store(const char *name)
     struct shl_store *s = NULL;
     struct shl_file_options o = {0};
     snprintf(path, sizeof path, SHALE_SOURCE_DIR "/tests/fixtures/s3db/%s/store", name);
-    OK(shl_store_shared_folder_new(&s, path, &o, &err));
+    OK(shl_store_shared_folder_new(&s, path, &o, &sql_err));
     return s;
 }
 
@@ -895,8 +707,8 @@ static void test_s3dbs_databases_open(void **state)
         o.store = fixture_store(cases[i].name);
         o.prefix = cases[i].prefix;
         o.schema_unchecked = o.must_exist = true;
-        OK(shl_sql_open(&s, &o, &err));
-        OK(shl_sql_status(s, false, &st, &err));
+        OK(shl_sql_open(&s, &o, &sql_err));
+        OK(shl_sql_status(s, false, &st, &sql_err));
         if (strcmp(cases[i].name, "rebase") != 0)
             assert_int_equal(st.seq, cases[i].seq);
         expect(s, "PRAGMA integrity_check", "ok ");
@@ -914,10 +726,10 @@ static void test_a_database_that_a_trigger_broke(void **state)
     o.store = fixture_store("broken-trigger");
     o.prefix = "db/";
     o.schema_unchecked = o.must_exist = true;
-    FAILS(shl_sql_open(&s, &o, &err), SHALE_CORRUPTION, "seq=1");
-    assert_non_null(strstr(err.text, "SQLITE_CHANGESET_CONFLICT"));
+    FAILS(shl_sql_open(&s, &o, &sql_err), SHALE_CORRUPTION, "seq=1");
+    assert_non_null(strstr(sql_err.text, "SQLITE_CHANGESET_CONFLICT"));
     o.ignore_triggers = true; /* what is in it can be had all the same */
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     expect(s, "PRAGMA integrity_check", "ok ");
     shl_sql_close(s);
     shl_store_unref(o.store);
@@ -931,23 +743,23 @@ static void test_damaged_objects_are_named(void **state)
     struct shl_sql_options o = options_on(&f->w);
     struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
     OK(update(f->a, "UPDATE k SET a = 1", NULL));
-    OK(shl_sql_compact(f->a, &err));
+    OK(shl_sql_compact(f->a, &sql_err));
     OK(update(f->a, "UPDATE k SET a = 2", NULL));
-    OK(shl_sql_gc(f->a, 0, false, NULL, &err));
-    OK(shl_store_list(f->w.bucket, &(struct shl_list_options){0}, &l, &err));
+    OK(shl_sql_gc(f->a, 0, false, NULL, &sql_err));
+    OK(shl_store_list(f->w.bucket, &(struct shl_list_options){0}, &l, &sql_err));
     assert_int_equal(l.count, 3);
     for (size_t i = 0; i < l.count; i++) {
         struct shl_buf body = {0};
         struct shl_sql *s = NULL;
-        OK(shl_store_get(f->w.bucket, l.items[i].key, NULL, &body, NULL, &err));
+        OK(shl_store_get(f->w.bucket, l.items[i].key, NULL, &body, NULL, &sql_err));
         struct shl_slice half = shl_slice_of(body.data, body.len / 2), whole = shl_buf_view(&body);
-        OK(shl_store_put(f->w.bucket, l.items[i].key, &half, 1, &how, NULL, &err));
-        FAILS(shl_sql_open(&s, &o, &err), SHALE_CORRUPTION, l.items[i].key);
+        OK(shl_store_put(f->w.bucket, l.items[i].key, &half, 1, &how, NULL, &sql_err));
+        FAILS(shl_sql_open(&s, &o, &sql_err), SHALE_CORRUPTION, l.items[i].key);
         if (strstr(l.items[i].key, "manifest") == NULL) {
-            OK(shl_store_delete(f->w.bucket, l.items[i].key, &err));
-            FAILS(shl_sql_open(&s, &o, &err), SHALE_CORRUPTION, l.items[i].key);
+            OK(shl_store_delete(f->w.bucket, l.items[i].key, &sql_err));
+            FAILS(shl_sql_open(&s, &o, &sql_err), SHALE_CORRUPTION, l.items[i].key);
         }
-        OK(shl_store_put(f->w.bucket, l.items[i].key, &whole, 1, &how, NULL, &err));
+        OK(shl_store_put(f->w.bucket, l.items[i].key, &whole, 1, &how, NULL, &sql_err));
         shl_buf_free(&body);
     }
     expect_same(&f->w, f->a);
@@ -960,8 +772,8 @@ static void edit_manifest(struct world *w, const char *from, const char *to)
     struct shl_buf body = {0};
     struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
     char text[4096];
-    OK(shl_store_get(w->bucket, "db/manifest.json", NULL, &body, NULL, &err));
-    OK(shl_buf_append(&body, "", 1, &err));
+    OK(shl_store_get(w->bucket, "db/manifest.json", NULL, &body, NULL, &sql_err));
+    OK(shl_buf_append(&body, "", 1, &sql_err));
     const char *at = strstr((const char *)body.data, from);
     assert_non_null(at);
     size_t head = (size_t)(at - (const char *)body.data);
@@ -970,7 +782,7 @@ static void edit_manifest(struct world *w, const char *from, const char *to)
                      : strlen(from);
     snprintf(text, sizeof text, "%.*s%s%s", (int)head, (const char *)body.data, to, at + old);
     struct shl_slice s = shl_slice_str(text);
-    OK(shl_store_put(w->bucket, "db/manifest.json", &s, 1, &how, NULL, &err));
+    OK(shl_store_put(w->bucket, "db/manifest.json", &s, 1, &how, NULL, &sql_err));
     shl_buf_free(&body);
 }
 
@@ -988,7 +800,7 @@ static void test_a_size_out_of_this_world_is_told_at_once(void **state)
         edit_manifest(&f->w, "\"size\":", sizes[i / 2]);
         o.lazy = i % 2 != 0;
         shl_store_counts_read(f->w.count, &before);
-        shale_code rc = shl_sql_open(&s, &o, &err);
+        shale_code rc = shl_sql_open(&s, &o, &sql_err);
         shl_store_counts_read(f->w.count, &after);
         assert_true(after.kinds[SHL_KIND_GET].calls - before.kinds[SHL_KIND_GET].calls <= 20);
         if (rc == SHALE_OK) { /* read by pages, a little too much is not seen */
@@ -997,7 +809,7 @@ static void test_a_size_out_of_this_world_is_told_at_once(void **state)
             continue;
         }
         assert_int_equal(rc, SHALE_CORRUPTION);
-        assert_non_null(strstr(err.text, "snapshots/"));
+        assert_non_null(strstr(sql_err.text, "snapshots/"));
     }
 }
 
@@ -1008,13 +820,11 @@ static void test_the_last_seq_overflows_nothing(void **state)
     struct shl_sql *s = NULL;
     edit_manifest(&f->w, "\"seq\":", "\"seq\":9223372036854775807");
     edit_manifest(&f->w, ".sqlite\",\"seq\":", ".sqlite\",\"seq\":9223372036854775807");
-    OK(shl_sql_open(&s, &o, &err));
+    OK(shl_sql_open(&s, &o, &sql_err));
     FAILS(update(s, "UPDATE k SET a = 1", NULL), SHALE_CORRUPTION, "at its end");
     expect(s, "SELECT a FROM k", "10 20 ");
     shl_sql_close(s);
 }
-
-#define T(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {

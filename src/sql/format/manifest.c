@@ -333,6 +333,13 @@ shale_code shl_sql_manifest_rebase(struct shl_sql_manifest *m, const char *key, 
     return SHALE_OK;
 }
 
+const char *shl_sql_manifest_key_at(const struct shl_sql_manifest *m, int64_t seq)
+{
+    if (seq <= m->snapshot.seq || seq > m->seq)
+        return NULL;
+    return m->log.items[(size_t)(seq - m->snapshot.seq) - 1].key;
+}
+
 bool shl_sql_manifest_has(const struct shl_sql_manifest *m, const char *key)
 {
     for (size_t i = m->log.count; i-- > 0;) /* ours is among the newest */

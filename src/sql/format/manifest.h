@@ -49,6 +49,8 @@ SHL_MUST shale_code shl_sql_manifest_append(struct shl_sql_manifest *m, const ch
 /* Puts a snapshot of the manifest's seq in the place of snapshot and log. `key` is copied. */
 SHL_MUST shale_code shl_sql_manifest_rebase(struct shl_sql_manifest *m, const char *key,
                                             int64_t size, shale_error *err);
+/* The key of the log's entry with this seq, borrowed; NULL: the snapshot's seq, or one that is not in the log. */
+const char *shl_sql_manifest_key_at(const struct shl_sql_manifest *m, int64_t seq);
 /* True if an entry of the log has this key. */
 bool shl_sql_manifest_has(const struct shl_sql_manifest *m, const char *key);
 uint64_t shl_sql_manifest_log_bytes(const struct shl_sql_manifest *m);

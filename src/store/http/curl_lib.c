@@ -33,6 +33,8 @@ shale_code shl_curl_load(struct shl_curl *out, shale_error *err)
                              .multi_timeout = curl_multi_timeout,
                              .url = curl_url,
                              .url_set = curl_url_set,
+                             .url_get = curl_url_get,
+                             .free = curl_free,
                              .url_cleanup = curl_url_cleanup};
     return SHALE_OK;
 }
@@ -86,6 +88,8 @@ shale_code shl_curl_load(struct shl_curl *out, shale_error *err)
                    SYMBOL(multi_timeout),
                    SYMBOL(url),
                    SYMBOL(url_set),
+                   SYMBOL(url_get),
+                   SYMBOL(free),
                    SYMBOL(url_cleanup)};
     void *library = dlopen(CURL_NAME, RTLD_NOW | RTLD_LOCAL);
     if (library == NULL)

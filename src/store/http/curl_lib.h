@@ -26,6 +26,8 @@ struct shl_curl {
     __typeof__(curl_multi_timeout) *multi_timeout;
     __typeof__(curl_url) *url;
     __typeof__(curl_url_set) *url_set;
+    __typeof__(curl_url_get) *url_get;
+    __typeof__(curl_free) *free;
     __typeof__(curl_url_cleanup) *url_cleanup;
 };
 

@@ -36,6 +36,11 @@ void shl_http_options_init(struct shl_http_options *o);
 /* "libcurl/7.88.1 OpenSSL/3.0.." of what requests go through, or why it cannot be loaded. Any thread. */
 void shl_http_library(char *out, size_t cap);
 
+/* "https://host:port" in the one form in which requests to it name their host, of `url` up to its path: letters small, a number for a host with dots in
+ * full, no percent signs, no port that is the scheme's own. Errors: INVALID (no such URL; the text has neither its user nor its query), NOMEM,
+ * NOT_SUPPORTED: no libcurl. */
+SHL_MUST shale_code shl_http_origin(const char *url, struct shl_buf *out, shale_error *err);
+
 /* Texts are copied. The thread starts with the first request. Errors: INVALID, NOMEM, UNAVAILABLE; NOT_SUPPORTED: no libcurl. */
 SHL_MUST shale_code shl_http_new(struct shl_http **out, const struct shl_http_options *o, shale_error *err);
 struct shl_http *shl_http_ref(struct shl_http *h);

@@ -6,10 +6,12 @@
 #include "base/num.h"
 #include "base/str.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
 #define SEND_BYTES       65536L
+#define HEAD_MAX         (256 * 1024)
 #define RESERVE_MAX      (INT64_C(1) << 30) /* larger bodies grow as they come */
 #define BYTES_PER_SECOND (1024 * 1024)      /* slower than this, a large body is given up */
 
@@ -143,21 +145,71 @@ static const char *reason_of(const struct shl_slot *s, CURLcode e)
     return s->reason;
 }
 
+/* "host" and "port" of "host:port" and of "[::1]:port"; the port may be missing. */
+static void split_host(struct shl_slice host, struct shl_slice *name, struct shl_slice *port)
+{
+    const char *text = (const char *)host.data;
+    const char *end = text + host.len;
+    const char *close = host.len > 0 && text[0] == '[' ? memchr(text, ']', host.len) : NULL;
+    const char *from = close != NULL ? close : text;
+    const char *colon = memchr(from, ':', (size_t)(end - from));
+    const char *stop = close != NULL ? close : colon != NULL ? colon : end;
+    text += close != NULL;
+    *name = shl_slice_of(text, (size_t)(stop - text));
+    *port =
+        colon != NULL ? shl_slice_of(colon + 1, (size_t)(end - colon - 1)) : shl_slice_of("", 0);
+}
+
+static bool skip(const char **at, struct shl_slice text)
+{
+    if (strncmp(*at, (const char *)text.data, text.len) != 0)
+        return false;
+    *at += text.len;
+    return true;
+}
+
 /* libcurl names what it could not connect to: "Failed to connect to 10.0.0.1 port 3128 after ..". */
 static bool names_host(const char *reason, struct shl_slice host)
 {
     static const char to[] = " connect to ";
-    static const char port[] = " port ";
+    struct shl_slice name, port;
     const char *at = strstr(reason, to);
-    const char *colon = memchr(host.data, ':', host.len);
-    size_t n = colon != NULL ? (size_t)(colon - (const char *)host.data) : host.len;
-    size_t left = host.len - n;
-    if (at == NULL || strncmp(at + strlen(to), (const char *)host.data, n) != 0)
+    split_host(host, &name, &port);
+    if (at == NULL)
         return false;
-    at += strlen(to) + n;
-    return strncmp(at, port, strlen(port)) == 0 &&
-           (left == 0 || (strncmp(at + strlen(port), colon + 1, left - 1) == 0 &&
-                          at[strlen(port) + left - 1] == ' '));
+    at += strlen(to);
+    return skip(&at, name) && skip(&at, shl_slice_str(" port ")) &&
+           (port.len == 0 || (skip(&at, port) && *at == ' '));
+}
+
+static void fail_at_proxy(struct shl_http_call *c, shale_code code, const char *proxy,
+                          const char *who, const char *what, const char *why)
+{
+    struct shl_slice host = proxy_host(proxy);
+    c->code = shl_fail(&c->err, code, "store does not answer: cannot %s proxy %.*s (%s): %s", what,
+                       (int)shl_min_size(host.len, 120), (const char *)host.data, who, why);
+}
+
+static shale_code code_of_proxy(long status)
+{
+    bool passes = status == 408 || status == 425 || status == 429;
+    return status == 407                              ? SHALE_UNAUTHENTICATED
+           : status >= 400 && status < 500 && !passes ? SHALE_PERMISSION_DENIED
+                                                      : SHALE_UNAVAILABLE;
+}
+
+/* A status that the proxy itself gave, instead of passing the request on. */
+static void refused_by_proxy(struct shl_http_call *c, long status, const char *proxy,
+                             const char *who)
+{
+    char why[80];
+    if (status == 407)
+        (void)snprintf(why, sizeof why, "it %s (status 407)",
+                       proxy_userinfo(proxy).len > 0 ? "refuses the user and password given"
+                                                     : "wants a user and password");
+    else
+        (void)snprintf(why, sizeof why, "it answered %ld", status);
+    fail_at_proxy(c, code_of_proxy(status), proxy, who, "get through", why);
 }
 
 /* The proxy is at fault, and not the server behind it. */
@@ -166,20 +218,23 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
     struct shl_http_call *c = s->t->call;
     const char *who;
     const char *proxy = s->direct ? NULL : proxy_of(s->options, c->url, &who);
+    long status = 0;
     char reason[96];
     if (proxy == NULL)
         return false;
-    struct shl_slice host = proxy_host(proxy);
-    bool connects = e == CURLE_COULDNT_CONNECT && names_host(s->reason, host);
+    bool connects = e == CURLE_COULDNT_CONNECT && names_host(s->reason, proxy_host(proxy));
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+    if (status >= 300) {
+        refused_by_proxy(c, status, proxy, who);
+        return true;
+    }
     if (!connects && e != CURLE_COULDNT_RESOLVE_PROXY && strstr(s->reason, "CONNECT") == NULL &&
         strstr(s->reason, "proxy") == NULL)
         return false;
     if (connects)
         why = connect_reason(s, why, reason, sizeof reason);
-    c->code = shl_fail(&c->err, is_odd_proxy(s) ? SHALE_INVALID : code_of(e),
-                       "store does not answer: cannot %s proxy %.*s (%s): %s",
-                       connects ? "connect to" : "get through", (int)shl_min_size(host.len, 120),
-                       (const char *)host.data, who, why);
+    fail_at_proxy(c, is_odd_proxy(s) ? SHALE_INVALID : code_of(e), proxy, who,
+                  connects ? "connect to" : "get through", why);
     return true;
 }
 
@@ -201,6 +256,8 @@ static void fail_curl(const struct shl_slot *s, CURLcode e)
         (void)fail_at(c, code, "there is no host", "");
     else if (e == CURLE_COULDNT_CONNECT)
         (void)fail_at(c, code, "cannot connect to", connect_reason(s, why, reason, sizeof reason));
+    else if (e == CURLE_PEER_FAILED_VERIFICATION)
+        (void)fail_at(c, code, "there is no trust in the certificate of", why);
     else if (e == CURLE_PARTIAL_FILE)
         (void)fail_at(c, code, "the answer was cut by", why);
     else if (e == CURLE_SSL_CONNECT_ERROR && strstr(why, "wrong version number") != NULL)
@@ -378,6 +435,13 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     struct shl_slice line = shl_slice_of(data, size * count);
     const uint8_t *colon;
     s->progress_ns = *s->now_ns;
+    s->head_bytes += line.len;
+    if (s->head_bytes > HEAD_MAX) { /* libcurl keeps them all */
+        s->t->call->code =
+            shl_fail(&s->t->call->err, SHALE_UNAVAILABLE,
+                     "an answer with more than %d bytes of headers is refused", HEAD_MAX);
+        return 0;
+    }
     bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
     if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
@@ -628,7 +692,7 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->t = t;
     s->part = s->part_offset = s->piece = s->piece_offset = 0;
     s->text_before = c->text != NULL ? c->text->len : 0;
-    s->sent = 0;
+    s->sent = s->head_bytes = 0;
     s->ever_sent = false;
     s->expected = body;
     s->progress_ns = s->begun_ns = s->running_ns = now;
@@ -644,6 +708,15 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
 
 /* ---- its end */
 
+/* Without a tunnel the proxy's own answers look like the store's; this one only a proxy gives. */
+static void blame_login(const struct shl_slot *s)
+{
+    const char *who;
+    const char *proxy = s->direct ? NULL : proxy_of(s->options, s->t->call->url, &who);
+    if (proxy != NULL)
+        refused_by_proxy(s->t->call, s->t->call->status, proxy, who);
+}
+
 void shl_slot_end(struct shl_slot *s, CURLcode e)
 {
     if (e != CURLE_OK)
@@ -651,13 +724,17 @@ void shl_slot_end(struct shl_slot *s, CURLcode e)
     else if (!s->head_over && s->t->call->code == SHALE_OK)
         /* libcurl takes a connection that ends within the headers for the end of an answer. */
         (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
+    else if (s->t->call->status == 407 && s->t->call->code == SHALE_OK)
+        blame_login(s);
 }
 
 void shl_slot_note_sent(const struct shl_slot *s)
 {
-    long request_bytes = 0;
+    long request_bytes = 0; /* of a CONNECT to a proxy too */
+    curl_off_t through = 0; /* the way to the server stood, on this connection or an earlier one */
     (void)s->curl->easy_getinfo(s->easy, CURLINFO_REQUEST_SIZE, &request_bytes);
-    s->t->call->sent = request_bytes > 0 || s->ever_sent;
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through);
+    s->t->call->sent = (request_bytes > 0 && through > 0) || s->ever_sent;
 }
 
 /* NULL, or what took too long. */

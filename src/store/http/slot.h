@@ -26,6 +26,7 @@ struct shl_slot {
     size_t piece, piece_offset;                      /* of the pieces that are filled */
     uint64_t text_before;                            /* length of call->text at the start */
     uint64_t sent, expected;
+    size_t head_bytes; /* of all header lines, interim answers' too */
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t begun_ns;   /* when it was handed to libcurl */
     uint64_t running_ns; /* when it was last seen without a connection */
