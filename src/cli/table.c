@@ -249,7 +249,7 @@ static const struct cli_command commands[] = {
               "KEY or VALUE that begins "
               "with a dash stands behind --. VALUE - is stdin.",
      .exits =
-         "0 written. Cost: 14 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
+         "0 written. Cost: 15 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
          "the row, flush and close. For many rows: shale load.",
      .run = cmd_put},
     {.name = "get",
@@ -282,7 +282,7 @@ static const struct cli_command commands[] = {
      .notes =
          "All keys go in one batch. A key that is not there is deleted as well. Opens as writer: "
          "another writer is fenced.",
-     .exits = "0 done. Cost: 18 requests, 6 of them PUTs: those of a put, and 4 to see whether "
+     .exits = "0 done. Cost: 19 requests, 6 of them PUTs: those of a put, and 4 to see whether "
               "there is a database.",
      .run = cmd_del},
     {.name = "scan",
