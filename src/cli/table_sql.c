@@ -96,7 +96,7 @@ const struct cli_command cli_sql_commands[] = {
      .args_min = 2,
      .args_max = 2,
      .args = {"DB", "FILE"},
-     .options = ROOT | CLI_BIT(OPT_SEQ) | CLI_BIT(OPT_FORCE),
+     .options = ROOT | CLI_BIT(OPT_SEQ) | CLI_BIT(OPT_SQL_FORCE),
      .examples = {{"shale sql push ./shop shop.sqlite", "after a pull and an edit"},
                   {"shale sql push ./shop shop.sqlite --seq 17",
                    "if the database is still at commit 17"},
