@@ -131,7 +131,7 @@ static bool expected(struct cli *c, const char *file, int64_t *out_seq, const ch
     char text[40];
     *out_seq = SHALE_SQL_NONE;
     *out_snapshot = NULL;
-    if (cli_has(&c->args, OPT_FORCE))
+    if (cli_has(&c->args, OPT_SQL_FORCE))
         return true;
     if (cli_has(&c->args, OPT_SEQ)) {
         *out_seq = (int64_t)c->args.number[OPT_SEQ];

@@ -200,6 +200,8 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_NO_UPLOAD] = {"no-upload", 0, CLI_FLAG, false, NULL,
                        "keep it in the local folder, safe on disk, for shale s4 upload", NULL,
                        WHAT},
+    [OPT_SQL_FORCE] = {"force", 0, CLI_FLAG, false, NULL,
+                       "whatever was committed or pushed since: it is dropped", NULL, WHAT},
     [OPT_S4_FORCE] = {"force", 0, CLI_FLAG, false, NULL, "drop what was not uploaded", NULL, WHAT},
     [OPT_S4_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
                         "younger data files of others stay [1d]", NULL, WHAT},
