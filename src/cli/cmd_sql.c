@@ -368,6 +368,10 @@ int cmd_sql_log(struct cli *c)
     if (shale_sql_status_get(sql, false, &s, &c->err) != SHALE_OK)
         code = cli_fail(c, c->args.positional[0]);
     p.seq = cli_has(&c->args, OPT_AFTER) ? (int64_t)c->args.number[OPT_AFTER] : s.snapshot_seq;
+    if (code == CLI_YES && p.seq > s.seq)
+        cli_note(
+            c, "note: the newest commit is %" PRId64 ": nothing is behind --after %" PRId64 " yet",
+            s.seq, p.seq);
     if (code == CLI_YES)
         code = run_log(c, sql, &p);
     sql_close(c, sql);
