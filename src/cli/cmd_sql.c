@@ -43,6 +43,10 @@ int cmd_sql(struct cli *c)
 {
     struct sql_run r = {.c = c, .mode = sql_mode_of(c), .headers = cli_has(&c->args, OPT_HEADERS)};
     os_signals(OS_STOP_SAFELY);
+    for (size_t i = 1; i < c->args.positional_count; i++)
+        if (c->args.positional[i][0] == '.')
+            return cli_usage(c, "shale sql shell DB", "%.60s: that is a word of the shell, no SQL",
+                             c->args.positional[i]);
     int code = sql_open(c, &r.sql);
     for (size_t i = 1; code == CLI_YES && i < c->args.positional_count; i++)
         code = sql_run_text(&r, c->args.positional[i]);

@@ -149,6 +149,21 @@ class Sql(Case):
         self.assertNotIn(b"bare", self.run_shale("sql", "migrate", "shop", "mig", *FAST).stderr)
         self.assertIn(b"the newest commit is 0", self.run_shale("sql", "log", "shop", "--after", "99").stderr)
 
+    def test_words_of_the_shell_and_their_hints(self):
+        self.assertEqual(json.loads(self.sql("SELECT 1 AS a, 2 AS a, 3 AS b", "--json")), {"a": 1, "a:1": 2, "b": 3})
+        self.assertIn("word of the shell", self.sql(".tables", want=2))
+        self.assertIn("no BEGIN is open", self.sql("COMMIT", want=2))
+        self.assertIn("try: shale sql compact shop", self.sql("vacuum", want=2))
+        self.assertIn(b"try: shale sql DB SQL", self.run_shale("sql", "shell", "shop", "SELECT 1", want=2).stderr)
+        self.write("items.csv", "id,name,qty\r\n1,nut,5\r\n2,bolt,7\r\n")
+        script = b".import --skip 1 items.csv items\nSELECT count(*) FROM items;\n.quit 7\nSELECT 99;\n"
+        self.assertEqual(self.run_shale("sql", "shell", "shop", *FAST, data=script, want=7).stdout, b"2\n")
+        p = self.run_shale("sql", "shell", "shop", data=b".import items.csv nothing\n", want=3)
+        self.assertIn(b"tables are made by shale sql migrate", p.stderr)
+        lines = self.run_shale("sql", "shell", "shop", data=b".help\n").stdout.decode().splitlines()
+        self.assertEqual({len(x) - len(x[34:].lstrip()) for x in lines}, {34})
+        self.assertTrue(all(x[32:34] == "  " for x in lines), lines)
+
     def test_the_shell(self):
         out = self.shell("""CREATE_NOT;
 """, want=3)
