@@ -251,7 +251,7 @@ static const struct cli_command commands[] = {
               "KEY or VALUE that begins "
               "with a dash stands behind --. VALUE - is stdin.",
      .exits =
-         "0 written. Cost: 14 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
+         "0 written. Cost: 15 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
          "the row, flush and close. For many rows: shale load.",
      .run = cmd_put},
     {.name = "get",
@@ -284,7 +284,7 @@ static const struct cli_command commands[] = {
      .notes =
          "All keys go in one batch. A key that is not there is deleted as well. Opens as writer: "
          "another writer is fenced.",
-     .exits = "0 done. Cost: 18 requests, 6 of them PUTs: those of a put, and 4 to see whether "
+     .exits = "0 done. Cost: 19 requests, 6 of them PUTs: those of a put, and 4 to see whether "
               "there is a database.",
      .run = cmd_del},
     {.name = "scan",
@@ -512,7 +512,7 @@ static const struct cli_command commands[] = {
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
               "closed otherwise). Plans by compactor_options, and merges beside that: outputs are "
-              "compressed as their newest input, unless compression_codec is set. Goes on where "
+              "compressed as their largest input, unless compression_codec is set. Goes on where "
               "another one stopped or died.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
               "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
@@ -532,7 +532,7 @@ static const struct cli_command commands[] = {
      .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
               "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
               "done when it is stopped. Merge operator, transformer, block size and filters should "
-              "be the writer's; the codec is that of the newest input, unless compression_codec "
+              "be the writer's; the codec is that of the largest input, unless compression_codec "
               "is set.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
               "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "

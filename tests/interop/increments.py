@@ -4,8 +4,8 @@ back half done, and its coordinator commits in part what a worker of Shale's has
 
 usage: increments.py SHALE PEER_VENV      (SLATEDB = the program slatedb 0.18; without it: exit 77. SEED in the environment)
 
-Method: a folder with ten SSTables in L0; the job that makes one run of them is slowed down (each request takes a while, outputs are small), so that parts of it are committed again
-and again. Meanwhile the package 0.17 and the program 0.18 read everything, and must agree with a model. A job that was not committed in part proves nothing and counts as
+Method: a folder with three sorted runs (only what merges runs into the oldest one is committed in part); the job that makes one of them, a full compaction that was submitted, is slowed
+down (each request takes a while, outputs are small), so that parts of it are committed again and again. Meanwhile the package 0.17 and the program 0.18 read everything, and must agree with a model. A job that was not committed in part proves nothing and counts as
 wrong."""
 import json
 import os
@@ -18,28 +18,39 @@ import time
 from matrix import SLATEDB, Background, flags, slatedb_program
 from sides import Model, Place, Shale, compile_writer, draw, read_peer, read_shale
 
-TABLES, ROWS, VALUE_BYTES = 10, 1500, 300
-WAIT_S = 120
-SLOW = ["--store-option", "local_fsync=off", "--store-option", "latency_ms=15"]
+RUNS, TABLES, ROWS, VALUE_BYTES = 3, 4, 600, 300
+WAIT_S = 60
+SLOW = ["--store-option", "local_fsync=off", "--store-option", "latency_ms=40"]
 INCREMENTAL = {"compactor_options.enable_experimental_incremental_compaction": "true", "compactor_options.poll_interval": "100ms",
                "compactor_options.commit_compacted_interval": "50ms", "compactor_options.worker.compactions_poll_interval": "100ms",
                "compactor_options.worker.heartbeat_interval": "50ms", "compactor_options.worker_heartbeat_timeout": "5s", "compactor_options.worker.max_sst_size": "32KiB",
                "compactor_options.worker.bytes_to_fetch": "16KiB", "compactor_options.worker.max_fetch_tasks": "1", "compactor_options.worker.max_subcompactions": "1"}
 
 
-def make(program, where, rnd):
-    """Ten SSTables in L0, with keys that meet again."""
-    place, model = Place(where, settings={"compactor_options": "none", "l0_max_ssts": "64", "l0_max_ssts_per_key": "64"}), Model()
-    writer = Shale(program, place)
-    for _ in range(TABLES):
-        rows = []
-        for _ in range(ROWS):
-            key = b"%06d" % rnd.randrange(ROWS * TABLES // 2)
-            rows.append(["d", key.hex(), None, None] if rnd.random() < 0.1 else ["p", key.hex(), rnd.randbytes(VALUE_BYTES).hex(), None])
-        writer.write(rows, batch=True)
-        model.apply(rows)
-        writer.flush("memtable")
-    writer.close()
+def compact(shale, place, *more):
+    p = subprocess.run([shale, "compact", place.url, "--store-option", "local_fsync=off", *flags({"compactor_options.worker.max_sst_size": "32KiB"}), *more],
+                       capture_output=True, text=True, timeout=WAIT_S)
+    if p.returncode != 0:
+        raise RuntimeError("shale compact: " + p.stderr)
+
+
+def make(shale, program, where, rnd):
+    """Three runs, with keys that meet again, and a full compaction that waits."""
+    place, model = Place(where, settings={"compactor_options": "none"}), Model()
+    for _ in range(RUNS):
+        writer = Shale(program, place)
+        for _ in range(TABLES):
+            rows = []
+            for _ in range(ROWS):
+                key = b"%06d" % rnd.randrange(ROWS * TABLES * RUNS // 2)
+                rows.append(["d", key.hex(), None, None] if rnd.random() < 0.1 else ["p", key.hex(), rnd.randbytes(VALUE_BYTES).hex(), None])
+            writer.write(rows, batch=True)
+            model.apply(rows)
+            writer.flush("memtable")
+        writer.close()
+        compact(shale, place)
+    compact(shale, place, "--full", "--no-wait")
+    place.before = names(place)
     return place, model
 
 
@@ -55,10 +66,14 @@ def manifest(place):
     return json.loads(slatedb(place, "read-manifest"))
 
 
+def names(place):
+    """SSTables of the newest manifest, as it stands there."""
+    return json.dumps([run["sst_views"] for run in manifest(place)["compacted"]])
+
+
 def jobs(place):
-    """Status of each job; none before the first."""
-    text = slatedb(place, "read-compactions")
-    return [j["status"] for j in json.loads(text)["recent_compactions"].values()] if text.startswith("{") else []
+    """Status of each job."""
+    return [j["status"] for j in json.loads(slatedb(place, "read-compactions"))["recent_compactions"].values()]
 
 
 def is_open(place):
@@ -66,8 +81,8 @@ def is_open(place):
 
 
 def is_partial(place):
-    """Rows of a job that is still open are in a run already."""
-    return is_open(place) and len(manifest(place)["compacted"]) > 0 and is_open(place)
+    """The job is still open, and the runs are not what they were."""
+    return names(place) != place.before and is_open(place)
 
 
 def read_all(shale, venv, place, model):
@@ -82,38 +97,41 @@ def read_all(shale, venv, place, model):
     return None
 
 
-def watch(shale, venv, place, model, enough):
-    """Reads while the job runs, until it ended, or parts of it were seen `enough` times. (parts seen, None or what is wrong)"""
-    parts, end = 0, time.monotonic() + WAIT_S
+def watch(shale, venv, place, model, to_the_end):
+    """Reads everything once parts of the job are committed, and (to_the_end) again and again until it has ended. (whether parts were seen, None or what is wrong)"""
+    seen, end = False, time.monotonic() + WAIT_S
     while time.monotonic() < end:
-        parts += is_partial(place)
-        wrong = read_all(shale, venv, place, model)
-        if wrong or parts >= enough or (jobs(place) and not is_open(place)):
-            return parts, wrong
-    return parts, "the job did not end in %d s" % WAIT_S
+        if is_partial(place):
+            seen = True
+            wrong = read_all(shale, venv, place, model) if to_the_end else None
+            if wrong or not to_the_end:
+                return seen, wrong
+        if not is_open(place):
+            return seen, None
+    return seen, "the job did not end in %d s" % WAIT_S
 
 
 def settle(place):
     """None, or that nobody ended the job."""
     end = time.monotonic() + WAIT_S
     while time.monotonic() < end:
-        if jobs(place) and not is_open(place) and not manifest(place)["l0"]:
+        if not is_open(place):
             return None
         time.sleep(0.2)
-    return "the job did not end in %d s: %s, %d in L0" % (WAIT_S, jobs(place), len(manifest(place)["l0"]))
+    return "the job did not end in %d s: %s" % (WAIT_S, jobs(place))
 
 
 def by_shale(shale, venv, place, model, _where):
     """Shale commits in part, to the end."""
     compactor = Background("shale compactor", [shale, "compactor", place.url, *flags(INCREMENTAL), *SLOW])
-    parts, wrong = watch(shale, venv, place, model, sys.maxsize)
+    parts, wrong = watch(shale, venv, place, model, True)
     return compactor.stop() or wrong or settle(place) or (None if parts else "nothing was committed in part")
 
 
 def handed_over(shale, venv, place, model, _where):
     """Shale stops in the middle, SlateDB goes on."""
     compactor = Background("shale compactor", [shale, "compactor", place.url, *flags(INCREMENTAL), *SLOW])
-    parts, wrong = watch(shale, venv, place, model, 2)
+    parts, wrong = watch(shale, venv, place, model, False)
     wrong = compactor.stop() or wrong or (None if parts else "nothing was committed in part")
     if wrong:
         return wrong
@@ -137,7 +155,7 @@ def by_slatedb(shale, venv, place, model, where):
     finally:
         os.chdir(here)
     worker = Background("shale worker", [shale, "compactor-worker", place.url, *flags(INCREMENTAL), *SLOW])
-    _parts, wrong = watch(shale, venv, place, model, sys.maxsize)
+    _parts, wrong = watch(shale, venv, place, model, True)
     wrong = wrong or settle(place)
     return worker.stop() or coordinator.stop() or wrong
 
@@ -155,10 +173,10 @@ def main():
     for case in (by_shale, handed_over, by_slatedb):
         root = os.path.join(where, case.__name__)
         os.mkdir(root)
-        place, model = make(program, root, draw(seed, case.__name__))
+        place, model = make(shale, program, root, draw(seed, case.__name__))
         wrong = case(shale, venv, place, model, where) or read_all(shale, venv, place, model)
         bad += wrong is not None
-        print("%s: %s" % (case.__doc__, wrong or "fine"), flush=True)
+        print("%s %s" % (case.__doc__, wrong or "Fine."), flush=True)
     if bad:
         print("kept in " + where)
     else:
