@@ -289,6 +289,10 @@ static const struct way_out ways_out[] = {
      {"shale doctor --bundle report.txt\tand report it with this line"}},
 };
 
+#define MOVED                                                                                      \
+    "To move one: shale sql pull from the old place, shale sql init in the new one. Its objects "  \
+    "alone may go to another bucket or folder (--root), where the prefix stays the same."
+
 /* Where the usual way out would be the command that has just failed; looked at first. */
 static const struct {
     const char *command;
@@ -318,6 +322,8 @@ static const struct {
       "later",
       NULL,
       {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
+    {"sql status",
+     {SHALE_CORRUPTION, "where it was written", "no", MOVED, {"shale store ls {db}"}}},
     {"sql status", {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale store ls {db}"}}},
     {"s4 stat", {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale store ls {db}"}}},
     {"s4 get", {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_S4_KEYS}}},
@@ -333,6 +339,7 @@ static const struct {
     const char *engine;
     struct way_out way;
 } ways_of_engines[] = {
+    {"sql", {SHALE_CORRUPTION, "where it was written", "no", MOVED, {"shale store ls {db}"}}},
     {"sql", {SHALE_NOT_FOUND, "holds an s4db store", "no", NULL, {"shale s4 stat {db}"}}},
     {"sql", {SHALE_NOT_FOUND, "holds a SlateDB database", "no", NULL, {"shale stat {db}"}}},
     {"sql",
