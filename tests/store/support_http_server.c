@@ -306,7 +306,9 @@ static bool put_answer(struct connection *c, const struct http_request *q,
         return false;
     if (strcmp(q->method, "HEAD") != 0 && a->body != NULL && !put_body(c, a, len))
         return false;
-    return (a->flags & (HTTP_CLOSE | HTTP_NO_LENGTH)) == 0;
+    if ((a->flags & HTTP_EARLY) != 0)
+        linger(c);
+    return (a->flags & (HTTP_CLOSE | HTTP_NO_LENGTH | HTTP_EARLY)) == 0;
 }
 
 static void answer_of(struct http_server *s, struct http_request *q, struct http_answer *a)
@@ -332,7 +334,7 @@ static bool is_unread(struct http_server *s)
 {
     env_mutex_lock(&s->mu);
     bool unread = s->script != NULL && s->count < s->script_count &&
-                  (s->script[s->count].flags & HTTP_UNREAD) != 0;
+                  (s->script[s->count].flags & (HTTP_UNREAD | HTTP_EARLY)) != 0;
     env_mutex_unlock(&s->mu);
     return unread;
 }
@@ -486,6 +488,15 @@ unsigned http_server_connections(struct http_server *s)
     unsigned n = s->connection_count;
     env_mutex_unlock(&s->mu);
     return n;
+}
+
+void http_server_push(struct http_server *s, unsigned connection, const char *text)
+{
+    env_mutex_lock(&s->mu);
+    MUST(connection < s->connection_count && s->tls == NULL);
+    int fd = s->connections[connection].fd;
+    env_mutex_unlock(&s->mu);
+    MUST(send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text));
 }
 
 const struct http_request *http_server_request(struct http_server *s, size_t n)

@@ -30,6 +30,7 @@ enum {
     HTTP_SLOW = 1024,    /* the body goes in ten pieces with `slow_ms` before each */
     HTTP_ENDLESS = 2048, /* `body` is repeated until the client goes away */
     HTTP_TUNNEL = 8192,  /* to a CONNECT: what it names is connected to (loopback), and all bytes are passed on */
+    HTTP_EARLY = 16384,  /* the answer goes before the body of the request is read, which it never is */
     HTTP_REPEAT = 4096   /* in a script: also for all requests after this one */
 };
 
@@ -59,6 +60,8 @@ void http_server_free(struct http_server *s);
 
 size_t http_server_count(struct http_server *s);       /* requests so far */
 unsigned http_server_connections(struct http_server *s); /* opened so far */
+/* Bytes that nobody asked for, on an open plain connection. */
+void http_server_push(struct http_server *s, unsigned connection, const char *text);
 /* Request n; fails the test if there are not so many. Borrowed until the server is freed. */
 const struct http_request *http_server_request(struct http_server *s, size_t n);
 /* Value of a header, without blanks around it, in `out`; false if there is none. Fails the test if there are two. */

@@ -286,15 +286,31 @@ static int wait_ms(const struct shl_http *h)
     return at <= now ? 0 : (int)((at - now + ENV_NS_PER_MS - 1) / ENV_NS_PER_MS);
 }
 
+/* A kept connection has only its end to tell. What else comes on it answers nothing, and would be taken for the answer to the next request: so it
+ * is ended, and libcurl finds it dead when it takes it. */
+static void on_idle_event(struct shl_http *h, struct watched *w, const struct epoll_event *e)
+{
+    struct epoll_event input = {.events = EPOLLIN, .data.fd = e->data.fd};
+    uint32_t news = (uint32_t)EPOLLIN | (uint32_t)EPOLLERR | (uint32_t)EPOLLHUP;
+    if ((e->events & news) == 0 && epoll_ctl(h->epoll_fd, EPOLL_CTL_MOD, e->data.fd, &input) == 0) {
+        w->registered = input.events;
+        return;
+    }
+    if (w->is_socket)
+        (void)shutdown(e->data.fd, SHUT_RDWR);
+    unwatch(h, e->data.fd);
+}
+
 static void on_event(struct shl_http *h, const struct epoll_event *e)
 {
     int running;
     if (e->data.fd == h->wake_fd)
         return; /* edge-triggered: it need not be read */
     struct watched *w = watched_of(h, e->data.fd);
-    if (w == NULL || !w->wanted) {
-        /* A kept connection that the server closes: libcurl finds out when it takes it. */
-        unwatch(h, e->data.fd);
+    if (w == NULL)
+        return;
+    if (!w->wanted) {
+        on_idle_event(h, w, e);
         return;
     }
     int mask = ((e->events & (uint32_t)EPOLLIN) != 0 ? CURL_CSELECT_IN : 0) |

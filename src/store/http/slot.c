@@ -238,6 +238,28 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
     return true;
 }
 
+/* libcurl also says that it has no memory where a line is longer than the buffer that it has for one, and that is the server's doing. */
+static bool is_long_line(const struct shl_slot *s, CURLcode e)
+{
+    curl_off_t connected = 0;
+    return e == CURLE_OUT_OF_MEMORY && !s->head_over &&
+           s->curl->easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &connected) == CURLE_OK &&
+           connected > 0;
+}
+
+static void fail_long_line(const struct shl_slot *s)
+{
+    static const char why[] = "an answer with too long a header line";
+    curl_off_t through = 0;
+    const char *who;
+    const char *proxy = s->direct ? NULL : proxy_of(s->options, s->t->call->url, &who);
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through);
+    if (proxy != NULL && through == 0)
+        fail_at_proxy(s->t->call, SHALE_UNAVAILABLE, proxy, who, "get through", why);
+    else
+        (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "lost", why);
+}
+
 static void fail_curl(const struct shl_slot *s, CURLcode e)
 {
     struct shl_http_call *c = s->t->call;
@@ -246,7 +268,9 @@ static void fail_curl(const struct shl_slot *s, CURLcode e)
     char reason[96];
     if (c->code != SHALE_OK)
         return; /* one of our callbacks said why */
-    if (code == SHALE_NOMEM)
+    if (is_long_line(s, e))
+        fail_long_line(s);
+    else if (code == SHALE_NOMEM)
         c->code = shl_nomem(&c->err);
     else if (blame_proxy(s, e, why))
         return;
@@ -356,6 +380,16 @@ static bool has_length(const struct shl_slot *s)
            total >= 0;
 }
 
+/* What the answer says of its length is above what is taken. */
+static bool is_too_long(const struct shl_slot *s)
+{
+    const struct shl_http_call *c = s->t->call;
+    curl_off_t total = -1;
+    return c->text_max > 0 && c->received == 0 &&
+           s->curl->easy_getinfo(s->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &total) == CURLE_OK &&
+           total > 0 && (uint64_t)total > c->text_max;
+}
+
 static bool into_text(const struct shl_slot *s, const uint8_t *data, size_t len)
 {
     struct shl_http_call *c = s->t->call;
@@ -367,7 +401,7 @@ static bool into_text(const struct shl_slot *s, const uint8_t *data, size_t len)
     } else if (c->needs_length && c->received == 0 && !has_length(s)) {
         c->code = shl_fail(&c->err, SHALE_UNAVAILABLE, "the answer has no Content-Length");
         return false;
-    } else if (c->text_max > 0 && len > c->text_max - c->received) {
+    } else if (is_too_long(s) || (c->text_max > 0 && len > c->text_max - c->received)) {
         c->code = shl_fail(&c->err, SHALE_UNAVAILABLE,
                            "an answer of more than %" PRIu64 " bytes is refused", c->text_max);
         return false;
@@ -388,6 +422,11 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     const uint8_t *bytes = (const uint8_t *)data;
     size_t len = size * count;
     s->progress_ns = *s->now_ns;
+    if (s->encoded && is_success(c->status)) {
+        s->t->call->code = shl_fail(&s->t->call->err, SHALE_UNAVAILABLE,
+                                    "the answer is compressed, which was not asked for");
+        return 0;
+    }
     bool fine = is_success(c->status) && c->piece_count > 0 ? into_pieces(s, bytes, len)
                                                             : into_text(s, bytes, len);
     return fine ? len : 0;
@@ -419,7 +458,7 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
     const uint8_t *blank = memchr(line.data, ' ', line.len);
     const uint8_t *end = line.data + line.len;
     c->status = 0;
-    s->head_over = false;
+    s->head_over = s->encoded = false;
     if (blank != NULL) /* three digits, whatever comes behind them */
         for (const uint8_t *p = blank + 1; p < end && c->status < 100 && *p >= '0' && *p <= '9';
              p++)
@@ -427,6 +466,18 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
     s->answering = true;
+}
+
+/* "aws-chunked" is what some keep of how an object came to them. */
+static bool is_compression(struct shl_slice name, struct shl_slice value)
+{
+    static const char *const known[] = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"};
+    if (name.len == 0 || (name.data[0] | 0x20) != 'c' || !shl_slice_ieq(name, "content-encoding"))
+        return false;
+    for (size_t i = 0; i < SHL_COUNT_OF(known); i++)
+        if (shl_slice_ieq(value, known[i]))
+            return true;
+    return false;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
@@ -450,12 +501,34 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     else if (s->head_over)
         return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
-        size_t name = (size_t)(colon - line.data);
-        if (!keep_header(s->t->call, shl_slice_of(line.data, name),
-                         shl_slice_trim(shl_slice_of(colon + 1, line.len - name - 1))))
+        struct shl_slice name = shl_slice_of(line.data, (size_t)(colon - line.data));
+        struct shl_slice value = shl_slice_trim(shl_slice_of(colon + 1, line.len - name.len - 1));
+        s->encoded = s->encoded || is_compression(name, value);
+        if (!keep_header(s->t->call, name, value))
             return 0;
     }
     return size * count;
+}
+
+/* ---- being held */
+
+/* libcurl reads what a proxy says to a CONNECT as long as something comes, and does not come back meanwhile: no other request goes on, and no sweep. */
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    struct shl_slot *s = arg;
+    curl_off_t through = 0;
+    (void)a, (void)b, (void)c, (void)d;
+    if (s->direct || s->answering ||
+        env_now_mono_ns() < *s->now_ns + s->options->connect_timeout_ms * ENV_NS_PER_MS ||
+        s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through) != CURLE_OK ||
+        through > 0)
+        return 0;
+    const char *who;
+    const char *proxy = proxy_of(s->options, s->t->call->url, &who);
+    if (proxy == NULL)
+        return 0;
+    fail_at_proxy(s->t->call, SHALE_TIMEOUT, proxy, who, "get through", "its answer has no end");
+    return 1;
 }
 
 /* ---- the handle */
@@ -520,6 +593,11 @@ static bool prepare(struct shl_slot *s)
     SET(CURLOPT_READDATA, (void *)s);
     SET(CURLOPT_SEEKFUNCTION, on_seek);
     SET(CURLOPT_SEEKDATA, (void *)s);
+    if (!s->direct) {
+        SET(CURLOPT_XFERINFOFUNCTION, on_progress);
+        SET(CURLOPT_XFERINFODATA, (void *)s);
+        SET(CURLOPT_NOPROGRESS, 0L);
+    }
     return ok;
 }
 
@@ -698,7 +776,7 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->progress_ns = s->begun_ns = s->running_ns = now;
     s->limit_ns = o->timeout_ms * ENV_NS_PER_MS +
                   (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = s->head_over = false;
+    s->answering = s->head_over = s->encoded = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     ok = set_url(s, c->url);
@@ -717,6 +795,16 @@ static void blame_login(const struct shl_slot *s)
         refused_by_proxy(s->t->call, s->t->call->status, proxy, who);
 }
 
+/* A success that came before all of the body had gone: what the server keeps of it is not known. libcurl stops sending where the answer ends the
+ * connection. */
+static bool is_early(const struct shl_slot *s)
+{
+    curl_off_t gone = 0;
+    return s->expected > 0 && is_success(s->t->call->status) &&
+           s->curl->easy_getinfo(s->easy, CURLINFO_SIZE_UPLOAD_T, &gone) == CURLE_OK &&
+           (uint64_t)gone < s->expected;
+}
+
 void shl_slot_end(struct shl_slot *s, CURLcode e)
 {
     if (e != CURLE_OK)
@@ -726,6 +814,9 @@ void shl_slot_end(struct shl_slot *s, CURLcode e)
         (void)fail_at(s->t->call, SHALE_UNAVAILABLE, "the answer was cut by", "in its headers");
     else if (s->t->call->status == 407 && s->t->call->code == SHALE_OK)
         blame_login(s);
+    else if (s->t->call->code == SHALE_OK && is_early(s))
+        s->t->call->code = shl_fail(&s->t->call->err, SHALE_UNAVAILABLE,
+                                    "a success was told before all of the body was sent");
 }
 
 void shl_slot_note_sent(const struct shl_slot *s)

@@ -1,0 +1,163 @@
+/* Goal: a server, or what stands before it, that breaks the rules of HTTP neither makes a write count that did not happen, nor gives one object's
+ * answer for another, nor holds anybody up for ever. Method: a scripted server; requests and connections are counted. */
+#include "store/support_s3_ops.h"
+
+#include "base/num.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- an answer before the request is there */
+
+#define LARGE (16 << 20) /* more than the buffers between the two hold */
+
+static void test_a_success_before_the_body_was_sent_is_none(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {{.headers = ETAG "connection: close\r\n", .flags = HTTP_EARLY},
+                                   {.headers = ETAG}};
+    struct shl_slice body = {.data = calloc(1, LARGE), .len = LARGE};
+    static const struct shl_put plain = {.mode = SHL_PUT_OVERWRITE};
+    struct shl_object o;
+    assert_non_null(body.data);
+    struct s3_scene c = S3_SCENE(script);
+    expect_code(SHALE_UNAVAILABLE, shl_store_put(c.bare, "k", &body, 1, &plain, &o, &test_err));
+    s3_expect_says("outcome unknown");
+    s3_expect_says("before all of the body was sent");
+    expect_code(SHALE_OK, shl_store_put(c.bare, "k", &body, 1, &plain, &o, &test_err));
+    assert_int_equal(http_server_request(c.server, 1)->body_len, LARGE);
+    s3_scene_free(&c);
+    free((void *)(uintptr_t)body.data);
+}
+
+/* ---- an answer to nothing */
+
+static void test_an_answer_that_nobody_asked_for_is_not_the_next_ones(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {{.headers = ETAG, .body = "one"},
+                                   {.headers = ETAG, .body = "two"}};
+    struct s3_scene c = S3_SCENE(script);
+    struct shl_buf body = {0};
+    expect_code(SHALE_OK, shl_store_get(c.bare, "a", NULL, &body, NULL, &test_err));
+    http_server_push(c.server, 0, "HTTP/1.1 200 OK\r\n" ETAG "content-length: 3\r\n\r\nbad");
+    expect_code(SHALE_OK, shl_store_get(c.bare, "b", NULL, &body, NULL, &test_err));
+    assert_int_equal(body.len, 6);
+    assert_memory_equal(body.data, "onetwo", 6);
+    assert_int_equal(http_server_connections(c.server), 2);
+    shl_buf_free(&body);
+    s3_scene_free(&c);
+}
+
+/* ---- lines and bodies without an end */
+
+static void test_a_proxy_whose_refusal_has_no_end_is_given_up(void **state)
+{
+    (void)state;
+    static char filler[65536];
+    memset(filler, 'x', sizeof filler);
+    struct http_answer script[] = {{.status = "407 x",
+                                    .headers = "content-length: 1099511627776\r\n",
+                                    .body = filler,
+                                    .len = sizeof filler,
+                                    .flags = HTTP_ENDLESS | HTTP_REPEAT}};
+    struct http_server *proxy = http_server_script(script, 1);
+    char url[80];
+    struct shl_store *s;
+    snprintf(url, sizeof url, "http://127.0.0.1:%u", http_server_port(proxy));
+    const char *const options[] = {"proxy_url", url, "connect_timeout", "300ms", NULL};
+    expect_code(SHALE_OK, s3_open("https://s3.test", options, &s));
+    expect_code(SHALE_TIMEOUT, s3_put_plain(s));
+    s3_expect_says("cannot get through proxy 127.0.0.1:");
+    s3_expect_says("its answer has no end");
+    assert_null(strstr(test_err.text, "outcome unknown"));
+    shl_store_unref(s);
+    http_server_free(proxy);
+}
+
+/* libcurl says of it that it has no memory, which would be ours to say, and for good. */
+static void test_a_header_line_without_an_end_is_no_lack_of_memory(void **state)
+{
+    (void)state;
+    static char answer[200000];
+    int n = snprintf(answer, sizeof answer, "HTTP/1.1 200 OK\r\nx-long: ");
+    memset(answer + n, 'x', sizeof answer - 1 - (size_t)n);
+    struct http_answer script[] = {{.body = answer, .flags = HTTP_RAW}, {.headers = ETAG}};
+    struct s3_scene c = S3_SCENE(script);
+    expect_code(SHALE_UNAVAILABLE, s3_put_plain(c.bare));
+    s3_expect_says("outcome unknown");
+    s3_expect_says("too long a header line");
+    expect_code(SHALE_OK, s3_put_plain(c.store));
+    s3_scene_free(&c);
+}
+
+static void test_a_body_that_was_compressed_on_its_way_is_refused(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {
+        {.headers = ETAG "Content-Encoding: gzip\r\n", .body = "zip"},
+        {.headers = ETAG "content-encoding: aws-chunked\r\n", .body = "plain"}};
+    struct s3_scene c = S3_SCENE(script);
+    struct shl_buf body = {0};
+    expect_code(SHALE_UNAVAILABLE, shl_store_get(c.bare, "k", NULL, &body, NULL, &test_err));
+    s3_expect_says("\"bucket/k\"");
+    s3_expect_says("compressed");
+    expect_code(SHALE_OK, shl_store_get(c.bare, "k", NULL, &body, NULL, &test_err));
+    assert_int_equal(body.len, 5);
+    shl_buf_free(&body);
+    s3_scene_free(&c);
+}
+
+/* ---- successes that are none */
+
+struct teapot {
+    const char *status;
+    char put_id[64]; /* of what is there; "" and bytes 0: nothing is */
+    size_t puts;
+};
+
+/* The first put is told a success and forgotten, the next one is kept. */
+static void answer_teapot(void *ctx, const struct http_request *q, size_t n, struct http_answer *a)
+{
+    struct teapot *t = ctx;
+    (void)n;
+    a->headers = ETAG;
+    if (strcmp(q->method, "PUT") == 0) {
+        a->status = t->puts++ == 0 ? t->status : NULL;
+        if (t->puts > 1)
+            (void)http_header(q, "x-amz-meta-slatedbputid", t->put_id, sizeof t->put_id);
+    } else if (t->puts < 2) {
+        a->status = "404 Not Found";
+    }
+}
+
+static void test_a_success_that_is_not_200_is_looked_at(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"201 Created", "202 Accepted", "203 x", "204 x",
+                                           "206 x"};
+    for (size_t i = 0; i < SHL_COUNT_OF(statuses); i++) {
+        struct teapot t = {.status = statuses[i]};
+        struct s3_scene c = s3_scene_of(http_server_new(answer_teapot, &t, NULL, NULL), NULL);
+        print_message("  %s\n", statuses[i]);
+        expect_code(SHALE_OK, s3_put_plain(c.store));
+        assert_int_equal(t.puts, 2);
+        s3_expect_count(&c, 3);
+        s3_scene_free(&c);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_success_before_the_body_was_sent_is_none),
+        cmocka_unit_test(test_an_answer_that_nobody_asked_for_is_not_the_next_ones),
+        cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
+        cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
+        cmocka_unit_test(test_a_body_that_was_compressed_on_its_way_is_refused),
+        cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
+    };
+    char *home = s3_clean_environment();
+    int failed = cmocka_run_group_tests_name("s3 hostile servers", tests, NULL, NULL);
+    temp_dir_free(home);
+    return failed;
+}
