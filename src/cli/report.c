@@ -36,6 +36,11 @@ static const struct way_out ways_out[] = {
      {"shale checkpoint list {db}\twhich ids they have"}},
     {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
     {SHALE_INVALID,
+     "wrong region or endpoint: ",
+     "no",
+     NULL,
+     {"shale config show {db} --changed\twhich endpoint and region are asked"}},
+    {SHALE_INVALID,
      "plain http is not allowed",
      "no",
      NULL,
@@ -223,6 +228,11 @@ static const struct way_out ways_out[] = {
      NULL,
      "later",
      NULL,
+     {"shale store doctor {bucket}\twhat answers and what does not"}},
+    {SHALE_NO_SPACE,
+     "the store is full: ",
+     "later",
+     "What was acknowledged is safe: make room and repeat.",
      {"shale store doctor {bucket}\twhat answers and what does not"}},
     {SHALE_NO_SPACE,
      NULL,
@@ -843,11 +853,12 @@ static bool says_where(const struct cli *c, const char *where)
 }
 
 /* A command that writes never got through to the store. */
-static bool sent_nothing(const struct cli *c)
+static bool sent_nothing(struct cli *c)
 {
     bool writes = c->args.command != NULL && c->args.command->effect == CLI_WRITES;
-    return writes && (strstr(c->err.text, "cannot connect to") != NULL ||
-                      strstr(c->err.text, "there is no host") != NULL);
+    return writes && !cli_got_through(c) &&
+           (strstr(c->err.text, "cannot connect to") != NULL ||
+            strstr(c->err.text, "there is no host") != NULL);
 }
 
 /* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */
