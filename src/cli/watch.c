@@ -200,17 +200,20 @@ static bool has_failed(const char *line)
            (status != NULL && status[8] != '2' && status[8] != '3');
 }
 
-static bool is_write(const char *line)
+/* A read that found no server. Whatever else a request meets, a write may follow that is sent. */
+static bool reached_nobody(const char *line)
 {
-    return !starts(line, "request method=GET ") && !starts(line, "request method=HEAD ");
+    bool reads = starts(line, "request method=GET ") || starts(line, "request method=HEAD ");
+    return reads && strstr(line, " failed=") != NULL &&
+           (strstr(line, "cannot connect to") != NULL || strstr(line, "there is no host") != NULL);
 }
 
 static void count_request(struct cli_watch *w, const char *line)
 {
     env_mutex_lock(&w->mu);
     w->requests++;
-    if (strstr(line, " failed=") == NULL || is_write(line))
-        w->got_through = true; /* and what failed to be written is tried again */
+    if (!reached_nobody(line))
+        w->got_through = true;
     os_stop_text(w->got_through ? w->halfway_text : w->stop_text);
     if (has_failed(line))
         (void)snprintf(w->causes[w->cause_count++ % CLI_CAUSES], sizeof w->causes[0], "%.250s",
