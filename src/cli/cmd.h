@@ -81,6 +81,8 @@ void cli_watch_options(struct cli *c, shale_options *options);
 /* Replaces secrets in `text` by as many stars. */
 void cli_mask(const struct cli *c, char *text);
 uint64_t cli_requests(struct cli *c);
+/* A server was reached, or a write was tried: what is written from then on may or may not be there. */
+bool cli_got_through(struct cli *c);
 
 /* ---- settings (settings.c) */
 /* Files that settings are read from, the strongest first; false behind the last. asked: it was named on the command line. */

@@ -538,11 +538,12 @@ static bool says_where(const struct cli *c, const char *where)
 }
 
 /* A command that writes never got through to the store. */
-static bool sent_nothing(const struct cli *c)
+static bool sent_nothing(struct cli *c)
 {
     bool writes = c->args.command != NULL && c->args.command->effect == CLI_WRITES;
-    return writes && (strstr(c->err.text, "cannot connect to") != NULL ||
-                      strstr(c->err.text, "there is no host") != NULL);
+    return writes && !cli_got_through(c) &&
+           (strstr(c->err.text, "cannot connect to") != NULL ||
+            strstr(c->err.text, "there is no host") != NULL);
 }
 
 /* --timeout and Ctrl-C end what was tried for ever: that, and not the last thing that the store said, is why the command ends. */

@@ -21,19 +21,29 @@
 /* How long a bucket that does not answer may keep us after a signal to stop, while rows wait to be made durable. */
 #define STOP_PATIENCE_NS (5 * ENV_NS_PER_SEC)
 
-/* Store options that are secret, without their prefix. */
-static const char *const secret_names[] = {"secret_access_key", "session_token", "token",
-                                           "sse_customer_key_base64"};
+/* Parts of the names of store options that are secret, also of those that are mistyped. */
+static const char *const secret_names[] = {"secret", "token", "passw", "customer_key"};
+
+static bool has_word(struct shl_slice name, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= name.len; i++)
+        if (shl_slice_ieq(shl_slice_of(name.data + i, n), word))
+            return true;
+    return false;
+}
 
 bool cli_is_secret(const char *pair)
 {
+    static const char file[] = "_file"; /* names one, and is no secret */
     struct shl_slice name = shl_slice_of(pair, strcspn(pair, "="));
-    for (size_t i = 0; i < SHL_COUNT_OF(secret_names); i++) {
-        size_t n = strlen(secret_names[i]);
-        if (pair[name.len] == '=' && name.len >= n &&
-            shl_slice_ieq(shl_slice_of(name.data + name.len - n, n), secret_names[i]))
+    size_t n = strlen(file);
+    if (pair[name.len] != '=' ||
+        (name.len >= n && shl_slice_ieq(shl_slice_of(name.data + name.len - n, n), file)))
+        return false;
+    for (size_t i = 0; i < SHL_COUNT_OF(secret_names); i++)
+        if (has_word(name, secret_names[i]))
             return true;
-    }
     return false;
 }
 
@@ -75,15 +85,6 @@ struct piece {
 };
 
 #define PIECES_MAX 8
-
-static bool has_word(struct shl_slice name, const char *word)
-{
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= name.len; i++)
-        if (shl_slice_ieq(shl_slice_of(name.data + i, n), word))
-            return true;
-    return false;
-}
 
 /* "..:SECRET@" behind the scheme of what may be a URL, with or without its slashes. */
 static size_t userinfo_in(const char *word, struct piece *out)
@@ -199,11 +200,19 @@ static bool has_failed(const char *line)
            (status != NULL && status[8] != '2' && status[8] != '3');
 }
 
+/* A read that found no server. Whatever else a request meets, a write may follow that is sent. */
+static bool reached_nobody(const char *line)
+{
+    bool reads = starts(line, "request method=GET ") || starts(line, "request method=HEAD ");
+    return reads && strstr(line, " failed=") != NULL &&
+           (strstr(line, "cannot connect to") != NULL || strstr(line, "there is no host") != NULL);
+}
+
 static void count_request(struct cli_watch *w, const char *line)
 {
     env_mutex_lock(&w->mu);
     w->requests++;
-    if (strstr(line, " failed=") == NULL)
+    if (!reached_nobody(line))
         w->got_through = true;
     os_stop_text(w->got_through ? w->halfway_text : w->stop_text);
     if (has_failed(line))
@@ -273,6 +282,16 @@ uint64_t cli_requests(struct cli *c)
     uint64_t n = c->watch->requests;
     env_mutex_unlock(&c->watch->mu);
     return n;
+}
+
+bool cli_got_through(struct cli *c)
+{
+    if (c->watch == NULL || !c->watch->ready)
+        return false;
+    env_mutex_lock(&c->watch->mu);
+    bool through = c->watch->got_through;
+    env_mutex_unlock(&c->watch->mu);
+    return through;
 }
 
 /* ---- a sign of life while a store is waited for */

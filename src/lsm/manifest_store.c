@@ -7,6 +7,11 @@
 /* SlateDB probes so many ids before it lists again. */
 #define PROBES_MAX 4
 
+#define BOUNDARY_MAX 65536 /* bytes of a number, and of white space around it */
+#define VERSION_MAX  (UINT64_C(1) << 30)
+
+static const struct shl_get a_version = {.kind = SHL_GET_ALL, .max = VERSION_MAX};
+
 void shl_sequenced_init(struct shl_sequenced *q, struct shl_store *store,
                         const struct shl_db_paths *paths, const char *what,
                         struct shl_fanout *fanout)
@@ -50,7 +55,8 @@ static shale_code look_at_boundary(struct shl_sequenced *q, bool *there, uint64_
     shale_code rc;
     struct shl_buf body = {0};
     struct shl_object meta = {0};
-    struct shl_get how = {.if_none_match = q->boundary_etag[0] != '\0' ? q->boundary_etag : NULL};
+    struct shl_get how = {.if_none_match = q->boundary_etag[0] != '\0' ? q->boundary_etag : NULL,
+                          .max = BOUNDARY_MAX};
     char *key = shl_name_boundary(q->paths, q->what);
     if (key == NULL)
         return shl_nomem(err);
@@ -120,7 +126,7 @@ shale_code shl_sequenced_read(struct shl_sequenced *q, uint64_t id, struct shl_b
     if (key == NULL)
         return shl_nomem(err);
     body->len = 0;
-    shale_code rc = shl_store_get(q->store, key, NULL, body, NULL, err);
+    shale_code rc = shl_store_get(q->store, key, &a_version, body, NULL, err);
     env_free(key);
     return rc;
 }
@@ -196,7 +202,7 @@ static shale_code read_listed(struct shl_sequenced *q, struct shl_buf *body, uin
         return shl_nomem(err);
     shl_fanout_start(q->fanout, &r.job);
     body->len = 0;
-    shale_code rc = shl_store_get(q->store, key, NULL, body, &object, err);
+    shale_code rc = shl_store_get(q->store, key, &a_version, body, &object, err);
     env_free(key);
     if (rc != SHALE_OK && q->fanout == NULL)
         return rc;

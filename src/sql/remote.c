@@ -104,7 +104,8 @@ shale_code shl_sql_head_load(struct shl_sql_remote *r, struct shl_sql_head *io_h
                              bool *out_changed, shale_error *err)
 {
     struct shl_get how = {.kind = SHL_GET_ALL,
-                          .if_none_match = io_head->etag[0] != '\0' ? io_head->etag : NULL};
+                          .if_none_match = io_head->etag[0] != '\0' ? io_head->etag : NULL,
+                          .max = (uint64_t)1 << 30};
     struct shl_buf body = {0};
     struct shl_object object = {0};
     struct shl_sql_head fresh = {0};

@@ -10,6 +10,7 @@
 #define RANGE_BYTES  ((uint64_t)4 << 20)
 #define SINGLE_BYTES ((uint64_t)16 << 20) /* larger files go up in parts */
 #define PIECE_BYTES  ((size_t)8 << 20)
+#define SURPLUS_MAX  ((uint64_t)1 << 20) /* that is still read, so that it can be told */
 
 /* ---- many jobs beside each other */
 
@@ -83,7 +84,9 @@ static shale_code fetch_one(void *ctx, size_t i, shale_error *err)
     struct fetch *f = ctx;
     const struct shl_sql_object *e = &f->entries[i];
     size_t before = f->bodies[i].len;
-    shale_code rc = shl_store_get(f->r->store, e->key, NULL, &f->bodies[i], NULL, err);
+    struct shl_get how = {.kind = SHL_GET_ALL,
+                          .max = e->size > 0 ? (uint64_t)e->size + SURPLUS_MAX : 0};
+    shale_code rc = shl_store_get(f->r->store, e->key, &how, &f->bodies[i], NULL, err);
     if (rc == SHALE_NOT_FOUND) /* the manifest says that it is there */
         rc = err->code = SHALE_CORRUPTION;
     if (rc == SHALE_OK && e->size > 0 && f->bodies[i].len - before != (uint64_t)e->size)

@@ -119,6 +119,7 @@ struct window {
     bool whole;          /* no Range header: the object from its start */
     uint64_t first, end; /* end UINT64_MAX: up to the object's end */
     uint64_t done;
+    uint64_t max;                        /* of a whole object; 0: none */
     uint64_t until_ns;                   /* no resuming after that; 0: not asked for yet */
     const struct shl_http_piece *pieces; /* where it goes; piece_count 0: into text */
     size_t piece_count;
@@ -184,7 +185,7 @@ static shale_code fetch_init(struct fetch *f, struct s3_request *r, struct s3_st
     r->pieces = w->pieces;
     r->piece_count = w->piece_count;
     r->text = w->piece_count > 0 ? NULL : w->text;
-    r->text_max = w->suffix ? w->end : 0;
+    r->text_max = w->suffix ? w->end : w->max > w->done ? w->max - w->done : 0;
     uint64_t first = w->first + w->done;
     if (w->suffix)
         (void)snprintf(f->range, sizeof f->range, "bytes=-%" PRIu64, w->end);
@@ -330,6 +331,7 @@ static shale_code s3_get(struct shl_store *base, const char *key, const struct s
                        .whole = how->kind == SHL_GET_ALL,
                        .first = how->kind == SHL_GET_FROM ? how->offset : 0,
                        .end = how->kind == SHL_GET_SUFFIX ? how->len : UINT64_MAX,
+                       .max = how->kind == SHL_GET_ALL ? how->max : 0,
                        .text = body};
     shale_code rc = fetch_one(s3_of(base), key, &w, how->if_none_match, 0, err);
     if (rc == SHALE_INVALID_RANGE &&

@@ -15,6 +15,8 @@
 
 #define PAGE_MAX  1000 /* keys in one answer or one DELETE, S3's limit */
 #define PAGES_MAX 1000000
+#define IDLE_MAX                                                                                   \
+    2000 /* pages on end that bring nothing new: some servers make one for each thousand deleted keys */
 
 /* ---- lists */
 
@@ -49,13 +51,23 @@ out:
     return rc;
 }
 
+/* A page that brought nothing new. */
+static shale_code note_idle(const struct s3_store *s, unsigned *io_idle, shale_error *err)
+{
+    return ++*io_idle < IDLE_MAX ? SHALE_OK
+                                 : shl_fail(err, SHALE_UNAVAILABLE,
+                                            "list of %s does not move on: %u pages came on end "
+                                            "without a new key",
+                                            s->base.name, *io_idle);
+}
+
 /* Each page goes on behind the one before it, or the list would not be in order and might have no end. A common prefix may stand on both. */
 static shale_code check_order(const struct s3_store *s, struct s3_page *p, char **io_last,
-                              shale_error *err)
+                              unsigned *io_idle, shale_error *err)
 {
     size_t n = p->items.count;
     if (n == 0)
-        return SHALE_OK; /* all that was there was deleted */
+        return note_idle(s, io_idle, err); /* all that was there was deleted */
     const char *first = p->items.items[0].key;
     int order = *io_last == NULL ? 1 : strcmp(first, *io_last);
     bool is_folder = first[0] != '\0' && first[strlen(first) - 1] == '/';
@@ -63,6 +75,9 @@ static shale_code check_order(const struct s3_store *s, struct s3_page *p, char 
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "list of %s does not move on: \"%.100s\" came behind \"%.100s\"",
                         s->base.name, first, *io_last);
+    if (order == 0 && n == 1)
+        return note_idle(s, io_idle, err);
+    *io_idle = 0;
     env_free(*io_last);
     *io_last = env_strdup(p->items.items[n - 1].key);
     return *io_last == NULL ? shl_nomem(err) : SHALE_OK;
@@ -113,6 +128,7 @@ shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *ho
     char *token = NULL;
     char *slashed = NULL;
     char *last = NULL; /* key of the page before */
+    unsigned idle = 0;
     shale_code rc;
     if (s->bucket[0] == '\0')
         return list_buckets(s, out, err);
@@ -130,7 +146,7 @@ shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *ho
             SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s has no end: %u pages came",
                              base->name, pages));
         SHL_TRY(fetch_page(s, how, slashed != NULL ? slashed : "", token, &page, err));
-        SHL_TRY(check_order(s, &page, &last, err));
+        SHL_TRY(check_order(s, &page, &last, &idle, err));
         SHL_TRY(take_page(&lister, &page, err));
         if (token != NULL && page.token != NULL && strcmp(token, page.token) == 0)
             SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s does not move on", base->name));

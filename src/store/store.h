@@ -45,6 +45,7 @@ struct shl_get {
     uint64_t offset;
     uint64_t len;
     const char *if_none_match; /* NOT_MODIFIED if the ETag equals it; or NULL */
+    uint64_t max;              /* of SHL_GET_ALL, 0: none: a bucket's answer that is longer is UNAVAILABLE before memory is taken for it */
 };
 
 /* One half-open range [offset, offset + len) received into the caller's memory. len > 0. */

@@ -99,7 +99,8 @@ class Secrets(S3Case):
 
     def test_wrong_values_are_not_repeated(self):
         self.serve()
-        for args in (["--store-option", "aws_secret_access_keyy=" + KEY], ["--set", "aws_secret_access_key=" + KEY],
+        for args in (["--store-option", "aws_secret_access_keyy=" + KEY], ["--store-option", "aws_secret_acces_key=" + KEY], ["--store-option", "proxy_passwort=" + KEY],
+                     ["--set", "aws_secret_access_key=" + KEY],
                      ["--store-option", "aws_sse_customer_key_base64=" + KEY, "--store-option", "aws_server_side_encryption=sse-c"],
                      ["--store-option", "aws_secret_access_key=" + KEY, "--store-option", "aws_region=not a region"]):
             self.run_clean("get", "s3://acme/db", "k", *args)

@@ -187,6 +187,20 @@ class Silent(S3Case):
             self.assertEqual(p.wait(3), 130)
             self.assertIn(b": stopped halfway: what it was about to write may or may not be there\n", p.stderr.read())
 
+    def test_a_write_that_was_sent_behind_a_lost_read_is_not_denied(self):
+        def answer(method, *_):
+            if method == "HEAD":
+                return bucket.DROP
+            return self.answer(method, "", "/wal/", None, None)
+        self.server.answer = answer
+        self.deaf.set()
+        p = self.begin("store", "mb", "s3://fresh")
+        p.stdin.close()
+        self.assertTrue(self.hung.wait(20))
+        p.send_signal(signal.SIGINT)
+        self.assertEqual(p.wait(20), 130)
+        self.assertIn(b"may or may not be there", p.stderr.read())
+
 
 if __name__ == "__main__":
     unittest.main()

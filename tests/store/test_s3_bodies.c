@@ -686,7 +686,7 @@ static void test_a_shallow_list_has_folders_and_objects_in_order(void **state)
     s3_scene_free(&c);
 }
 
-enum lister_kind { GOES_ON, REPEATS, ALTERNATES, GOES_BACK, EMPTY_PAGES };
+enum lister_kind { GOES_ON, REPEATS, ALTERNATES, GOES_BACK, EMPTY_PAGES, SAME_FOLDER };
 struct pages {
     enum lister_kind kind;
     size_t count;
@@ -701,7 +701,9 @@ static void answer_pages(void *ctx, const struct http_request *q, size_t n, stru
     size_t token = p->kind == REPEATS ? 0 : p->kind == ALTERNATES ? n % 2 : n;
     a->owned = malloc(1024);
     int at = snprintf(a->owned, 1024, "<ListBucketResult>");
-    if (p->kind != EMPTY_PAGES || n + 1 == p->count)
+    if (p->kind == SAME_FOLDER)
+        at += snprintf(a->owned + at, 500, FOLDER("f/"));
+    else if (p->kind != EMPTY_PAGES || n + 1 == p->count)
         at += snprintf(a->owned + at, 500, ITEM("k%05zu"), key);
     if (n + 1 < p->count)
         at += snprintf(a->owned + at, 200,
@@ -726,6 +728,8 @@ static void test_lists_of_many_pages_come_to_an_end(void **state)
     } rows[] = {
         {"1,200 pages", {GOES_ON, 1200}, 0, SHALE_OK, 1200, 1200},
         {"1,200 pages, most of them empty", {EMPTY_PAGES, 1200}, 0, SHALE_OK, 1, 1200},
+        {"endless, all of them empty", {EMPTY_PAGES, SIZE_MAX}, 0, SHALE_UNAVAILABLE, 0, 2000},
+        {"the same folder for ever", {SAME_FOLDER, SIZE_MAX}, 0, SHALE_UNAVAILABLE, 0, 2001},
         {"endless, ten are wanted", {GOES_ON, SIZE_MAX}, 10, SHALE_OK, 10, 11},
         {"the same page for ever", {REPEATS, SIZE_MAX}, 0, SHALE_UNAVAILABLE, 0, 3},
         {"two pages for ever", {ALTERNATES, SIZE_MAX}, 0, SHALE_UNAVAILABLE, 0, 3},

@@ -90,6 +90,34 @@ static void test_a_header_line_without_an_end_is_no_lack_of_memory(void **state)
     s3_scene_free(&c);
 }
 
+static void test_no_memory_is_taken_for_more_than_is_wanted(void **state)
+{
+    (void)state;
+    static char filler[65536];
+    static const struct shl_get small = {.kind = SHL_GET_ALL, .max = 100};
+    struct http_answer script[] = {
+        {.headers = ETAG "content-length: 1099511627776\r\n",
+         .body = filler,
+         .len = sizeof filler,
+         .flags = HTTP_ENDLESS},
+        {.headers = ETAG, .body = filler, .len = sizeof filler, .flags = HTTP_CHUNKED},
+        {.headers = ETAG, .body = filler, .len = 101},
+        {.headers = ETAG, .body = filler, .len = 100}};
+    struct s3_scene c = S3_SCENE(script);
+    for (size_t i = 0; i < SHL_COUNT_OF(script); i++) {
+        struct shl_buf body = {0};
+        shale_code rc = shl_store_get(c.bare, "k", &small, &body, NULL, &test_err);
+        expect_code(i < 3 ? SHALE_UNAVAILABLE : SHALE_OK, rc);
+        assert_true(body.cap <= 4096);
+        if (i == 0 || i == 2) {
+            s3_expect_says("\"bucket/k\"");
+            s3_expect_says("more than 100 bytes is refused");
+        }
+        shl_buf_free(&body);
+    }
+    s3_scene_free(&c);
+}
+
 static void test_a_body_that_was_compressed_on_its_way_is_refused(void **state)
 {
     (void)state;
@@ -153,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_that_nobody_asked_for_is_not_the_next_ones),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
+        cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
         cmocka_unit_test(test_a_body_that_was_compressed_on_its_way_is_refused),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
     };
