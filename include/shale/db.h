@@ -20,7 +20,8 @@ typedef struct shale_iter shale_iter;
 typedef struct shale_recency shale_recency;
 
 /* Opens as the writer; makes the database if there is none; the writer before is fenced (its calls return FENCED, nothing that it
- * acknowledged as durable is lost). options NULL: the safe defaults. Starts threads. On failure *out is untouched. */
+ * acknowledged as durable is lost). options NULL: the safe defaults. Starts threads. INVALID where a new one would
+ * lie among the objects of an s3db database or s4db store. On failure *out is untouched. */
 SHALE_API SHALE_MUST shale_code shale_db_open(shale_db **out, const char *url, const shale_options *options,
                                               shale_error *err);
 

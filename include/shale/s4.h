@@ -33,8 +33,8 @@ typedef struct shale_s4_options {
 SHALE_API void shale_s4_options_init(shale_s4_options *o, size_t struct_size);
 
 /* One GET. Writes that a process flushed to local_dir and did not upload before it died are part of the handle. options: store options are used; how NULL: the defaults.
- * All texts are copied. A local_dir may serve several handles and processes: each writes files of its own.
- * On failure *out is untouched. */
+ * All texts are copied. A local_dir may serve several handles and processes: each writes files of its own. INVALID where a new store would lie among the objects
+ * of a SlateDB or s3db database: one LIST where there is no index. On failure *out is untouched. */
 SHALE_API SHALE_MUST shale_code shale_s4_open(shale_s4 **out, const char *url, const shale_options *options,
                                               const shale_s4_options *how, shale_error *err);
 /* Uploads nothing: what was neither uploaded nor flushed to a local_dir is lost. NULL is fine. */

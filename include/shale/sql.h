@@ -164,7 +164,8 @@ SHALE_API SHALE_MUST shale_code shale_sql_changes_each(shale_slice changeset,
 
 /* ---- whole databases; options as for opening */
 
-/* Makes a database: of a SQLite file, which is checked and stored as it is, or an empty one (NULL). ALREADY_EXISTS. */
+/* Makes a database: of a SQLite file, which is checked and stored as it is, or an empty one (NULL). ALREADY_EXISTS; INVALID where it would lie among
+ * the objects of a SlateDB database or s4db store, as for an open that makes one. */
 SHALE_API SHALE_MUST shale_code shale_sql_create(const char *url, const shale_options *options, const char *file,
                                                  shale_error *err);
 

@@ -2,6 +2,7 @@
 #include "api/db.h"
 
 #include "api/api.h"
+#include "api/kind.h"
 #include "api/near.h"
 #include "base/assert.h"
 #include "base/env/env.h"
@@ -99,14 +100,14 @@ static void db_free(struct shale_db *db)
     env_free(db);
 }
 
-/* A new database on a network store: there the promise that it stands on is tried first. Not when one is opened that is there. */
+/* A new database: no other kind may be in its place, and on a network store the promise that it stands on is tried first. Not when one is opened that is there. */
 static shale_code check_store(void *ctx, shale_error *err)
 {
     const struct shale_db *db = ctx;
     char host[300];
     struct shl_store *wal = db->stack.wal_store != NULL ? db->stack.wal_store : db->stack.store;
-    shale_code rc = SHALE_OK;
-    if ((db->stack.store->caps & SHL_STORE_PUT_IS_FREE) == 0)
+    shale_code rc = shl_api_check_place(&db->stack, SHL_API_LSM, err);
+    if (rc == SHALE_OK && (db->stack.store->caps & SHL_STORE_PUT_IS_FREE) == 0)
         rc = shl_store_check_create(db->stack.store, db->stack.path,
                                     shl_api_stack_host(&db->stack, host, sizeof host), err);
     if (rc == SHALE_OK && wal != db->stack.store && (wal->caps & SHL_STORE_PUT_IS_FREE) == 0)

@@ -1,5 +1,6 @@
 #include "api/near.h"
 
+#include "api/kind.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include "base/str.h"
@@ -110,7 +111,7 @@ void shl_api_suggest(const struct shl_api_stack *s, shale_error *err)
 {
     char *found[2] = {NULL, NULL};
     if (err->code != SHALE_NOT_FOUND || strncmp(err->text, "no database here", 16) != 0 ||
-        s->path == NULL)
+        s->path == NULL || shl_api_tell_kind(s, s->is_shared ? SHL_API_SQL : SHL_API_LSM, err))
         return;
     if (s->path[0] != '\0')
         found[0] = neighbour(s);

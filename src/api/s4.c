@@ -2,6 +2,7 @@
 #include "s4/s4.h"
 
 #include "api/api.h"
+#include "api/kind.h"
 #include "api/stack.h"
 #include "base/env/env.h"
 #include "base/num.h"
@@ -38,6 +39,18 @@ static shale_code check_folder(const struct shl_api_stack *stack, const char *lo
                 : SHALE_OK;
 }
 
+/* A store that is made is no other kind's place. */
+static shale_code check_new(const shale_s4 *db, const shale_s4_options *how, shale_error *err)
+{
+    struct shl_s4_stat now;
+    if (how->read_only || how->must_exist || how->index_unread)
+        return SHALE_OK;
+    shale_code rc = shl_s4_stat(db->s4, false, &now, err);
+    return rc == SHALE_OK && now.index_version == 0
+               ? shl_api_check_place(&db->stack, SHL_API_S4, err)
+               : rc;
+}
+
 static shale_code open_s4(shale_s4 *db, const char *url, const shale_options *options,
                           const shale_s4_options *how, shale_error *err)
 {
@@ -62,7 +75,10 @@ static shale_code open_s4(shale_s4 *db, const char *url, const shale_options *op
                                   .path = "",
                                   .settings = &s,
                                   .log = shl_api_hooks_log(db->stack.hooks)};
-    return shl_s4_open(&o, &db->s4, err);
+    rc = shl_s4_open(&o, &db->s4, err);
+    if (rc == SHALE_NOT_FOUND && strncmp(err->text, "no string store here", 20) == 0)
+        (void)shl_api_tell_kind(&db->stack, SHL_API_S4, err);
+    return rc == SHALE_OK ? check_new(db, how, err) : rc;
 }
 
 shale_code shale_s4_open(shale_s4 **out, const char *url, const shale_options *options,

@@ -2,6 +2,7 @@
 #include "sql/sql.h"
 
 #include "api/api.h"
+#include "api/kind.h"
 #include "api/near.h"
 #include "api/stack.h"
 #include "base/array.h"
@@ -75,6 +76,11 @@ static char *prefix_of(const char *path)
     return prefix;
 }
 
+static shale_code check_place(void *ctx, shale_error *err)
+{
+    return shl_api_check_place(ctx, SHL_API_SQL, err);
+}
+
 static shale_code call_begin(struct call *c, const char *url, const shale_options *options,
                              bool reader, shale_error *err)
 {
@@ -94,6 +100,8 @@ static shale_code call_begin(struct call *c, const char *url, const shale_option
     c->o.once = c->stack.count;
     c->o.prefix = c->prefix;
     c->o.log = shl_api_hooks_log(c->stack.hooks);
+    c->o.before_create = check_place;
+    c->o.before_create_ctx = &c->stack;
     return SHALE_OK;
 out:
     call_end(c);

@@ -356,6 +356,9 @@ static enum cli_parse check_count(const struct cli_args *args, struct cli_proble
                    missing != NULL ? missing : "an argument", args->in_shell ? "" : "shale ",
                    c->name, short_form && c->usage[2] == ' ' ? c->usage + 3 : c->usage);
     }
+    if (args->positional_count > c->args_max && strcmp(c->name, "sql shell") == 0)
+        return bad(p, "shale sql DB SQL", "one argument too many: \"%.60s\": the shell reads stdin",
+                   args->positional[c->args_max]);
     if (args->positional_count > c->args_max)
         return bad(p, hint, "one argument too many: \"%.60s\"", args->positional[c->args_max]);
     return CLI_PARSE_OK;

@@ -130,7 +130,7 @@ shale_durability cli_durability(struct cli *c);
 /* The name is typed: a "y" is too quick for a whole database. CLI_YES, or CLI_NO after a word. (cmd_manage.c) */
 SHL_MUST int cli_ask_for_name(struct cli *c, const char *url);
 
-/* ---- messages (report.c) */
+/* ---- messages (report.c, ways.c) */
 /* True if what goes to `fd` may be coloured or bold: a terminal that can, and nobody said no. */
 bool cli_colour(const struct cli *c, int fd);
 /* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
@@ -143,7 +143,7 @@ void cli_command_again(const struct cli *c, const char *more, char *dst, size_t 
 #define CLI_LISTS_S4_KEYS "shale s4 keys {db} --prefix {key}\tkeys that begin so"
 /* A line with such a command, for people. */
 void cli_try(const struct cli *c, const char *pattern);
-/* A command to try, from a pattern of report.c: "shale stat {db}", with what the command line said of the store. */
+/* A command to try, from a pattern of ways.c: "shale stat {db}", with what the command line said of the store. */
 void cli_way(const struct cli *c, const char *pattern, char *dst, size_t cap);
 /* A line of the input that cannot be used, with c->facts; returns CLI_FAILED. where: "FILE:LINE". */
 int cli_bad_line(const struct cli *c, const char *where, const char *why);

@@ -43,6 +43,10 @@ int cmd_sql(struct cli *c)
 {
     struct sql_run r = {.c = c, .mode = sql_mode_of(c), .headers = cli_has(&c->args, OPT_HEADERS)};
     os_signals(OS_STOP_SAFELY);
+    for (size_t i = 1; i < c->args.positional_count; i++)
+        if (c->args.positional[i][0] == '.')
+            return cli_usage(c, "shale sql shell DB", "%.60s: that is a word of the shell, no SQL",
+                             c->args.positional[i]);
     int code = sql_open(c, &r.sql);
     for (size_t i = 1; code == CLI_YES && i < c->args.positional_count; i++)
         code = sql_run_text(&r, c->args.positional[i]);
@@ -368,6 +372,10 @@ int cmd_sql_log(struct cli *c)
     if (shale_sql_status_get(sql, false, &s, &c->err) != SHALE_OK)
         code = cli_fail(c, c->args.positional[0]);
     p.seq = cli_has(&c->args, OPT_AFTER) ? (int64_t)c->args.number[OPT_AFTER] : s.snapshot_seq;
+    if (code == CLI_YES && p.seq > s.seq)
+        cli_note(
+            c, "note: the newest commit is %" PRId64 ": nothing is behind --after %" PRId64 " yet",
+            s.seq, p.seq);
     if (code == CLI_YES)
         code = run_log(c, sql, &p);
     sql_close(c, sql);

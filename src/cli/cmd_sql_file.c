@@ -106,6 +106,10 @@ int cmd_sql_pull(struct cli *c)
     char seq[32];
     if (file == NULL || file[0] == '\0')
         return cli_usage(c, "shale sql pull DB -o FILE", "where to? -o FILE is missing");
+    if (strcmp(file, "-") == 0)
+        return cli_usage(c, "shale sql pull DB -o FILE",
+                         "-o -: a database has no stream: it is pulled into a file, with FILE.seq "
+                         "and FILE.snapshot beside it");
     if (!sql_take_options(c, &how) || !cli_options(c))
         return CLI_USAGE;
     if (shale_sql_pull(url, c->options, &how, file, &p, &c->err) != SHALE_OK) {
@@ -131,7 +135,7 @@ static bool expected(struct cli *c, const char *file, int64_t *out_seq, const ch
     char text[40];
     *out_seq = SHALE_SQL_NONE;
     *out_snapshot = NULL;
-    if (cli_has(&c->args, OPT_FORCE))
+    if (cli_has(&c->args, OPT_SQL_FORCE))
         return true;
     if (cli_has(&c->args, OPT_SEQ)) {
         *out_seq = (int64_t)c->args.number[OPT_SEQ];
@@ -191,6 +195,8 @@ struct step {
     char *path; /* owned */
     int64_t version;
     struct shl_buf sql; /* owned */
+    struct shl_buf before,
+        bare; /* owned: names of tables without PRIMARY KEY before it ran and after, a NUL behind each */
 };
 
 struct steps {
@@ -204,6 +210,8 @@ static void free_steps(struct steps *s)
         env_free(s->items.items[i].name);
         env_free(s->items.items[i].path);
         shl_buf_free(&s->items.items[i].sql);
+        shl_buf_free(&s->items.items[i].before);
+        shl_buf_free(&s->items.items[i].bare);
     }
     shl_array_free(&s->items);
     shl_array_free(&s->migrations);
@@ -216,16 +224,60 @@ static int by_version(const void *va, const void *vb)
     return a->version < b->version ? -1 : a->version > b->version ? 1 : strcmp(a->name, b->name);
 }
 
+/* The tables whose rows cannot be sent to others. */
+static shale_code bare_tables(sqlite3 *db, struct shl_buf *out, shale_error *err)
+{
+    static const char query[] =
+        "SELECT name FROM sqlite_schema AS s WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' "
+        "ESCAPE '@' AND sql NOT LIKE 'CREATE VIRTUAL%' AND NOT EXISTS "
+        "(SELECT 1 FROM pragma_table_info(s.name) WHERE pk > 0)";
+    sqlite3_stmt *q = NULL;
+    shale_code rc = SHALE_OK;
+    out->len = 0;
+    if (sqlite3_prepare_v2(db, query, -1, &q, NULL) == SQLITE_OK)
+        while (rc == SHALE_OK && sqlite3_step(q) == SQLITE_ROW)
+            rc = shl_buf_append(out, sqlite3_column_text(q, 0),
+                                (size_t)sqlite3_column_bytes(q, 0) + 1, err);
+    (void)sqlite3_finalize(q);
+    return rc;
+}
+
+static bool has_name(const struct shl_buf *names, const char *name)
+{
+    for (size_t at = 0; at < names->len; at += strlen((const char *)names->data + at) + 1)
+        if (strcmp((const char *)names->data + at, name) == 0)
+            return true;
+    return false;
+}
+
+static void note_bare(struct cli *c, const struct step *s)
+{
+    for (size_t at = 0; at < s->bare.len; at += strlen((const char *)s->bare.data + at) + 1) {
+        const char *name = (const char *)s->bare.data + at;
+        if (!has_name(&s->before, name))
+            cli_note(c,
+                     "note: %s: table \"%.200s\" has no PRIMARY KEY: its rows cannot be sent to "
+                     "others, so writes to it are refused",
+                     s->name, name);
+    }
+}
+
+static void note_all_bare(struct cli *c, const struct steps *s)
+{
+    for (size_t i = 0; i < s->items.count; i++)
+        note_bare(c, &s->items.items[i]);
+}
+
 static shale_code run_step(void *ctx, sqlite3 *db, shale_error *err)
 {
-    const struct step *s = ctx;
+    struct step *s = ctx;
     char *text = NULL;
-    shale_code rc = SHALE_OK;
-    if (sqlite3_exec(db, s->sql.len == 0 ? "" : (const char *)s->sql.data, NULL, NULL, &text) !=
-        SQLITE_OK)
+    shale_code rc = bare_tables(db, &s->before, err);
+    if (rc == SHALE_OK && sqlite3_exec(db, s->sql.len == 0 ? "" : (const char *)s->sql.data, NULL,
+                                       NULL, &text) != SQLITE_OK)
         rc = shl_fail(err, SHALE_INVALID, "%s: %s", s->name, text == NULL ? "out of memory" : text);
     sqlite3_free(text);
-    return rc;
+    return rc != SHALE_OK ? rc : bare_tables(db, &s->bare, err);
 }
 
 /* "012_orders.sql": 12; 0: it is no migration. */
@@ -246,6 +298,10 @@ static bool add_step(struct cli *c, struct steps *s, const char *dir, const char
     char path[NAME_BYTES];
     struct step step = {.version = version_of(name)};
     int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    size_t len = strlen(name);
+    if (step.version == 0 && len > 4 && strcmp(name + len - 4, ".sql") == 0)
+        cli_note(c, "note: %s/%s is passed over: its name has no number in front, as 001_name.sql",
+                 dir, name);
     if (step.version == 0 || n < 0 || (size_t)n >= sizeof path)
         return true;
     step.name = env_strdup(name);
@@ -313,6 +369,7 @@ static int run_migrations(struct cli *c, struct steps *s)
         shale_sql_close(sql);
         return code == CLI_USAGE ? CLI_FAILED : code;
     }
+    note_all_bare(c, s);
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out, "{\"schema_version\":%" PRId64 ",\"seq\":%" PRId64 "}\n",
                    status.schema_version, status.seq);

@@ -13,6 +13,19 @@ void doc_page_name(char name[64], const struct cli_command *command)
         *blank = '-';
 }
 
+bool doc_group_name(char name[64], size_t index)
+{
+    const char *command = cli_command_at(index)->name;
+    size_t word = strcspn(command, " ");
+    (void)snprintf(name, 64, "%.*s", (int)word, command);
+    if (command[word] == '\0' || cli_command_find(name) != NULL)
+        return false;
+    for (size_t i = 0; i < index; i++)
+        if (strncmp(cli_command_at(i)->name, command, word + 1) == 0)
+            return false;
+    return true;
+}
+
 static const struct {
     const char *prefix;
     const char *title;
@@ -146,6 +159,8 @@ static int files(struct out *o)
     for (size_t i = 0; i < SHL_COUNT_OF(topics); i++)
         out_printf(o, "md %s docs/reference/%s.md\n", topics[i], topics[i]);
     for (size_t i = 0; i < cli_command_count(); i++) {
+        if (doc_group_name(name, i))
+            out_printf(o, "man shale-%s docs/man/shale-%s.1\n", name, name);
         doc_page_name(name, cli_command_at(i));
         out_printf(o, "man shale-%s docs/man/shale-%s.1\n", name, name);
         out_printf(o, "md %s docs/reference/commands/%s.md\n", name, name);

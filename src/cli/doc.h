@@ -28,12 +28,15 @@ const char *doc_library_example(void);
 
 /* "store ls" as "store-ls". */
 void doc_page_name(char name[64], const struct cli_command *command);
+/* "store" if the command at that index is the first of a group whose name is no command; else false. */
+bool doc_group_name(char name[64], size_t index);
 /* Sections of the list of settings: title, and whether a setting stands below it. NULL behind the last. */
 const char *doc_settings_section(size_t index);
 bool doc_setting_is_in(size_t section, const char *name);
 
 /* Each writes one page; false if there is none of that name. */
-bool doc_man(struct out *o, const char *name); /* shale, shale-scan, shale-settings, shale-formats, libshale */
-bool doc_md(struct out *o, const char *name);  /* commands, scan, settings, a topic */
+bool doc_man(struct out *o,
+             const char *name); /* shale, shale-scan, shale-settings, shale-formats, libshale */
+bool doc_md(struct out *o, const char *name); /* commands, scan, settings, a topic */
 
 #endif

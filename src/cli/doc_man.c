@@ -212,6 +212,30 @@ static void command_page(struct out *o, const struct cli_command *c)
     out_text(o, ".Sh SEE ALSO\n.Xr shale 1 ,\n.Xr shale-settings 5\n");
 }
 
+/* "s4": what its commands share is in their own pages. */
+static void group_page(struct out *o, const char *group)
+{
+    char page[64];
+    char name[80];
+    char summary[100];
+    size_t len = strlen(group);
+    (void)snprintf(name, sizeof name, "shale-%s", group);
+    (void)snprintf(summary, sizeof summary, "the %s commands of shale", group);
+    head(o, name, "1", summary);
+    out_printf(o, ".Sh SYNOPSIS\n.Nm \"shale %s\"\n.Ar command\n.Sh DESCRIPTION\n", group);
+    out_text(o, ".Bl -tag -width \"completion\"\n");
+    for (size_t i = 0; i < cli_command_count(); i++) {
+        const struct cli_command *c = cli_command_at(i);
+        if (strncmp(c->name, group, len) != 0 || c->name[len] != ' ')
+            continue;
+        doc_page_name(page, c);
+        out_printf(o, ".It Ic %s\n", c->name);
+        man_text(o, c->summary);
+        out_printf(o, ".Xr shale-%s 1\n", page);
+    }
+    out_text(o, ".El\n.Sh SEE ALSO\n.Xr shale 1\n");
+}
+
 static void all_commands(struct out *o)
 {
     char page[64];
@@ -385,6 +409,11 @@ bool doc_man(struct out *o, const char *name)
             return true;
         }
     for (size_t i = 0; i < cli_command_count(); i++) {
+        if (doc_group_name(page, i) && strncmp(name, "shale-", 6) == 0 &&
+            strcmp(page, name + 6) == 0) {
+            group_page(o, page);
+            return true;
+        }
         doc_page_name(page, cli_command_at(i));
         if (strncmp(name, "shale-", 6) == 0 && strcmp(page, name + 6) == 0) {
             command_page(o, cli_command_at(i));

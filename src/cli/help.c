@@ -140,7 +140,7 @@ static void topics_line(struct out *o)
 
 void cli_help_overview(struct out *o, bool whole)
 {
-    out_printf(o, "shale %s - a database in your bucket. Opens SlateDB and s4db data.\n\n",
+    out_printf(o, "shale %s - a database in your bucket. Opens SlateDB, s3db and s4db data.\n\n",
                shale_version());
     out_text(o, "Usage: shale COMMAND DB [ARGUMENTS] [--OPTIONS]\n"
                 "DB:    s3://bucket/prefix  file:///dir  ./dir  memory:\n\n"
@@ -266,6 +266,10 @@ static bool print_words(struct out *o, const char *const *words, size_t count)
     const struct cli_command *command = cli_command_find(name);
     if (command != NULL)
         cli_help_command(o, command);
+    if (command != NULL && cli_command_is_group(name)) {
+        out_text(o, "\nCommands\n");
+        (void)print_group(o, name);
+    }
     return command != NULL || (count == 1 && (print_topic(o, name) || print_group(o, name)));
 }
 

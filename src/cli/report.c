@@ -1,4 +1,4 @@
-/* Messages: what, where, why on the first line, then what to do. One table gives the way out for each code. */
+/* Messages: what, where, why on the first line, then what to do. Ways out: ways.c. */
 #include "base/codec/json.h"
 #include "base/env/env.h"
 #include "base/err.h"
@@ -8,337 +8,11 @@
 #include "cli/cmd.h"
 #include "cli/os.h"
 #include "cli/session.h"
+#include "cli/ways.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-
-/* In braces: {db} the first argument, {key} the second, which is a key, {hex} " --hex" if it was given, {bucket} its bucket, {path} its path if it is a folder, {cmd} the command, {args} its arguments and {rest} all but the first (each with a blank before it), {region}, {near},
- * {fixed}, {profile}, {older}, {endpoint} taken from the text, {holder} the folder that stands nearest above {path}. After a tab stands a remark for people. tests/cli holds that every command here exists. */
-struct way_out {
-    shale_code code;
-    const char *contains; /* only for texts with these words; NULL: for all */
-    const char *retry;    /* "no", "later", "now" */
-    const char *facts;    /* lines of the state that things are in now; NULL: none */
-    const char *try[2];   /* NULL: none */
-};
-static const struct way_out ways_out[] = {
-    {SHALE_INVALID, "missing after \"", "no", NULL, {"shale {cmd} {fixed}{rest}"}},
-    {SHALE_INVALID,
-     "merge operator",
-     "no",
-     NULL,
-     {"shale {cmd}{args} --merge concat\tor another: the one that wrote the rows"}},
-    {SHALE_INVALID,
-     "have that name: give the id",
-     "no",
-     NULL,
-     {"shale checkpoint list {db}\twhich ids they have"}},
-    {SHALE_INVALID, "wrong region: ", "no", NULL, {"shale {cmd}{args} --region {region}"}},
-    {SHALE_INVALID,
-     "wrong region or endpoint: ",
-     "no",
-     NULL,
-     {"shale config show {db} --changed\twhich endpoint and region are asked"}},
-    {SHALE_INVALID,
-     "plain http is not allowed",
-     "no",
-     NULL,
-     {"shale {cmd}{args} --store-option aws_allow_http=true"}},
-    {SHALE_INVALID,
-     "profile",
-     "no",
-     NULL,
-     {"shale config path\tthe files that are read", "shale help credentials"}},
-    {SHALE_INVALID,
-     "aws_endpoint \"",
-     "no",
-     NULL,
-     {"shale {cmd}{args} --endpoint {endpoint}", "shale help credentials"}},
-    {SHALE_INVALID, "AWS credentials", "no", NULL, {"shale help credentials"}},
-    {SHALE_INVALID, "store option", "no", NULL, {"shale config show {db}\tall of them"}},
-    {SHALE_INVALID,
-     "InvalidBucketName",
-     "no",
-     NULL,
-     {"shale store ls s3://\tlists the buckets that these keys may see"}},
-    {SHALE_INVALID, "setting", "no", NULL, {"shale help settings"}},
-    {SHALE_INVALID,
-     " proxy ",
-     "later",
-     NULL,
-     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
-    {SHALE_INVALID, "URL", "no", NULL, {"shale help urls"}},
-    {SHALE_NOT_SUPPORTED,
-     "migration",
-     "no",
-     NULL,
-     {"shale sql migrate {db} DIR\twith a file like 002_change.sql in DIR"}},
-    {SHALE_NOT_SUPPORTED,
-     "allow_triggers",
-     "no",
-     NULL,
-     {"shale help sql\t--allow-triggers lets it, if it does the same each time"}},
-    {SHALE_NOT_SUPPORTED, "cannot be replayed", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "transaction already", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "local copy", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "attached databases", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "generated columns", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "primary key", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "PRIMARY KEY", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED, "savepoint", "no", NULL, {"shale help sql"}},
-    {SHALE_NOT_SUPPORTED,
-     "in a migration",
-     "no",
-     NULL,
-     {"shale sql migrate {db} DIR\tDIR has files like 001_items.sql"}},
-    {SHALE_NOT_SUPPORTED,
-     "opened for reading only",
-     "no",
-     NULL,
-     {"shale help sql\twithout --at and --ignore-triggers it writes"}},
-    {SHALE_CORRUPTION,
-     "SQLITE_CHANGESET_",
-     "no",
-     "A client without the replay check has committed a change that cannot be applied again.",
-     {"shale sql pull {db} -o FILE --ignore-triggers\twhat is in it; then shale sql push --force"}},
-    {SHALE_CONFLICT, "others committed first", "now", NULL, {"shale {cmd}{args}"}},
-    {SHALE_CONFLICT, "schema", "no", NULL, {"shale sql status {db}"}},
-    {SHALE_NOT_FOUND,
-     "cannot be had",
-     "no",
-     NULL,
-     {"shale sql log {db}\tthe commits that there are"}},
-    {SHALE_NOT_FOUND, "manifest.json", "no", NULL, {"shale sql init {db}\tmakes a new one"}},
-    {SHALE_PRECONDITION,
-     "pulled",
-     "no",
-     NULL,
-     {"shale sql pull {db} -o FILE\tand make the change again",
-      "shale sql push {db} FILE --force\tdrops what was committed since"}},
-    {SHALE_ALREADY_EXISTS, "database already exists", "no", NULL, {"shale sql status {db}"}},
-    {SHALE_NOT_FOUND,
-     "did you mean ",
-     "no",
-     NULL,
-     {"shale {cmd} {near}{rest}\ta new one: shale load"}},
-    {SHALE_NOT_FOUND, "has none of that id or name", "no", NULL, {"shale checkpoint list {db}"}},
-    {SHALE_NOT_FOUND,
-     "no checkpoint covers",
-     "no",
-     NULL,
-     {"shale checkpoint list {db}\tthe states that are kept"}},
-    {SHALE_NOT_FOUND, "nothing is on record", "no", NULL, {"shale stat {db}"}},
-    {SHALE_INVALID,
-     "only in the WAL",
-     "no",
-     NULL,
-     {"shale help clone\tcloses of a writer flush it; or clone the whole"}},
-    {SHALE_NOT_FOUND,
-     "no string store here",
-     "no",
-     NULL,
-     {"shale store ls {db}\ta new store: shale s4 put, shale s4 load",
-      "shale s4 rebuild-index {db}\tif there are data files"}},
-    {SHALE_NOT_FOUND, "no data files here", "no", NULL, {"shale store ls {db}"}},
-    {SHALE_CORRUPTION,
-     "it may be encrypted",
-     "no",
-     "Nothing was changed.",
-     {"shale {cmd}{args} --transformer aes-256-gcm:file:PATH\tthe key it was written with"}},
-    {SHALE_CORRUPTION,
-     "index.idx",
-     "no",
-     "Nothing was changed.",
-     {"shale s4 rebuild-index {db}\tmakes it anew from the data files"}},
-    {SHALE_CORRUPTION, "data_", "no", "Nothing was changed.", {"shale s4 stat {db}"}},
-    {SHALE_CONFLICT, "index.idx", "later", "Nothing was committed.", {"shale s4 stat {db}"}},
-    {SHALE_NOT_FOUND, "/wal/", "no", NULL, {"shale wal {db}\tthe ids that there are"}},
-    {SHALE_NOT_FOUND, "no manifest ", "no", NULL, {"shale manifest {db}\tthe newest"}},
-    {SHALE_NOT_FOUND, "/compacted/", "no", NULL, {"shale sst {db}\tthe names that there are"}},
-    {SHALE_NOT_FOUND, "cannot make folder", "no", NULL, {"ls -ld {holder}"}},
-    {SHALE_NOT_FOUND,
-     "no database here: memory:",
-     "no",
-     "What is in memory is gone at the end of the command that wrote it.",
-     {"shale shell memory:\twrites and reads in one process", "shale help urls"}},
-    {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_KEYS}},
-    {SHALE_NOT_FOUND,
-     NULL,
-     "no",
-     NULL,
-     {"shale store ls {db}\ta new database: shale load, shale put"}},
-    {SHALE_NO_BUCKET,
-     NULL,
-     "no",
-     NULL,
-     {"shale store ls s3://\tlists the buckets that these keys may see",
-      "shale store mb {bucket}\tmakes it"}},
-    {SHALE_FENCED,
-     "another compactor took over",
-     "no",
-     "Nothing is lost: what was begun, the other one goes on with. Run one compactor, and writers "
-     "with compactor_options=none beside it.",
-     {"shale compactions {db}"}},
-    {SHALE_CONFLICT, "compaction", "later", NULL, {"shale compactions {db}\twhich jobs there are"}},
-    {SHALE_FENCED,
-     NULL,
-     "no",
-     "Rows acknowledged as durable are safe; the others may or may not be there. Run one writer, "
-     "or stop the other first.",
-     {"shale stat {db}"}},
-    {SHALE_UNAVAILABLE,
-     "outcome unknown",
-     "now",
-     "The row may or may not be there; what was acknowledged before is. Repeating the same put is "
-     "safe.",
-     {"shale {cmd}{args}"}},
-    {SHALE_TIMEOUT,
-     "outcome unknown",
-     "now",
-     "The row may or may not be there; what was acknowledged before is. Repeating the same put is "
-     "safe.",
-     {"shale {cmd}{args}"}},
-    {SHALE_UNAVAILABLE,
-     "plain http is spoken",
-     "no",
-     NULL,
-     {"shale config show {db} --changed\twhere aws_endpoint should begin with http://"}},
-    {SHALE_TIMEOUT,
-     "plain http is spoken",
-     "no",
-     NULL,
-     {"shale config show {db} --changed\twhere aws_endpoint should begin with http://"}},
-    {SHALE_TIMEOUT,
-     " proxy ",
-     "later",
-     NULL,
-     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
-    {SHALE_UNAVAILABLE,
-     " proxy ",
-     "later",
-     NULL,
-     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
-    {SHALE_UNAVAILABLE,
-     NULL,
-     "later",
-     NULL,
-     {"shale store doctor {bucket}\twhat answers and what does not"}},
-    {SHALE_TIMEOUT,
-     NULL,
-     "later",
-     NULL,
-     {"shale store doctor {bucket}\twhat answers and what does not"}},
-    {SHALE_NO_SPACE,
-     "the store is full: ",
-     "later",
-     "What was acknowledged is safe: make room and repeat.",
-     {"shale store doctor {bucket}\twhat answers and what does not"}},
-    {SHALE_NO_SPACE,
-     NULL,
-     "later",
-     "What was acknowledged is safe: make room and repeat.",
-     {"df {path}"}},
-    {SHALE_CORRUPTION,
-     "newer format",
-     "no",
-     "Nothing was changed.",
-     {"shale help formats\twhich ones this version reads"}},
-    {SHALE_CORRUPTION,
-     "/manifest/",
-     "no",
-     "Nothing was changed.",
-     {"shale manifest {db} --id {older}\tthe one before it", "shale store ls {db}"}},
-    {SHALE_CORRUPTION, NULL, "no", "Nothing was changed.", {"shale stat {db}"}},
-    {SHALE_PERMISSION_DENIED,
-     "access denied",
-     "no",
-     NULL,
-     {"shale store doctor {bucket}\twhich rights these keys have", "shale help credentials"}},
-    {SHALE_PERMISSION_DENIED,
-     "Read-only file system",
-     "no",
-     NULL,
-     {"df {holder}\twhat is mounted there, read-only"}},
-    {SHALE_PERMISSION_DENIED, NULL, "no", NULL, {"ls -ld {holder}\twhose is it?"}},
-    {SHALE_PERMISSION_DENIED,
-     " proxy ",
-     "no",
-     NULL,
-     {"shale doctor {db}\twhich proxy is used; NO_PROXY=HOST goes around it"}},
-    {SHALE_UNAUTHENTICATED,
-     " proxy ",
-     "no",
-     NULL,
-     {"shale doctor {db}\twhich proxy is used; it is written http://USER:PASSWORD@HOST:PORT"}},
-    {SHALE_UNAUTHENTICATED,
-     "certificate",
-     "no",
-     NULL,
-     {"shale {cmd}{args} --store-option ca_file=PATH\tthe certificates (PEM) to trust, where the "
-      "server's is not of a known authority"}},
-    {SHALE_UNAUTHENTICATED,
-     "expired",
-     "no",
-     NULL,
-     {"aws sso login{profile}\tother sources: shale help credentials"}},
-    {SHALE_UNAUTHENTICATED,
-     NULL,
-     "no",
-     NULL,
-     {"shale config show {db} --changed\twhich keys are used", "shale help credentials"}},
-    {SHALE_NOMEM, NULL, "later", NULL, {"shale {cmd}{args} --set block_cache_bytes=32MiB"}},
-    {SHALE_NOT_SUPPORTED,
-     "cannot hold a database",
-     "no",
-     "Two writers could both win. Nothing was written but the probe object, which was removed.",
-     {"shale store doctor {bucket}\tall that this store cannot do"}},
-    {SHALE_NOT_SUPPORTED,
-     "no later release reads",
-     "no",
-     "Nothing was changed.",
-     {"shale help formats\twhich releases this version reads, and the way up from older ones"}},
-    {SHALE_NOT_SUPPORTED, NULL, "no", NULL, {"shale help urls"}},
-    {SHALE_ALREADY_EXISTS, NULL, "no", NULL, {"shale store ls {bucket}"}},
-    {SHALE_INTERNAL,
-     NULL,
-     "no",
-     NULL,
-     {"shale doctor --bundle report.txt\tand report it with this line"}},
-};
-
-/* Where the usual way out would be the command that has just failed; looked at first. */
-static const struct {
-    const char *command;
-    struct way_out way;
-} ways_of_commands[] = {
-    {"store doctor",
-     {SHALE_UNAVAILABLE,
-      NULL,
-      "later",
-      NULL,
-      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
-    {"store doctor",
-     {SHALE_TIMEOUT,
-      NULL,
-      "later",
-      NULL,
-      {"shale doctor {db}\tthis machine too: endpoint, region, proxy"}}},
-    {"doctor",
-     {SHALE_UNAVAILABLE,
-      NULL,
-      "later",
-      NULL,
-      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
-    {"doctor",
-     {SHALE_TIMEOUT,
-      NULL,
-      "later",
-      NULL,
-      {"shale config show {db} --changed\twhich endpoint and proxy are used"}}},
-    {"s4 get", {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_S4_KEYS}}},
-    {"stat", {SHALE_CORRUPTION, "/compacted/", "no", "Nothing was changed.", {"shale sst {db}"}}},
-};
 
 static bool wants_json(const struct cli *c)
 {
@@ -722,6 +396,15 @@ static void add_endpoint(struct text *t, const char *text)
     add(t, at, n);
 }
 
+static void add_tmp(struct text *t, const struct cli_args *a)
+{
+    const char *dir = env_getenv("TMPDIR");
+    if (cli_has(a, OPT_LOCAL_PATH))
+        add_holder(t, a->value[OPT_LOCAL_PATH]);
+    else
+        add_quoted(t, dir != NULL && dir[0] != '\0' ? dir : "/tmp");
+}
+
 static void add_field(struct text *t, const struct cli *c, struct shl_slice name)
 {
     const struct cli_args *a = &c->args;
@@ -742,6 +425,8 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
         add_quoted(t, path_of(db));
     else if (shl_slice_eq(name, shl_slice_str("holder")))
         add_holder(t, db);
+    else if (shl_slice_eq(name, shl_slice_str("tmp")))
+        add_tmp(t, a);
     else if (shl_slice_eq(name, shl_slice_str("older")))
         add_older(t, c);
     else if (shl_slice_eq(name, shl_slice_str("endpoint")))
@@ -876,25 +561,6 @@ static int gave_up(struct cli *c)
     return 0;
 }
 
-static bool is_about(const struct way_out *w, const shale_error *err)
-{
-    return w->code == err->code && (w->contains == NULL || strstr(err->text, w->contains) != NULL);
-}
-
-/* NULL: there is none. */
-static const struct way_out *way_of(const struct cli *c)
-{
-    const char *command = c->args.command != NULL ? c->args.command->name : "";
-    for (size_t i = 0; i < SHL_COUNT_OF(ways_of_commands); i++)
-        if (strcmp(ways_of_commands[i].command, command) == 0 &&
-            is_about(&ways_of_commands[i].way, &c->err))
-            return &ways_of_commands[i].way;
-    for (size_t i = 0; i < SHL_COUNT_OF(ways_out); i++)
-        if (is_about(&ways_out[i], &c->err))
-            return &ways_out[i];
-    return NULL;
-}
-
 /* What only the database shows to be wrong with the command line. */
 static bool lacks_a_word(const shale_error *err)
 {
@@ -940,7 +606,7 @@ int cli_fail(struct cli *c, const char *where)
                        .retry = "no",
                        .text = text,
                        .where = where != NULL ? where : db};
-    const struct way_out *w = way_of(c);
+    const struct way_out *w = way_out_of(c);
     if (w != NULL) {
         r.retry = w->retry;
         r.facts = w->facts;

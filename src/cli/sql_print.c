@@ -244,16 +244,45 @@ out:
 
 /* ---- statements */
 
+static bool has_name(const struct sql_rows *r, struct shl_slice name)
+{
+    for (size_t i = 0; i < r->cells.count; i++)
+        if (shl_slice_eq(bytes_of(r, &r->cells.items[i]), name))
+            return true;
+    return false;
+}
+
+/* A member of an object needs a name of its own: "a", "a:1", as SQLite's views have it. */
+static shale_code add_json_name(struct sql_rows *r, const char *name, shale_error *err)
+{
+    struct shl_buf own = {0};
+    shale_code rc = shl_str_append(&own, name, err);
+    for (unsigned n = 1; rc == SHALE_OK && has_name(r, shl_buf_view(&own)); n++) {
+        own.len = 0;
+        rc = shl_str_printf(&own, err, "%s:%u", name, n);
+    }
+    if (rc == SHALE_OK)
+        rc = add_cell(r, SQLITE_TEXT, own.data, own.len, err);
+    shl_buf_free(&own);
+    return rc;
+}
+
+static shale_code add_name(struct sql_rows *r, const char *name, shale_error *err)
+{
+    if (name == NULL)
+        return shl_nomem(err);
+    return r->mode == SQL_JSON ? add_json_name(r, name, err)
+                               : add_cell(r, SQLITE_TEXT, name, strlen(name), err);
+}
+
 shale_code sql_rows_begin(struct sql_rows *r, sqlite3_stmt *q, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     r->columns = sqlite3_column_count(q);
     r->cells.count = 0;
     r->bytes.len = 0;
-    for (int i = 0; i < r->columns && rc == SHALE_OK; i++) {
-        const char *name = sqlite3_column_name(q, i);
-        rc = name == NULL ? shl_nomem(err) : add_cell(r, SQLITE_TEXT, name, strlen(name), err);
-    }
+    for (int i = 0; i < r->columns && rc == SHALE_OK; i++)
+        rc = add_name(r, sqlite3_column_name(q, i), err);
     if (rc == SHALE_OK &&
         ((r->headers && r->mode != SQL_JSON && r->mode != SQL_COLUMN) || r->mode == SQL_CSV))
         rc = put_row(r, r->cells.items, err);

@@ -382,6 +382,12 @@ static void pop_savepoints(struct sql_run *r, const char *name, bool whole)
         }
 }
 
+static bool is_vacuum(const char *sql)
+{
+    char word[NAME_BYTES];
+    return next_word(&sql, word, sizeof word) && is_word(word, "VACUUM");
+}
+
 static int begin_block(struct sql_run *r)
 {
     if (r->in_block)
@@ -399,6 +405,16 @@ static int run_statement(struct sql_run *r, const char *sql)
         return begin_block(r);
     if (r->in_block && (step == STEP_COMMIT || step == STEP_ROLLBACK))
         return end_block(r, step == STEP_COMMIT);
+    if (step == STEP_COMMIT || step == STEP_ROLLBACK)
+        return cli_usage(r->c, NULL, "%s: no BEGIN is open; a statement alone commits by itself",
+                         step == STEP_COMMIT ? "COMMIT" : "ROLLBACK");
+    if (is_vacuum(sql)) {
+        char way[300];
+        cli_way(r->c, "shale sql compact {db}", way, sizeof way);
+        return cli_usage(r->c, way,
+                         "VACUUM: a database in a bucket is made small by a compaction, which "
+                         "writes a new snapshot");
+    }
     if (step == STEP_SAVE && !r->in_block)
         r->in_block = r->by_savepoint = true;
     if (!r->in_block)

@@ -20,6 +20,7 @@ struct sql_shell {
     struct line *line;      /* owned; NULL: nobody types */
     bool timer;
     bool leave;
+    int leave_code; /* of .quit */
     unsigned depth; /* of .read */
     int failed;     /* the first failure that --keep-going went past */
 };
@@ -42,9 +43,11 @@ static int dot_help(struct sql_shell *s, const char *const *words, size_t count)
 {
     (void)words;
     (void)count;
-    for (size_t i = 0; dot_at(i) != NULL; i++)
-        out_printf(s->c->out, ".%-8s %-20s %s\n", dot_at(i)->name, dot_at(i)->args,
-                   dot_at(i)->what);
+    for (size_t i = 0; dot_at(i) != NULL; i++) {
+        char left[80];
+        (void)snprintf(left, sizeof left, ".%s %s", dot_at(i)->name, dot_at(i)->args);
+        out_printf(s->c->out, "%-32s  %s\n", left, dot_at(i)->what);
+    }
     return CLI_YES;
 }
 
@@ -145,7 +148,8 @@ static int dot_read(struct sql_shell *s, const char *const *words, size_t count)
 /* ---- .import: the rows of a CSV file into a table, as one commit */
 
 struct import {
-    const char *table;
+    const char *file, *table;
+    uint64_t skip;        /* rows at the beginning: a heading */
     const char *at, *end; /* of the file */
     uint64_t rows;
 };
@@ -205,7 +209,10 @@ static shale_code count_columns(const struct import *m, sqlite3 *db, int *out, s
     *out = rc == SQLITE_OK ? sqlite3_column_count(q) : 0;
     (void)sqlite3_finalize(q);
     sqlite3_free(sql);
-    return rc == SQLITE_OK ? SHALE_OK : shl_fail(err, SHALE_INVALID, "%s", sqlite3_errmsg(db));
+    return rc == SQLITE_OK
+               ? SHALE_OK
+               : shl_fail(err, SHALE_INVALID, "%s: tables are made by shale sql migrate",
+                          sqlite3_errmsg(db));
 }
 
 static shale_code import_row(struct import *m, sqlite3 *db, sqlite3_stmt *q, int columns,
@@ -231,6 +238,15 @@ static shale_code import_row(struct import *m, sqlite3 *db, sqlite3_stmt *q, int
     return rc;
 }
 
+static shale_code skip_row(struct import *m, struct shl_buf *field, shale_error *err)
+{
+    bool last = false;
+    shale_code rc = SHALE_OK;
+    while (rc == SHALE_OK && !last)
+        rc = take_field(m, field, &last, err);
+    return rc;
+}
+
 static shale_code import_all(void *ctx, sqlite3 *db, shale_error *err)
 {
     struct import m = *(struct import *)ctx; /* it may run again */
@@ -240,6 +256,8 @@ static shale_code import_all(void *ctx, sqlite3 *db, shale_error *err)
     shale_code rc;
     SHL_TRY(count_columns(&m, db, &columns, err));
     SHL_TRY(prepare_import(&m, db, columns, &q, err));
+    for (uint64_t n = 0; n < m.skip && m.at < m.end; n++)
+        SHL_TRY(skip_row(&m, &field, err));
     while (m.at < m.end)
         SHL_TRY(import_row(&m, db, q, columns, &field, err));
     ((struct import *)ctx)->rows = m.rows;
@@ -249,12 +267,32 @@ out:
     return rc;
 }
 
+/* FILE TABLE, and --skip N before or behind them. */
+static bool take_import_words(struct import *m, const char *const *words, size_t count)
+{
+    const char *names[2] = {NULL, NULL};
+    size_t n = 0;
+    for (size_t i = 1; i < count; i++) {
+        if (strcmp(words[i], "--skip") == 0) {
+            if (++i == count || !shl_parse_u64(shl_slice_str(words[i]), &m->skip))
+                return false;
+        } else if (n < 2)
+            names[n++] = words[i];
+        else
+            return false;
+    }
+    m->file = names[0];
+    m->table = names[1];
+    return n == 2;
+}
+
 static int dot_import(struct sql_shell *s, const char *const *words, size_t count)
 {
     struct shl_buf text = {0};
-    struct import m = {.table = words[2]};
-    (void)count;
-    if (!cli_read_file(s->c, words[1], &text)) {
+    struct import m = {.skip = 0};
+    if (!take_import_words(&m, words, count))
+        return cli_usage(s->c, NULL, ".import [--skip N] FILE TABLE");
+    if (!cli_read_file(s->c, m.file, &text)) {
         shl_buf_free(&text);
         return CLI_FAILED;
     }
@@ -263,18 +301,20 @@ static int dot_import(struct sql_shell *s, const char *const *words, size_t coun
     shale_code rc = shale_sql_update(s->run.sql, import_all, &m, NULL, &s->c->err);
     shl_buf_free(&text);
     if (rc != SHALE_OK) {
-        shl_err_prefix(&s->c->err, "%s", words[1]);
+        shl_err_prefix(&s->c->err, "%s", m.file);
         (void)cli_fail(s->c, s->c->args.positional[0]);
         return CLI_FAILED;
     }
-    cli_note(s->c, "imported %" PRIu64 " rows into %s", m.rows, words[2]);
+    cli_note(s->c, "imported %" PRIu64 " rows into %s", m.rows, m.table);
     return CLI_YES;
 }
 
 static int dot_quit(struct sql_shell *s, const char *const *words, size_t count)
 {
-    (void)words;
-    (void)count;
+    uint64_t code = 0;
+    if (count > 1 && (!shl_parse_u64(shl_slice_str(words[1]), &code) || code > 255))
+        return cli_usage(s->c, NULL, "%s %.40s: an exit code is 0 to 255", words[0], words[1]);
+    s->leave_code = (int)code;
     s->leave = true;
     return CLI_YES;
 }
@@ -286,12 +326,12 @@ static const struct dot dots[] = {
     {"mode", "list|column|csv|tsv|json", "how rows are printed", 1, 1, dot_mode},
     {"headers", "on|off", "names of the columns in lists", 1, 1, dot_headers},
     {"timer", "on|off", "how long each statement took", 1, 1, dot_timer},
-    {"import", "FILE TABLE", "the rows of a CSV file, as one commit", 2, 2, dot_import},
+    {"import", "[--skip N] FILE TABLE", "the rows of a CSV file, as one commit", 2, 4, dot_import},
     {"read", "FILE", "run a script", 1, 1, dot_read},
     {"status", "", "seq, schema and log", 0, 0, dot_status},
     {"compact", "", "fold the log into a new snapshot", 0, 0, dot_compact},
-    {"quit", "", "leave", 0, 0, dot_quit},
-    {"exit", "", "leave", 0, 0, dot_quit},
+    {"quit", "[CODE]", "leave, with that exit code", 0, 1, dot_quit},
+    {"exit", "[CODE]", "the same", 0, 1, dot_quit},
 };
 
 static const struct dot *dot_at(size_t i)
@@ -542,5 +582,7 @@ int cmd_sql_shell(struct cli *c)
     line_close(s.line);
     sql_run_deinit(&s.run);
     shl_buf_free(&s.pending);
-    return code != CLI_YES ? code : s.failed;
+    if (code == CLI_YES)
+        code = s.failed;
+    return code == CLI_YES ? s.leave_code : code;
 }

@@ -200,6 +200,8 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_NO_UPLOAD] = {"no-upload", 0, CLI_FLAG, false, NULL,
                        "keep it in the local folder, safe on disk, for shale s4 upload", NULL,
                        WHAT},
+    [OPT_SQL_FORCE] = {"force", 0, CLI_FLAG, false, NULL,
+                       "whatever was committed or pushed since: it is dropped", NULL, WHAT},
     [OPT_S4_FORCE] = {"force", 0, CLI_FLAG, false, NULL, "drop what was not uploaded", NULL, WHAT},
     [OPT_S4_MIN_AGE] = {"min-age", 0, CLI_DURATION, false, "DUR",
                         "younger data files of others stay [1d]", NULL, WHAT},
@@ -249,7 +251,7 @@ static const struct cli_command commands[] = {
               "KEY or VALUE that begins "
               "with a dash stands behind --. VALUE - is stdin.",
      .exits =
-         "0 written. Cost: 14 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
+         "0 written. Cost: 15 requests, 6 of them PUTs (a new database: 17 and 9) to open, write "
          "the row, flush and close. For many rows: shale load.",
      .run = cmd_put},
     {.name = "get",
@@ -282,7 +284,7 @@ static const struct cli_command commands[] = {
      .notes =
          "All keys go in one batch. A key that is not there is deleted as well. Opens as writer: "
          "another writer is fenced.",
-     .exits = "0 done. Cost: 18 requests, 6 of them PUTs: those of a put, and 4 to see whether "
+     .exits = "0 done. Cost: 19 requests, 6 of them PUTs: those of a put, and 4 to see whether "
               "there is a database.",
      .run = cmd_del},
     {.name = "scan",

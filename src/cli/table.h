@@ -95,6 +95,7 @@ enum cli_option_id {
     OPT_LOCAL,
     OPT_NO_UPLOAD,
     OPT_S4_FORCE,
+    OPT_SQL_FORCE,
     OPT_S4_MIN_AGE,
     OPT_TIMEOUT,
     OPT_TRACE,

@@ -70,7 +70,7 @@ const struct cli_command cli_sql_commands[] = {
                   {"shale sql init s3://acme-prod/shop/ shop.sqlite", "with what is in a file"}},
      .notes = "The file is checked (PRAGMA quick_check) and stored as it is. What is still in its "
               "-wal file would be lost: that is refused.",
-     .exits = "0 made, 1 there is one already. Cost: 1 GET, 2 PUTs.",
+     .exits = "0 made, 1 there is one already. Cost: 1 GET, 1 LIST, 2 PUTs.",
      .run = cmd_sql_init},
     {.name = "sql pull",
      .group = CLI_GROUP_ENGINES,
@@ -96,7 +96,7 @@ const struct cli_command cli_sql_commands[] = {
      .args_min = 2,
      .args_max = 2,
      .args = {"DB", "FILE"},
-     .options = ROOT | CLI_BIT(OPT_SEQ) | CLI_BIT(OPT_FORCE),
+     .options = ROOT | CLI_BIT(OPT_SEQ) | CLI_BIT(OPT_SQL_FORCE),
      .examples = {{"shale sql push ./shop shop.sqlite", "after a pull and an edit"},
                   {"shale sql push ./shop shop.sqlite --seq 17",
                    "if the database is still at commit 17"},

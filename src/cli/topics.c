@@ -112,7 +112,7 @@ static const struct cli_topic topics[] = {
      "  a scan               a GET per read-ahead window (scan_window_bytes) and one per SSTable "
      "opened\n"
      "  opening              4 requests to read, 7 to write, more where WAL objects wait\n"
-     "  shale put, del       14 and 18 requests: they open, write, flush and close; shale load for "
+     "  shale put, del       15 and 19 requests: they open, write, flush and close; shale load for "
      "many\n"
      "                       rows\n"
      "\n"

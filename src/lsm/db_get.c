@@ -467,7 +467,7 @@ struct traced {
 };
 
 /* What the filters said shows in the counts; how long they take is measured once more. */
-static bool search_sst_traced(void *arg, struct shl_sst *t)
+static __attribute__((cold)) bool search_sst_traced(void *arg, struct shl_sst *t)
 {
     struct traced *w = arg;
     struct lookup *l = w->l;
@@ -482,8 +482,8 @@ static bool search_sst_traced(void *arg, struct shl_sst *t)
     return w->rc == SHALE_OK && !l->done;
 }
 
-static shale_code search_traced(struct lookup *l, const struct shl_level_tree *tree,
-                                shale_error *err)
+static __attribute__((noinline, cold)) shale_code
+search_traced(struct lookup *l, const struct shl_level_tree *tree, shale_error *err)
 {
     struct traced w = {.l = l, .err = err};
     uint64_t begin_ns = shl_trace_start();
@@ -625,21 +625,29 @@ static shale_code pin_merged(struct lookup *l, struct shl_lsm_pinned *out, shale
 }
 
 /* Between these, what the task does is noted. The first gives NULL, and costs nothing, for a read that nobody asked to trace. */
-static inline struct shl_trace *begin_trace(struct shl_lsm *db, const struct shl_lsm_read *how)
+static __attribute__((noinline, cold)) struct shl_trace *new_trace(struct shl_lsm *db,
+                                                                   const char *id)
 {
-    if (__builtin_expect(how->trace_id == NULL, 1))
-        return NULL;
-    struct shl_trace *t = shl_trace_new(&db->tracer, how->trace_id);
+    struct shl_trace *t = shl_trace_new(&db->tracer, id);
     (void)shl_trace_enter(t);
     return t;
 }
 
-static inline void end_trace(struct shl_trace *t)
+static inline struct shl_trace *begin_trace(struct shl_lsm *db, const struct shl_lsm_read *how)
 {
-    if (__builtin_expect(t == NULL, 1))
-        return;
+    return __builtin_expect(how->trace_id == NULL, 1) ? NULL : new_trace(db, how->trace_id);
+}
+
+static __attribute__((noinline, cold)) void drop_trace(struct shl_trace *t)
+{
     (void)shl_trace_enter(NULL);
     shl_trace_end(t);
+}
+
+static inline void end_trace(struct shl_trace *t)
+{
+    if (__builtin_expect(t != NULL, 0))
+        drop_trace(t);
 }
 
 shale_code shl_lsm_get(struct shl_lsm *db, struct shl_slice key, const struct shl_lsm_read *how,

@@ -167,6 +167,8 @@ static shale_code open_sources(struct shl_lsm_iter *it, const struct shl_lsm_sca
 static shale_code open_sources_traced(struct shl_lsm_iter *it, const struct shl_lsm_scan *how,
                                       shale_error *err)
 {
+    if (it->trace == NULL)
+        return open_sources(it, how, err);
     struct shl_trace *before = shl_trace_enter(it->trace);
     uint64_t begin = shl_trace_start();
     shale_code rc = open_sources(it, how, err);
@@ -498,8 +500,23 @@ static shale_code start(struct shl_lsm_iter *it, shale_error *err)
     return shl_source_seek(it->source, first->kind == SHL_LSM_UNBOUNDED ? NULL : &target, err);
 }
 
-static shale_code next_row(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
+/* One step of a traced scan: the same as all others, with the task working for the trace. */
+static __attribute__((noinline, cold)) shale_code next_traced(struct shl_lsm_iter *it,
+                                                              struct shl_row *out, shale_error *err)
 {
+    struct shl_trace *t = it->trace;
+    struct shl_trace *before = shl_trace_enter(t);
+    it->trace = NULL;
+    shale_code rc = shl_lsm_iter_next(it, out, err);
+    it->trace = t;
+    (void)shl_trace_enter(before);
+    return rc;
+}
+
+shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
+{
+    if (__builtin_expect(it->trace != NULL, 0))
+        return next_traced(it, out, err);
     shale_code rc = SHALE_OK;
     if (it->failure.code != SHALE_OK) {
         *err = it->failure;
@@ -521,20 +538,6 @@ static shale_code next_row(struct shl_lsm_iter *it, struct shl_row *out, shale_e
         it->failure = *err;
     }
     return rc;
-}
-
-static shale_code next_traced(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
-{
-    struct shl_trace *before = shl_trace_enter(it->trace);
-    shale_code rc = next_row(it, out, err);
-    (void)shl_trace_enter(before);
-    return rc;
-}
-
-shale_code shl_lsm_iter_next(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
-{
-    return __builtin_expect(it->trace != NULL, 0) ? next_traced(it, out, err)
-                                                  : next_row(it, out, err);
 }
 
 shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice key, shale_error *err)

@@ -62,7 +62,9 @@ static shale_code load_or_make(struct shl_sql *s, shale_error *err)
     if (s->o.must_exist || s->reads_only)
         return shl_fail(err, SHALE_NOT_FOUND, "no database here: %s has no %s",
                         s->remote.store->name, s->remote.manifest_key);
-    rc = shl_sql_bootstrap(&s->remote, err);
+    rc = s->o.before_create == NULL ? SHALE_OK : s->o.before_create(s->o.before_create_ctx, err);
+    if (rc == SHALE_OK)
+        rc = shl_sql_bootstrap(&s->remote, err);
     return rc != SHALE_OK ? rc : shl_sql_head_load(&s->remote, &s->head, NULL, err);
 }
 

@@ -46,11 +46,15 @@ struct shl_sql_options {
     bool allow_triggers; /* triggers that write may fire */
     bool
         ignore_triggers; /* applying a log does not fire triggers: to read what they have broken; reads only */
-    bool lazy;          /* pages of the snapshot are fetched when they are read */
-    bool compress; /* snapshots of compactions and migrations are stored compressed; s3db cannot read them */
+    bool lazy; /* pages of the snapshot are fetched when they are read */
+    bool
+        compress; /* snapshots of compactions and migrations are stored compressed; s3db cannot read them */
     int64_t at_seq;     /* SHL_SQL_NONE: the newest; else only reads, as of this seq */
     int64_t at_unix_ms; /* SHL_SQL_NONE, or reads as of the last commit at or before this time */
-    const struct shl_log *log; /* borrowed for the life of the handle; may be NULL */
+    shale_code (*before_create)(
+        void *ctx, shale_error *err); /* asked before a database is made; may be NULL */
+    void *before_create_ctx;          /* borrowed for that call */
+    const struct shl_log *log;        /* borrowed for the life of the handle; may be NULL */
 };
 void shl_sql_options_init(struct shl_sql_options *o);
 

@@ -2,6 +2,7 @@
 
 #include "base/num.h"
 #include <inttypes.h>
+#include <stdio.h>
 
 shale_code shl_sql_check_schema(const struct shl_sql *s, shale_error *err)
 {
@@ -80,6 +81,18 @@ out:
 
 #define LAZY_BYTES_MIN ((int64_t)10 << 20) /* below that one download is as cheap */
 
+/* Objects that were copied to another prefix: the manifest still names the old one. */
+static void tell_moved(const struct shl_sql_remote *r, const char *key, shale_error *err)
+{
+    const char *name = strstr(key, "snapshots/");
+    size_t n = strlen(err->text);
+    if (err->code == SHALE_NOMEM || name == NULL || strncmp(key, r->prefix, strlen(r->prefix)) == 0)
+        return;
+    (void)snprintf(err->text + n, sizeof err->text - n,
+                   ": the manifest in \"%s\" names the place where it was written, \"%.*s\"",
+                   r->prefix, (int)(name - key), key);
+}
+
 static shale_code download(struct shl_sql_remote *r, struct shl_sql_local *local,
                            const struct shl_sql_manifest *m, bool lazy, shale_error *err)
 {
@@ -97,8 +110,10 @@ static shale_code download(struct shl_sql_remote *r, struct shl_sql_local *local
     if (rc == SHALE_CORRUPTION)
         shl_err_prefix(err, "snapshot %s", m->snapshot.key);
 out:
-    if (rc != SHALE_OK)
+    if (rc != SHALE_OK) {
+        tell_moved(r, m->snapshot.key, err);
         (void)env_unlink(path);
+    }
     env_free(path);
     return rc;
 }

@@ -256,6 +256,8 @@ shale_code shl_sql_init(const struct shl_sql_options *o, const char *file, shale
         SHL_TRY(shl_fail(err, SHALE_ALREADY_EXISTS, "database already exists at %s", r.prefix));
     if (rc != SHALE_NOT_FOUND)
         goto out;
+    if (o->before_create != NULL)
+        SHL_TRY(o->before_create(o->before_create_ctx, err));
     if (file == NULL) {
         rc = found_empty(&r, err);
     } else {

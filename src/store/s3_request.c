@@ -581,11 +581,10 @@ static void note_retry_after(struct s3_store *s, const struct s3_request *r,
     if (seconds > 0)
         (void)snprintf(out, RETRY_AFTER_TEXT, "; it asks to wait %" PRIu64 " s", seconds);
     seconds = shl_min_u64(seconds, RETRY_AFTER_MAX_S);
+    uint64_t before_ns = shl_store_ask_quiet(&s->base, seconds * ENV_NS_PER_SEC);
     /* Requests that run beside each other hear it together. */
-    if (seconds > TELL_WAIT_S &&
-        shl_store_quiet_left(&s->base) < (seconds - TELL_WAIT_S) * ENV_NS_PER_SEC)
+    if (seconds > TELL_WAIT_S && before_ns < (seconds - TELL_WAIT_S) * ENV_NS_PER_SEC)
         shl_log_write(s->log, SHL_LOG_WARN, "the store asks to wait %" PRIu64 " s", seconds);
-    shl_store_ask_quiet(&s->base, seconds * ENV_NS_PER_SEC);
 }
 
 /* An endpoint that was copied with a path sends all requests below it. */

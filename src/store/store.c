@@ -31,10 +31,12 @@ void shl_store_deinit(struct shl_store *s)
     s->name = NULL;
 }
 
-void shl_store_ask_quiet(struct shl_store *s, uint64_t ns)
+uint64_t shl_store_ask_quiet(struct shl_store *s, uint64_t ns)
 {
     /* Several answers may say it at once: whichever is kept, it is a fresh one. */
-    env_store_relaxed(s->quiet_until_ns, env_now_mono_ns() + ns);
+    uint64_t now = env_now_mono_ns();
+    uint64_t before = env_exchange(s->quiet_until_ns, now + ns);
+    return before > now ? before - now : 0;
 }
 
 uint64_t shl_store_quiet_left(const struct shl_store *s)

@@ -170,8 +170,9 @@ SHL_MUST shale_code shl_store_init(struct shl_store *s, const struct shl_store_o
                                    const char *name, shale_error *err);
 void shl_store_deinit(struct shl_store *s); /* for destroy: frees the common part */
 
-/* For backends: the service asked not to be tried again for so long (Retry-After). Whoever retries waits at least until then. */
-void shl_store_ask_quiet(struct shl_store *s, uint64_t ns);
+/* For backends: the service asked not to be tried again for so long (Retry-After). Whoever retries waits at least until then. Returns how long
+ * it was to be before. */
+uint64_t shl_store_ask_quiet(struct shl_store *s, uint64_t ns);
 /* How long from now on a retry should still wait; 0: not at all. */
 uint64_t shl_store_quiet_left(const struct shl_store *s);
 

@@ -56,13 +56,19 @@ static void test_each_header_stands_alone(void **state)
     }
 }
 
-static void test_the_quick_start_compiles_strictly(void **state)
+static void test_the_examples_compile_strictly(void **state)
 {
+    static const char *const examples[] = {"quickstart", "s4", "sql"};
+    char command[2000];
     (void)state;
-    assert_int_equal(
-        system("cc -std=c17 -Wall -Wextra -Wpedantic -Wconversion -Werror -O2 -c -o /dev/null "
-               "-I" SHALE_SOURCE_DIR "/include " SHALE_SOURCE_DIR "/examples/quickstart.c"),
-        0);
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        (void)snprintf(command, sizeof command,
+                       "cc -std=c17 -Wall -Wextra -Wpedantic -Wconversion -Werror -O2 -c -o "
+                       "/dev/null -I%s/include %s/examples/%s.c",
+                       SHALE_SOURCE_DIR, SHALE_SOURCE_DIR, examples[i]);
+        if (system(command) != 0)
+            fail_msg("examples/%s.c", examples[i]);
+    }
 }
 
 static void test_sizes_that_are_part_of_the_abi(void **state)
@@ -157,7 +163,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_header_stands_alone),
-        cmocka_unit_test(test_the_quick_start_compiles_strictly),
+        cmocka_unit_test(test_the_examples_compile_strictly),
         cmocka_unit_test(test_sizes_that_are_part_of_the_abi),
         cmocka_unit_test(test_codes_have_names),
         cmocka_unit_test(test_longer_structs_are_taken_if_the_rest_is_zero),

@@ -10,6 +10,7 @@ import signal
 import shutil
 import socket
 import ssl
+import sqlite3
 import subprocess
 import time
 import unittest
@@ -556,12 +557,98 @@ class Folder(S3Case):
         self.assertIn(b"No space left", p.stderr)
 
 
+class Kinds(Case):
+    """Where a database of another kind is, that is said, and no second one is made beside it."""
+
+    KINDS = {"lsm": "a SlateDB database", "sq": "an s3db database", "words": "an s4db store"}
+    TRY = {"lsm": "shale stat ", "sq": "shale sql status ", "words": "shale s4 stat "}
+    READS = {"lsm": ["get", "k"], "sq": ["sql", "SELECT 1"], "words": ["s4", "get", "k"]}
+    MAKES = {"lsm": (["put", "k", "v"], ["load", "rows"]), "sq": (["sql", "init"], ["sql", "migrate", "mig"]), "words": (["s4", "put", "k", "v"], ["s4", "load", "none"])}
+
+    def line(self, words, place):
+        at = 2 if words[0] == "s4" or words[:2] in (["sql", "init"], ["sql", "migrate"]) else 1
+        return words[:at] + [place] + words[at:]
+
+    def check(self, places):
+        with open(os.path.join(self.dir, "rows"), "w") as f:
+            f.write('{"k":"a","v":"1"}\n')
+        with open(os.path.join(self.dir, "none"), "w") as f:
+            f.write('{"key":"a","value":"1"}\n')
+        os.mkdir(os.path.join(self.dir, "mig"))
+        with open(os.path.join(self.dir, "mig", "001_a.sql"), "w") as f:
+            f.write("CREATE TABLE a(x INTEGER PRIMARY KEY);")
+        for kind, place in places.items():
+            self.run_shale(*self.line(self.MAKES[kind][0], place), *FAST)
+        for kind, place in places.items():
+            for other in places:
+                if other == kind:
+                    continue
+                p = self.run_shale(*self.line(self.READS[other], place), want=3)
+                self.assertIn(("it holds " + self.KINDS[kind]).encode(), p.stderr)
+                self.assertIn(("try: " + self.TRY[kind] + place).encode(), p.stderr)
+                for words in self.MAKES[other]:
+                    p = self.run_shale(*self.line(words, place), *FAST, want=None)
+                    self.assertIn(p.returncode, (2, 3))
+                    self.assertIn(("holds " + self.KINDS[kind]).encode(), p.stderr)
+            self.run_shale(*(["s4", "stat", place] if kind == "words" else ["stat", place] if kind == "lsm" else ["sql", "status", place]))
+
+    def test_folders(self):
+        self.check({k: "./" + k for k in self.KINDS})
+        self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "sq"))), ["manifest.json", "snapshots"])
+        self.assertEqual(sorted(os.listdir(os.path.join(self.dir, "lsm"))), ["compacted", "manifest", "wal"])
+        self.assertEqual(len(os.listdir(os.path.join(self.dir, "words"))), 2)
+
+
+class KindsInABucket(S3Case, Kinds):
+    def test_folders(self):
+        self.serve()
+        self.check({k: "s3://acme/" + k for k in self.KINDS})
+
+
+class Engines(Case):
+    """The ways out of an engine are its own commands."""
+
+    def test_sql(self):
+        self.run_shale("sql", "init", "shop", *FAST)
+        self.assertNotIn(b"try:", self.run_shale("sql", "pull", "shop", "-o", "/nodir/x", want=3).stderr)
+        self.assertNotIn(b"try:", self.run_shale("sql", "init", "other", "nofile", want=None).stderr)
+        self.assertIn(b"try: shale sql log shop", self.run_shale("sql", "shop", "SELECT 1", "--at", "2001-01-01T00:00:00Z", want=3).stderr)
+        self.assertNotIn(b"sql init", self.run_shale("stat", "shop/manifest.json", want=3).stderr)
+        snapshots = os.path.join(self.dir, "shop", "snapshots")
+        with open(os.path.join(snapshots, os.listdir(snapshots)[0]), "r+b") as f:
+            f.write(b"damage")
+        self.assertIn(b"try: shale sql status shop", self.run_shale("sql", "shop", "SELECT 1", want=3).stderr)
+
+    def test_s4(self):
+        self.run_shale("s4", "put", "words", "k", "v", *FAST)
+        for name in os.listdir(os.path.join(self.dir, "words")):
+            if name.startswith("data_"):
+                os.unlink(os.path.join(self.dir, "words", name))
+        self.assertIn(b"try: shale s4 stat words", self.run_shale("s4", "get", "words", "k", want=3).stderr)
+
+    def test_a_full_place_for_local_copies(self):
+        con = sqlite3.connect(os.path.join(self.dir, "big.sqlite"))
+        con.execute("CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+        con.executemany("INSERT INTO t(b) VALUES(?)", [("x" * 1000,)] * 500)
+        con.commit()
+        con.close()
+        self.run_shale("sql", "init", "shop", "big.sqlite", *FAST)
+        os.mkdir(os.path.join(self.dir, "tmp"))
+        script = 'mount -t tmpfs -o size=64k tmpfs tmp || exit 77; TMPDIR=tmp exec "$0" sql pull shop -o out'
+        p = subprocess.run(["unshare", "-rm", "sh", "-c", script, SHALE], capture_output=True, cwd=self.dir, env=self.env)
+        if p.returncode in (1, 77, 127) and b"shale" not in p.stderr:
+            self.skipTest("no mounts here")
+        self.assertEqual(p.returncode, 3, p.stderr)
+        self.assertIn(b"try: df tmp\n", p.stderr)
+        self.assertIn(b"TMPDIR names another folder", p.stderr)
+
+
 class Table(Case):
     """Every way out in the program's table is a command that exists, with options that it takes."""
 
     def test_every_try_line(self):
-        text = open(os.path.join(SOURCE, "src", "cli", "report.c"), encoding="utf-8").read()
-        text = text[text.index("ways_out[] = {"):text.index("static bool wants_json")]
+        text = open(os.path.join(SOURCE, "src", "cli", "ways.c"), encoding="utf-8").read()
+        text = text[text.index("ways_out[] = {"):text.index("static bool is_about")]
         text = re.sub(r'"\s*\n\s*"', "", text)
         text += open(os.path.join(SOURCE, "src", "cli", "cmd.h"), encoding="utf-8").read()
         lines = re.findall(r'"((?:shale|aws|df|ls) [^"]*)"', text)

@@ -126,6 +126,44 @@ class Sql(Case):
             self.run_shale("sql", "compact", "young", *FAST)
         self.run_shale("sql", "young", "SELECT 1", "--at", "2999-01-01T00:00:00Z")
 
+    def test_a_copy_under_another_prefix_says_where_it_was_written(self):
+        self.sql("INSERT INTO items VALUES(1, 'nut', 5)")
+        os.mkdir(os.path.join(self.dir, "other"))
+        shutil.copytree(os.path.join(self.dir, "shop"), os.path.join(self.dir, "other", "moved"))
+        for command in (["sql", "other/moved", "SELECT 1"], ["sql", "status", "other/moved"], ["sql", "pull", "other/moved", "-o", "x"]):
+            p = self.run_shale(*command, want=3)
+            self.assertIn(b'the manifest in "moved/" names the place where it was written, "shop/"', p.stderr)
+            self.assertIn(b"shale sql pull from the old place", p.stderr)
+        os.rename(os.path.join(self.dir, "other", "moved"), os.path.join(self.dir, "other", "shop"))
+        self.assertIn(b"nut", self.run_shale("sql", "other/shop", "SELECT * FROM items").stdout)
+
+    def test_words_that_would_pass_in_silence(self):
+        self.assertIn(b"it is pulled into a file", self.run_shale("sql", "pull", "shop", "-o", "-", want=2).stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.dir, "-")))
+        self.write("mig/other.sql", "CREATE TABLE c(x);")
+        self.write("mig/002_more.sql", "CREATE TABLE bare(x); CREATE TABLE whole(x INTEGER PRIMARY KEY);")
+        p = self.run_shale("sql", "migrate", "shop", "mig", *FAST)
+        self.assertIn(b"mig/other.sql is passed over", p.stderr)
+        self.assertIn(b'002_more.sql: table "bare" has no PRIMARY KEY', p.stderr)
+        self.assertEqual(p.stderr.count(b"no PRIMARY KEY"), 1, p.stderr)
+        self.assertNotIn(b"bare", self.run_shale("sql", "migrate", "shop", "mig", *FAST).stderr)
+        self.assertIn(b"the newest commit is 0", self.run_shale("sql", "log", "shop", "--after", "99").stderr)
+
+    def test_words_of_the_shell_and_their_hints(self):
+        self.assertEqual(json.loads(self.sql("SELECT 1 AS a, 2 AS a, 3 AS b", "--json")), {"a": 1, "a:1": 2, "b": 3})
+        self.assertIn("word of the shell", self.sql(".tables", want=2))
+        self.assertIn("no BEGIN is open", self.sql("COMMIT", want=2))
+        self.assertIn("try: shale sql compact shop", self.sql("vacuum", want=2))
+        self.assertIn(b"try: shale sql DB SQL", self.run_shale("sql", "shell", "shop", "SELECT 1", want=2).stderr)
+        self.write("items.csv", "id,name,qty\r\n1,nut,5\r\n2,bolt,7\r\n")
+        script = b".import --skip 1 items.csv items\nSELECT count(*) FROM items;\n.quit 7\nSELECT 99;\n"
+        self.assertEqual(self.run_shale("sql", "shell", "shop", *FAST, data=script, want=7).stdout, b"2\n")
+        p = self.run_shale("sql", "shell", "shop", data=b".import items.csv nothing\n", want=3)
+        self.assertIn(b"tables are made by shale sql migrate", p.stderr)
+        lines = self.run_shale("sql", "shell", "shop", data=b".help\n").stdout.decode().splitlines()
+        self.assertEqual({len(x) - len(x[34:].lstrip()) for x in lines}, {34})
+        self.assertTrue(all(x[32:34] == "  " for x in lines), lines)
+
     def test_the_shell(self):
         out = self.shell("""CREATE_NOT;
 """, want=3)

@@ -6,7 +6,7 @@ import re
 import shutil
 import unittest
 
-from common import Case, commands, FAST, FIXTURES, table
+from common import Case, commands, FAST, FIXTURES, SOURCE, table
 
 
 class Usage(Case):
@@ -20,6 +20,16 @@ class Usage(Case):
     def test_a_number_says_what_it_must_be(self):
         p = self.run_shale("scan", self.db, "--limit", "-1", want=2)
         self.assertIn(b"--limit -1: it must be a whole number, 0 or more\n", p.stderr)
+
+    def test_help_of_an_engine_lists_its_commands(self):
+        self.assertIn(b"Opens SlateDB, s3db and s4db data", self.run_shale("help").stdout)
+        for engine in ("sql", "s4"):
+            out = self.run_shale("help", engine).stdout.decode()
+            for command in commands():
+                if command.startswith(engine + " "):
+                    self.assertIn("shale %s " % command, out)
+            self.assertTrue(os.path.exists(os.path.join(SOURCE, "docs", "man", "shale-%s.1" % engine)))
+        self.assertNotIn(b"checkpoints", self.run_shale("sql", "push", "--help").stdout)
 
     def test_no_word_shows_the_overview(self):
         p = self.run_shale(want=2)

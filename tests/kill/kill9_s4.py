@@ -22,6 +22,7 @@ class Writer:
     def __init__(self, top, shale, db, number):
         self.shale, self.db, self.number, self.count = shale, db, number, 0
         self.folder = os.path.join(top, "folder%d" % number)
+        os.mkdir(self.folder)
         self.may = {"w%d/%d" % (number, i): {None} for i in range(KEYS)}
         self.p, self.does = None, {}
 
