@@ -118,23 +118,6 @@ static void test_no_memory_is_taken_for_more_than_is_wanted(void **state)
     s3_scene_free(&c);
 }
 
-static void test_a_body_that_was_compressed_on_its_way_is_refused(void **state)
-{
-    (void)state;
-    struct http_answer script[] = {
-        {.headers = ETAG "Content-Encoding: gzip\r\n", .body = "zip"},
-        {.headers = ETAG "content-encoding: aws-chunked\r\n", .body = "plain"}};
-    struct s3_scene c = S3_SCENE(script);
-    struct shl_buf body = {0};
-    expect_code(SHALE_UNAVAILABLE, shl_store_get(c.bare, "k", NULL, &body, NULL, &test_err));
-    s3_expect_says("\"bucket/k\"");
-    s3_expect_says("compressed");
-    expect_code(SHALE_OK, shl_store_get(c.bare, "k", NULL, &body, NULL, &test_err));
-    assert_int_equal(body.len, 5);
-    shl_buf_free(&body);
-    s3_scene_free(&c);
-}
-
 /* ---- successes that are none */
 
 struct teapot {
@@ -182,7 +165,6 @@ int main(void)
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
-        cmocka_unit_test(test_a_body_that_was_compressed_on_its_way_is_refused),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
     };
     char *home = s3_clean_environment();

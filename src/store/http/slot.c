@@ -422,11 +422,6 @@ static size_t on_write(char *data, size_t size, size_t count, void *arg)
     const uint8_t *bytes = (const uint8_t *)data;
     size_t len = size * count;
     s->progress_ns = *s->now_ns;
-    if (s->encoded && is_success(c->status)) {
-        s->t->call->code = shl_fail(&s->t->call->err, SHALE_UNAVAILABLE,
-                                    "the answer is compressed, which was not asked for");
-        return 0;
-    }
     bool fine = is_success(c->status) && c->piece_count > 0 ? into_pieces(s, bytes, len)
                                                             : into_text(s, bytes, len);
     return fine ? len : 0;
@@ -458,7 +453,7 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
     const uint8_t *blank = memchr(line.data, ' ', line.len);
     const uint8_t *end = line.data + line.len;
     c->status = 0;
-    s->head_over = s->encoded = false;
+    s->head_over = false;
     if (blank != NULL) /* three digits, whatever comes behind them */
         for (const uint8_t *p = blank + 1; p < end && c->status < 100 && *p >= '0' && *p <= '9';
              p++)
@@ -466,18 +461,6 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
     s->answering = true;
-}
-
-/* "aws-chunked" is what some keep of how an object came to them. */
-static bool is_compression(struct shl_slice name, struct shl_slice value)
-{
-    static const char *const known[] = {"gzip", "x-gzip", "deflate", "br", "zstd", "compress"};
-    if (name.len == 0 || (name.data[0] | 0x20) != 'c' || !shl_slice_ieq(name, "content-encoding"))
-        return false;
-    for (size_t i = 0; i < SHL_COUNT_OF(known); i++)
-        if (shl_slice_ieq(value, known[i]))
-            return true;
-    return false;
 }
 
 static size_t on_header(char *data, size_t size, size_t count, void *arg)
@@ -503,7 +486,6 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         struct shl_slice name = shl_slice_of(line.data, (size_t)(colon - line.data));
         struct shl_slice value = shl_slice_trim(shl_slice_of(colon + 1, line.len - name.len - 1));
-        s->encoded = s->encoded || is_compression(name, value);
         if (!keep_header(s->t->call, name, value))
             return 0;
     }
@@ -776,7 +758,7 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->progress_ns = s->begun_ns = s->running_ns = now;
     s->limit_ns = o->timeout_ms * ENV_NS_PER_MS +
                   (body + piece_bytes_of(c)) / BYTES_PER_SECOND * ENV_NS_PER_SEC;
-    s->answering = s->head_over = s->encoded = false;
+    s->answering = s->head_over = false;
     s->reason[0] = '\0';
     link_headers(s, c);
     ok = set_url(s, c->url);

@@ -35,7 +35,6 @@ struct shl_slot {
     bool answering; /* a status line came */
     bool
         head_over; /* and the empty line behind the headers: what looks like one later is none (trailers) */
-    bool encoded; /* the body is compressed */
     char reason[CURL_ERROR_SIZE];
 };
 
