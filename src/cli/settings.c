@@ -193,6 +193,7 @@ static bool apply_command_line(struct cli *c)
 bool cli_options(struct cli *c)
 {
     const char *profile = c->args.value[OPT_PROFILE];
+    shale_options_free(c->options); /* a command may look first, and then work */
     c->options = shale_options_new();
     if (c->options == NULL) {
         (void)cli_trouble(c, "out of memory");
