@@ -241,10 +241,12 @@ static bool blame_proxy(const struct shl_slot *s, CURLcode e, const char *why)
 /* libcurl also says that it has no memory where a line is longer than the buffer that it has for one, and that is the server's doing. */
 static bool is_long_line(const struct shl_slot *s, CURLcode e)
 {
-    curl_off_t connected = 0;
-    return e == CURLE_OUT_OF_MEMORY && !s->head_over &&
-           s->curl->easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &connected) == CURLE_OK &&
-           connected > 0;
+    curl_off_t connected = 0, ready = 0; /* of a kept connection only the second is told */
+    if (e != CURLE_OUT_OF_MEMORY || s->head_over)
+        return false;
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_CONNECT_TIME_T, &connected);
+    (void)s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &ready);
+    return connected > 0 || ready > 0;
 }
 
 static void fail_long_line(const struct shl_slot *s)
