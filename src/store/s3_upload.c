@@ -255,6 +255,10 @@ static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *
     if (if_none_match != NULL)
         shl_s3_header(&r, "if-none-match", if_none_match);
     SHL_TRY(shl_s3_run_one(s, &r, err));
+    if (r.status != 200)
+        SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE,
+                         "outcome unknown: the upload of \"%s\" was answered with %d", u->key,
+                         r.status));
     SHL_TRY(one_text(&r, "CompleteMultipartUploadResult/ETag", &etag, err));
     if (strlen(etag) >= sizeof out->etag)
         SHL_TRY(shl_fail(err, SHALE_NOT_SUPPORTED, "\"%s\": an ETag of %zu characters", u->key,
