@@ -37,8 +37,9 @@ size_t shl_parts_bytes(const struct shl_slice *parts, size_t count)
 void shl_parts_copy(uint8_t *dst, const struct shl_slice *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        if (parts[i].len > 0)
-            memcpy(dst, parts[i].data, parts[i].len);
+        if (parts[i].len == 0)
+            continue; /* dst may be NULL if all are empty */
+        memcpy(dst, parts[i].data, parts[i].len);
         dst += parts[i].len;
     }
 }
