@@ -345,6 +345,7 @@ void shl_checkpoints_fail_locked(struct shl_lsm *db, const shale_error *why);
 
 /* ---- db_ssts.c: fetches SSTs that are new into the caches; only where settings ask for it */
 bool shl_lsm_warms(const struct shl_lsm *db);
+void shl_warm_begin(struct shl_lsm *db); /* what is there now is not new; before the task starts */
 void shl_warm_task(void *db);
 
 /* ---- db_gc.c */

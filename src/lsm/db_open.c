@@ -367,8 +367,10 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
     if (db->settings.gc.enabled)
         SHL_TRY(spawn(&db->gc_task, "shale-gc", shl_gc_task_main, db, err));
-    if (shl_lsm_warms(db))
+    if (shl_lsm_warms(db)) {
+        shl_warm_begin(db);
         SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
+    }
     shl_log_write(db->log, SHL_LOG_INFO,
                   "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
                   db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
@@ -417,8 +419,10 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
     db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
     if (db->follow)
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
-    if (db->follow && shl_lsm_warms(db))
+    if (db->follow && shl_lsm_warms(db)) {
+        shl_warm_begin(db);
         SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
+    }
     *out = db;
     db = NULL;
 out:

@@ -156,41 +156,34 @@ static void warm_new(struct shl_lsm *db, struct shl_sst *t, enum shl_keep_new wh
     shl_sst_release_meta(m);
 }
 
-/* Those with ids above `before`, for ids are made in the order of time. Gives the greatest id of all. what NOTHING: only that. */
-static struct shl_ulid warm_some(struct shl_lsm *db, const struct shl_levels *l, size_t first,
-                                 size_t count, struct shl_ulid before, struct shl_ulid newest,
-                                 enum shl_keep_new what)
+/* Handles stay the same from version to version, so that each remembers whether it was here. */
+static void warm_some(struct shl_lsm *db, const struct shl_levels *l, size_t first, size_t count,
+                      enum shl_keep_new what)
 {
-    for (size_t i = first; i < first + count; i++) {
-        struct shl_ulid id = shl_sst_describe(l->ssts[i].sst)->id;
-        if (shl_ulid_cmp(id, before) > 0)
+    for (size_t i = first; i < first + count; i++)
+        if (shl_sst_is_new(l->ssts[i].sst))
             warm_new(db, l->ssts[i].sst, what);
-        if (shl_ulid_cmp(id, newest) > 0)
-            newest = id;
-    }
-    return newest;
 }
 
-static struct shl_ulid warm_version(struct shl_lsm *db, struct shl_ulid before, bool only_look)
+static void warm_version(struct shl_lsm *db, enum shl_keep_new flushed, enum shl_keep_new compacted)
 {
     struct shl_version *v = shl_lsm_version(db);
     const struct shl_levels *l = v->levels;
-    struct shl_ulid newest = before;
-    enum shl_keep_new flushed = only_look ? SHL_KEEP_NOTHING : db->settings.cache_flushed;
-    enum shl_keep_new compacted = only_look ? SHL_KEEP_NOTHING : db->settings.cache_compacted;
     for (size_t i = 0; i < l->tree_count; i++)
-        newest =
-            warm_some(db, l, l->trees[i].l0_first, l->trees[i].l0_count, before, newest, flushed);
+        warm_some(db, l, l->trees[i].l0_first, l->trees[i].l0_count, flushed);
     for (size_t i = 0; i < l->run_count; i++)
-        newest = warm_some(db, l, l->runs[i].first, l->runs[i].count, before, newest, compacted);
+        warm_some(db, l, l->runs[i].first, l->runs[i].count, compacted);
     shl_version_unref(v);
-    return newest;
+}
+
+void shl_warm_begin(struct shl_lsm *db)
+{
+    warm_version(db, SHL_KEEP_NOTHING, SHL_KEEP_NOTHING);
 }
 
 void shl_warm_task(void *arg)
 {
     struct shl_lsm *db = arg;
-    struct shl_ulid newest = warm_version(db, (struct shl_ulid){0}, true);
     uint64_t seen = 0;
     env_mutex_lock(&db->mu);
     for (;;) {
@@ -202,7 +195,7 @@ void shl_warm_task(void *arg)
         if (db->stopping || env_load_relaxed(&db->closed) != SHALE_OK)
             break;
         env_mutex_unlock(&db->mu);
-        newest = warm_version(db, newest, false);
+        warm_version(db, db->settings.cache_flushed, db->settings.cache_compacted);
         env_mutex_lock(&db->mu);
     }
     env_mutex_unlock(&db->mu);

@@ -451,6 +451,13 @@ shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
     return rc;
 }
 
+bool shl_sst_is_new(struct shl_sst *t)
+{
+    bool is_new = !t->was_seen;
+    t->was_seen = true;
+    return is_new;
+}
+
 void shl_sst_evict(struct shl_sst *t)
 {
     begin_meta(t);

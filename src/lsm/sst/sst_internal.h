@@ -112,6 +112,7 @@ struct shl_sst {
     struct env_mutex mu;    /* a leaf lock */
     struct env_cond loaded; /* meta_loading turned false */
     bool meta_loading;      /* [mu] somebody fetches the meta */
+    bool was_seen;          /* [the one caller of shl_sst_is_new] */
 };
 
 /* Names the block among all of a cache: SST and number. */

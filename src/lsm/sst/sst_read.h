@@ -97,6 +97,8 @@ SHL_MUST shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **
 /* Whether the index is stored under a right crc. If it is, and yet cannot be read, it was not written with this codec and transformer. One request. */
 SHL_MUST shale_code shl_sst_index_crc_is_right(struct shl_sst *t, bool *out, shale_error *err);
 
+/* True the first time that it is asked of this handle; by one task. */
+bool shl_sst_is_new(struct shl_sst *t);
 /* Index, filter and blocks leave the caches; what somebody holds stays with him. Not inside an epoch. */
 void shl_sst_evict(struct shl_sst *t);
 /* Bytes of the blocks that can hold keys from *lower to *upper (NULL: no bound), as stored. */
