@@ -77,6 +77,7 @@ struct app *app_open(char error[APP_ERROR_MAX])
     shale_error err = {0};
     shale_sql_options how;
     shale_sql_options_init(&how, sizeof how);
+    how.max_retries = 100; /* many instances write at once, and an event should not fail for that */
     how.local_path = local != NULL ? local : "/tmp/notes.sqlite"; /* a new process on the same machine begins with it */
     how.auto_compact = 100;
     how.migrations = migrations;
