@@ -45,15 +45,15 @@ SHALE_API void shale_reader_options_init(shale_reader_options *o, size_t struct_
 SHALE_API SHALE_MUST shale_code shale_db_open_reader(shale_db **out, const char *url, const shale_options *options,
                                                      const shale_reader_options *reader, shale_error *err);
 
-/* Flushes everything (writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and
- * pinned values must have been closed and released. After a call or a background thread has met fencing or a
- * failure (shale_db_status_get tells) it flushes nothing and returns OK; fencing that is met only now is returned. */
 /* What a closing writer still does. */
 typedef enum shale_close_kind {
     SHALE_CLOSE_MEMTABLE = 0, /* rows in memory go to L0: what shale_db_close does */
     SHALE_CLOSE_WAL = 1,      /* all becomes durable in the WAL, which the next open replays; with the WAL off as MEMTABLE */
     SHALE_CLOSE_NOTHING = 2   /* what is not durable is dropped */
 } shale_close_kind;
+/* Flushes (a writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and pinned values must have been closed and
+ * released. After a call or a background thread has met fencing or a failure (shale_db_status_get tells) it flushes nothing and returns OK; what is met
+ * only now is returned: FENCED, UNAVAILABLE, .. */
 SHALE_API shale_code shale_db_close_with(shale_db *db, shale_close_kind what, shale_error *err);
 SHALE_API shale_code shale_db_close(shale_db *db, shale_error *err); /* not SHALE_MUST: after a failure nobody asks */
 
@@ -86,7 +86,7 @@ SHALE_API SHALE_MUST shale_code shale_db_merge(shale_db *db, shale_slice key, sh
                                                const shale_write_options *options, shale_error *err);
 
 /* A batch: all or nothing, one sequence number. Adding copies and cannot fail half way: what could not be added is reported by
- * shale_db_write. The last put or delete of a key wins, merges after it stack. */
+ * shale_db_write. The last put or delete of a key wins, merges after it stack. NULL: out of memory; a NULL batch takes no calls. */
 SHALE_API shale_batch *shale_batch_new(void);
 SHALE_API void shale_batch_free(shale_batch *batch); /* NULL is fine */
 SHALE_API void shale_batch_clear(shale_batch *batch);
@@ -102,15 +102,16 @@ SHALE_API size_t shale_batch_count(const shale_batch *batch); /* operations adde
 SHALE_API SHALE_MUST shale_code shale_db_write(shale_db *db, const shale_batch *batch, const shale_write_options *options,
                                                shale_error *err);
 
-/* Waits until everything up to `seq` is durable; does not hurry the flush timer with wal_flush = interval. */
+/* Waits until everything up to `seq`, which was committed already, is durable (INVALID: it was not). Errors as of a put; does not hurry the flush timer with wal_flush = interval. */
 SHALE_API SHALE_MUST shale_code shale_db_await_durable(shale_db *db, uint64_t seq, shale_error *err);
 
+/* What was written before is durable in the WAL, or in L0 as well, on return. Errors as of a put. */
 typedef enum shale_flush_type { SHALE_FLUSH_WAL = 0, SHALE_FLUSH_MEMTABLE = 1 } shale_flush_type;
 SHALE_API SHALE_MUST shale_code shale_db_flush(shale_db *db, shale_flush_type type, shale_error *err);
 /* Flushes the memtable, then waits until no compaction is due or running. */
 SHALE_API SHALE_MUST shale_code shale_db_settle(shale_db *db, shale_error *err);
 
-/* ---- reading */
+/* ---- reading: errors of every call are INVALID, CLOSED, UNAVAILABLE, CORRUPTION (names the object), NOMEM, TIMEOUT, and what is said of it */
 typedef enum shale_durability {
     SHALE_MEMORY = 0, /* all that is committed ("uncommitted" in old words) */
     SHALE_REMOTE = 1  /* only what is durable in the store ("committed" in old words) */
@@ -146,7 +147,7 @@ SHALE_API SHALE_MUST shale_code shale_db_get(shale_pinned *out, shale_db *db, sh
  * bucket what is not cached is fetched side by side. */
 SHALE_API SHALE_MUST shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db, const shale_slice *keys,
                                                   size_t count, const shale_read_options *options, shale_error *err);
-/* Copies at most `cap` bytes to dst; *value_len is the whole length. */
+/* Copies at most `cap` bytes to dst (NULL if cap is 0); *value_len is the whole length. NOT_FOUND leaves both alone. */
 SHALE_API SHALE_MUST shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap, size_t *value_len,
                                                   const shale_read_options *options, shale_error *err);
 

@@ -33,6 +33,7 @@ typedef struct shale_s4_options {
 SHALE_API void shale_s4_options_init(shale_s4_options *o, size_t struct_size);
 
 /* One GET. Writes that a process flushed to local_dir and did not upload before it died are part of the handle. options: store options are used; how NULL: the defaults.
+ * All texts are copied. A local_dir may serve several handles and processes: each writes files of its own.
  * On failure *out is untouched. */
 SHALE_API SHALE_MUST shale_code shale_s4_open(shale_s4 **out, const char *url, const shale_options *options,
                                               const shale_s4_options *how, shale_error *err);
@@ -63,13 +64,14 @@ typedef struct shale_s4_value {
 } shale_s4_value;
 SHALE_API void shale_s4_value_release(shale_s4_value *value);
 
-/* NOT_FOUND: no such key. Reads the local file if there is one, else one range of the object. */
+/* NOT_FOUND: no such key. What this handle has put is seen at once, flushed or not. Reads the local file if there is one, else one range of the object. *out must be {0} or
+ * released. */
 SHALE_API SHALE_MUST shale_code shale_s4_get(shale_s4_value *out, shale_s4 *db, shale_slice key, shale_error *err);
-/* Tells keys[i] that are there, in any order; `value` is valid until visit returns. Ranges that lie together are one request, several are on their way at once. */
+/* Tells keys[i] that are there, in any order, in the thread of the call; `value` is valid until visit returns. Ranges that lie together are one request, several are on their way at once. */
 SHALE_API SHALE_MUST shale_code shale_s4_get_many(shale_s4 *db, const shale_slice *keys, size_t count,
                                                   void (*visit)(void *ctx, size_t i, shale_slice value, bool is_bytes),
                                                   void *ctx, shale_error *err);
-/* By the index alone. */
+/* By the index in memory: no request, and it cannot fail. */
 SHALE_API bool shale_s4_has(shale_s4 *db, shale_slice key);
 
 typedef struct shale_s4_iter shale_s4_iter;

@@ -4,7 +4,7 @@
  * A database is a snapshot (a SQLite file), a log of changesets, and a manifest that is replaced by compare-and-set. A handle works on a local copy, which it
  * brings up to date before each call. Any thread; calls on one handle run one after the other, and updates that wait for each other are committed together.
  *
- * Functions get a plain sqlite3 handle, with a transaction open. What they do not find in it they may not do: BEGIN and COMMIT, ATTACH, changes of the schema
+ * Functions get a plain sqlite3 handle, with a transaction open. They may not use what cannot be sent to others: BEGIN and COMMIT, ATTACH, changes of the schema
  * (those are migrations), rows of tables without a PRIMARY KEY. Double-quoted strings are off, foreign keys are not enforced, as in s3db. Statements must be
  * finalized when the function returns, and the handle not be kept. A function must not call the library with its own handle. */
 #ifndef SHALE_SQL_H
@@ -20,7 +20,8 @@ SHALE_BEGIN_DECLS
 struct sqlite3;
 typedef struct shale_sql shale_sql;
 
-/* Returns SHALE_OK, or a code that the call then returns, with what it wrote to err. May run more than once: side effects outside of the database are its own
+/* Returns SHALE_OK, or a code that the call then returns, with the text that it wrote to err->text (snprintf(err->text, sizeof err->text, ..)). Where a statement failed
+ * because it cannot be replayed, the call says so instead. May run more than once: side effects outside of the database are its own
  * business. */
 typedef shale_code (*shale_sql_fn)(void *ctx, struct sqlite3 *db, shale_error *err);
 
@@ -58,7 +59,10 @@ typedef struct shale_sql_options {
 } shale_sql_options;
 SHALE_API void shale_sql_options_init(shale_sql_options *o, size_t struct_size);
 
-/* url: file:///dir/db (the bucket is the folder above it, or `root` of the options), memory:///db, s3://bucket/db. options: those of the bucket, the log, and
+/* All texts are copied. A program that uses sqlite3_ functions links SQLite itself: pkg-config --libs shale sqlite3.
+ *
+ * url: file:///dir/db (the bucket is the folder above it, or `root` of the options; the manifest names its objects from there, "db/..", so that a database is not
+ * moved by renaming its folder), memory:///db, s3://bucket/db. options: those of the bucket, the log, and
  * who cancels; NULL: the defaults. how NULL: the defaults. Requests: a GET of the manifest, one of the snapshot (or more for its ranges), one per entry of the log, many at a
  * time. Errors: NOT_FOUND, CORRUPTION (names the object), CONFLICT (another schema; local_path is in use), INVALID, NOT_SUPPORTED (this SQLite has no
  * sessions), those of the store. */

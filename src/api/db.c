@@ -457,7 +457,7 @@ shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_rea
                             shale_error *err)
 {
     shale_read_options how;
-    if (theirs == NULL) { /* the hot path */
+    if (theirs == NULL) {
         *out = (struct shl_lsm_read){0};
         return SHALE_OK;
     }
@@ -468,6 +468,16 @@ shale_code shl_api_read_how(const shale_read_options *theirs, struct shl_lsm_rea
                                  .filter_context = shl_api_slice_in(how.filter_context),
                                  .trace_id = how.trace_id};
     return rc;
+}
+
+/* The hot path's: NULL after a failure. The defaults cost nothing. */
+static inline const struct shl_lsm_read *read_how(const shale_read_options *theirs,
+                                                  struct shl_lsm_read *space, shale_error *err)
+{
+    static const struct shl_lsm_read defaults;
+    if (theirs == NULL)
+        return &defaults;
+    return shl_api_read_how(theirs, space, err) == SHALE_OK ? space : NULL;
 }
 
 /* A miss has a code and no text, and nothing of an earlier failure is left in the user's error. */
@@ -495,14 +505,14 @@ shale_code shale_db_get(shale_pinned *out, shale_db *db, shale_slice key,
                         const shale_read_options *options, shale_error *err)
 {
     SHL_API_ERR(err);
-    struct shl_lsm_read how;
+    struct shl_lsm_read space;
     struct shl_lsm_pinned found = {0};
     if (db == NULL || out == NULL)
         return db == NULL ? no_handle(err) : no_place(err);
-    shale_code rc = shl_api_read_how(options, &how, err);
-    if (rc != SHALE_OK)
-        return rc;
-    rc = shl_lsm_get(db->lsm, shl_api_slice_in(key), &how, &found, err);
+    const struct shl_lsm_read *how = read_how(options, &space, err);
+    if (how == NULL)
+        return err->code;
+    shale_code rc = shl_lsm_get(db->lsm, shl_api_slice_in(key), how, &found, err);
     if (rc != SHALE_OK)
         return shl_api_not_found(rc, err);
     *out = shl_api_pinned_out(&found);
@@ -563,26 +573,26 @@ shale_code shale_db_get_many(shale_pinned *out, shale_code *codes, shale_db *db,
                              const shale_read_options *options, shale_error *err)
 {
     SHL_API_ERR(err);
-    struct shl_lsm_read how;
+    struct shl_lsm_read space;
     if (db == NULL)
         return no_handle(err);
-    shale_code rc = shl_api_read_how(options, &how, err);
-    return rc != SHALE_OK ? rc
-                          : shl_api_get_many(db->lsm, NULL, out, codes, keys, count, &how, err);
+    const struct shl_lsm_read *how = read_how(options, &space, err);
+    return how == NULL ? err->code
+                       : shl_api_get_many(db->lsm, NULL, out, codes, keys, count, how, err);
 }
 
 shale_code shale_db_get_into(shale_db *db, shale_slice key, void *dst, size_t cap,
                              size_t *value_len, const shale_read_options *options, shale_error *err)
 {
     SHL_API_ERR(err);
-    struct shl_lsm_read how;
+    struct shl_lsm_read space;
     if (db == NULL || value_len == NULL || (dst == NULL && cap > 0))
         return db == NULL ? no_handle(err) : no_place(err);
-    shale_code rc = shl_api_read_how(options, &how, err);
-    return rc != SHALE_OK ? rc
-                          : shl_api_not_found(shl_lsm_get_into(db->lsm, shl_api_slice_in(key), &how,
-                                                               dst, cap, value_len, err),
-                                              err);
+    const struct shl_lsm_read *how = read_how(options, &space, err);
+    return how == NULL ? err->code
+                       : shl_api_not_found(shl_lsm_get_into(db->lsm, shl_api_slice_in(key), how,
+                                                            dst, cap, value_len, err),
+                                           err);
 }
 
 /* ---- scanning */

@@ -69,6 +69,8 @@ static void say_done(struct work *w, const shale_store_counts *n)
         return;
     }
     if (w->last.executed == 0 && w->last.committed == 0) {
+        if (os_stop_code() != 0)
+            return; /* what became of it is not known */
         cli_note(c, w->told_waiting ? "done by another compactor"
                     : c->args.command->run == cmd_compactor_worker
                         ? "no compaction was there to be merged"

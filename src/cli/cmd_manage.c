@@ -152,7 +152,7 @@ static int tell_clone(struct cli *c, const shale_clone_result *r)
             out_printf(c->out, ",\"wal_objects_left_out\":%" PRIu64, r->wal_objects_left_out);
         out_text(c->out, "}\n");
     } else if (r->was_there) {
-        cli_note(c, "%s is that clone already", url);
+        cli_note(c, "%s is a clone of it already, and stays as it is", url);
     } else {
         cli_note(c, "made %s: borrows %" PRIu64 " SSTable%s, copied %" PRIu64 " WAL object%s", url,
                  r->ssts, r->ssts == 1 ? "" : "s", r->wal_objects, r->wal_objects == 1 ? "" : "s");
@@ -270,6 +270,13 @@ int cmd_restore(struct cli *c)
         code = look_at_checkpoint(c, checkpoint);
     if (code == CLI_YES)
         code = ask_restore(c, checkpoint);
+    if (code == CLI_YES && is_dry(c) && cli_has(&c->args, OPT_JSON)) {
+        out_char(c->out, '{');
+        out_json_member(c->out, "would_restore", shl_slice_str(c->args.positional[0]));
+        out_char(c->out, ',');
+        out_json_member(c->out, "checkpoint", shl_slice_str(checkpoint));
+        out_text(c->out, "}\n");
+    }
     if (code != CLI_YES || is_dry(c))
         return code;
     if (shale_restore(&result, c->args.positional[0], c->options, checkpoint, undo_ms, &c->err) !=

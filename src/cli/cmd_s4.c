@@ -96,6 +96,19 @@ static bool need_folder(const struct cli *c)
     return false;
 }
 
+/* A mistyped one would be made, and a store with it. */
+static bool need_old_folder(const struct cli *c)
+{
+    const char *dir = c->args.value[OPT_LOCAL_DIR];
+    struct env_stat st;
+    if (!need_folder(c))
+        return false;
+    if (env_stat(dir, &st) == 0 && st.is_dir)
+        return true;
+    (void)cli_usage(c, NULL, "--local-dir %s: no such folder", dir);
+    return false;
+}
+
 /* ---- put, get, del */
 
 int cmd_s4_put(struct cli *c)
@@ -334,7 +347,7 @@ static int settle(struct cli *c, bool upload)
 {
     shale_s4_stat before = {.struct_size = sizeof before};
     shale_s4 *db = NULL;
-    if (!need_folder(c))
+    if (!need_old_folder(c))
         return CLI_USAGE;
     int code = s4_open(c, S4_WRITE, &db);
     if (code != CLI_YES)
@@ -428,7 +441,8 @@ static void tell_rebuilt(struct cli *c, const shale_s4_rebuilt *r, uint64_t keys
         out_text(c->out, "}\n");
         return;
     }
-    cli_note(c, "an index of %s key%s from %" PRIu64 " data file%s", out_count(count, keys),
+    cli_note(c, "%san index of %s key%s from %" PRIu64 " data file%s",
+             cli_has(&c->args, OPT_DRY_RUN) ? "would make " : "", out_count(count, keys),
              keys == 1 ? "" : "s", r->files, r->files == 1 ? "" : "s");
     if (r->damaged > 0)
         cli_note(c,
@@ -448,25 +462,51 @@ static shale_code check_rebuilt(struct cli *c, const shale_s4_rebuilt *r)
     return SHALE_NOT_FOUND;
 }
 
+/* An index that can be read is worth more than one that is made. 0, or an exit code after a message. */
+static int check_index_is_lost(struct cli *c)
+{
+    shale_s4 *db = NULL;
+    shale_s4_options o;
+    char again[690];
+    if (cli_has(&c->args, OPT_YES) || cli_has(&c->args, OPT_DRY_RUN))
+        return CLI_YES;
+    if (!cli_options(c))
+        return CLI_USAGE;
+    s4_settings(c, S4_READ, &o);
+    o.local_dir = NULL;
+    if (shale_s4_open(&db, c->args.positional[0], c->options, &o, &c->err) != SHALE_OK)
+        return CLI_YES;
+    s4_close(c, db);
+    cli_command_again(c, " --yes", again, sizeof again);
+    return cli_usage(c, again,
+                     "the index can be read, and knows better than the data files which value of "
+                     "a key is the newest: say --yes to replace it all the same, -n to see");
+}
+
+static shale_code rebuild(struct cli *c, shale_s4 *db, shale_s4_rebuilt *r, shale_s4_stat *now)
+{
+    bool dry = cli_has(&c->args, OPT_DRY_RUN);
+    shale_code rc = shale_s4_rebuild(r, db, cli_has(&c->args, OPT_LOCAL), &c->err);
+    if (rc == SHALE_OK)
+        rc = check_rebuilt(c, r);
+    if (rc == SHALE_OK && !dry)
+        rc = shale_s4_upload(db, false, &c->err);
+    return rc == SHALE_OK ? shale_s4_stat_get(now, db, !dry, &c->err) : rc;
+}
+
 int cmd_s4_rebuild(struct cli *c)
 {
     shale_s4_rebuilt r = {.struct_size = sizeof r};
     shale_s4_stat now = {.struct_size = sizeof now};
-    bool local = cli_has(&c->args, OPT_LOCAL);
     shale_s4 *db = NULL;
-    if (local && !need_folder(c))
+    if (cli_has(&c->args, OPT_LOCAL) && !need_old_folder(c))
         return CLI_USAGE;
-    int code = s4_open(c, S4_REBUILD, &db);
+    int code = check_index_is_lost(c);
+    if (code == CLI_YES)
+        code = s4_open(c, S4_REBUILD, &db);
     if (code != CLI_YES)
         return code;
-    shale_code rc = shale_s4_rebuild(&r, db, local, &c->err);
-    if (rc == SHALE_OK)
-        rc = check_rebuilt(c, &r);
-    if (rc == SHALE_OK)
-        rc = shale_s4_upload(db, false, &c->err);
-    if (rc == SHALE_OK)
-        rc = shale_s4_stat_get(&now, db, true, &c->err);
-    if (rc != SHALE_OK)
+    if (rebuild(c, db, &r, &now) != SHALE_OK)
         code = s4_fail(c);
     s4_close(c, db);
     if (code == CLI_YES)

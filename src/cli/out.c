@@ -65,12 +65,24 @@ void out_text(struct out *o, const char *text)
 void out_printf(struct out *o, const char *format, ...)
 {
     char text[1024];
+    char *longer = NULL;
     va_list args;
     va_start(args, format);
     int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (n > 0)
-        out_bytes(o, text, shl_min_size((size_t)n, sizeof text - 1));
+    size_t len = n > 0 ? (size_t)n : 0;
+    if (len >= sizeof text) {
+        longer = env_alloc(len + 1);
+        if (longer == NULL) {
+            o->failed = ENOMEM; /* what is cut would be taken for whole */
+            return;
+        }
+        va_start(args, format);
+        (void)vsnprintf(longer, len + 1, format, args);
+        va_end(args);
+    }
+    out_bytes(o, longer != NULL ? longer : text, len);
+    env_free(longer);
 }
 
 void out_u64(struct out *o, uint64_t n)

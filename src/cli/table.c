@@ -510,7 +510,7 @@ static const struct cli_command commands[] = {
      .notes = "Takes the place of any other compactor, so open the writer with --set "
               "compactor_options=none (compactor_options = null in SlateDB, whose writer is "
               "closed otherwise). Plans by compactor_options, and merges beside that: outputs are "
-              "compressed as their newest input, unless compression_codec is set. Goes on where "
+              "compressed as their largest input, unless compression_codec is set. Goes on where "
               "another one stopped or died.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once nothing is due any more; 3 also when "
               "another compactor took over. Cost: 4 GETs each poll_interval while nothing "
@@ -530,7 +530,7 @@ static const struct cli_command commands[] = {
      .notes = "Any number of them, on any machine, for Shale's compactors and SlateDB's. Takes "
               "jobs, gives a sign of life each heartbeat_interval, and gives back what it has not "
               "done when it is stopped. Merge operator, transformer, block size and filters should "
-              "be the writer's; the codec is that of the newest input, unless compression_codec "
+              "be the writer's; the codec is that of the largest input, unless compression_codec "
               "is set.",
      .exits = "0 stopped by Ctrl-C or SIGTERM, or with --once no job is there to be taken. Cost: 2 "
               "GETs each compactions_poll_interval while nothing happens; 8 requests a job, and "

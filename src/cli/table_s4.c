@@ -168,18 +168,22 @@ const struct cli_command cli_s4_commands[] = {
      .group = CLI_GROUP_ENGINES,
      .effect = CLI_WRITES,
      .summary = "make a lost or damaged index anew from the data files",
-     .usage = "STORE [--local-dir DIR [--local]]",
+     .usage = "STORE [--yes] [--dry-run] [--local-dir DIR [--local]]",
      .args_min = 1,
      .args_max = 1,
      .args = {"STORE"},
-     .options = WRITES | CLI_BIT(OPT_LOCAL),
+     .options = WRITES | CLI_BIT(OPT_LOCAL) | CLI_BIT(OPT_YES) | CLI_BIT(OPT_DRY_RUN),
      .examples = {{"shale s4 rebuild-index ./words", "from the files in the bucket"},
                   {"shale s4 rebuild-index ./words --local-dir ./mirror --local",
                    "from those of a folder"}},
-     .notes = "Files are replayed by writer and number: a key that several writers wrote may get "
-              "an older value back. A file is read up to its first damaged record, and a note "
-              "says where that is.",
-     .exits = "0 done, 3 there are no data files. Cost: 1 GET, 1 LIST, 1 GET per data file, 1 PUT.",
+     .notes =
+         "Files are replayed in the order in which the bucket got them, those of one writer by "
+         "number. Writers at work at the same time, or within the second that a store counts "
+         "in, may get an older value back: an index that can be read is replaced only with "
+         "--yes. A file is read up to its first damaged record, and a note says where that "
+         "is.",
+     .exits =
+         "0 done, 3 there are no data files. Cost: 2 GETs, 1 LIST, 1 GET per data file, 1 PUT.",
      .run = cmd_s4_rebuild},
     {.name = "s4 gc",
      .group = CLI_GROUP_ENGINES,

@@ -86,7 +86,7 @@ struct shl_lsm_settings {
     uint32_t worker_min_filter_keys;
     bool worker_has_codec; /* else as compression_codec */
     enum shl_compression worker_compression;
-    bool worker_keeps_codec; /* outputs get the codec of their newest input, for nobody named one: compactors outside of writers */
+    bool worker_keeps_codec; /* outputs get the codec of their largest input, for nobody named one: compactors outside of writers */
     struct shl_gc_settings gc;       /* garbage_collector_options */
 
     /* SlateDB's builder options */

@@ -199,10 +199,15 @@ bool shl_s4_is_later(struct shl_s4_loc a, struct shl_s4_loc b);
 /* True if nobody has written the key since: then a commit with it did not get through. */
 bool shl_s4_is_where_it_was(const struct shl_s4_index *bases, const struct shl_s4_index *newest,
                             struct shl_slice key);
-/* Whether somebody else has written or deleted the key since, for all that can be told. May ask the store for two records. */
-SHL_MUST shale_code shl_s4_is_superseded(struct shl_s4 *db, const struct shl_s4_index *bases,
-                                         const struct shl_s4_index *newest, struct shl_slice key,
-                                         bool *out, shale_error *err);
+/* Whether the key is not where it was: written or deleted since, unless a compaction has moved it. */
+bool shl_s4_is_superseded(const struct shl_s4_index *bases, const struct shl_s4_index *newest,
+                          struct shl_slice key);
+/* Keys that the journal does not have, with their places: by them a compaction shows. */
+SHL_MUST shale_code shl_s4_add_witnesses(struct shl_s4 *db, struct shl_s4_index *to,
+                                         shale_error *err);
+/* True if there are enough of them, the first `count`, and all are where they were. */
+bool shl_s4_nothing_moved(const struct shl_s4_index *witnesses, uint32_t count,
+                          const struct shl_s4_index *newest);
 
 /* ---- what dead writers left (recover.c) [turn] */
 SHL_MUST shale_code shl_s4_recover(struct shl_s4 *db, shale_error *err);

@@ -147,19 +147,25 @@ static shale_code check_record(struct shl_s4_want *w, shale_error *err)
     return SHALE_OK;
 }
 
-/* A damaged local copy: the bucket's may be good. */
-static bool heal(struct fetch *f, struct shl_s4_want *w, uint8_t *dst)
+/* A damaged local copy, of which *err tells: the bucket's may be good. Where the bucket cannot be asked for now, that is the error. */
+static shale_code heal(struct fetch *f, struct shl_s4_want *w, uint8_t *dst, shale_error *err)
 {
     shale_error other;
-    if (f->local_only ||
-        get_remote(f->db, w->loc.file, w->loc.offset, dst, w->loc.length, &other) != SHALE_OK ||
-        check_record(w, &other) != SHALE_OK)
-        return false;
+    if (f->local_only)
+        return err->code;
+    shale_code rc = get_remote(f->db, w->loc.file, w->loc.offset, dst, w->loc.length, &other);
+    if (rc == SHALE_NOT_FOUND || rc == SHALE_INVALID_RANGE ||
+        (rc == SHALE_OK && check_record(w, &other) != SHALE_OK))
+        return err->code;
+    if (rc != SHALE_OK) {
+        *err = other;
+        return rc;
+    }
     shl_log_write(f->db->log, SHL_LOG_WARN,
                   "a local copy is damaged; read from the bucket instead file=%016" PRIx64
                   " offset=%" PRIu64,
                   w->loc.file, w->loc.offset);
-    return true;
+    return SHALE_OK;
 }
 
 static shale_code check_run(struct fetch *f, const struct run *r, shale_error *err)
@@ -169,9 +175,13 @@ static shale_code check_run(struct fetch *f, const struct run *r, shale_error *e
         uint8_t *at = f->data + r->at + (size_t)(w->loc.offset - r->offset);
         w->whole = shl_slice_of(at, w->loc.length);
         shale_code rc = check_record(w, err);
-        if (rc == SHALE_OK || (r->local && heal(f, w, at)))
+        if (rc != SHALE_OK && r->local)
+            rc = heal(f, w, at, err);
+        if (rc == SHALE_OK)
             continue;
         w->record = (struct shl_s4_record){0};
+        if (rc != SHALE_CORRUPTION)
+            return rc;
         shl_s4_err_place(f->db, w->loc.file, w->loc.offset, err);
         if (r->local)
             shl_err_prefix(err, "local copy");

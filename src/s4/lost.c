@@ -1,8 +1,14 @@
 /* What became of a commit whose answer was lost. It got through if the newest index has one of its places: then it is not made again over what came later. If none is there, either it did
- * not get through, or others have written all of its keys since; which of both is told by where the keys were before. */
+ * not get through, or others have written all of its keys since, or a compaction has moved them; which of these is told by where the keys were before. Where it cannot be told, ours stands:
+ * what was flushed is not lost. */
 #include "s4/db.h"
 
 #include "base/num.h"
+
+/* A compaction moves all keys, and writes none. So keys that were not written are remembered as well, the oldest ones: if all of them are where they were, none has been made, but for
+ * one that had begun before they were written; few could be that young. */
+#define WITNESSES_MIN 8
+#define WITNESSES_MAX 64
 
 /* ---- where keys of the journal are in the index that the bucket had when they were written */
 
@@ -59,41 +65,41 @@ bool shl_s4_is_where_it_was(const struct shl_s4_index *bases, const struct shl_s
            is_same_place(base, now);
 }
 
-/* *io_there: the record can be had. What the store cannot say for now is an error. */
-static shale_code read_record(struct shl_s4 *db, struct shl_slice key, struct shl_s4_loc loc,
-                              struct shl_buf *out, bool *io_there, shale_error *err)
+bool shl_s4_is_superseded(const struct shl_s4_index *bases, const struct shl_s4_index *newest,
+                          struct shl_slice key)
 {
-    struct shl_s4_want want = {.key = key, .loc = loc};
-    shale_code rc = *io_there ? shl_s4_fetch(db, &want, 1, false, out, err) : SHALE_OK;
-    if (rc == SHALE_NOT_FOUND || rc == SHALE_INVALID_RANGE || rc == SHALE_CORRUPTION) {
-        *io_there = false;
-        return SHALE_OK;
-    }
+    struct shl_s4_loc base, now;
+    bool has_base = shl_s4_index_get(bases, key, &base);
+    bool has_now = shl_s4_index_get(newest, key, &now);
+    return has_base && has_now ? !is_same_place(base, now) : has_base || has_now;
+}
+
+shale_code shl_s4_add_witnesses(struct shl_s4 *db, struct shl_s4_index *to, shale_error *err)
+{
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc, ignored;
+    uint32_t ref;
+    shale_code rc = SHALE_OK;
+    while (rc == SHALE_OK && to->count < WITNESSES_MAX &&
+           shl_s4_index_next(&db->map->index, &c, &key, &loc, &ref))
+        if (!shl_s4_index_get(&db->journal, key, &ignored))
+            rc = shl_s4_index_put(to, key, loc, err);
     return rc;
 }
 
-shale_code shl_s4_is_superseded(struct shl_s4 *db, const struct shl_s4_index *bases,
-                                const struct shl_s4_index *newest, struct shl_slice key, bool *out,
-                                shale_error *err)
+bool shl_s4_nothing_moved(const struct shl_s4_index *witnesses, uint32_t count,
+                          const struct shl_s4_index *newest)
 {
-    struct shl_s4_loc base, now;
-    struct shl_buf a = {0};
-    struct shl_buf b = {0};
-    bool there = true;
-    shale_code rc = SHALE_OK;
-    bool has_base = shl_s4_index_get(bases, key, &base);
-    bool has_now = shl_s4_index_get(newest, key, &now);
-    *out = has_base || has_now;
-    if (!has_base || !has_now || base.length != now.length)
-        return SHALE_OK;
-    /* A compaction moves records as they are. Where the old one is gone nobody can tell, and ours stands. */
-    SHL_TRY(read_record(db, key, base, &a, &there, err));
-    SHL_TRY(read_record(db, key, now, &b, &there, err));
-    *out = there && !shl_slice_eq(shl_buf_view(&a), shl_buf_view(&b));
-out:
-    shl_buf_free(&a);
-    shl_buf_free(&b);
-    return rc;
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref;
+    for (uint32_t i = 0; i < count; i++)
+        if (!shl_s4_index_next(witnesses, &c, &key, &loc, &ref) ||
+            !shl_s4_is_where_it_was(witnesses, newest, key))
+            return false;
+    return count >= WITNESSES_MIN;
 }
 
 /* ---- the journal */
@@ -187,6 +193,17 @@ static bool any_where_it_was(const struct shl_s4 *db, const struct shl_s4_index 
     return false;
 }
 
+static shale_code nothing_moved(struct shl_s4 *db, const struct shl_s4_index *newest, bool *out,
+                                shale_error *err)
+{
+    struct shl_s4_index witnesses;
+    shl_s4_index_init(&witnesses);
+    shale_code rc = shl_s4_add_witnesses(db, &witnesses, err);
+    *out = rc == SHALE_OK && shl_s4_nothing_moved(&witnesses, witnesses.count, newest);
+    shl_s4_index_free(&witnesses);
+    return rc;
+}
+
 static shale_code forget_superseded(struct shl_s4 *db, const struct shl_s4_index *newest,
                                     shale_error *err)
 {
@@ -195,14 +212,14 @@ static shale_code forget_superseded(struct shl_s4 *db, const struct shl_s4_index
     struct shl_s4_cursor c = {0};
     struct shl_slice key;
     uint32_t ref;
-    shale_code rc = SHALE_OK;
+    bool sure = false;
+    shale_code rc = nothing_moved(db, newest, &sure, err);
+    if (rc != SHALE_OK || !sure)
+        return rc;
     shl_s4_index_init(&rest);
-    while (rc == SHALE_OK && shl_s4_index_next(&db->journal, &c, &key, &loc, &ref)) {
-        bool superseded;
-        rc = shl_s4_is_superseded(db, &db->bases, newest, key, &superseded, err);
-        if (rc == SHALE_OK && !superseded)
+    while (rc == SHALE_OK && shl_s4_index_next(&db->journal, &c, &key, &loc, &ref))
+        if (!shl_s4_is_superseded(&db->bases, newest, key))
             rc = shl_s4_index_put(&rest, key, loc, err);
-    }
     if (rc != SHALE_OK) {
         shl_s4_index_free(&rest);
         return rc;

@@ -4,6 +4,7 @@
 #include "base/num.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 /* ---- rebuilding */
 
@@ -100,10 +101,42 @@ out:
     return rc;
 }
 
-/* Both lists ascend by id: by writer, then by number. s4db goes by the bytes of the name, which differs where numbers have seven digits and more. */
+/* A data file, and when the bucket got it. */
+struct source {
+    uint64_t id;
+    const struct shl_s4_remote *remote; /* NULL: only here */
+    int64_t when_ns;                    /* never falls from file to file of one writer */
+};
+struct sources {
+    SHL_ARRAY(struct source) items; /* owned */
+};
+
+static int by_time(const void *va, const void *vb)
+{
+    const struct source *a = va;
+    const struct source *b = vb;
+    if (a->when_ns != b->when_ns)
+        return a->when_ns < b->when_ns ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
+static shale_code add_source(struct sources *s, uint64_t id, const struct shl_s4_remote *remote,
+                             shale_error *err)
+{
+    const struct source *last = s->items.count == 0 ? NULL : &s->items.items[s->items.count - 1];
+    struct source next = {
+        .id = id, .remote = remote, .when_ns = remote != NULL ? remote->modified_ns : INT64_MAX};
+    if (last != NULL && shl_s4_writer_of(last->id) == shl_s4_writer_of(id))
+        next.when_ns = shl_max_i64(next.when_ns, last->when_ns);
+    return shl_array_push(&s->items, next) ? SHALE_OK : shl_nomem(err);
+}
+
+/* The format has no order between writers, and s4db goes by their random names. The times of the objects come near the order of their commits; what is only here comes last. Both
+ * lists ascend by id, and one writer's files stay in that order. */
 static shale_code take_files(struct rebuild *r, const struct shl_s4_local_list *here,
                              const struct shl_s4_remote_list *remote, shale_error *err)
 {
+    struct sources s = {0};
     size_t i = 0;
     size_t j = 0;
     shale_code rc = SHALE_OK;
@@ -111,10 +144,15 @@ static shale_code take_files(struct rebuild *r, const struct shl_s4_local_list *
         uint64_t a = i < here->ids.count ? here->ids.items[i] : UINT64_MAX;
         uint64_t b = j < remote->files.count ? remote->files.items[j].id : UINT64_MAX;
         uint64_t id = shl_min_u64(a, b);
-        rc = take_file(r, id, b == id ? &remote->files.items[j] : NULL, err);
+        rc = add_source(&s, id, b == id ? &remote->files.items[j] : NULL, err);
         i += a == id;
         j += b == id;
     }
+    if (s.items.count > 1)
+        qsort(s.items.items, s.items.count, sizeof *s.items.items, by_time);
+    for (i = 0; rc == SHALE_OK && i < s.items.count; i++)
+        rc = take_file(r, s.items.items[i].id, s.items.items[i].remote, err);
+    shl_array_free(&s.items);
     return rc;
 }
 

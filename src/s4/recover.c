@@ -71,11 +71,23 @@ static shale_code drop_adopted(struct shl_s4 *db, shale_error *err)
 static shale_code put_bases(struct shl_s4 *db, shale_error *err)
 {
     struct shl_buf blob = {0};
+    struct shl_s4_index both;
+    struct shl_s4_cursor c = {0};
+    struct shl_slice key;
+    struct shl_s4_loc loc;
+    uint32_t ref, witnesses;
     char name[SHL_S4_NAME_BYTES];
-    shale_code rc = shl_s4_index_encode(&db->bases, 2, 0, &blob, err);
+    shale_code rc;
+    shl_s4_index_init(&both);
     shl_s4_unsynced_name(db->note_id, SHL_S4_BASES_ENDING, name);
-    if (rc == SHALE_OK)
-        rc = shl_s4_local_put(&db->local, name, shl_buf_view(&blob), true, err);
+    SHL_TRY(shl_s4_add_witnesses(db, &both, err));
+    witnesses = both.count;
+    while (shl_s4_index_next(&db->bases, &c, &key, &loc, &ref))
+        SHL_TRY(shl_s4_index_put(&both, key, loc, err));
+    SHL_TRY(shl_s4_index_encode(&both, 2, witnesses, &blob, err));
+    SHL_TRY(shl_s4_local_put(&db->local, name, shl_buf_view(&blob), true, err));
+out:
+    shl_s4_index_free(&both);
     shl_buf_free(&blob);
     return rc;
 }
@@ -136,7 +148,8 @@ struct left {
     int lock_fd; /* -1: a reader's look */
     struct shl_s4_unsynced note;
     bool has_bases;            /* a commit was on its way */
-    struct shl_s4_index bases; /* owned: where its keys were before */
+    struct shl_s4_index bases; /* owned: where its keys were before, behind the witnesses */
+    uint32_t witnesses;
 };
 
 static void left_free(struct left *one)
@@ -187,6 +200,7 @@ static shale_code read_bases(struct shl_s4 *db, struct left *one, shale_error *e
     if (rc == SHALE_OK)
         rc = shl_s4_index_load(&one->bases, shl_buf_view(&blob), &head, err);
     one->has_bases = rc == SHALE_OK;
+    one->witnesses = rc == SHALE_OK ? head.next_file_num : 0;
     shl_buf_free(&blob);
     if (rc != SHALE_NOT_FOUND && rc != SHALE_CORRUPTION)
         return rc;
@@ -253,18 +267,17 @@ struct replay {
     bool any;                         /* there is one */
     const struct shl_s4_index *bases; /* NULL: no commit was on its way */
     bool failed;                      /* it did not get through: a key is where it was */
+    bool drops;                       /* what others wrote since stands over ours */
     struct shl_s4_loc last;           /* all writes up to there are in the index, or were */
 };
 
 /* A commit that was on its way, and of which no place is there any more: what others wrote since came after it. */
-static shale_code is_superseded(const struct replay *p, struct shl_slice key, bool *out,
-                                shale_error *err)
+static bool is_superseded(const struct replay *p, struct shl_slice key)
 {
     struct shl_s4_loc ignored;
-    if (p->bases == NULL || p->any || p->failed ||
-        shl_s4_index_get(&p->db->journal, key, &ignored)) /* the map has it from us */
-        return SHALE_OK;
-    return shl_s4_is_superseded(p->db, p->bases, &p->db->map->index, key, out, err);
+    return p->drops &&
+           !shl_s4_index_get(&p->db->journal, key, &ignored) && /* else the map has it from us */
+           shl_s4_is_superseded(p->bases, &p->db->map->index, key);
 }
 
 static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
@@ -272,7 +285,6 @@ static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
 {
     struct shl_s4 *db = p->db;
     struct shl_s4_loc now;
-    shale_code rc;
     bool deletes = (r->flags & SHL_S4_TOMBSTONE) != 0;
     if (p->counts) {
         if (p->bases != NULL && !shl_s4_index_get(&db->journal, r->key, &now) &&
@@ -288,13 +300,11 @@ static shale_code replay_record(struct replay *p, const struct shl_s4_record *r,
     }
     if (p->any && !shl_s4_is_later(loc, p->last))
         return SHALE_OK;
-    bool superseded = false;
-    rc = is_superseded(p, r->key, &superseded, err);
-    if (rc != SHALE_OK || superseded)
-        return rc;
+    if (is_superseded(p, r->key))
+        return SHALE_OK;
     struct shl_s4_loc place = loc;
     place.length = deletes ? 0 : loc.length;
-    rc = shl_s4_remember_base(db, r->key, err);
+    shale_code rc = shl_s4_remember_base(db, r->key, err);
     if (rc == SHALE_OK)
         rc = shl_s4_index_put(&db->journal, r->key, place, err);
     if (rc == SHALE_OK && !deletes)
@@ -356,9 +366,12 @@ out:
 /* Looks how far a commit of the dead writer got through, then takes over what came after it. */
 static shale_code adopt(struct shl_s4 *db, const struct left *one, shale_error *err)
 {
+    const struct shl_s4_index *newest = &db->map->index;
     struct replay p = {.db = db, .bases = one->has_bases ? &one->bases : NULL};
     for (unsigned pass = 0; pass < 2; pass++) {
         p.counts = pass == 0;
+        p.drops = pass == 1 && p.bases != NULL && !p.any && !p.failed &&
+                  shl_s4_nothing_moved(p.bases, one->witnesses, newest);
         for (size_t i = 0; i < one->note.ranges.count; i++) {
             shale_code rc = replay_range(&p, &one->note.ranges.items[i], err);
             if (rc != SHALE_OK)

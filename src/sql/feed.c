@@ -35,14 +35,15 @@ shale_code shl_sql_seq_at(struct shl_sql_remote *r, const struct shl_sql_manifes
         seq = m->log.items[i].seq;
     }
     shl_list_free(&l);
-    if (rc == SHALE_OK && seq == m->snapshot.seq && m->snapshot.seq > 0) {
+    if (rc == SHALE_OK && seq == m->snapshot.seq) {
         struct shl_object o;
         rc = shl_store_head(r->store, m->snapshot.key, &o, err);
         if (rc == SHALE_OK && o.modified_ns / (int64_t)ENV_NS_PER_MS > unix_ms)
             rc = shl_fail(err, SHALE_NOT_FOUND,
                           "nothing is on record at %s: the snapshot in force, with seq %" PRId64
-                          ", is younger",
-                          shl_time_rfc3339(unix_ms, when), m->snapshot.seq);
+                          ", is younger%s",
+                          shl_time_rfc3339(unix_ms, when), m->snapshot.seq,
+                          m->snapshot.seq == 0 ? ", and so is the database" : "");
     }
     if (rc == SHALE_OK)
         *out = seq;

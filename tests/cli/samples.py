@@ -134,7 +134,7 @@ SAMPLES = {
     "s4 flush": Sample(["WORDS", "--local-dir", "T/mirror"], DONE_OR_FAILED, ["SPOILT", "--local-dir", "T/mirror"], cost=("1 GET", lambda n: n["GET"] == total(n) == 1)),
     "s4 compact": Sample(["WORDS", "--min-age", "1ms"], DONE_OR_FAILED, ["NONE"], more=(["WORDS"],),
                          cost=("2 GETs for the index, 1 GET per 4 MiB, 1 PUT per data file, 1 PUT", lambda n: n["GET"] <= 5 and n["PUT"] == 2 and n["LIST"] == 1)),
-    "s4 rebuild-index": Sample(["WORDS"], DONE_OR_FAILED, ["NONE"], cost=("1 GET, 1 LIST, 1 GET per data file, 1 PUT", lambda n: n["LIST"] == 1 and n["PUT"] == 1 and n["GET"] <= 4)),
+    "s4 rebuild-index": Sample(["WORDS", "--yes"], DONE_OR_FAILED, ["NONE"], cost=("2 GETs, 1 LIST, 1 GET per data file, 1 PUT", lambda n: n["LIST"] == 1 and n["PUT"] == 1 and n["GET"] <= 5)),
     "s4 gc": Sample(["WORDS", "--min-age", "1ms"], Never("nothing to delete is no failure"), ["NONE"], cost=("2 GETs, 1 LIST", lambda n: (n["GET"], n["LIST"], n["PUT"]) == (2, 1, 0))),
     "s4 stat": Sample(["WORDS"], READS_ALL, ["NONE"], cost=("1 GET, 1 LIST", lambda n: (n["GET"], n["LIST"], total(n)) == (1, 1, 2))),
     "config show": Sample([], READS_ALL, NO_ROOM, more=(["DB"], ["s3://bucket/db", "--changed"])),

@@ -75,6 +75,11 @@ class Checkpoints(Case):
         self.assertNotIn(b"note:", self.run_shale(*args).stderr)
         self.assertIn(b'note: 2 checkpoints are named "same" now: other commands need the id\n', self.run_shale(*args).stderr)
 
+    def test_a_long_list_is_whole(self):
+        for i in range(12):
+            self.create("--name", "a checkpoint with a name that takes its room, number %d" % i)
+        self.assertEqual(len(self.listed()), 12)
+
     def test_a_narrow_terminal_gets_two_lines_each(self):
         self.create("--name", "nightly run of the shop")
         out = self.on_terminal("checkpoint", "list", self.db, columns=60)[1].decode().replace("\r", "").splitlines()

@@ -88,14 +88,21 @@ class Compact(Case):
     def codecs(self):
         return {(s["compression"] or "none").lower() for s in json.loads(self.run_shale("sst", self.db, "--json").stdout)}
 
-    def test_outputs_keep_the_codec_of_the_newest_input(self):
-        def tables(codec, first):
-            for i in range(first, first + 4):
-                self.run_shale("put", self.db, "k%03d" % i, "v%d" % i, "--set", "compression_codec=" + codec, *NONE, *FAST)
-        tables("zstd", 0)
+    def test_a_few_rows_without_compression_do_not_unpack_a_database(self):
+        self.load([(b"k%05d" % i, b"value %d of a table" % i) for i in range(2000)], "--set", "compression_codec=zstd", *NONE)
+        for i in range(3):
+            self.run_shale("put", self.db, "k%05d" % i, "new", *NONE, *FAST)
         self.run_shale("compact", self.db, *QUICK, *FAST)
         self.assertEqual((self.shape(), self.codecs()), ((0, [0]), {"zstd"}))
-        tables("lz4", 4)
+
+    def test_outputs_keep_the_codec_of_the_largest_input(self):
+        def tables(codec, first, end):
+            for i in range(first, end):
+                self.run_shale("put", self.db, "k%03d" % i, "v%d" % i, "--set", "compression_codec=" + codec, *NONE, *FAST)
+        tables("zstd", 0, 4)
+        self.run_shale("compact", self.db, *QUICK, *FAST)
+        self.assertEqual((self.shape(), self.codecs()), ((0, [0]), {"zstd"}))
+        tables("lz4", 4, 10)
         self.run_shale("compactor", self.db, "--once", *QUICK, *FAST)
         self.assertEqual((self.shape(), self.codecs()), ((0, [1, 0]), {"lz4", "zstd"}))
         self.run_shale("compact", self.db, "--full", "--no-wait", *QUICK, *FAST)
@@ -108,7 +115,7 @@ class Compact(Case):
         for name, codec in (("compression_codec", "snappy"), ("compactor_options.worker.compression_codec", "zlib"), ("compression_codec", "none")):
             self.run_shale("compact", self.db, "--full", "--set", "%s=%s" % (name, codec), *QUICK, *FAST)
             self.assertEqual(self.codecs(), {codec})
-        self.check_rows(8)
+        self.check_rows(10)
 
     def test_a_dry_run_says_what_it_would_begin_with(self):
         self.tables(3)

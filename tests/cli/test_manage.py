@@ -42,7 +42,7 @@ class Manage(Case):
         self.assertGreater(doc["ssts"], 0)
         self.assertEqual(self.dump(db=self.at("copy")), self.now)
         p = self.run_shale("clone", self.db, self.at("copy"))
-        self.assertIn(b"is that clone already", p.stderr)
+        self.assertIn(b"is a clone of it already, and stays as it is", p.stderr)
         self.run_shale("clone", self.db, self.at("old"), "--checkpoint", "first")
         self.assertEqual(self.dump(db=self.at("old")), self.then)
         self.run_shale("put", self.at("old"), "k0", "mine", *FAST)
@@ -83,6 +83,8 @@ class Manage(Case):
         before = self.now
         p = self.run_shale("restore", self.db, "--checkpoint", "first", want=2)
         self.assertIn(b"say --yes", p.stderr)
+        self.assertEqual(json.loads(self.run_shale("restore", self.db, "--checkpoint", "first", "-n", "--json").stdout),
+                         {"would_restore": self.db, "checkpoint": "first"})
         self.assertRegex(self.run_shale("restore", self.db, "--checkpoint", "first", "-n").stderr.decode(),
                          r"^would take .*\n  about 4 PUT, 6 LIST, 13 GET, on S3 this would cost ~\$0\.00\d+ \(.*\n$")
         self.assertEqual(self.dump(), before)

@@ -148,6 +148,29 @@ class Commands(Case):
             self.assertIn(why, p.stderr)
             self.assertFalse(os.path.exists(self.place))
 
+    def test_a_mistyped_folder_makes_nothing(self):
+        for command in (["upload"], ["flush"], ["rebuild-index", "--local"]):
+            self.assertIn(b"no such folder", self.s4(*command, "--local-dir", "nothere", want=2).stderr)
+            self.assertFalse(os.path.exists(self.place) or os.path.exists(os.path.join(self.dir, "nothere")))
+
+    def test_rebuilding_keeps_the_order_of_commits(self):
+        for i in range(12):  # each a writer with a random name
+            self.s4("put", "k", "v%d" % i)
+        self.s4("put", "gone", "1")
+        self.s4("del", "gone")
+        before = tree(self.place)
+        p = self.s4("rebuild-index", want=2)
+        self.assertIn(b"the index can be read", p.stderr)
+        self.assertIn(b"--yes", p.stderr)
+        self.assertIn(b"would make an index of 1 key from 14 data files", self.s4("rebuild-index", "-n").stderr)
+        self.assertEqual(tree(self.place), before)
+        self.s4("rebuild-index", "--yes")
+        self.assertEqual(self.get("k"), b"v11")
+        self.assertEqual(self.s4("keys").stdout, b"k\n")
+        os.unlink(os.path.join(self.place, "index.idx"))
+        self.s4("rebuild-index")
+        self.assertEqual(self.get("k"), b"v11")
+
     def test_the_folder_of_the_store_is_no_local_folder(self):
         self.s4("put", "a", "1")
         for folder in (self.place, self.place + "/.", os.path.relpath(self.place, self.dir)):

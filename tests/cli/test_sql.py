@@ -118,6 +118,14 @@ class Sql(Case):
     def shell(self, text, *more, want=0):
         return self.run_shale("sql", "shell", "shop", *FAST, *more, data=text.encode(), want=want)
 
+    def test_a_time_before_the_database(self):
+        self.run_shale("sql", "init", "young", *FAST)
+        for _ in range(2):
+            p = self.run_shale("sql", "young", "SELECT 1", "--at", "2001-01-01T00:00:00Z", want=3)
+            self.assertIn(b"nothing is on record at 2001-01-01", p.stderr)
+            self.run_shale("sql", "compact", "young", *FAST)
+        self.run_shale("sql", "young", "SELECT 1", "--at", "2999-01-01T00:00:00Z")
+
     def test_the_shell(self):
         out = self.shell("""CREATE_NOT;
 """, want=3)

@@ -109,7 +109,7 @@ def golden(w):
             w.run("dump", place, want=3)
             continue
         if case == "lost-index":
-            w.run("rebuild-index", place)
+            w.run("rebuild-index", place, "--yes")
         got = {k: digest(v) for k, v in w.rows("golden-" + case).items()}
         want = {k: (v["len"], v["sha256"]) if "sha256" in v else digest(["s", v["value"]] if "value" in v else ["b", v["b64"]]) for k, v in live.items()}
         same(got, want, "Shale on " + case)
@@ -145,7 +145,7 @@ def turns(w, rounds):
             w.run("gc", w.url + "/turns", "--min-age", "1ms")
         if chore.startswith("shale "):
             word = chore[6:]
-            w.run({"rebuild": "rebuild-index"}.get(word, word), w.url + "/turns", *([] if word == "rebuild" else ["--min-age", "1ms"]))
+            w.run({"rebuild": "rebuild-index"}.get(word, word), w.url + "/turns", *(["--yes"] if word == "rebuild" else ["--min-age", "1ms"]))
         elif chore != "none":
             peer = w.open("turns", "0.10.0", dir=os.path.join(w.dir, "peer%d" % n))
             peer.ask(chore)

@@ -282,18 +282,23 @@ static void test_notes_come_back_and_damage_is_told(void **state)
     struct shl_buf out = {0};
     struct shl_s4_range r = {.file = UINT64_C(0x0a1b2c3d00000001), .from = 9, .to = 4711};
     assert_true(shl_array_push(&u.ranges, r));
-    OK(shl_s4_unsynced_encode(&u, &out, &err));
-    OK(shl_s4_unsynced_decode(shl_buf_view(&out), &back, &err));
-    assert_true(back.generation == 3 && back.ranges.count == 1);
-    assert_memory_equal(back.ranges.items, &r, sizeof r);
-    shl_s4_unsynced_free(&back);
-    for (size_t n = 0; n < out.len; n++)
-        assert_int_equal(shl_s4_unsynced_decode(shl_slice_of(out.data, n), &back, &err),
-                         SHALE_CORRUPTION);
-    for (size_t bit = 0; bit < 8 * (out.len - 1); bit++) {
-        out.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-        assert_int_equal(shl_s4_unsynced_decode(shl_buf_view(&out), &back, &err), SHALE_CORRUPTION);
-        out.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+    for (int tried = 0; tried < 2; tried++) {
+        out.len = 0;
+        u.tried = tried != 0;
+        OK(shl_s4_unsynced_encode(&u, &out, &err));
+        OK(shl_s4_unsynced_decode(shl_buf_view(&out), &back, &err));
+        assert_true(back.generation == 3 && back.ranges.count == 1 && back.tried == u.tried);
+        assert_memory_equal(back.ranges.items, &r, sizeof r);
+        shl_s4_unsynced_free(&back);
+        for (size_t n = 0; n < out.len; n++)
+            assert_int_equal(shl_s4_unsynced_decode(shl_slice_of(out.data, n), &back, &err),
+                             SHALE_CORRUPTION);
+        for (size_t bit = 0; bit < 8 * (out.len - 1); bit++) {
+            out.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+            assert_int_equal(shl_s4_unsynced_decode(shl_buf_view(&out), &back, &err),
+                             SHALE_CORRUPTION);
+            out.data[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+        }
     }
     char name[SHL_S4_NAME_BYTES];
     uint32_t writer = 0;

@@ -42,6 +42,11 @@ static void put_old(struct shl_s4 *db)
     s4_put(db, "deleted", "1");
     s4_put(db, "back", "1");
     s4_del(db, "made");
+    for (unsigned i = 0; i < 9; i++) {
+        char key[] = "other0";
+        key[5] = (char)('0' + i);
+        s4_put(db, key, "x");
+    }
     s4_upload(db);
 }
 
@@ -198,6 +203,37 @@ static void test_a_compaction_is_no_newer_value(void **state)
     }
 }
 
+static void compact_and_put(struct shl_s4 *db)
+{
+    compact_all(db);
+    s4_put(db, "longer", "123");
+    s4_upload(db);
+}
+
+/* Our commit got through, and a compaction has moved it: what was flushed after it is not lost. */
+static void test_a_compaction_of_what_got_through(void **state)
+{
+    struct s4_bench *b = *state;
+    for (int lives = 0; lives < 2; lives++) {
+        others(b, put_old);
+        struct shl_s4 *db = s4_open(b, 0);
+        s4_put(db, "same", "1 and more");
+        OK(shl_s4_flush(db, &s4_err));
+        upload_fails(b, db, SHL_FAULT_AFTER);
+        put_ours(db);
+        OK(shl_s4_flush(db, &s4_err));
+        others(b, lives ? compact_and_put : compact_and_delete);
+        if (!lives) {
+            shl_s4_close(db);
+            db = s4_open(b, 0);
+        }
+        s4_upload(db);
+        shl_s4_close(db);
+        bucket_has_ours(b);
+        nothing_is_left(b);
+    }
+}
+
 static void spoil(struct s4_bench *b, bool remove)
 {
     struct env_dirent *entries = NULL;
@@ -299,6 +335,35 @@ static void test_a_mirror_that_is_behind_is_fetched_anew(void **state)
     shl_s4_close(one);
 }
 
+/* A local copy that is damaged says nothing of the store, which cannot be asked for now. */
+static void test_damage_here_and_silence_there(void **state)
+{
+    struct s4_bench *b = *state;
+    struct shl_fault_rule silent = {.kinds = SHL_KIND_BIT(SHL_KIND_GET),
+                                    .key_part = "data_",
+                                    .effect = SHL_FAULT_BEFORE,
+                                    .sticky = true};
+    struct shl_buf value = {0};
+    bool is_bytes;
+    char name[SHL_S4_NAME_BYTES], path[600];
+    struct shl_s4 *db = s4_open(b, 0);
+    s4_put(db, "k", "value");
+    s4_upload(db);
+    shl_s4_close(db);
+    s4_file_name(b, 0, name);
+    (void)snprintf(path, sizeof path, "%s/%s", b->dir[0], name);
+    FILE *file = fopen(path, "r+");
+    CHECK(file != NULL && fseek(file, 20, SEEK_SET) == 0 && fputc('?', file) == '?');
+    fclose(file);
+    db = s4_open(b, 0);
+    s4_has(db, "k", "value"); /* the bucket's is good */
+    (void)shl_store_fault_add(b->store, &silent);
+    FAILS(shl_s4_get(db, shl_slice_str("k"), &value, &is_bytes, &s4_err), SHALE_UNAVAILABLE);
+    shl_store_fault_clear(b->store);
+    s4_has(db, "k", "value");
+    shl_s4_close(db);
+}
+
 /* ---- numbers that others have too */
 
 static void test_a_writer_with_our_id_is_told(void **state)
@@ -347,10 +412,12 @@ int main(void)
         T(test_a_lost_commit_of_a_handle_that_lives),
         T(test_a_commit_that_failed_is_made_again),
         T(test_a_compaction_is_no_newer_value),
+        T(test_a_compaction_of_what_got_through),
         T(test_without_the_bases_all_comes_back),
         T(test_a_download_leaves_what_a_living_writer_has),
         T(test_a_compaction_leaves_what_a_living_writer_has),
         T(test_a_mirror_that_is_behind_is_fetched_anew),
+        T(test_damage_here_and_silence_there),
         T(test_a_writer_with_our_id_is_told),
         T(test_a_lost_race_keeps_the_higher_counter),
     };

@@ -79,19 +79,31 @@ static void note_failure(struct shl_job_run *r, shale_code rc, const shale_error
 
 /* ---------------------------------------------------------------- output */
 
-/* That of the newest input. */
+static void prefer(enum shl_compression *codec, uint64_t *most, const struct shl_sst_view *v,
+                   uint64_t bytes)
+{
+    if (bytes > *most) {
+        *codec = v->sst->info.compression;
+        *most = bytes;
+    }
+}
+
+/* That of the largest input; of equal ones the newest. A few rows of a writer that was told of none do not unpack a database. */
 static enum shl_compression codec_of_inputs(const struct shl_job_run *r)
 {
-    size_t l0 = SIZE_MAX, run = SIZE_MAX;
-    for (size_t i = 0; i < r->job.l0_view_ids.count; i++)
-        l0 = shl_min_size(l0, shl_tree_find_view(r->tree, r->job.l0_view_ids.items[i]));
-    for (size_t i = 0; i < r->job.runs.count; i++)
-        run = shl_min_size(run, shl_tree_find_run(r->tree, r->job.runs.items[i]));
-    if (l0 != SIZE_MAX)
-        return r->tree->l0.items[l0].sst->info.compression;
-    if (run != SIZE_MAX && r->tree->runs.items[run].ssts.count > 0)
-        return r->tree->runs.items[run].ssts.items[0].sst->info.compression;
-    return SHL_COMPRESSION_NONE;
+    enum shl_compression codec = SHL_COMPRESSION_NONE;
+    uint64_t most = 0;
+    for (size_t i = 0; i < r->tree->l0.count; i++)
+        for (size_t k = 0; k < r->job.l0_view_ids.count; k++)
+            if (shl_tree_find_view(r->tree, r->job.l0_view_ids.items[k]) == i)
+                prefer(&codec, &most, &r->tree->l0.items[i], shl_view_bytes(&r->tree->l0.items[i]));
+    for (size_t i = 0; i < r->tree->runs.count; i++)
+        for (size_t k = 0; k < r->job.runs.count; k++)
+            if (shl_tree_find_run(r->tree, r->job.runs.items[k]) == i &&
+                r->tree->runs.items[i].ssts.count > 0)
+                prefer(&codec, &most, &r->tree->runs.items[i].ssts.items[0],
+                       shl_run_bytes(&r->tree->runs.items[i]));
+    return codec;
 }
 
 static enum shl_compression codec_of_output(const struct shl_job_run *r)
