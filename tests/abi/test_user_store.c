@@ -2,13 +2,13 @@
  * Method: a list of objects under a lock, written with the public headers alone. */
 #include <shale/shale.h>
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <threads.h>
 /* cmocka.h wants some of the above */
 #include <cmocka.h>
 
@@ -32,7 +32,7 @@ struct object {
 };
 
 struct bag {
-    mtx_t mu;
+    pthread_mutex_t mu;
     struct object objects[OBJECTS_MAX]; /* ascending by key */
     size_t count;
     unsigned versions;
@@ -91,7 +91,7 @@ static shale_code bag_put(void *ctx, const char *key, const shale_slice *parts, 
     struct bag *b = ctx;
     size_t len = 0;
     shale_code rc;
-    mtx_lock(&b->mu);
+    (void)pthread_mutex_lock(&b->mu);
     struct object *o = find(b, key);
     if (b->refuses) {
         rc = SHALE_PERMISSION_DENIED;
@@ -113,7 +113,7 @@ static shale_code bag_put(void *ctx, const char *key, const shale_slice *parts, 
             describe(o, out);
         }
     }
-    mtx_unlock(&b->mu);
+    (void)pthread_mutex_unlock(&b->mu);
     return rc;
 }
 
@@ -123,14 +123,14 @@ static shale_code bag_get(void *ctx, const char *key, uint64_t offset, uint64_t 
 {
     struct bag *b = ctx;
     (void)why;
-    mtx_lock(&b->mu);
+    (void)pthread_mutex_lock(&b->mu);
     const struct object *o = find(b, key);
     if (o != NULL)
         describe(o, out);
     if (o != NULL && offset < o->len)
         emit(emit_ctx, o->data + offset,
              len < o->len - offset ? (size_t)len : o->len - (size_t)offset);
-    mtx_unlock(&b->mu);
+    (void)pthread_mutex_unlock(&b->mu);
     return o != NULL ? SHALE_OK : SHALE_NOT_FOUND;
 }
 
@@ -138,11 +138,11 @@ static shale_code bag_head(void *ctx, const char *key, shale_object *out, shale_
 {
     struct bag *b = ctx;
     (void)why;
-    mtx_lock(&b->mu);
+    (void)pthread_mutex_lock(&b->mu);
     const struct object *o = find(b, key);
     if (o != NULL)
         describe(o, out);
-    mtx_unlock(&b->mu);
+    (void)pthread_mutex_unlock(&b->mu);
     return o != NULL ? SHALE_OK : SHALE_NOT_FOUND;
 }
 
@@ -154,14 +154,14 @@ static shale_code bag_list(void *ctx, const char *prefix, const char *start_afte
     bool more = true;
     (void)prefix; /* what lies elsewhere is passed over */
     (void)why;
-    mtx_lock(&b->mu);
+    (void)pthread_mutex_lock(&b->mu);
     for (size_t i = 0; i < b->count && more; i++) {
         shale_object o = {.key = b->objects[i].key};
         describe(&b->objects[i], &o);
         if (start_after == NULL || strcmp(o.key, start_after) > 0)
             more = visit(visit_ctx, &o);
     }
-    mtx_unlock(&b->mu);
+    (void)pthread_mutex_unlock(&b->mu);
     return SHALE_OK;
 }
 
@@ -169,21 +169,21 @@ static shale_code bag_remove(void *ctx, const char *key, shale_error *why)
 {
     struct bag *b = ctx;
     (void)why;
-    mtx_lock(&b->mu);
+    (void)pthread_mutex_lock(&b->mu);
     struct object *o = find(b, key);
     if (o != NULL) {
         free(o->data);
         b->count--;
         memmove(o, o + 1, (size_t)(b->objects + b->count - o) * sizeof *o);
     }
-    mtx_unlock(&b->mu);
+    (void)pthread_mutex_unlock(&b->mu);
     return SHALE_OK;
 }
 
 static void bag_init(struct bag *b, shale_store_callbacks *out)
 {
     *b = (struct bag){.count = 0};
-    assert_int_equal(mtx_init(&b->mu, mtx_plain), thrd_success);
+    assert_int_equal(pthread_mutex_init(&b->mu, NULL), 0);
     shale_store_callbacks_init(out, sizeof *out);
     out->ctx = b;
     out->put = bag_put;
@@ -197,7 +197,7 @@ static void bag_deinit(struct bag *b)
 {
     for (size_t i = 0; i < b->count; i++)
         free(b->objects[i].data);
-    mtx_destroy(&b->mu);
+    (void)pthread_mutex_destroy(&b->mu);
 }
 
 static size_t with(const struct bag *b, const char *word)
