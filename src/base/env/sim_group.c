@@ -112,6 +112,14 @@ static void settle_survivors(sim_group dead)
     }
 }
 
+/* Whoever gets a stack of the group next comes behind all that its tasks did, with one another's stacks too. */
+static void hand_stacks_on(sim_group g)
+{
+    for (uint32_t i = 0; i < S->slots_used; i++)
+        if (S->tasks[i].group == g && S->tasks[i].killed)
+            TSAN(__tsan_release(&S->tasks[i]));
+}
+
 static void finish_kill(sim_group g)
 {
     struct sim_group_state *group = &S->groups[g];
@@ -126,8 +134,9 @@ static void finish_kill(sim_group g)
         if (t->group == g && (t->state == TASK_RUNNABLE || t->state == TASK_BLOCKED))
             kill_task(t);
     }
-    settle_survivors(g);
     TSAN(__tsan_acquire(group)); /* and what its tasks did that ended before */
+    hand_stacks_on(g);
+    settle_survivors(g);
     sim_mem_free_group(g);
     sim_fs_close_group(g);
     TSAN(__tsan_release(group));
