@@ -77,10 +77,7 @@ static shale_code ask_json(char **out, const char *url, const shale_options *opt
         request_members(&stack, &(shale_store_counts){0}, &w);
         shl_json_object_end(&w);
     }
-    SHL_TRY(shl_json_finish(&w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
+    rc = shl_api_text_out(&w, &text, out, err);
 out:
     if (rc != SHALE_OK && stack.store != NULL)
         shl_api_suggest(&stack, err);
@@ -225,10 +222,7 @@ shale_code shale_db_explain(char **out_json, shale_db *db, shale_slice key, shal
     SHL_TRY(shl_lsm_explain(db->lsm, shl_slice_of(key.data, key.len), &w, err));
     request_members(&db->stack, &before, &w);
     shl_json_object_end(&w);
-    SHL_TRY(shl_json_finish(&w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out_json = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
+    rc = shl_api_text_out(&w, &text, out_json, err);
 out:
     shl_buf_free(&text);
     return rc;

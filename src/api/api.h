@@ -3,6 +3,7 @@
 #define SHL_API_API_H
 
 #include "api/options.h"
+#include "base/codec/json.h"
 #include "store/store.h"
 
 #include <shale/store.h>
@@ -21,5 +22,7 @@ SHL_MUST shale_code shl_api_take_struct(void *ours, size_t ours_size, const void
 void shl_api_init_struct(void *theirs, size_t size, const void *defaults, size_t ours_size);
 /* The other way: fills at most theirs' struct_size bytes. */
 void shl_api_give_struct(void *theirs, const void *ours, size_t ours_size);
+/* Ends the document that w writes to `text`: on success the caller of the library owns *out, and text is empty. */
+SHL_MUST shale_code shl_api_text_out(struct shl_json_writer *w, struct shl_buf *text, char **out, shale_error *err);
 
 #endif

@@ -251,10 +251,7 @@ shale_code shale_admin_checkpoints(char **out_json, const char *url, const shale
         return shl_fail(err, SHALE_INVALID, "checkpoints: the place for the text is NULL");
     shl_json_begin(&l.w, &text, err);
     SHL_TRY(shl_api_with_target(&t, url, options, list, &l, err));
-    SHL_TRY(shl_json_finish(&l.w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out_json = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
+    rc = shl_api_text_out(&l.w, &text, out_json, err);
 out:
     shl_buf_free(&text);
     return rc;

@@ -204,17 +204,12 @@ static shale_code jobs_json(const shl_proposals *jobs, char **out, shale_error *
 {
     struct shl_buf text = {0};
     struct shl_json_writer w;
-    shale_code rc;
     shl_json_begin(&w, &text, err);
     shl_json_array(&w);
     for (size_t i = 0; i < jobs->count; i++)
         shl_inspect_job(&w, &jobs->items[i]);
     shl_json_array_end(&w);
-    SHL_TRY(shl_json_finish(&w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
-out:
+    shale_code rc = shl_api_text_out(&w, &text, out, err);
     shl_buf_free(&text);
     return rc;
 }
@@ -232,12 +227,7 @@ static shale_code plan_json(const struct shl_process_open *open, const struct sh
     for (size_t i = 0; i < plan.jobs.count; i++)
         shl_inspect_planned(&w, &plan.jobs.items[i], plan.bytes.items[i]);
     shl_json_array_end(&w);
-    SHL_TRY(shl_json_finish(&w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    if (out != NULL) {
-        *out = (char *)text.data;
-        text = (struct shl_buf){0}; /* moved to the caller */
-    }
+    rc = out != NULL ? shl_api_text_out(&w, &text, out, err) : shl_json_finish(&w);
 out:
     shl_buf_free(&text);
     shl_compact_plan_deinit(&plan);

@@ -93,17 +93,12 @@ shale_code shale_db_manifest(char **out_json, shale_db *db, shale_error *err)
     SHL_API_ERR(err);
     struct shl_buf text = {0};
     struct shl_json_writer w;
-    shale_code rc;
     if (out_json == NULL || db == NULL)
         return shl_fail(err, SHALE_INVALID, "manifest: the %s is NULL",
                         db == NULL ? "database" : "place for the text");
     shl_json_begin(&w, &text, err);
     shl_lsm_manifest_json(db->lsm, &w);
-    SHL_TRY(shl_json_finish(&w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out_json = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
-out:
+    shale_code rc = shl_api_text_out(&w, &text, out_json, err);
     shl_buf_free(&text);
     return rc;
 }

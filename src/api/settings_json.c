@@ -162,10 +162,7 @@ shale_code shale_options_to_json(char **out_json, const shale_options *o, shale_
     for (; k.open.len > 0; k.open = group_of(k.open))
         shl_json_object_end(&k.w);
     shl_json_object_end(&k.w);
-    SHL_TRY(shl_json_finish(&k.w));
-    SHL_TRY(shl_str_terminate(&text, err));
-    *out_json = (char *)text.data;
-    text = (struct shl_buf){0}; /* moved to the caller */
+    rc = shl_api_text_out(&k.w, &text, out_json, err);
 out:
     shl_buf_free(&k.text);
     shl_buf_free(&text);

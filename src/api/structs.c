@@ -1,6 +1,7 @@
-/* Sized structs of the public API: shorter and longer callers. */
+/* What crosses the border: sized structs, of shorter and longer callers, and texts. */
 #include "api/api.h"
 #include "base/assert.h"
+#include "base/str.h"
 
 #include <shale/shale.h>
 
@@ -134,4 +135,17 @@ void shale_s4_scan_options_init(shale_s4_scan_options *o, size_t struct_size)
 {
     const shale_s4_scan_options defaults = {.struct_size = sizeof defaults};
     shl_api_init_struct(o, struct_size, &defaults, sizeof defaults);
+}
+
+shale_code shl_api_text_out(struct shl_json_writer *w, struct shl_buf *text, char **out,
+                            shale_error *err)
+{
+    shale_code rc = shl_json_finish(w);
+    if (rc == SHALE_OK)
+        rc = shl_str_terminate(text, err);
+    if (rc != SHALE_OK)
+        return rc;
+    *out = (char *)text->data;
+    *text = (struct shl_buf){0};
+    return SHALE_OK;
 }

@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "cli/os.h"
 #include "cli/price.h"
+#include "cli/sql_print.h"
 #include "cli/sql_run.h"
 
 #include <inttypes.h>
@@ -130,28 +131,15 @@ struct log_print {
     bool failed;
 };
 
-/* A real shows as one. */
-static void real_text(struct out *o, double real)
-{
-    char number[SHL_F64_TEXT];
-    if (!__builtin_isfinite(real)) {
-        out_text(o, real > 0 ? "inf" : "-inf");
-        return;
-    }
-    const char *text = shl_f64_text(real, number);
-    out_text(o, text);
-    if (strpbrk(text, ".e") == NULL)
-        out_text(o, ".0");
-}
-
 static void value_text(struct out *o, const shale_sql_value *v)
 {
+    char number[SHL_F64_TEXT];
     switch (v->type) {
     case SHALE_SQL_INTEGER:
         out_i64(o, v->integer);
         break;
     case SHALE_SQL_REAL:
-        real_text(o, v->real);
+        out_text(o, sql_real_text(v->real, number));
         break;
     case SHALE_SQL_TEXT:
         out_char(o, '\'');
@@ -206,23 +194,15 @@ static bool print_change(void *ctx, const shale_sql_change *ch)
     return o->failed == 0;
 }
 
-static void real_json(struct shl_json_writer *w, double real)
-{
-    char number[SHL_F64_TEXT];
-    char whole[SHL_F64_TEXT + 2];
-    const char *text = shl_f64_text(real, number);
-    (void)snprintf(whole, sizeof whole, "%s%s", text, strpbrk(text, ".e") == NULL ? ".0" : "");
-    shl_json_raw(w, shl_slice_str(whole));
-}
-
 /* What JSON has no value for, as an object: {} is a column that keeps what it has. */
 static void json_special(struct shl_json_writer *w, const shale_sql_value *v)
 {
     struct shl_slice s = shl_slice_of(v->bytes.data, v->bytes.len);
+    char number[SHL_F64_TEXT];
     shl_json_object(w);
     if (v->type == SHALE_SQL_REAL) {
         shl_json_key(w, "real");
-        shl_json_str(w, v->real > 0 ? "inf" : "-inf");
+        shl_json_str(w, sql_real_text(v->real, number));
     } else if (v->type != SHALE_SQL_UNCHANGED) {
         shl_json_bytes(w, v->type == SHALE_SQL_BLOB ? "blob" : "text", s);
     }
@@ -236,6 +216,7 @@ static void json_row(struct shl_json_writer *w, const char *name, const shale_sq
     shl_json_array(w);
     for (size_t i = 0; i < count; i++) {
         const shale_sql_value *v = &row[i];
+        char number[SHL_F64_TEXT];
         struct shl_slice s = shl_slice_of(v->bytes.data, v->bytes.len);
         bool is_text = v->type == SHALE_SQL_TEXT && shl_utf8_valid(s);
         if (is_text)
@@ -243,7 +224,7 @@ static void json_row(struct shl_json_writer *w, const char *name, const shale_sq
         else if (v->type == SHALE_SQL_INTEGER)
             shl_json_i64(w, v->integer);
         else if (v->type == SHALE_SQL_REAL && __builtin_isfinite(v->real))
-            real_json(w, v->real);
+            shl_json_raw(w, shl_slice_str(sql_real_text(v->real, number)));
         else if (v->type == SHALE_SQL_NULL_VALUE)
             shl_json_null(w);
         else

@@ -289,6 +289,16 @@ shale_code sql_rows_begin(struct sql_rows *r, sqlite3_stmt *q, shale_error *err)
     return rc;
 }
 
+const char *sql_real_text(double real, char out[SHL_F64_TEXT])
+{
+    if (!__builtin_isfinite(real))
+        return real > 0 ? "inf" : "-inf";
+    (void)shl_f64_text(real, out);
+    if (strpbrk(out, ".e") == NULL)
+        strcpy(out + strlen(out), ".0"); /* of 17 digits at most, there is room */
+    return out;
+}
+
 static shale_code take_value(struct sql_rows *r, sqlite3_stmt *q, int i, shale_error *err)
 {
     char number[SHL_F64_TEXT];
@@ -296,13 +306,8 @@ static shale_code take_value(struct sql_rows *r, sqlite3_stmt *q, int i, shale_e
     if (type == SQLITE_NULL)
         return add_cell(r, type, "", 0, err);
     if (type == SQLITE_FLOAT && __builtin_isfinite(sqlite3_column_double(q, i))) {
-        const char *text = shl_f64_text(sqlite3_column_double(q, i), number);
-        shale_code rc = add_cell(r, type, text, strlen(text), err);
-        if (rc == SHALE_OK && strpbrk(text, ".e") == NULL) { /* a real shows as one */
-            rc = shl_str_append(&r->bytes, ".0", err);
-            r->cells.items[r->cells.count - 1].len += 2;
-        }
-        return rc;
+        const char *text = sql_real_text(sqlite3_column_double(q, i), number);
+        return add_cell(r, type, text, strlen(text), err);
     }
     const void *data =
         type == SQLITE_BLOB ? sqlite3_column_blob(q, i) : (const void *)sqlite3_column_text(q, i);

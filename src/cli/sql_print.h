@@ -3,6 +3,7 @@
 #define SHL_CLI_SQL_PRINT_H
 
 #include "base/array.h"
+#include "base/str.h"
 #include "cli/sql_run.h"
 
 #include <sqlite3.h>
@@ -24,6 +25,9 @@ struct sql_rows {
     struct shl_buf text;              /* owned: printed so far */
     uint64_t rows;
 };
+
+/* A number as SQL writes a real: "5.0", "inf". */
+const char *sql_real_text(double real, char out[SHL_F64_TEXT]);
 
 /* Forgets everything. */
 void sql_rows_clear(struct sql_rows *r);

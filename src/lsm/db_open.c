@@ -247,6 +247,15 @@ static shale_code spawn(struct env_task **out, const char *name, void (*fn)(void
                              : shl_fail(err, rc, "cannot start the thread %s", name);
 }
 
+/* If settings ask for it. What is there now is not new. */
+static shale_code start_warming(struct shl_lsm *db, shale_error *err)
+{
+    if (!shl_lsm_warms(db))
+        return SHALE_OK;
+    shl_warm_begin(db);
+    return spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err);
+}
+
 static shale_code start_flushers(struct shl_lsm *db, shale_error *err)
 {
     db->flush_tasks = env_calloc(db->settings.l0_flush_parallelism, sizeof(struct env_task *));
@@ -367,10 +376,7 @@ shale_code shl_lsm_open_writer(const struct shl_lsm_open *o, struct shl_lsm **ou
     SHL_TRY(spawn(&db->wal_task, "shale-wal", shl_wal_task, db, err));
     if (db->settings.gc.enabled)
         SHL_TRY(spawn(&db->gc_task, "shale-gc", shl_gc_task_main, db, err));
-    if (shl_lsm_warms(db)) {
-        shl_warm_begin(db);
-        SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
-    }
+    SHL_TRY(start_warming(db, err));
     shl_log_write(db->log, SHL_LOG_INFO,
                   "opened as writer epoch=%" PRIu64 " fence=%" PRIu64 " seq=%" PRIu64,
                   db->writer_epoch, fence, env_load_relaxed(&db->committed_seq));
@@ -417,11 +423,9 @@ shale_code shl_lsm_open_reader(const struct shl_lsm_open *o, const struct shl_ls
     db->settings.skip_wal_replay = db->settings.skip_wal_replay || how->skip_wal_replay;
     SHL_TRY(reader_start(db, how, err));
     db->follow = (how->follow && how->mode == SHL_READER_LATEST) || db->managed;
-    if (db->follow)
+    if (db->follow) {
         SHL_TRY(spawn(&db->poll_task, "shale-poll", shl_poll_task, db, err));
-    if (db->follow && shl_lsm_warms(db)) {
-        shl_warm_begin(db);
-        SHL_TRY(spawn(&db->warm_task, "shale-warm", shl_warm_task, db, err));
+        SHL_TRY(start_warming(db, err));
     }
     *out = db;
     db = NULL;

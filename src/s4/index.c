@@ -467,7 +467,7 @@ shale_code shl_s4_index_files(const struct shl_s4_index *x, struct shl_s4_ids *o
     return SHALE_OK;
 }
 
-bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id)
+size_t shl_s4_ids_find(const struct shl_s4_ids *ids, uint64_t id)
 {
     size_t low = 0;
     size_t high = ids->ids.count;
@@ -478,7 +478,12 @@ bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id)
         else
             high = mid;
     }
-    return low < ids->ids.count && ids->ids.items[low] == id;
+    return low < ids->ids.count && ids->ids.items[low] == id ? low : SIZE_MAX;
+}
+
+bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id)
+{
+    return shl_s4_ids_find(ids, id) != SIZE_MAX;
 }
 
 void shl_s4_ids_free(struct shl_s4_ids *ids)

@@ -62,7 +62,8 @@ struct shl_s4_ids {
 };
 SHL_MUST shale_code shl_s4_index_files(const struct shl_s4_index *x, struct shl_s4_ids *out,
                                        shale_error *err);
-bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id); /* ascending */
+size_t shl_s4_ids_find(const struct shl_s4_ids *ids, uint64_t id); /* its place; SIZE_MAX: it is not among them */
+bool shl_s4_ids_have(const struct shl_s4_ids *ids, uint64_t id);
 void shl_s4_ids_free(struct shl_s4_ids *ids);
 
 /* All living entries in the order of their places: file, then offset. Errors: NOMEM. */

@@ -167,13 +167,6 @@ static shale_code check_unchanged(const struct shl_s4_iter *it, shale_error *err
     return shl_fail(err, SHALE_INVALID, "the store was written to during the iteration");
 }
 
-static int by_id(const void *a, const void *b)
-{
-    uint64_t p = *(const uint64_t *)a;
-    uint64_t q = *(const uint64_t *)b;
-    return p < q ? -1 : p > q;
-}
-
 /* How far the index reaches into each of its files. Owned; NULL without memory. */
 static uint64_t *ends_of(const struct shl_s4_index *x, const struct shl_s4_ids *named)
 {
@@ -183,9 +176,8 @@ static uint64_t *ends_of(const struct shl_s4_index *x, const struct shl_s4_ids *
     uint32_t ref;
     uint64_t *ends = env_calloc(named->ids.count + 1, sizeof *ends);
     while (ends != NULL && shl_s4_index_next(x, &c, &key, &loc, &ref)) {
-        const uint64_t *at =
-            bsearch(&loc.file, named->ids.items, named->ids.count, sizeof *named->ids.items, by_id);
-        size_t i = at == NULL ? named->ids.count : (size_t)(at - named->ids.items);
+        size_t i = shl_s4_ids_find(named, loc.file);
+        SHL_ASSERT(i != SIZE_MAX); /* they are of this index */
         ends[i] = shl_max_u64(ends[i], loc.offset + loc.length);
     }
     return ends;

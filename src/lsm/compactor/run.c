@@ -32,6 +32,7 @@ struct shl_job_run {
     const struct shl_tree *tree;
     const struct shl_level_tree *level_tree;
     struct shl_retain_rules rules;
+    enum shl_compression codec; /* of the outputs */
     struct env_task *task;
     _Atomic bool stop;
     _Atomic uint64_t rows, bytes;
@@ -79,39 +80,44 @@ static void note_failure(struct shl_job_run *r, shale_code rc, const shale_error
 
 /* ---------------------------------------------------------------- output */
 
-static void prefer(enum shl_compression *codec, uint64_t *most, const struct shl_sst_view *v,
-                   uint64_t bytes)
+struct largest {
+    enum shl_compression codec;
+    uint64_t bytes;
+    size_t age; /* its place from the newest on */
+};
+
+static void prefer(struct largest *best, const struct shl_sst_view *v, uint64_t bytes, size_t age)
 {
-    if (bytes > *most) {
-        *codec = v->sst->info.compression;
-        *most = bytes;
-    }
+    if (bytes > best->bytes || (bytes == best->bytes && age < best->age))
+        *best = (struct largest){v->sst->info.compression, bytes, age};
 }
 
 /* That of the largest input; of equal ones the newest. A few rows of a writer that was told of none do not unpack a database. */
-static enum shl_compression codec_of_inputs(const struct shl_job_run *r)
+static enum shl_compression codec_of_inputs(const struct shl_tree *tree,
+                                            const struct shl_compaction *job)
 {
-    enum shl_compression codec = SHL_COMPRESSION_NONE;
-    uint64_t most = 0;
-    for (size_t i = 0; i < r->tree->l0.count; i++)
-        for (size_t k = 0; k < r->job.l0_view_ids.count; k++)
-            if (shl_tree_find_view(r->tree, r->job.l0_view_ids.items[k]) == i)
-                prefer(&codec, &most, &r->tree->l0.items[i], shl_view_bytes(&r->tree->l0.items[i]));
-    for (size_t i = 0; i < r->tree->runs.count; i++)
-        for (size_t k = 0; k < r->job.runs.count; k++)
-            if (shl_tree_find_run(r->tree, r->job.runs.items[k]) == i &&
-                r->tree->runs.items[i].ssts.count > 0)
-                prefer(&codec, &most, &r->tree->runs.items[i].ssts.items[0],
-                       shl_run_bytes(&r->tree->runs.items[i]));
-    return codec;
+    struct largest best = {SHL_COMPRESSION_NONE, 0, SIZE_MAX};
+    for (size_t k = 0; k < job->l0_view_ids.count; k++) {
+        size_t i = shl_tree_find_view(tree, job->l0_view_ids.items[k]);
+        if (i != SIZE_MAX)
+            prefer(&best, &tree->l0.items[i], shl_view_bytes(&tree->l0.items[i]), i);
+    }
+    for (size_t k = 0; k < job->runs.count; k++) {
+        size_t i = shl_tree_find_run(tree, job->runs.items[k]);
+        if (i != SIZE_MAX && tree->runs.items[i].ssts.count > 0)
+            prefer(&best, &tree->runs.items[i].ssts.items[0], shl_run_bytes(&tree->runs.items[i]),
+                   tree->l0.count + i);
+    }
+    return best.codec;
 }
 
-static enum shl_compression codec_of_output(const struct shl_job_run *r)
+static enum shl_compression codec_of_outputs(const struct shl_job_run *r)
 {
     const struct shl_lsm_settings *s = r->env.settings;
     if (s->worker_has_codec)
         return s->worker_compression;
-    return s->worker_keeps_codec && !s->sst_block_alignment ? codec_of_inputs(r) : s->compression;
+    return s->worker_keeps_codec && !s->sst_block_alignment ? codec_of_inputs(r->tree, &r->job)
+                                                            : s->compression;
 }
 
 static shale_code open_output(struct worker *w, shale_error *err)
@@ -120,7 +126,7 @@ static shale_code open_output(struct worker *w, shale_error *err)
     const struct shl_lsm_settings *s = e->settings;
     struct shl_sst_write_options o = {.block_bytes = s->sst_block_size_bytes,
                                       .aligned = s->sst_block_alignment,
-                                      .compression = codec_of_output(w->run),
+                                      .compression = w->run->codec,
                                       .transformer = e->transformer,
                                       .policies = &s->filter,
                                       .policy_count = 1,
@@ -714,6 +720,7 @@ shale_code shl_job_run_start(const struct shl_run_env *env, const struct shl_com
                                          .now_tick = m->last_l0_clock_tick,
                                          .drop_tombstones = shl_job_reaches_bottom(r->tree, job),
                                          .merge = env->merge};
+    r->codec = codec_of_outputs(r);
     rc = env_task_spawn(&r->task, "shale-compact-job", job_task, r);
     if (rc != SHALE_OK) {
         r->task = NULL;
