@@ -601,8 +601,8 @@ static void test_what_is_dropped_uncovers_what_is_older(void **state)
     table(db, "b", "old");
     ok(shale_db_settle(db, &err));
     table(db, "a", "new");
+    expect_get(db, "a", "new"); /* while there is one table, which the scheduler leaves alone */
     table(db, "c", "other");
-    expect_get(db, "a", "new");
     ok(shale_db_settle(db, &err));
     expect_shape(db, 0, 2);
     assert_false(s.job.is_last_run);

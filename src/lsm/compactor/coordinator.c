@@ -14,11 +14,6 @@
 #define PACE_MAX_NS                                                                                \
     (60 * ENV_NS_PER_SEC) /* embedded: the longest pause between two looks at the file */
 
-static uint64_t wall_ms(const struct shl_compactor *c)
-{
-    return shl_clock_unix_ms(&c->o.settings->clock);
-}
-
 /* ---------------------------------------------------------------- taking the epoch */
 
 static shale_code change_epoch(struct shl_manifest *m, uint64_t id, void *arg, shale_error *err)
@@ -89,9 +84,9 @@ static shale_code change_checkpoint(struct shl_manifest *m, uint64_t id, void *a
     shale_code rc = check_change(a, m, err);
     if (rc != SHALE_OK)
         return rc;
-    return shl_commit_checkpoint(m, id, shl_checkpoint_new_id(), (int64_t)wall_ms(a->c),
-                                 a->c->o.settings->compactor_checkpoint_lifetime_ns / ENV_NS_PER_MS,
-                                 err);
+    return shl_commit_checkpoint(
+        m, id, shl_checkpoint_new_id(), (int64_t)shl_compactor_now_ms(a->c),
+        a->c->o.settings->compactor_checkpoint_lifetime_ns / ENV_NS_PER_MS, err);
 }
 
 static shale_code change_tree(struct shl_manifest *m, uint64_t id, void *arg, shale_error *err)
@@ -147,7 +142,7 @@ static shale_code commit_job(struct shl_compactor *c, const struct shl_compactio
     shl_array_add(out, o);
     if (o.status == SHL_COMPACTION_COMPLETED) {
         c->committed++;
-        c->last_commit_s = wall_ms(c) / 1000;
+        c->last_commit_s = shl_compactor_now_ms(c) / 1000;
         log_commit(c, job, "committed", "");
     } else {
         log_commit(c, job, "failed", err->text);
@@ -373,8 +368,9 @@ static shale_code claim_own(struct shl_compactor *c, struct shl_compactions *nex
         struct shl_compaction *job = &next->jobs.items[i];
         if (!shl_worker_wants(c, next, job, r->claimed.count))
             continue;
-        shale_code rc = shl_job_claim_own(
-            job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()}, wall_ms(c), err);
+        shale_code rc =
+            shl_job_claim_own(job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()},
+                              shl_compactor_now_ms(c), err);
         if (rc != SHALE_OK)
             return rc;
         if (!shl_array_push(&r->claimed, job->id) || !shl_worker_reserve(c, r->claimed.count))
@@ -396,7 +392,7 @@ static shale_code edit_round(struct shl_compactor *c, struct shl_compactions *ne
     r->manifest = r->levels->manifest;
     apply_outcomes(next, r->done, changed);
     shl_worker_touch(c, next);
-    r->reclaimed = shl_jobs_reclaim(next, wall_ms(c),
+    r->reclaimed = shl_jobs_reclaim(next, shl_compactor_now_ms(c),
                                     c->o.settings->worker_heartbeat_timeout_ns / ENV_NS_PER_MS);
     refuse(c, next, r);
     if (!c->o.db.must_stop(c->o.db.ctx)) {

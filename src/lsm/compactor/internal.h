@@ -50,6 +50,11 @@ struct shl_compactor {
     shale_error failure;
 };
 
+static inline uint64_t shl_compactor_now_ms(const struct shl_compactor *c)
+{
+    return shl_clock_unix_ms(&c->o.settings->clock);
+}
+
 /* Loads the file. A coordinator brings what it knew together with it. Then the manifest: never the other way round. */
 SHL_MUST shale_code shl_compactor_load(struct shl_compactor *c, bool *changed, shale_error *err);
 /* edit changes a copy of the newest file, and says whether; it may run several times. as_coordinator: FENCED if somebody else is. */

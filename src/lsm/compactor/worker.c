@@ -6,11 +6,6 @@
 
 #include <inttypes.h>
 
-static uint64_t wall_ms(const struct shl_compactor *c)
-{
-    return shl_clock_unix_ms(&c->o.settings->clock);
-}
-
 /* ---------------------------------------------------------------- what we hold */
 
 void shl_worker_drop(struct shl_compactor *c, size_t i)
@@ -159,7 +154,8 @@ static shale_code edit_publish(struct shl_compactor *c, struct shl_compactions *
             h->recorded = true;
             *changed = true;
         } else if (beat) {
-            job->worker_heartbeat_ms = shl_max_u64(job->worker_heartbeat_ms, wall_ms(c));
+            job->worker_heartbeat_ms =
+                shl_max_u64(job->worker_heartbeat_ms, shl_compactor_now_ms(c));
             rc = shl_job_run_context(h->run, job, &has_outputs, err);
             *changed = true;
         }
@@ -225,7 +221,7 @@ shale_code shl_worker_publish(struct shl_compactor *c, bool *did, shale_error *e
         return rc;
     if (beat) {
         c->heartbeat_ns = now + c->o.settings->worker_heartbeat_interval_ns;
-        c->last_heartbeat_ms = wall_ms(c);
+        c->last_heartbeat_ms = shl_compactor_now_ms(c);
     }
     settle_held(c);
     *did = *did || any_ended;
@@ -248,7 +244,7 @@ static shale_code edit_claim(struct shl_compactor *c, struct shl_compactions *ne
         struct shl_compaction *job = &next->jobs.items[i];
         if (!shl_worker_wants(c, next, job, claims->ids.count))
             continue;
-        shale_code rc = shl_job_claim(job, c->worker_id, wall_ms(c), err);
+        shale_code rc = shl_job_claim(job, c->worker_id, shl_compactor_now_ms(c), err);
         if (rc != SHALE_OK)
             return rc;
         if (!shl_array_push(&claims->ids, job->id) || !shl_worker_reserve(c, claims->ids.count))
@@ -312,7 +308,8 @@ void shl_worker_touch(const struct shl_compactor *c, struct shl_compactions *nex
     for (size_t i = 0; i < c->held.count; i++) {
         struct shl_compaction *job = shl_jobs_find(next, c->held.items[i].id);
         if (job != NULL && shl_job_is_held_by(job, c->held.items[i].worker_id))
-            job->worker_heartbeat_ms = shl_max_u64(job->worker_heartbeat_ms, wall_ms(c));
+            job->worker_heartbeat_ms =
+                shl_max_u64(job->worker_heartbeat_ms, shl_compactor_now_ms(c));
     }
 }
 
