@@ -173,8 +173,7 @@ const struct cli_command cli_s4_commands[] = {
      .args_max = 1,
      .args = {"STORE"},
      .options = WRITES | CLI_BIT(OPT_LOCAL) | CLI_BIT(OPT_YES) | CLI_BIT(OPT_DRY_RUN),
-     .examples = {{"shale s4 rebuild-index ./words --yes",
-                   "from the files in the bucket, though there is an index"},
+     .examples = {{"shale s4 rebuild-index ./words --yes", "from the files in the bucket"},
                   {"shale s4 rebuild-index ./words --yes --local-dir ./mirror --local",
                    "from those of a folder"}},
      .notes =
