@@ -135,6 +135,10 @@ SHL_MUST int cli_ask_for_name(struct cli *c, const char *url);
 bool cli_colour(const struct cli *c, int fd);
 /* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
 int cli_fail(struct cli *c, const char *where);
+/* The same in a command that ends by a stop: then it has not failed. */
+int cli_fail_or_end(struct cli *c, const char *where);
+/* So long a terminal may stand still before something is said of what is waited for. */
+#define CLI_SILENCE_NS (500 * ENV_NS_PER_MS)
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
 /* The command as it was given, with `more` (each word with a blank before it) behind its name and without secrets, to be pasted. */

@@ -46,6 +46,7 @@ static int run(struct cli *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const char no_memory[] = "shale: out of memory\n";
+    os_streams();
     struct cli_watch watch = {0};
     struct cli c = {.out = out_new(CLI_STDOUT), .watch = &watch};
     if (c.out == NULL) {

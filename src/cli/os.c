@@ -28,6 +28,14 @@ static const char *deadline_message;
 static int deadline_code;
 #define DEADLINE_GRACE_S 2
 
+void os_streams(void)
+{
+    for (int fd = CLI_STDIN; fd <= CLI_STDERR; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            /* the lowest number that is free: this one */
+            (void)open("/dev/null", fd == CLI_STDIN ? O_WRONLY : O_RDONLY);
+}
+
 bool os_is_terminal(int fd)
 {
     return isatty(fd) == 1;

@@ -9,6 +9,8 @@
 enum cli_fd { CLI_STDIN = 0, CLI_STDOUT = 1, CLI_STDERR = 2 };
 
 bool os_is_terminal(int fd);
+/* First of all: where a stream was closed by who started us, its number is taken, so that no file, socket or pipe gets it. Reading and writing it fail as before. */
+void os_streams(void);
 /* Width of the terminal behind stdout or stderr, else $COLUMNS, else 80. */
 unsigned os_columns(void);
 

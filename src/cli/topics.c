@@ -69,7 +69,7 @@ static const struct cli_topic topics[] = {
      "3    database or store error, damage met while reading; its kind: --json, .error.code\n"
      "130  stopped by Ctrl-C (SIGINT), 143 by SIGTERM; but 0 where that is how it ends: gc, "
      "compactor,\n"
-     "     compactor-worker, wal tail, stat --watch\n"},
+     "     compactor-worker (all without --once), wal tail, stat --watch\n"},
     {"environment", "variables that are looked at",
      "SHALE_<NAME>, SLATEDB_<NAME>    a setting: SHALE_FLUSH_INTERVAL=50ms (_ for dots), or an "
      "option of\n"

@@ -54,6 +54,10 @@ class Compact(Case):
         self.tables(1)
         before = tree(self.db)
         self.assertEqual(self.run_shale("compactions", self.db, want=1).stdout, b"")
+        p = self.run_shale("compactions", self.db, "--json", want=1)
+        self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"]), (b"", "NOT_FOUND"))
+        p = self.run_shale("compact", self.db, "--full", "-n")
+        self.assertEqual(p.stderr.decode(), "would do nothing: there is no sorted run yet (shale compact %s merges L0 when enough is there)\n" % self.db)
         self.assertEqual(tree(self.db), before)
         self.assertIn(b"no database here", self.run_shale("compactions", os.path.join(self.dir, "none"), want=3).stderr)
 
@@ -151,7 +155,7 @@ class Compact(Case):
         for args, want, why in (
                 (["--spec", "{"], 2, "compaction request"), (["--spec", '"Fullest"'], 2, "none that is known"),
                 (["--spec", spec % (7, 7)], 2, "not there"), (["--spec", spec % (0, 1)], 2, "oldest source run"),
-                (["--segment", "s"], 2, "no such segment"), (["--full", "--segment", "s"], 2, "which one?"), (["--no-wait"], 2, "nothing to submit")):
+                (["--segment", "s"], 2, 'there is no segment "s"'), (["--full", "--segment", "s"], 2, "which one?"), (["--no-wait"], 2, "nothing to submit")):
             p = self.run_shale("compact", self.db, *args, *FAST, want=want)
             self.assertIn(why, p.stderr.decode(), args)
             self.assertEqual(p.stdout, b"")
@@ -238,8 +242,10 @@ class Compact(Case):
         self.run_shale("compact", self.db, *FAST)
         first = json.loads(self.run_shale("compactions", self.db, "--id", "1", "--json").stdout)
         self.assertEqual((first["id"], first["recent_compactions"]), (1, {}))
-        self.run_shale("compactions", self.db, "--id", "99", want=1)
-        self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", want=1)
+        self.assertIn(b"no compactions file 99 in ", self.run_shale("compactions", self.db, "--id", "99", want=3).stderr)
+        self.assertEqual(self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", want=1).stderr, b"")
+        p = self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", "--json", want=1)
+        self.assertEqual(json.loads(p.stderr)["error"]["code"], "NOT_FOUND")
         self.assertIn(b"ULID", self.run_shale("compactions", self.db, "job", want=2).stderr)
         line = self.run_shale("compactions", self.db).stdout.decode()
         self.assertRegex(line, r"^[0-9A-Z]{26}  Completed  4 L0 -> SR 0 .* written .*worker [0-9A-Z]{26}\n$")

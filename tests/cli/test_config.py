@@ -125,6 +125,20 @@ class Config(S3Case):
         self.assertIn(b'dve', p.stderr)
         self.assertIn(b"try: shale config path", p.stderr)
 
+    def test_a_profile_that_nobody_has(self):
+        """Also where the store asks for no key of AWS's: with a misspelt one the settings would be others."""
+        named = self.write("a.toml", '[profile.fast]\nflush_interval = "7ms"\n[profile.slow]\nflush_interval = "9ms"\n')
+        for args in (["put", self.db, "k", "v"], ["config", "show"], ["scan", "s3://acme/db"]):
+            for more, says in (([], b"have no [profile.NAME]"), (["--settings", named], b"have the groups [profile.fast] [profile.slow]")):
+                p = self.run_shale(*args, "--profile", "fst", *more, want=2)
+                self.assertIn(b'profile "fst" is neither in ', p.stderr)
+                self.assertIn(says, p.stderr)
+                self.assertIn(b"try: shale config path", p.stderr)
+        self.assertFalse(os.path.exists(self.db))
+        self.run_shale("put", self.db, "k", "v", "--profile", "fast", "--settings", named)
+        self.write(".aws/config", "[profile fst]\nregion = eu-south-1\n")
+        self.run_shale("put", self.db, "k", "v", "--profile", "fst")
+
     def test_text(self):
         p = self.run_shale("config", "show", "--changed")
         self.assertEqual(p.stdout, b"")
