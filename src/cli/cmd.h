@@ -53,6 +53,7 @@ struct cli {
     bool told;         /* `err` stands on stdout already: only what to do about it is left to say */
     const char *about; /* borrowed: what the last failure was about, if not the first argument */
     char facts[200];   /* what a failure leaves behind, told with it; "": nothing to say */
+    bool has_written;  /* what failed has changed something before: no message may deny it */
     uint64_t rows;     /* printed or written by the command */
     shale_store_counts asked; /* by handles of the command that are closed */
     /* A line of a shell: */

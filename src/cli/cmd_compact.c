@@ -131,6 +131,7 @@ static int run_compactor(struct cli *c, const char *what, bool no_coordinator, b
         rc = shale_compactor_run(compactor, &c->err);
     shale_compactor_store_counts(compactor, &n);
     shale_compactor_close(compactor);
+    c->has_written = n.put > 0;
     int code = end(&w, rc);
     if (code == CLI_YES)
         say_done(&w, &n);
@@ -289,7 +290,7 @@ static int print_jobs(struct cli *c, char *text)
 }
 
 /* A job reads its sources and writes about as much; the rest is what it takes beside that, as in the table. */
-#define JOB_PUTS 8
+#define JOB_PUTS 9
 #define JOB_GETS 30
 
 /* The jobs that it would begin with. Frees the text. */
@@ -341,6 +342,7 @@ int cmd_compact(struct cli *c)
     const char *request;
     shale_compact_options how;
     shale_store_counts n = {.struct_size = sizeof n};
+    shale_code rc;
     int code = CLI_USAGE;
     if (!request_text(c, &hold, &request) || !cli_options(c))
         goto out;
@@ -354,8 +356,10 @@ int cmd_compact(struct cli *c)
         goto out;
     }
     work_begin(&w, c, "compact");
-    code = end(&w, shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options,
-                                 request, &how, &c->err));
+    rc = shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options, request,
+                       &how, &c->err);
+    c->has_written = n.put > 0;
+    code = end(&w, rc);
     if (code != CLI_YES)
         goto out;
     if (request == NULL)

@@ -688,7 +688,9 @@ int cli_fail(struct cli *c, const char *where)
     const struct way_out *w = way_out_of(c);
     if (w != NULL) {
         r.retry = w->retry;
-        r.facts = w->facts;
+        r.facts = c->has_written && w->facts != NULL && strcmp(w->facts, CLI_UNCHANGED) == 0
+                      ? "No row was changed; a job that was begun waits for the next compactor."
+                      : w->facts;
         for (size_t k = 0, n = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
             if (is_filled(c, w->try[k]))
                 expand(r.tries[n++], sizeof r.tries[0], w->try[k], c);

@@ -13,6 +13,7 @@ struct way_out {
     const char *facts;    /* lines of the state that things are in now; NULL: none */
     const char *try[2];   /* NULL: none */
 };
+#define CLI_UNCHANGED "Nothing was changed."
 /* For c->err of c->args.command; NULL: there is none. */
 const struct way_out *way_out_of(const struct cli *c);
 
