@@ -89,12 +89,28 @@ static shale_code find_wal_end(struct shl_lsm *db, shl_wal_items *row, uint64_t 
     return rc;
 }
 
+static bool has_ssts(const struct shl_manifest *m)
+{
+    return m->root.l0.count + m->root.runs.count + m->segments.count > 0;
+}
+
 /* Whether WAL objects must be there that are not. Only a clone that nobody opened yet has a boundary and no object. */
 static bool wal_is_missing(const struct shl_manifest *m, uint64_t end, bool none)
 {
-    bool has_ssts = m->root.l0.count + m->root.runs.count + m->segments.count > 0;
     return end < m->wal_id_last_seen ||
-           (none && m->replay_after_wal_id > 0 && has_ssts && m->external_dbs.count == 0);
+           (none && m->replay_after_wal_id > 0 && has_ssts(m) && m->external_dbs.count == 0);
+}
+
+/* A manifest cannot tell that the WAL is elsewhere before a flush. A writer that left no trace died right behind its epoch, or wrote there. */
+static void warn_of_no_trace(const struct shl_lsm *db, uint64_t end)
+{
+    const struct shl_manifest *m = db->manifest;
+    if (m->writer_epoch > 0 && end == 0 && !has_ssts(m))
+        shl_log_write(db->log, SHL_LOG_WARN,
+                      "\"%s\": %" PRIu64
+                      " writer%s before, and neither a WAL object nor an SSTable; "
+                      "was the WAL in another store (wal_url)?",
+                      db->paths.r1, m->writer_epoch, m->writer_epoch == 1 ? "" : "s");
 }
 
 /* The same, before anything is written: who forgot that the WAL is in another store would lose rows. slatedb-behaviour 15. */
@@ -313,17 +329,26 @@ static shale_code take_epoch(struct shl_lsm *db, struct fence_job *f, shl_wal_it
     }
 }
 
+/* No writer is so much faster than the next one; a store may be that says no to what it has just taken. */
+#define FENCES_MAX 1000
+
 /* The old writer used the id first: further on, unless somebody newer is at work. */
 static shale_code fence_further(struct shl_lsm *db, uint64_t *fence, shale_error *err)
 {
-    shale_code rc;
-    do {
+    for (unsigned tries = 1;; tries++) {
         bool changed;
-        rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED if an even newer writer came */
+        shale_code rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED: by a newer writer */
         if (rc == SHALE_OK)
             rc = put_fence(db, ++*fence, err);
-    } while (rc == SHALE_ALREADY_EXISTS);
-    return rc;
+        if (rc != SHALE_ALREADY_EXISTS)
+            return rc;
+        if (tries == FENCES_MAX)
+            return shl_fail(err, SHALE_UNAVAILABLE,
+                            "\"%s\": %u WAL ids in a row, up to %" PRIu64
+                            ", were taken when the fence was to be put there: the store refuses "
+                            "what it took, or the old writer cannot be caught up with",
+                            db->paths.r1, tries, *fence);
+    }
 }
 
 /* Objects between the end of the row that was listed and the fence are the old writer's last ones. */
@@ -357,6 +382,7 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     shale_code rc;
     SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
+    warn_of_no_trace(db, end);
     SHL_TRY(check_transformer(db, &row, err));
     SHL_TRY(key_look_begin(&key, db, &row, err));
     SHL_TRY(take_epoch(db, &f, &row, &end, err));
