@@ -316,6 +316,58 @@ static void test_only_the_wal_lies_elsewhere(void **state)
     bag_deinit(&bag);
 }
 
+static void lacks_its_wal(shale_code rc)
+{
+    assert_int_equal(rc, SHALE_CORRUPTION);
+    assert_non_null(strstr(err.text, "is the WAL in another store"));
+}
+
+/* Nothing was flushed yet, so no manifest of a flush tells: who comes without that store must neither read what is there as all of it nor write over it. */
+static void test_a_young_database_knows_where_its_wal_is(void **state)
+{
+    (void)state;
+    static struct bag bag;
+    static const char url[] = "memory:///d?name=young-wal", own[] = "memory:///f?name=young-own";
+    const shale_clone_source source = {.url = url};
+    shale_store_callbacks callbacks;
+    shale_options *o = shale_options_new();
+    shale_db *db = NULL;
+    char *text;
+    bag_init(&bag, &callbacks);
+    ok(shale_options_set_store_callbacks(o, SHALE_STORE_WAL, &callbacks, &err));
+    for (int times = 0; times < 2; times++) {
+        shale_db *writer =
+            NULL; /* as one that was killed: it writes no last manifest before the others look */
+        ok(shale_db_open(&writer, url, o, &err));
+        ok(shale_db_put(writer, SHALE_STR(times == 0 ? "a" : "b"), SHALE_STR("1"), NULL, &err));
+        lacks_its_wal(shale_db_open(&db, url, NULL, &err));
+        lacks_its_wal(shale_db_open_reader(&db, url, NULL, NULL, &err));
+        assert_int_not_equal(
+            shale_clone(NULL, "memory:///e?name=young-wal", &source, 1, NULL, &err), SHALE_OK);
+        ok(shale_admin_stat(&text, url, NULL, &err));
+        assert_non_null(strstr(text, "\"wal_is_missing\":true"));
+        shale_text_free(text);
+        ok(shale_admin_stat(&text, url, o, &err));
+        assert_non_null(strstr(text, "\"wal_is_missing\":false"));
+        shale_text_free(text);
+        ok(shale_db_close_with(writer, SHALE_CLOSE_NOTHING, &err));
+    }
+    ok(shale_db_open_reader(&db, url, o, NULL, &err));
+    expect_row(db, "a", "1");
+    expect_row(db, "b", "1");
+    ok(shale_db_close(db, &err));
+
+    shale_db *writer = NULL;
+    ok(shale_db_open(&writer, own, NULL, &err));
+    ok(shale_db_put(writer, SHALE_STR("c"), SHALE_STR("1"), NULL, &err));
+    assert_int_equal(shale_db_open(&db, own, o, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "has its WAL beside it"));
+    expect_row(writer, "c", "1");
+    ok(shale_db_close(writer, &err));
+    shale_options_free(o);
+    bag_deinit(&bag);
+}
+
 static void test_what_is_missing_is_told(void **state)
 {
     (void)state;
@@ -368,6 +420,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_database_in_a_store_of_the_application),
         cmocka_unit_test(test_only_the_wal_lies_elsewhere),
+        cmocka_unit_test(test_a_young_database_knows_where_its_wal_is),
         cmocka_unit_test(test_what_is_missing_is_told),
         cmocka_unit_test(test_what_makes_no_sense_is_told),
     };
