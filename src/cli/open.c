@@ -46,12 +46,6 @@ static int open_writer(struct cli *c, shale_db **out)
     shale_db_status_get(*out, &status);
     if (status.writer_epoch == 1)
         cli_note_name(c, url);
-    else if (status.committed_seq == 0 && !cli_has(&c->args, OPT_WAL_URL))
-        cli_note(c,
-                 "note: took over as writer, epoch %" PRIu64 " -> %" PRIu64
-                 ", and no row is there: if its WAL is in another store, stop and give "
-                 "--wal-url URL",
-                 status.writer_epoch - 1, status.writer_epoch);
     else if (os_is_terminal(CLI_STDERR))
         cli_note(c, "note: took over as writer, epoch %" PRIu64 " -> %" PRIu64,
                  status.writer_epoch - 1, status.writer_epoch);
