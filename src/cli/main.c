@@ -46,13 +46,13 @@ static int run(struct cli *c, int argc, char **argv)
 int main(int argc, char **argv)
 {
     static const char no_memory[] = "shale: out of memory\n";
-    os_streams();
     struct cli_watch watch = {0};
     struct cli c = {.out = out_new(CLI_STDOUT), .watch = &watch};
     if (c.out == NULL) {
         (void)os_write(CLI_STDERR, no_memory, sizeof no_memory - 1);
         return CLI_FAILED;
     }
+    os_hold_streams();
     shl_json_setup(env_rand64());
     cli_watch_hide(&c, argc, argv);
     int code = run(&c, argc, argv);

@@ -9,8 +9,6 @@
 enum cli_fd { CLI_STDIN = 0, CLI_STDOUT = 1, CLI_STDERR = 2 };
 
 bool os_is_terminal(int fd);
-/* First of all: where a stream was closed by who started us, its number is taken, so that no file, socket or pipe gets it. Reading and writing it fail as before. */
-void os_streams(void);
 /* Width of the terminal behind stdout or stderr, else $COLUMNS, else 80. */
 unsigned os_columns(void);
 
@@ -43,8 +41,11 @@ uint64_t os_life_quiet_ns(void);
 /* The line, with what puts the cursor to its front and clears the rest. */
 void os_life_draw(const char *line);
 
+/* Takes the numbers of standard streams that are closed, so that no file or pipe of ours gets them: reading and writing there fails as before. Before anything is opened. */
+void os_hold_streams(void);
+
 enum os_stop_mode {
-    OS_STOP_NOW,   /* SIGINT and SIGTERM leave at once with 130 and 143 */
+    OS_STOP_NOW,   /* SIGINT, SIGTERM and SIGHUP leave at once with 130, 143 and 129 */
     OS_STOP_SAFELY /* the first only sets os_stop_code; the second leaves */
 };
 void os_signals(enum os_stop_mode mode);
@@ -56,7 +57,7 @@ void os_deadline(uint64_t ns, const char *message, int code);
 bool os_timed_out(void);
 /* Takes the deadline back, also one that has passed. */
 void os_deadline_forget(void);
-/* 0, or 130 / 143 once a signal asked to stop. */
+/* 0, or 130 / 143 / 129 once a signal asked to stop. */
 int os_stop_code(void);
 /* A shell goes on after Ctrl-C: forgets it, and that a second one would leave. */
 void os_stop_forget(void);

@@ -142,7 +142,7 @@ static const struct way_out ways_out[] = {
       "shale s4 rebuild-index {db}\tif there are data files"}},
     {SHALE_NOT_FOUND, "no data files here", "no", NULL, {"shale store ls {db}"}},
     {SHALE_CORRUPTION,
-     "is the WAL in another store?",
+     "is the WAL in another store",
      "no",
      CLI_UNCHANGED,
      {"shale {cmd}{args} --wal-url URL\tthe store that its writers used"}},

@@ -126,7 +126,7 @@ class Manage(Case):
         before, wal = tree(self.at("sw")), tree(self.at("walb"))
         self.assertGreater(len(wal), 0)
         p = self.run_shale("put", "sw", "a", "2", *FAST, want=3)
-        self.assertIn(b"is the WAL in another store?\n  Nothing was changed.\n  try: shale put sw a 2 --wal-url URL --store-option local_fsync=off  ", p.stderr)
+        self.assertIn(b"is the WAL in another store (wal_url)?\n  Nothing was changed.\n  try: shale put sw a 2 --wal-url URL --store-option local_fsync=off  ", p.stderr)
         self.assertIn(b"note: its WAL objects (up to 2) are in another store, which was not named, and stay there: --wal-url URL",
                       self.run_shale("delete", "sw", "-n").stderr)
         p = self.run_shale("delete", "sw", "--yes", want=2)

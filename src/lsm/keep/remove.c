@@ -86,12 +86,13 @@ static shale_code drop_list(struct removal *r, struct shl_store *store, const st
     return SHALE_OK;
 }
 
-/* No collector takes the last one, and only a clone that nobody opened yet knows of one and has none. */
+/* With no WAL object here. */
 static uint64_t wal_of_another_store(const struct removal *r)
 {
     const struct shl_manifest *m = r->manifests.newest;
-    bool here = m == NULL || r->how->wal_store != NULL || m->external_dbs.count > 0;
-    return here ? 0 : shl_max_u64(m->wal_id_last_seen, m->replay_after_wal_id);
+    bool is_here = m == NULL || r->how->wal_store != NULL ||
+                   !shl_manifest_lacks_wal(m, m->replay_after_wal_id, true);
+    return is_here ? 0 : shl_max_u64(m->wal_id_last_seen, m->replay_after_wal_id);
 }
 
 static shale_code drop_folder(struct removal *r, const char *name, shale_error *err)
