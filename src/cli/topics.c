@@ -19,14 +19,15 @@ static const struct cli_topic topics[] = {
      "a\n"
      "database: shale store doctor URL.\n"
      "\n"
-     "In URLs %XX is one character, decoded once: s3://b/100%25 is \"100%\". Bare paths are taken "
+     "In URLs %XX is one character, decoded once: s3://acme/100%25 is \"100%\". Bare paths are "
+     "taken "
      "as they\n"
      "are. SlateDB writes characters that are not ASCII, and ~ % [ ] { } < > * ? # | ^ ` \" \\, as "
      "%XX in\n"
      "names of objects, and twice in those of wal/ and compacted/. So a database x~y lies below "
      "x%7Ey\n"
-     "and x%257Ey; its URL stays s3://b/x~y. Its objects: shale store ls s3://b/x%257Ey and\n"
-     "s3://b/x%25257Ey.\n"},
+     "and x%257Ey; its URL stays s3://acme/x~y. Its objects: shale store ls s3://acme/x%257Ey and\n"
+     "s3://acme/x%25257Ey.\n"},
     {"settings", "every setting of a database, with its default", NULL},
     {"credentials", "which keys are used, and where they come from",
      "A database in a folder is guarded by the permissions of its files: whoever may write there "

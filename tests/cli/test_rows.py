@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import unittest
 import urllib.parse
 
@@ -211,6 +212,20 @@ class LoadDump(Case):
         self.assertEqual((gone["rows"], gone["seq"]), (2, 3))
         p = self.run_shale("get", self.db, "a", "--json", want=1)
         self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"], json.loads(p.stderr)["error"]["why"]), (b"", "NOT_FOUND", "a"))
+
+    def test_a_load_into_a_full_l0_says_for_whom_it_waits(self):
+        rows = b"".join(b'{"key":"%05d","value":"%s"}\n' % (i, b"v" * 200) for i in range(5000))
+        sets = [x for s in ("compactor_options=none", "l0_sst_size_bytes=16KiB", "l0_max_ssts=2", "max_unflushed_bytes=64KiB") for x in ("--set", s)]
+        p = subprocess.Popen([SHALE, "load", self.db, "-", *sets, *FAST], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.env, cwd=self.dir)
+        self.addCleanup(lambda: (p.poll() is None and p.kill(), p.wait(), p.stdout.close(), p.stderr.close()))
+        threading.Thread(target=lambda: (p.stdin.write(rows), p.stdin.close()), daemon=True).start()
+        self.assertEqual(p.stderr.readline(), b"note: L0 has 2 SSTables (l0_max_ssts) and nobody has merged any for some seconds: the writer waits for a compactor\n")
+        self.assertIn(b"  try: shale compactor %s --set " % self.db.encode(), p.stderr.readline())
+        helper = subprocess.Popen([SHALE, "compactor", self.db, "--set", "compactor_options.poll_interval=30ms", "--set",
+                                   "compactor_options.scheduler_options.min_compaction_sources=2", *FAST], env=self.env, cwd=self.dir, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (helper.kill(), helper.wait()))
+        self.assertEqual(p.wait(60), 0)
+        self.assertEqual(self.run_shale("scan", self.db, "--count").stdout[:10], b"5000 rows,")
 
     def test_no_database_inside_of_another(self):
         self.run_shale("put", "orders", "a", "b", *FAST)
