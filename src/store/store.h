@@ -82,6 +82,7 @@ enum shl_store_cap {
     SHL_STORE_PUT_IS_FREE = 1, /* memory and folder: no price per request */
     SHL_STORE_ATTRIBUTES = 2,  /* put_id is kept and given back by head */
     SHL_STORE_IF_MATCH = 4,
+    SHL_STORE_SURE = 16,       /* memory and folder: what was answered with a failure was not done */
     SHL_STORE_NEAR = 8         /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
 };
 
