@@ -28,13 +28,13 @@ static bool keep_etag(const char *etag, struct shl_object *out)
 static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
                           shale_error *err);
 
-/* A put was answered with a success that has no ETag, or another status than 200, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
+/* A put was answered with a success that has no ETag, or another status than 200, or a body, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
  * is marked has its ETag, which whoever wrote it with a condition may need for the next; that of another may be another's, and stays empty. What does
  * not look right is for whoever retries: a second create or if-match finds the first one's mark. */
 static shale_code look_at_put(struct shl_store *base, const char *key, int status, uint64_t bytes,
                               const char *put_id, struct shl_object *out, shale_error *err)
 {
-    static const char what[] = "the answer was not 200 with an ETag";
+    static const char what[] = "the answer was not 200 with an ETag alone";
     struct shl_object there;
     shale_code rc = s3_head(base, key, &there, err);
     if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED) {
@@ -86,7 +86,7 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
         shl_s3_header(&r, "if-match", how->if_match);
     SHL_TRY(shl_s3_run_one(s, &r, err));
     out->size = shl_parts_bytes(parts, count);
-    if (r.status != 200 || !keep_etag(etag, out))
+    if (r.status != 200 || r.answer.len > 0 || !keep_etag(etag, out))
         SHL_TRY(look_at_put(base, key, r.status, out->size, how->put_id, out, err));
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);

@@ -48,6 +48,66 @@ static void test_an_answer_that_nobody_asked_for_is_not_the_next_ones(void **sta
     s3_scene_free(&c);
 }
 
+/* What a middlebox sent twice, as the next request finds it that went out before the second copy came. */
+static void test_an_answer_that_comes_twice_is_not_the_next_ones(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {
+        {.headers = ETAG "x-amz-request-id: A\r\n"},
+        {.headers = ETAG "x-amz-request-id: B\r\n"},
+        {.headers = ETAG "x-amz-request-id: B\r\n"},
+        {.headers = ETAG "x-amz-request-id: C\r\n", .body = "one"},
+        {.headers = ETAG "x-amz-request-id: D\r\n", .body = "two"},
+        {.headers = ETAG "x-amz-request-id: C\r\n", .body = "one"}, /* and that of the one before */
+        {.headers = ETAG "x-amz-request-id: E\r\n", .body = "three"}};
+    struct s3_scene c = S3_SCENE(script);
+    struct shl_buf body = {0};
+    for (int i = 0; i < 2; i++)
+        expect_code(SHALE_OK, s3_put_plain(c.bare));
+    expect_code(SHALE_UNAVAILABLE, s3_put_create(c.bare));
+    s3_expect_says("outcome unknown: the answer to PUT \"k\" was lost");
+    s3_expect_says("an answer to an earlier request came once more from 127.0.0.1:");
+    assert_int_equal(http_server_connections(c.server), 1);
+    for (int i = 0; i < 2; i++)
+        expect_code(SHALE_OK, shl_store_get(c.bare, "k", NULL, &body, NULL, &test_err));
+    assert_int_equal(http_server_connections(c.server), 2);
+    expect_code(SHALE_OK, shl_store_get(c.store, "k", NULL, &body, NULL, &test_err));
+    assert_int_equal(body.len, 11);
+    assert_memory_equal(body.data, "onetwothree", 11);
+    assert_int_equal(http_server_connections(c.server), 3);
+    shl_buf_free(&body);
+    s3_scene_free(&c);
+}
+
+static void test_servers_whose_answers_all_have_one_id(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {
+        {.headers = ETAG "x-amz-request-id: same\r\n", .flags = HTTP_REPEAT}};
+    struct s3_scene c = S3_SCENE(script);
+    for (int i = 0; i < 8; i++)
+        expect_code(SHALE_OK, s3_put_plain(c.bare));
+    assert_int_equal(http_server_connections(c.server), 1);
+    s3_scene_free(&c);
+}
+
+/* Where the server has no ids, the ETag tells: other bytes have another MD5. */
+static void test_the_etag_of_other_bytes_is_that_of_another_answer(void **state)
+{
+    (void)state;
+    static const char one[] = "etag: \"0cc175b9c0f1b6a831c399e269772661\"\r\n";
+    static const char two[] = "etag: \"92eb5ffee6ae2fec3ad71c777531578f\"\r\n";
+    struct http_answer script[] = {
+        {.headers = one}, {.headers = one}, {.headers = one}, {.headers = two}};
+    struct s3_scene c = S3_SCENE(script);
+    expect_code(SHALE_OK, put_mode(c.bare, "k", "a", SHL_PUT_OVERWRITE, NULL, NULL));
+    expect_code(SHALE_OK, put_mode(c.bare, "l", "a", SHL_PUT_OVERWRITE, NULL, NULL));
+    expect_code(SHALE_OK, put_mode(c.store, "m", "b", SHL_PUT_OVERWRITE, NULL, NULL));
+    s3_expect_count(&c, 4);
+    assert_int_equal(http_server_connections(c.server), 2);
+    s3_scene_free(&c);
+}
+
 /* ---- lines and bodies without an end */
 
 static void test_a_proxy_whose_refusal_has_no_end_is_given_up(void **state)
@@ -162,6 +222,19 @@ static void test_a_success_that_is_not_200_is_looked_at(void **state)
     }
 }
 
+/* That to a get, which the put's own stands behind. */
+static void test_a_put_that_is_answered_with_a_body_is_looked_at(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {
+        {.headers = ETAG, .body = "hello"}, {.status = "404 Not Found"}, {.headers = ETAG}};
+    struct s3_scene c = S3_SCENE(script);
+    expect_code(SHALE_OK, s3_put_plain(c.store));
+    s3_expect_request(&c, 1, "HEAD", ODD_URL);
+    s3_expect_request(&c, 2, "PUT", ODD_URL);
+    s3_scene_free(&c);
+}
+
 static void test_a_put_that_may_not_be_looked_at(void **state)
 {
     (void)state;
@@ -184,10 +257,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_success_before_the_body_was_sent_is_none),
         cmocka_unit_test(test_an_answer_that_nobody_asked_for_is_not_the_next_ones),
+        cmocka_unit_test(test_an_answer_that_comes_twice_is_not_the_next_ones),
+        cmocka_unit_test(test_servers_whose_answers_all_have_one_id),
+        cmocka_unit_test(test_the_etag_of_other_bytes_is_that_of_another_answer),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
+        cmocka_unit_test(test_a_put_that_is_answered_with_a_body_is_looked_at),
         cmocka_unit_test(test_a_put_that_may_not_be_looked_at),
     };
     char *home = s3_clean_environment();

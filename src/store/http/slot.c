@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <xxhash.h>
 
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
@@ -448,6 +449,47 @@ static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct s
     return true;
 }
 
+/* Quoted, as servers send it that make it of the content and of nothing else. */
+static bool is_md5(struct shl_slice etag)
+{
+    if (etag.len != 34 || etag.data[0] != '"' || etag.data[33] != '"')
+        return false;
+    for (size_t i = 1; i < 33; i++)
+        if (strchr("0123456789abcdefABCDEF", etag.data[i]) == NULL || etag.data[i] == '\0')
+            return false;
+    return true;
+}
+
+/* What tells this answer from others. */
+static void note_header(struct shl_slot *s, struct shl_slice name, struct shl_slice value)
+{
+    static const char *const ids[] = {"x-amz-request-id", "x-request-id", "x-guploader-uploadid",
+                                      "cf-ray"};
+    if (s->t->call->content != 0 && shl_slice_ieq(name, "etag") && is_md5(value))
+        s->head.etag = XXH3_64bits(value.data, value.len);
+    for (size_t i = 0; i < SHL_COUNT_OF(ids); i++)
+        if (value.len > 0 && (name.data[0] | 0x20) == ids[i][0] && shl_slice_ieq(name, ids[i]))
+            s->head.id = XXH3_64bits_withSeed(value.data, value.len, s->head.id + i);
+}
+
+/* At the end of the headers: false if they are those of an answer that came before on this connection. What is said here is about another request. */
+static bool is_fresh(struct shl_slot *s)
+{
+    struct shl_http_call *c = s->t->call;
+    long port = 0;
+    if (c->status < 200 || (s->head.id == 0 && s->head.etag == 0) ||
+        s->curl->easy_getinfo(s->easy, CURLINFO_LOCAL_PORT, &port) != CURLE_OK || port <= 0)
+        return true;
+    s->head.content = c->content;
+    if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
+        return true;
+    c->status = 0;
+    for (size_t i = 0; i < c->wanted_count; i++)
+        c->wanted[i].value[0] = '\0';
+    (void)fail_at(c, SHALE_UNAVAILABLE, "an answer to an earlier request came once more from", "");
+    return false;
+}
+
 /* "HTTP/1.1 206 Partial Content": headers of an interim answer before it are forgotten. */
 static void on_status(struct shl_slot *s, struct shl_slice line)
 {
@@ -462,6 +504,7 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
+    s->head = (struct shl_heard_answer){0};
     s->answering = true;
 }
 
@@ -481,13 +524,17 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
     if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
-    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n')
+    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n') {
+        bool is_end = !s->head_over;
         s->head_over = true;
-    else if (s->head_over)
+        if (is_end && !is_fresh(s))
+            return 0;
+    } else if (s->head_over)
         return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         struct shl_slice name = shl_slice_of(line.data, (size_t)(colon - line.data));
         struct shl_slice value = shl_slice_trim(shl_slice_of(colon + 1, line.len - name.len - 1));
+        note_header(s, name, value);
         if (!keep_header(s->t->call, name, value))
             return 0;
     }
@@ -614,7 +661,7 @@ static bool make_agent(struct shl_slot *s)
 }
 
 struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options,
-                              const uint64_t *now_ns)
+                              const uint64_t *now_ns, struct shl_heard *heard)
 {
     struct shl_slot *s = env_calloc(1, sizeof *s);
     if (s == NULL)
@@ -622,6 +669,7 @@ struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http
     s->curl = curl;
     s->options = options;
     s->now_ns = now_ns;
+    s->heard = heard;
     s->direct = is_direct(options);
     s->easy = s->curl->easy_init();
     if (s->easy != NULL && make_agent(s) && prepare(s) && leave_lookups(s))
