@@ -48,19 +48,14 @@ static shale_code parse_boundary(struct shl_slice text, const char *key, uint64_
     return SHALE_OK;
 }
 
-/* The boundary below which ids are dead; *there false, and 0, if the collector has not written any. */
-static shale_code look_at_boundary(struct shl_sequenced *q, bool *there, uint64_t *out,
-                                   shale_error *err)
+static shale_code look_at_boundary_once(struct shl_sequenced *q, const char *key, bool *there,
+                                        uint64_t *out, shale_error *err)
 {
-    shale_code rc;
     struct shl_buf body = {0};
     struct shl_object meta = {0};
     struct shl_get how = {.if_none_match = q->boundary_etag[0] != '\0' ? q->boundary_etag : NULL,
                           .max = BOUNDARY_MAX};
-    char *key = shl_name_boundary(q->paths, q->what);
-    if (key == NULL)
-        return shl_nomem(err);
-    rc = shl_store_get(q->store, key, &how, &body, &meta, err);
+    shale_code rc = shl_store_get(q->store, key, &how, &body, &meta, err);
     *there = rc != SHALE_NOT_FOUND;
     if (rc == SHALE_NOT_FOUND) {
         *out = 0;
@@ -76,6 +71,20 @@ static shale_code look_at_boundary(struct shl_sequenced *q, bool *there, uint64_
         }
     }
     shl_buf_free(&body);
+    return rc;
+}
+
+/* The boundary below which ids are dead; *there false, and 0, if the collector has not written any. What is damaged may be only what came of it: it is read
+ * once more. */
+static shale_code look_at_boundary(struct shl_sequenced *q, bool *there, uint64_t *out,
+                                   shale_error *err)
+{
+    char *key = shl_name_boundary(q->paths, q->what);
+    if (key == NULL)
+        return shl_nomem(err);
+    shale_code rc = look_at_boundary_once(q, key, there, out, err);
+    if (rc == SHALE_CORRUPTION)
+        rc = look_at_boundary_once(q, key, there, out, err);
     env_free(key);
     return rc;
 }

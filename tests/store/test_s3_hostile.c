@@ -222,6 +222,26 @@ static void test_a_success_that_is_not_200_is_looked_at(void **state)
     }
 }
 
+static void test_a_part_that_is_not_answered_with_200_is_sent_again(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"201 Created", "204 No Content", "206 x"};
+    for (size_t i = 0; i < SHL_COUNT_OF(statuses); i++) {
+        struct http_answer script[] = {{.body = STARTED},
+                                       {.headers = ETAG, .status = statuses[i]},
+                                       {.headers = ETAG},
+                                       {.headers = ETAG},
+                                       {.body = COMPLETED}};
+        struct s3_scene c = S3_SCENE(script);
+        print_message("  %s\n", statuses[i]);
+        expect_code(SHALE_OK, s3_upload_two_parts(c.store));
+        s3_expect_count(&c, 5);
+        assert_string_equal(http_server_request(c.server, 1)->target,
+                            http_server_request(c.server, 2)->target);
+        s3_scene_free(&c);
+    }
+}
+
 /* That to a get, which the put's own stands behind. */
 static void test_a_put_that_is_answered_with_a_body_is_looked_at(void **state)
 {
@@ -264,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
+        cmocka_unit_test(test_a_part_that_is_not_answered_with_200_is_sent_again),
         cmocka_unit_test(test_a_put_that_is_answered_with_a_body_is_looked_at),
         cmocka_unit_test(test_a_put_that_may_not_be_looked_at),
     };

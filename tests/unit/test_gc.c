@@ -573,6 +573,59 @@ static void test_another_collector_was_quicker(void **state)
     collected_end(&c);
 }
 
+/* ---------------------------------------------------------------- a boundary that came damaged */
+
+struct garbler {
+    struct shl_hooked hooked;
+    unsigned left; /* so many times */
+};
+
+static shale_code let_go_on(struct shl_store *s, struct shl_call *call, shale_error *err)
+{
+    (void)s;
+    (void)call;
+    (void)err;
+    return SHALE_OK;
+}
+
+static shale_code garble(struct shl_store *s, struct shl_call *call, shale_code code,
+                         shale_error *err)
+{
+    struct garbler *g = (struct garbler *)(void *)s;
+    (void)err;
+    if (code == SHALE_OK && call->body != NULL && g->left > 0 &&
+        strcmp(call->key, "dir/db/gc/manifest.boundary") == 0) {
+        g->left--;
+        call->body->data[call->body_from] = '<';
+    }
+    return code;
+}
+
+static void test_a_boundary_that_came_damaged_is_read_once_more(void **state)
+{
+    static const struct shl_hooks hooks = {
+        .begin = let_go_on, .end = garble, .deinit = nothing_added};
+    (void)state;
+    struct collected c;
+    struct shl_hooked *h;
+    collected_init(&c);
+    bench_open(&c.b);
+    put_object(&c.b, "dir/db/gc/manifest.boundary", "0");
+    OK(shl_hooked_new(sizeof(struct garbler), c.b.store, &hooks, &h, &db_err));
+    for (unsigned times = 1; times <= 2; times++) {
+        struct shl_manifests m;
+        ((struct garbler *)(void *)h)->left = times;
+        OK(shl_manifests_init(&m, &h->wrap.base, "dir/db", false, &db_err));
+        if (times == 1)
+            OK(shl_manifests_load(&m, &db_err));
+        else
+            FAILS(shl_manifests_load(&m, &db_err), SHALE_CORRUPTION);
+        shl_manifests_deinit(&m);
+    }
+    shl_store_unref(&h->wrap.base);
+    collected_end(&c);
+}
+
 /* ---------------------------------------------------------------- a fenced writer */
 
 /* What it uploaded and cannot publish goes with it; what a manifest names stays. */
@@ -616,6 +669,7 @@ int main(void)
         cmocka_unit_test(test_a_store_without_if_match),
         cmocka_unit_test(test_more_than_a_thousand_manifests),
         cmocka_unit_test(test_another_collector_was_quicker),
+        cmocka_unit_test(test_a_boundary_that_came_damaged_is_read_once_more),
         cmocka_unit_test(test_a_fenced_writer_takes_its_uploads_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
