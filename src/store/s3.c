@@ -126,6 +126,7 @@ struct window {
     uint64_t first, end; /* end UINT64_MAX: up to the object's end */
     uint64_t done;
     uint64_t max;                        /* of a whole object; 0: none */
+    bool too_long;                       /* it is said to have more; its size is in object */
     uint64_t until_ns;                   /* no resuming after that; 0: not asked for yet */
     const struct shl_http_piece *pieces; /* where it goes; piece_count 0: into text */
     size_t piece_count;
@@ -289,6 +290,12 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         *rc = wrong_bytes ? r->code : described;
         return false;
     }
+    if (w->max > 0 && o.size > w->max) {
+        w->object = o;
+        w->too_long = true;
+        *rc = shl_fail_size(err, r->key, o.size, w->max);
+        return false;
+    }
     if (!w->known) {
         w->object = o;
         w->known = true;
@@ -330,6 +337,20 @@ static shale_code fetch_one(struct s3_store *s, const char *key, struct window *
     return rc;
 }
 
+/* More was told than was expected, and nothing was taken: either the object has so much, or the answer is another's. */
+static shale_code look_at_size(struct shl_store *base, const char *key, const struct window *w,
+                               shale_error *err)
+{
+    struct shl_object there;
+    shale_error ignored;
+    if (s3_head(base, key, &there, &ignored) == SHALE_OK && there.size == w->object.size)
+        return SHALE_CORRUPTION;
+    return shl_fail(err, SHALE_UNAVAILABLE,
+                    "get \"%s\": an answer of %" PRIu64 " bytes, and no more than %" PRIu64
+                    " are expected",
+                    key, w->object.size, w->max);
+}
+
 static shale_code s3_get(struct shl_store *base, const char *key, const struct shl_get *how,
                          struct shl_buf *body, struct shl_object *out, shale_error *err)
 {
@@ -349,6 +370,8 @@ static shale_code s3_get(struct shl_store *base, const char *key, const struct s
                               how->len)
                    : rc;
     }
+    if (w.too_long)
+        return look_at_size(base, key, &w, err);
     if (rc == SHALE_OK)
         *out = w.object;
     return rc;
