@@ -3,6 +3,7 @@
 #include "store/support_s3_ops.h"
 
 #include "base/num.h"
+#include <shale/shale.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -204,6 +205,54 @@ static void test_no_memory_is_taken_for_more_than_is_wanted(void **state)
     }
 }
 
+static shale_code public_get(struct http_server *server, size_t *out_len)
+{
+    static const char *const more[][2] = {{"aws_allow_http", "true"},
+                                          {"aws_access_key_id", S3_KEY_ID},
+                                          {"aws_secret_access_key", S3_SECRET}};
+    char endpoint[64];
+    shale_options *o = shale_options_new();
+    shale_store *s;
+    void *body = NULL;
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%u", http_server_port(server));
+    expect_code(SHALE_OK, shale_options_set_store(o, "aws_endpoint", endpoint, &test_err));
+    for (size_t i = 0; i < SHL_COUNT_OF(more); i++)
+        expect_code(SHALE_OK, shale_options_set_store(o, more[i][0], more[i][1], &test_err));
+    expect_code(SHALE_OK, shale_store_open(&s, "s3://bucket", o, &test_err));
+    shale_code rc = shale_store_get(s, "k", &body, out_len, &test_err);
+    shale_store_body_free(body);
+    shale_store_close(s);
+    shale_options_free(o);
+    return rc;
+}
+
+/* What the program prints of an object: as much as it has, and nothing of an answer that is longer. */
+static void test_a_get_of_any_object_ends_with_it(void **state)
+{
+    (void)state;
+    static char filler[65536];
+    const size_t large = (64 << 20) + 1;
+    char *bytes = calloc(1, large);
+    const struct http_answer endless = {
+        .headers = HUGE_LENGTH, .body = filler, .len = sizeof filler, .flags = HTTP_ENDLESS};
+    const struct http_answer whole = {.headers = ETAG, .body = bytes, .len = large};
+    const struct http_answer head = {.headers = ETAG "content-length: 67108865\r\n"};
+    const struct http_answer broken[] = {
+        endless, {.headers = ETAG "content-length: 5\r\n"}, {.headers = ETAG, .body = "hello"}};
+    const struct http_answer fine[] = {whole, head, head, whole};
+    size_t len = 0;
+    assert_non_null(bytes);
+    struct http_server *s = http_server_script(broken, SHL_COUNT_OF(broken));
+    expect_code(SHALE_OK, public_get(s, &len));
+    assert_int_equal(len, 5);
+    http_server_free(s);
+    s = http_server_script(fine, SHL_COUNT_OF(fine));
+    expect_code(SHALE_OK, public_get(s, &len));
+    assert_int_equal(len, large);
+    http_server_free(s);
+    free(bytes);
+}
+
 /* ---- successes that are none */
 
 struct teapot {
@@ -304,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
+        cmocka_unit_test(test_a_get_of_any_object_ends_with_it),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
         cmocka_unit_test(test_a_part_that_is_not_answered_with_200_is_sent_again),
         cmocka_unit_test(test_a_put_that_is_answered_with_a_body_is_looked_at),
