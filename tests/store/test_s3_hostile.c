@@ -3,6 +3,8 @@
 #include "store/support_s3_ops.h"
 
 #include "base/num.h"
+#include "store/s3_answer.h"
+#include "store/wrap_retry.h"
 #include <shale/shale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -253,6 +255,33 @@ static void test_a_get_of_any_object_ends_with_it(void **state)
     free(bytes);
 }
 
+/* A server that always has new keys and a new token. */
+static void test_a_list_without_an_end_has_one(void **state)
+{
+    (void)state;
+    static char long_key[60000];
+    memset(long_key, 'x', sizeof long_key - 1);
+    for (int is_long = 0; is_long < 2; is_long++) {
+        struct s3_walk w = {0};
+        shale_code rc = SHALE_OK;
+        unsigned n = 0;
+        for (; rc == SHALE_OK; n++) {
+            char *key = is_long ? long_key : (char[16]){0};
+            snprintf(key, 16, "%010u", n);
+            key[10] = is_long ? 'x' : '\0';
+            struct shl_list_item item = {.key = key};
+            struct s3_page page = {.items = {.items = &item, .count = 1}};
+            rc = shl_s3_walk_on(&w, &page, "s3://bucket", &test_err);
+        }
+        shl_s3_walk_end(&w);
+        expect_code(SHALE_NOT_SUPPORTED, rc);
+        assert_int_equal(shl_retry_allowance(rc), 0);
+        s3_expect_says("list of s3://bucket has no end: ");
+        assert_int_equal(n, is_long ? S3_LIST_BYTES_MAX / (sizeof long_key + 23) + 1
+                                    : S3_PAGES_MAX + 1);
+    }
+}
+
 /* ---- successes that are none */
 
 struct teapot {
@@ -354,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
         cmocka_unit_test(test_a_get_of_any_object_ends_with_it),
+        cmocka_unit_test(test_a_list_without_an_end_has_one),
         cmocka_unit_test(test_a_success_that_is_not_200_is_looked_at),
         cmocka_unit_test(test_a_part_that_is_not_answered_with_200_is_sent_again),
         cmocka_unit_test(test_a_put_that_is_answered_with_a_body_is_looked_at),
