@@ -505,7 +505,7 @@ static uint64_t ms_of(uint64_t ns)
     return shl_max_u64(ns / ENV_NS_PER_MS, 1);
 }
 
-static shale_code make_http(struct s3_store *s, shale_error *err)
+static shale_code make_http(struct s3_store *s, const struct shl_s3_hooks *hooks, shale_error *err)
 {
     const struct shl_s3_values *v = &s->config.v;
     struct shl_http_options o;
@@ -524,6 +524,8 @@ static shale_code make_http(struct s3_store *s, shale_error *err)
     o.client_key = v->client_key;
     o.proxy = v->proxy;
     o.no_proxy = v->no_proxy;
+    o.cancelled = hooks->cancelled;
+    o.cancel_ctx = hooks->cancel_ctx;
     if (v->user_agent != NULL)
         o.user_agent = v->user_agent;
     return shl_http_new(&s->http, &o, err);
@@ -616,7 +618,7 @@ out:
 }
 
 shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
-                            struct shl_s3_config *take_config, const struct shl_log *log,
+                            struct shl_s3_config *take_config, const struct shl_s3_hooks *hooks,
                             shale_error *err)
 {
     struct s3_store *s = env_calloc(1, sizeof *s);
@@ -631,7 +633,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     }
     env_mutex_init(&s->mu);
     atomic_init(&s->clock_offset_ms, 0);
-    s->log = log;
+    s->log = hooks->log;
     s->config = *take_config;
     *take_config = (struct shl_s3_config){0};
     (void)snprintf(name, sizeof name, "s3://%.80s", bucket);
@@ -649,7 +651,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     SHL_TRY(check_transport(s, place.origin, err));
     SHL_TRY(make_customer_key(s, err));
     SHL_TRY(make_signer(s, &place, err));
-    SHL_TRY(make_http(s, err));
+    SHL_TRY(make_http(s, hooks, err));
     *out = &s->base;
     s = NULL;
 out:

@@ -3,6 +3,7 @@
 #include "store/support_s3_ops.h"
 
 #include "base/num.h"
+#include "store/open.h"
 #include "store/s3_answer.h"
 #include "store/wrap_retry.h"
 #include <shale/shale.h>
@@ -135,6 +136,47 @@ static void test_a_proxy_whose_refusal_has_no_end_is_given_up(void **state)
     assert_null(strstr(test_err.text, "outcome unknown"));
     shl_store_unref(s);
     http_server_free(proxy);
+}
+
+static bool always(void *ctx)
+{
+    (void)ctx;
+    return true;
+}
+
+/* What cannot even begin ends when nobody waits for it any more, long before the time to connect is over; also where libcurl does not come back. */
+static void test_who_has_no_connection_gives_up_when_told_to(void **state)
+{
+    (void)state;
+    static char filler[65536];
+    memset(filler, 'x', sizeof filler);
+    struct http_answer script[] = {{.status = "407 x",
+                                    .headers = "content-length: 1099511627776\r\n",
+                                    .body = filler,
+                                    .len = sizeof filler,
+                                    .flags = HTTP_ENDLESS | HTTP_REPEAT}};
+    for (int is_proxy = 0; is_proxy < 2; is_proxy++) {
+        struct http_server *server = http_server_script(script, 1);
+        char plain[80], safe[80];
+        struct shl_store *s;
+        snprintf(plain, sizeof plain, "http://127.0.0.1:%u", http_server_port(server));
+        snprintf(safe, sizeof safe, "https://127.0.0.1:%u", http_server_port(server));
+        const struct shl_store_option options[] = {
+            {.key = "aws_access_key_id", .value = S3_KEY_ID},
+            {.key = "aws_secret_access_key", .value = S3_SECRET},
+            {.key = "connect_timeout", .value = "3600s"},
+            {.key = "aws_endpoint", .value = is_proxy ? "https://s3.test" : safe},
+            {.key = "proxy_url", .value = is_proxy ? plain : ""}};
+        const struct shl_store_config config = {
+            .options = options, .option_count = SHL_COUNT_OF(options), .cancelled = always};
+        expect_code(SHALE_OK, shl_store_open_raw("s3://bucket", &config, &s, &test_err));
+        expect_code(SHALE_TIMEOUT, s3_put_plain(s));
+        s3_expect_says(is_proxy ? "(proxy_url): given up before its answer was whole"
+                                : "given up before there was a connection to 127.0.0.1:");
+        assert_null(strstr(test_err.text, "outcome unknown"));
+        shl_store_unref(s);
+        http_server_free(server);
+    }
 }
 
 /* libcurl says of it that it has no memory, which would be ours to say, and for good. */
@@ -380,6 +422,7 @@ int main(void)
         cmocka_unit_test(test_servers_whose_answers_all_have_one_id),
         cmocka_unit_test(test_the_etag_of_other_bytes_is_that_of_another_answer),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
+        cmocka_unit_test(test_who_has_no_connection_gives_up_when_told_to),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),
         cmocka_unit_test(test_no_memory_is_taken_for_more_than_is_wanted),
         cmocka_unit_test(test_a_get_of_any_object_ends_with_it),

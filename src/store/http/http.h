@@ -29,6 +29,8 @@ struct shl_http_options {
     const char *proxy;              /* URL; NULL: what the environment says */
     const char *no_proxy;           /* hosts with commas, or NULL */
     const char *user_agent;
+    bool (*cancelled)(void *ctx);   /* asked while a request has no connection for more than a second: true gives it up. Must not block. NULL: never */
+    void *cancel_ctx;               /* borrowed */
 };
 /* 5 s, 30 s, 20 s, 30 s, 512 connections, 256 kept for 90 s, https only. */
 void shl_http_options_init(struct shl_http_options *o);

@@ -543,14 +543,26 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 
 /* ---- being held */
 
+#define CHANCE_NS ENV_NS_PER_SEC
+
+/* Nobody waits for it any more, and it has had its chance: some requests clean up behind those that were given up. */
+static bool is_given_up(const struct shl_slot *s, uint64_t now)
+{
+    const struct shl_http_options *o = s->options;
+    return o->cancelled != NULL && now >= s->begun_ns + CHANCE_NS && o->cancelled(o->cancel_ctx);
+}
+
 /* libcurl reads what a proxy says to a CONNECT as long as something comes, and does not come back meanwhile: no other request goes on, and no sweep. */
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     struct shl_slot *s = arg;
     curl_off_t through = 0;
     (void)a, (void)b, (void)c, (void)d;
-    if (s->direct || s->answering ||
-        env_now_mono_ns() < *s->now_ns + s->options->connect_timeout_ms * ENV_NS_PER_MS ||
+    if (s->direct || s->answering)
+        return 0;
+    uint64_t now = env_now_mono_ns();
+    bool is_late = now >= *s->now_ns + s->options->connect_timeout_ms * ENV_NS_PER_MS;
+    if ((!is_late && !is_given_up(s, now)) ||
         s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through) != CURLE_OK ||
         through > 0)
         return 0;
@@ -558,7 +570,8 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     const char *proxy = proxy_of(s->options, s->t->call->url, &who);
     if (proxy == NULL)
         return 0;
-    fail_at_proxy(s->t->call, SHALE_TIMEOUT, proxy, who, "get through", "its answer has no end");
+    fail_at_proxy(s->t->call, SHALE_TIMEOUT, proxy, who, "get through",
+                  is_late ? "its answer has no end" : "given up before its answer was whole");
     return 1;
 }
 
@@ -871,6 +884,8 @@ static const char *what_is_overdue(struct shl_slot *s, uint64_t now)
     if (!s->answering && connected == 0) {
         /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
         s->progress_ns = s->running_ns = now;
+        if (is_given_up(s, now))
+            return "given up before there was a connection to";
         return now < s->begun_ns + s->limit_ns + o->connect_timeout_ms * ENV_NS_PER_MS
                    ? NULL
                    : "no connection to";
