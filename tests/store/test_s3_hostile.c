@@ -95,6 +95,25 @@ static void test_servers_whose_answers_all_have_one_id(void **state)
     s3_scene_free(&c);
 }
 
+/* A gateway before the servers has one id for all that it refuses. That is no answer to act upon; but the connection has had its day. */
+static void test_failures_that_all_have_one_id_are_failures(void **state)
+{
+    (void)state;
+    struct http_answer script[] = {
+        {.headers = ETAG "x-amz-request-id: A\r\n"},
+        {.headers = ETAG "x-amz-request-id: B\r\n"},
+        {.status = "403 Forbidden", .headers = "x-amz-request-id: same\r\n"},
+        {.status = "403 Forbidden", .headers = "x-amz-request-id: same\r\n"},
+        {.headers = ETAG "x-amz-request-id: C\r\n"},
+        {.headers = ETAG "x-amz-request-id: D\r\n"}};
+    struct s3_scene c = S3_SCENE(script);
+    for (size_t i = 0; i < SHL_COUNT_OF(script); i++) {
+        expect_code(i == 2 || i == 3 ? SHALE_PERMISSION_DENIED : SHALE_OK, s3_put_plain(c.bare));
+        assert_int_equal(http_server_connections(c.server), i < 4 ? 1 : 2);
+    }
+    s3_scene_free(&c);
+}
+
 /* Where the server has no ids, the ETag tells: other bytes have another MD5. */
 static void test_the_etag_of_other_bytes_is_that_of_another_answer(void **state)
 {
@@ -420,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_an_answer_that_nobody_asked_for_is_not_the_next_ones),
         cmocka_unit_test(test_an_answer_that_comes_twice_is_not_the_next_ones),
         cmocka_unit_test(test_servers_whose_answers_all_have_one_id),
+        cmocka_unit_test(test_failures_that_all_have_one_id_are_failures),
         cmocka_unit_test(test_the_etag_of_other_bytes_is_that_of_another_answer),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_who_has_no_connection_gives_up_when_told_to),

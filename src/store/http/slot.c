@@ -472,7 +472,14 @@ static void note_header(struct shl_slot *s, struct shl_slice name, struct shl_sl
             s->head.id = XXH3_64bits_withSeed(value.data, value.len, s->head.id + i);
 }
 
-/* At the end of the headers: false if they are those of an answer that came before on this connection. What is said here is about another request. */
+/* An answer that callers act upon, as they would not on a failure. */
+static bool is_verdict(int status)
+{
+    return status < 400 || status == 404 || status == 409 || status == 412 || status == 416;
+}
+
+/* At the end of the headers: false if they are those of an answer that came before on this connection. What is said here is about another request. Failures are
+ * taken, for gateways make them that have one id for all; but nothing more from that connection. */
 static bool is_fresh(struct shl_slot *s)
 {
     struct shl_http_call *c = s->t->call;
@@ -483,6 +490,11 @@ static bool is_fresh(struct shl_slot *s)
     s->head.content = c->content;
     if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
         return true;
+    if (!is_verdict(c->status) &&
+        s->curl->easy_setopt(s->easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK) {
+        s->is_last = true;
+        return true;
+    }
     c->status = 0;
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
@@ -825,6 +837,9 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->reason[0] = '\0';
     link_headers(s, c);
     ok = set_url(s, c->url);
+    if (s->is_last)
+        SET(CURLOPT_FORBID_REUSE, 0L);
+    s->is_last = false;
     SET(CURLOPT_HTTPHEADER, s->headers);
     return ok && set_method(s, c, body);
 }

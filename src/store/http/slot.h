@@ -36,6 +36,7 @@ struct shl_slot {
     uint64_t limit_ns;   /* of the exchange, behind that */
     bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
     bool answering; /* a status line came */
+    bool is_last;   /* its connection ends with it */
     bool
         head_over; /* and the empty line behind the headers: what looks like one later is none (trailers) */
     char reason[CURL_ERROR_SIZE];
