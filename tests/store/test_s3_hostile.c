@@ -120,13 +120,17 @@ static void test_the_etag_of_other_bytes_is_that_of_another_answer(void **state)
     (void)state;
     static const char one[] = "etag: \"0cc175b9c0f1b6a831c399e269772661\"\r\n";
     static const char two[] = "etag: \"92eb5ffee6ae2fec3ad71c777531578f\"\r\n";
-    struct http_answer script[] = {
-        {.headers = one}, {.headers = one}, {.headers = one}, {.headers = two}};
+    struct http_answer script[] = {{.headers = one},
+                                   {.headers = one, .status = "412 x"}, /* what is there */
+                                   {.headers = one},
+                                   {.headers = one},
+                                   {.headers = two}};
     struct s3_scene c = S3_SCENE(script);
     expect_code(SHALE_OK, put_mode(c.bare, "k", "a", SHL_PUT_OVERWRITE, NULL, NULL));
+    expect_code(SHALE_ALREADY_EXISTS, put_mode(c.bare, "k", "b", SHL_PUT_CREATE, NULL, NULL));
     expect_code(SHALE_OK, put_mode(c.bare, "l", "a", SHL_PUT_OVERWRITE, NULL, NULL));
     expect_code(SHALE_OK, put_mode(c.store, "m", "b", SHL_PUT_OVERWRITE, NULL, NULL));
-    s3_expect_count(&c, 4);
+    s3_expect_count(&c, 5);
     assert_int_equal(http_server_connections(c.server), 2);
     s3_scene_free(&c);
 }

@@ -484,6 +484,8 @@ static bool is_fresh(struct shl_slot *s)
 {
     struct shl_http_call *c = s->t->call;
     long port = 0;
+    if (!is_success(c->status)) /* a refusal may tell the ETag of what is there */
+        s->head.etag = 0;
     if (c->status < 200 || (s->head.id == 0 && s->head.etag == 0) ||
         s->curl->easy_getinfo(s->easy, CURLINFO_LOCAL_PORT, &port) != CURLE_OK || port <= 0)
         return true;
