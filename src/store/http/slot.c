@@ -464,7 +464,7 @@ static bool is_md5(struct shl_slice etag)
 static void note_header(struct shl_slot *s, struct shl_slice name, struct shl_slice value)
 {
     static const char *const ids[] = {"x-amz-request-id", "x-request-id", "x-guploader-uploadid",
-                                      "cf-ray"};
+                                      "x-amzn-requestid", "cf-ray"};
     if (s->t->call->content != 0 && shl_slice_ieq(name, "etag") && is_md5(value))
         s->head.etag = XXH3_64bits(value.data, value.len);
     for (size_t i = 0; i < SHL_COUNT_OF(ids); i++)
