@@ -665,6 +665,10 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     char says[480], where[256], asks[RETRY_AFTER_TEXT];
     (void)answered(r, place, t, says, sizeof says);
     (void)place_text(s, r, where, sizeof where);
+    if ((r->status == 304 || r->status == 412) && header_of(r, "if-none-match") == NULL &&
+        header_of(r, "if-match") == NULL) /* it is another's answer */
+        return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\", which had no condition", says,
+                        shl_http_method_name(r->method), where);
     switch (r->status) {
     case 304:
         if (is_create(r)) /* so do some who speak S3 where S3 says 412 */

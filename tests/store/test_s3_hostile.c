@@ -114,25 +114,75 @@ static void test_failures_that_all_have_one_id_are_failures(void **state)
     s3_scene_free(&c);
 }
 
-/* Where the server has no ids, the ETag tells: other bytes have another MD5. */
-static void test_the_etag_of_other_bytes_is_that_of_another_answer(void **state)
+/* Where the server has no ids, two answers that have all headers in common, the time too, are one, if different things were asked. */
+static void test_the_same_headers_are_the_same_answer(void **state)
 {
     (void)state;
-    static const char one[] = "etag: \"0cc175b9c0f1b6a831c399e269772661\"\r\n";
-    static const char two[] = "etag: \"92eb5ffee6ae2fec3ad71c777531578f\"\r\n";
-    struct http_answer script[] = {{.headers = one},
-                                   {.headers = one, .status = "412 x"}, /* what is there */
-                                   {.headers = one},
-                                   {.headers = one},
-                                   {.headers = two}};
+#define AT(second) ETAG "date: Wed, 21 Oct 2015 07:28:0" second " GMT\r\n"
+    struct http_answer script[] = {{.headers = AT("0")}, /* a put */
+                                   {.headers = AT("0")}, /* once more the same */
+                                   {.headers = AT("0")}, /* of other bytes */
+                                   {.headers = AT("1")},
+                                   {.headers = AT("1")}, /* to a get: the put's */
+                                   {.headers = AT("1"), .body = "hello"},
+                                   {.headers = AT("2") "content-length: 0\r\n"}, /* a head */
+                                   {.headers = AT("2") "content-length: 0\r\n"}, /* of another */
+                                   {.headers = AT("3") "content-length: 0\r\n"},
+                                   {.status = "204 x", .headers = AT("4")},  /* a delete */
+                                   {.status = "204 x", .headers = AT("5")}}; /* of another */
     struct s3_scene c = S3_SCENE(script);
-    expect_code(SHALE_OK, put_mode(c.bare, "k", "a", SHL_PUT_OVERWRITE, NULL, NULL));
-    expect_code(SHALE_ALREADY_EXISTS, put_mode(c.bare, "k", "b", SHL_PUT_CREATE, NULL, NULL));
-    expect_code(SHALE_OK, put_mode(c.bare, "l", "a", SHL_PUT_OVERWRITE, NULL, NULL));
-    expect_code(SHALE_OK, put_mode(c.store, "m", "b", SHL_PUT_OVERWRITE, NULL, NULL));
-    s3_expect_count(&c, 5);
+    struct shl_object o;
+    for (int i = 0; i < 2; i++)
+        expect_code(SHALE_OK, put_mode(c.bare, "k", "a", SHL_PUT_OVERWRITE, NULL, NULL));
+    expect_code(SHALE_OK, put_mode(c.store, "k", "b", SHL_PUT_OVERWRITE, NULL, NULL));
     assert_int_equal(http_server_connections(c.server), 2);
+    expect_code(SHALE_OK, s3_get_all(c.store));
+    assert_int_equal(http_server_connections(c.server), 3);
+    expect_code(SHALE_OK, shl_store_head(c.store, "k", &o, &test_err));
+    expect_code(SHALE_OK, shl_store_head(c.store, "l", &o, &test_err));
+    assert_int_equal(http_server_connections(c.server), 4);
+    expect_code(SHALE_OK, shl_store_delete(c.bare, "k", &test_err));
+    expect_code(SHALE_OK, shl_store_delete(c.bare, "l", &test_err));
+    assert_int_equal(http_server_connections(c.server), 4);
     s3_scene_free(&c);
+}
+
+/* So many servers answer: nothing tells them apart, and nothing needs to. */
+static void test_answers_without_an_etag_may_be_alike(void **state)
+{
+    (void)state;
+    static const char date[] = "date: Wed, 21 Oct 2015 07:28:00 GMT\r\n";
+    struct http_answer gone = {.status = "204 x", .headers = date};
+    struct http_answer none = {.status = "404 x", .headers = date};
+    struct http_answer refused = {.status = "412 x", .headers = AT("0")};
+    struct http_answer script[] = {gone, gone, none, none, refused, refused};
+    struct s3_scene c = S3_SCENE(script);
+    static const char *const keys[] = {"k", "l"};
+    struct shl_object o;
+    for (size_t i = 0; i < 2; i++)
+        expect_code(SHALE_OK, shl_store_delete(c.bare, keys[i], &test_err));
+    for (size_t i = 0; i < 2; i++)
+        expect_code(SHALE_NOT_FOUND, shl_store_head(c.bare, keys[i], &o, &test_err));
+    for (size_t i = 0; i < 2; i++)
+        expect_code(SHALE_ALREADY_EXISTS,
+                    put_mode(c.bare, keys[i], "x", SHL_PUT_CREATE, NULL, NULL));
+    assert_int_equal(http_server_connections(c.server), 1);
+    s3_scene_free(&c);
+}
+
+/* The answer to a create, say, that comes a second time. */
+static void test_a_condition_that_was_not_made_does_not_fail(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = {"412 x", "304 x"};
+    for (size_t i = 0; i < SHL_COUNT_OF(statuses); i++) {
+        struct http_answer script[] = {{.status = statuses[i], .headers = ETAG},
+                                       {.headers = ETAG, .body = "hello"}};
+        struct s3_scene c = S3_SCENE(script);
+        expect_code(SHALE_OK, s3_get_all(c.store));
+        s3_expect_count(&c, 2);
+        s3_scene_free(&c);
+    }
 }
 
 /* ---- lines and bodies without an end */
@@ -444,7 +494,9 @@ int main(void)
         cmocka_unit_test(test_an_answer_that_comes_twice_is_not_the_next_ones),
         cmocka_unit_test(test_servers_whose_answers_all_have_one_id),
         cmocka_unit_test(test_failures_that_all_have_one_id_are_failures),
-        cmocka_unit_test(test_the_etag_of_other_bytes_is_that_of_another_answer),
+        cmocka_unit_test(test_the_same_headers_are_the_same_answer),
+        cmocka_unit_test(test_answers_without_an_etag_may_be_alike),
+        cmocka_unit_test(test_a_condition_that_was_not_made_does_not_fail),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_who_has_no_connection_gives_up_when_told_to),
         cmocka_unit_test(test_a_header_line_without_an_end_is_no_lack_of_memory),

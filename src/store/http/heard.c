@@ -12,8 +12,8 @@ static bool is_copy(const struct shl_heard *h, const struct shl_heard_answer *ea
                     const struct shl_heard_answer *a)
 {
     bool same_id = h->tells_apart && a->id != 0 && a->id == earlier->id;
-    bool same_etag = a->etag != 0 && a->etag == earlier->etag && a->content != earlier->content;
-    return same_id || same_etag;
+    bool same_head = a->head != 0 && a->head == earlier->head && a->request != earlier->request;
+    return same_id || same_head;
 }
 
 bool shl_heard_before(struct shl_heard *h, unsigned port, const struct shl_heard_answer *a)

@@ -12,8 +12,8 @@
 /* Hashes, 0: there is none. */
 struct shl_heard_answer {
     uint64_t id;      /* of the headers by which a server tells its answers apart */
-    uint64_t etag;    /* of what was sent, if it is an MD5 */
-    uint64_t content; /* what was sent */
+    uint64_t head;    /* of the status and all headers, if they have a time and an ETag */
+    uint64_t request; /* what was asked */
 };
 
 struct shl_heard_connection {
@@ -28,8 +28,8 @@ struct shl_heard {
     bool tells_apart; /* two answers on end on one connection had different ids: not all servers that send one give each answer its own */
 };
 
-/* Notes an answer on the connection with that port at our end. True if it is the copy of an earlier one on it: it has the same id, or the ETag of other
- * content. */
+/* Notes an answer on the connection with that port at our end. True if it is the copy of an earlier one on it: it has the same id, or the same bytes
+ * where another thing was asked. */
 bool shl_heard_before(struct shl_heard *h, unsigned port, const struct shl_heard_answer *a);
 
 #endif

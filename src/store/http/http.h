@@ -72,7 +72,7 @@ struct shl_http_call {
     size_t header_count;
     const struct shl_slice *body; /* PUT and POST */
     size_t body_count;
-    uint64_t content; /* a hash of what is sent; 0: not known. An MD5 as ETag in the answer that was that of other content before is refused */
+    uint64_t content; /* a hash of what is sent, 0: not known: with method and URL it tells requests apart, where an answer's headers come again */
 
     /* A body of 2xx goes into the pieces if there are any (more than they hold is a failure), else it is appended to `text`. A body of
      * any other status is appended to `text`, cut at 64 KiB. */

@@ -449,24 +449,13 @@ static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct s
     return true;
 }
 
-/* Quoted, as servers send it that make it of the content and of nothing else. */
-static bool is_md5(struct shl_slice etag)
-{
-    if (etag.len != 34 || etag.data[0] != '"' || etag.data[33] != '"')
-        return false;
-    for (size_t i = 1; i < 33; i++)
-        if (strchr("0123456789abcdefABCDEF", etag.data[i]) == NULL || etag.data[i] == '\0')
-            return false;
-    return true;
-}
-
 /* What tells this answer from others. */
 static void note_header(struct shl_slot *s, struct shl_slice name, struct shl_slice value)
 {
     static const char *const ids[] = {"x-amz-request-id", "x-request-id", "x-guploader-uploadid",
                                       "x-amzn-requestid", "cf-ray"};
-    if (s->t->call->content != 0 && shl_slice_ieq(name, "etag") && is_md5(value))
-        s->head.etag = XXH3_64bits(value.data, value.len);
+    s->has_etag = s->has_etag || shl_slice_ieq(name, "etag");
+    s->has_date = s->has_date || shl_slice_ieq(name, "date");
     for (size_t i = 0; i < SHL_COUNT_OF(ids); i++)
         if (value.len > 0 && (name.data[0] | 0x20) == ids[i][0] && shl_slice_ieq(name, ids[i]))
             s->head.id = XXH3_64bits_withSeed(value.data, value.len, s->head.id + i);
@@ -484,12 +473,13 @@ static bool is_fresh(struct shl_slot *s)
 {
     struct shl_http_call *c = s->t->call;
     long port = 0;
-    if (!is_success(c->status)) /* a refusal may tell the ETag of what is there */
-        s->head.etag = 0;
-    if (c->status < 200 || (s->head.id == 0 && s->head.etag == 0) ||
+    if (!is_success(c->status) || !s->has_etag || !s->has_date)
+        s->head.head = 0;
+    if (c->status < 200 || (s->head.id == 0 && s->head.head == 0) ||
         s->curl->easy_getinfo(s->easy, CURLINFO_LOCAL_PORT, &port) != CURLE_OK || port <= 0)
         return true;
-    s->head.content = c->content;
+    s->head.request =
+        XXH3_64bits_withSeed(c->url, strlen(c->url), c->content + (uint64_t)c->method);
     if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
         return true;
     if (!is_verdict(c->status) &&
@@ -518,7 +508,8 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
-    s->head = (struct shl_heard_answer){0};
+    s->head = (struct shl_heard_answer){.head = XXH3_64bits(line.data, line.len)};
+    s->has_etag = s->has_date = false;
     s->answering = true;
 }
 
@@ -548,6 +539,7 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         struct shl_slice name = shl_slice_of(line.data, (size_t)(colon - line.data));
         struct shl_slice value = shl_slice_trim(shl_slice_of(colon + 1, line.len - name.len - 1));
+        s->head.head = XXH3_64bits_withSeed(line.data, line.len, s->head.head);
         note_header(s, name, value);
         if (!keep_header(s->t->call, name, value))
             return 0;

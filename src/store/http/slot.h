@@ -37,6 +37,7 @@ struct shl_slot {
     bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
     bool answering; /* a status line came */
     bool is_last;   /* its connection ends with it */
+    bool has_etag, has_date; /* among the headers so far */
     bool
         head_over; /* and the empty line behind the headers: what looks like one later is none (trailers) */
     char reason[CURL_ERROR_SIZE];
