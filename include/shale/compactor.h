@@ -43,7 +43,7 @@ typedef struct shale_compactor_options {
 } shale_compactor_options;
 SHALE_API void shale_compactor_options_init(shale_compactor_options *o, size_t struct_size);
 
-/* Prepares a compactor; sends nothing. how NULL: coordinator and worker. Settings are those of compactor_options; what it writes has the codec of its newest input,
+/* Prepares a compactor; sends nothing. how NULL: coordinator and worker. Settings are those of compactor_options; what it writes has the codec of its largest input,
  * unless compression_codec is set. On failure *out is untouched. */
 SHALE_API SHALE_MUST shale_code shale_compactor_open(shale_compactor **out, const char *url, const shale_options *options,
                                                      const shale_compactor_options *how, shale_error *err);

@@ -52,7 +52,7 @@ typedef enum shale_close_kind {
     SHALE_CLOSE_WAL = 1,      /* all becomes durable in the WAL, which the next open replays; with the WAL off as MEMTABLE */
     SHALE_CLOSE_NOTHING = 2   /* what is not durable is dropped */
 } shale_close_kind;
-/* Flushes (a writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators and pinned values must have been closed and
+/* Flushes (a writer), stops the threads and frees the handle, whatever it returns. NULL is fine. Iterators, snapshots, transactions and pinned values must have been closed and
  * released. After a call or a background thread has met fencing or a failure (shale_db_status_get tells) it flushes nothing and returns OK; what is met
  * only now is returned: FENCED, UNAVAILABLE, .. */
 SHALE_API shale_code shale_db_close_with(shale_db *db, shale_close_kind what, shale_error *err);

@@ -18,7 +18,7 @@ typedef struct shale_txn shale_txn;
  * writer keeps the versions that an open snapshot needs, in memory and in the bucket, so none should be left open for ever. A reader's handle can
  * take one, too: it holds the SSTables that it has open, which another process's garbage collector deletes once they are old enough. */
 SHALE_API SHALE_MUST shale_code shale_db_snapshot(shale_snapshot **out, shale_db *db, shale_error *err);
-SHALE_API void shale_snapshot_close(shale_snapshot *snapshot); /* NULL is fine */
+SHALE_API void shale_snapshot_close(shale_snapshot *snapshot); /* before the database is closed; NULL is fine */
 /* The newest sequence number that it sees. */
 SHALE_API uint64_t shale_snapshot_seq(const shale_snapshot *snapshot);
 
@@ -54,7 +54,7 @@ SHALE_API void shale_txn_options_init(shale_txn_options *o, size_t struct_size);
  * that does not do, the oldest transactions fail with CONFLICT at their commit. */
 SHALE_API SHALE_MUST shale_code shale_db_begin(shale_txn **out, shale_db *db, const shale_txn_options *options,
                                                shale_error *err);
-/* Frees it; what was not committed is dropped. NULL is fine. */
+/* Frees it, before the database is closed; what was not committed is dropped. NULL is fine. */
 SHALE_API void shale_txn_close(shale_txn *txn);
 /* The sequence number at which it began: the newest that it sees. */
 SHALE_API uint64_t shale_txn_seq(const shale_txn *txn);

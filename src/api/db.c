@@ -664,6 +664,8 @@ shale_code shale_iter_next(shale_row *row, shale_iter *it, shale_error *err)
     struct shl_row found;
     if (it == NULL)
         return shl_fail(err, SHALE_INVALID, "the iterator is NULL");
+    if (row == NULL)
+        return shl_fail(err, SHALE_INVALID, "iter_next: the row is NULL");
     shale_code rc = shl_lsm_iter_next(iter_in(it), &found, err);
     if (rc != SHALE_OK)
         return rc;

@@ -58,6 +58,9 @@ shale_code shale_db_status_wait(shale_db_status *io, shale_db *db, uint64_t time
     if (io == NULL || db == NULL)
         return shl_fail(err, SHALE_INVALID, "status: the %s is NULL",
                         db == NULL ? "database" : "struct");
+    if (io->struct_size == 0)
+        return shl_fail(err, SHALE_INVALID,
+                        "status: struct_size is 0; set it to sizeof(shale_db_status)");
     shale_code rc = shl_api_take_struct(&seen, sizeof seen, io, "shale_db_status", err);
     if (rc != SHALE_OK)
         return rc;

@@ -167,6 +167,8 @@ void shale_libraries_each(void (*visit)(void *ctx, const char *name, const char 
                           void *ctx)
 {
     char text[256];
+    if (visit == NULL)
+        return;
 #ifndef SHL_SIM
     shl_store_s3_library(text, sizeof text);
     visit(ctx, "libcurl", text);

@@ -1,5 +1,6 @@
 /* shale_clone, shale_restore, shale_delete. */
 #include "api/api.h"
+#include "api/db.h"
 #include "api/near.h"
 #include "api/target.h"
 #include "base/env/env.h"
@@ -213,6 +214,7 @@ struct restoring {
 static shale_code run_restore(struct shl_api_target *t, void *arg, shale_error *err)
 {
     struct restoring *r = arg;
+    struct shale_db *parts; /* what the options bring; no handle */
     struct shl_api_resolved resolved;
     const struct shl_transformer *transformer;
     const struct shl_checkpoint *found;
@@ -227,14 +229,23 @@ static shale_code run_restore(struct shl_api_target *t, void *arg, shale_error *
         rc = shl_api_target_transformer(t, &transformer, err);
     if (rc != SHALE_OK)
         return rc;
+    parts = env_calloc(1, sizeof *parts);
+    if (parts == NULL)
+        return shl_nomem(err);
+    parts->stack.hooks = t->stack.hooks;
+    shl_api_take_components(parts, t->options, &resolved);
     struct shl_lsm_open how = {.store = t->stack.store,
                                .wal_store = t->stack.wal_store,
                                .path = t->stack.path,
                                .settings = &resolved.lsm,
-                               .merge = resolved.has_builtin ? &resolved.builtin : NULL,
+                               .merge = parts->merge_operator.merge != NULL ? &parts->merge_operator
+                                                                            : NULL,
                                .transformer = transformer,
+                               .user_filters = parts->filter_policies.filters,
                                .log = shl_api_hooks_log(t->stack.hooks)};
-    return shl_lsm_restore(&how, r->checkpoint, r->undo_lifetime_ms, &r->done, err);
+    rc = shl_lsm_restore(&how, r->checkpoint, r->undo_lifetime_ms, &r->done, err);
+    env_free(parts);
+    return rc;
 }
 
 shale_code shale_restore(shale_restore_result *out, const char *url, const shale_options *options,

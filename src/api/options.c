@@ -470,6 +470,8 @@ shale_code shale_options_set_prefix_extractor(shale_options *o, shale_prefix_use
                                               shale_error *err)
 {
     SHL_API_ERR(err);
+    if (o == NULL)
+        return shl_fail(err, SHALE_INVALID, "prefix extractor: options is NULL");
     if ((unsigned)use > SHALE_PREFIX_FILTERS)
         return shl_fail(err, SHALE_INVALID, "prefix extractor: use is %u, known 0 and 1",
                         (unsigned)use);
@@ -503,6 +505,8 @@ struct shl_extractor shl_api_user_extractor(const struct shl_api_extractor *from
 
 void shale_options_set_expected_epoch(shale_options *o, uint64_t epoch)
 {
+    if (o == NULL)
+        return;
     o->settings.lsm.has_expected_epoch = true;
     o->settings.lsm.expected_epoch = epoch;
 }
@@ -531,6 +535,8 @@ void shale_options_set_transformer(shale_options *o, shale_transform_fn encode,
                                    shale_transform_fn decode, void *ctx)
 {
     bool both = encode != NULL && decode != NULL;
+    if (o == NULL)
+        return;
     o->encode = both ? encode : NULL;
     o->decode = both ? decode : NULL;
     o->transform_ctx = ctx;

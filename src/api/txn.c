@@ -171,6 +171,8 @@ uint64_t shale_txn_seq(const shale_txn *txn)
 
 void shale_txn_id(const shale_txn *txn, char out[SHALE_UUID_TEXT])
 {
+    if (out == NULL)
+        return;
     out[0] = '\0';
     if (txn != NULL)
         shl_uuid_format(shl_txn_id(txn_in(txn)), out);

@@ -44,10 +44,16 @@ static shale_code settle(const struct shl_store *s, const char *what, const char
     return shl_fail(err, rc, "%.*s", (int)sizeof said->text - 1, said->text);
 }
 
+/* What no nanoseconds can tell, as microseconds given for milliseconds, is the last or first moment that they can. */
+static int64_t modified_ns(int64_t ms)
+{
+    const int64_t most = INT64_MAX / (int64_t)ENV_NS_PER_MS;
+    return (ms > most ? most : ms < -most ? -most : ms) * (int64_t)ENV_NS_PER_MS;
+}
+
 static void object_in(const shale_object *from, struct shl_object *out)
 {
-    *out = (struct shl_object){.size = from->size,
-                               .modified_ns = from->modified_ms * (int64_t)ENV_NS_PER_MS};
+    *out = (struct shl_object){.size = from->size, .modified_ns = modified_ns(from->modified_ms)};
     static_assert(sizeof out->etag == sizeof from->etag, "ETags have one size");
     memcpy(out->etag, from->etag, sizeof out->etag);
     out->etag[sizeof out->etag - 1] = '\0';
@@ -230,6 +236,11 @@ static bool on_listed(void *ctx, const shale_object *object)
     const char *key = object->key;
     if (l->rc != SHALE_OK || l->lister.full)
         return false;
+    if (key == NULL) {
+        l->rc = shl_fail(l->err, SHALE_INVALID, "%s: list gave an object whose key is NULL",
+                         l->store->name);
+        return false;
+    }
     if (l->last.len > 0 && strcmp((const char *)l->last.data, key) >= 0) {
         l->rc = shl_fail(l->err, SHALE_INVALID, "%s: list gave \"%s\" behind \"%s\", out of order",
                          l->store->name, key, (const char *)l->last.data);
@@ -237,8 +248,8 @@ static bool on_listed(void *ctx, const shale_object *object)
     }
     l->rc = shl_buf_set(&l->last, shl_slice_of(key, strlen(key) + 1), l->err);
     if (l->rc == SHALE_OK)
-        l->rc = shl_lister_object(&l->lister, key, object->size,
-                                  object->modified_ms * (int64_t)ENV_NS_PER_MS, l->err);
+        l->rc = shl_lister_object(&l->lister, key, object->size, modified_ns(object->modified_ms),
+                                  l->err);
     return l->rc == SHALE_OK && !l->lister.full;
 }
 

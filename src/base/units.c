@@ -106,6 +106,9 @@ shale_code shl_parse_size(struct shl_slice text, uint64_t *out_bytes, shale_erro
         for (size_t i = 0; i < SHL_COUNT_OF(size_units); i++) {
             if (!shl_slice_ieq(rest, size_units[i].name))
                 continue;
+            if (size_units[i].factor == 1 && d.part != 0)
+                return shl_fail(err, SHALE_INVALID, "\"%.*s\": there are no parts of a byte",
+                                SHOWN(text));
             if (times(d, size_units[i].factor, out_bytes))
                 return SHALE_OK;
             return shl_fail(err, SHALE_INVALID, "\"%.*s\" is too large, at most 16 EiB - 1",

@@ -555,6 +555,10 @@ static void page(struct cli *c, struct out *o, const json_t *stat, struct look *
                    member(stat, "wal_first_id"), member(stat, "wal_last_id"),
                    member(stat, "wal_count"), plural(member(stat, "wal_count")),
                    shl_format_size(member(stat, "wal_bytes"), size));
+    else if (json_is_true(json_object_get(stat, "wal_is_missing")))
+        out_text(o, "WAL missing: if it is in another store, --wal-url URL\n");
+    else if (member(stat, "writer_epoch") > 0 && member(stat, "sst_count") == 0)
+        out_text(o, "no WAL object: if it is in another store, --wal-url URL\n");
     else
         out_text(o, "no WAL object waits for L0\n");
     sizes(o, stat);

@@ -186,7 +186,7 @@ static void exit_status(struct out *o, const struct cli_command *c)
     out_text(o, ".Pp\n"
                 "2: the command line or a setting is wrong.\n"
                 "3: database or store error.\n"
-                "130, 143: stopped by a signal.\n");
+                "129, 130, 143: stopped by a signal.\n");
 }
 
 static void command_page(struct out *o, const struct cli_command *c)

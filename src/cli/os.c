@@ -321,10 +321,18 @@ bool os_timed_out(void)
     return timed_out != 0;
 }
 
+void os_hold_streams(void)
+{
+    for (int fd = CLI_STDIN; fd <= CLI_STDERR; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF &&
+            open("/dev/null", fd == CLI_STDIN ? O_WRONLY : O_RDONLY) < 0)
+            return;
+}
+
 static void leave_now(int sig)
 {
     wipe_life();
-    _exit(sig == SIGTERM ? 143 : 130);
+    _exit(128 + sig);
 }
 
 static _Atomic(const char *) stop_text;
@@ -347,13 +355,13 @@ static void stop_safely(int sig)
 {
     if (stop_code != 0)
         leave_now(sig);
-    stop_code = sig == SIGTERM ? 143 : 130;
+    stop_code = 128 + sig;
     wake_reader();
 }
 
 void os_signals(enum os_stop_mode mode)
 {
-    struct sigaction action;
+    struct sigaction action, before;
     if (mode == OS_STOP_SAFELY)
         make_wake_pipe();
     memset(&action, 0, sizeof action);
@@ -362,6 +370,9 @@ void os_signals(enum os_stop_mode mode)
     /* No SA_RESTART: a read from a terminal or pipe has to come back. */
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
+    /* The terminal was closed; but for who asked not to be told (nohup). */
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        (void)sigaction(SIGHUP, &action, NULL);
     /* A parent may have left SIGPIPE ignored; writes are checked, so that the cause of an end stays ours to tell. */
     action.sa_handler = SIG_IGN;
     (void)sigaction(SIGPIPE, &action, NULL);

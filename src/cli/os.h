@@ -41,8 +41,11 @@ uint64_t os_life_quiet_ns(void);
 /* The line, with what puts the cursor to its front and clears the rest. */
 void os_life_draw(const char *line);
 
+/* Takes the numbers of standard streams that are closed, so that no file or pipe of ours gets them: reading and writing there fails as before. Before anything is opened. */
+void os_hold_streams(void);
+
 enum os_stop_mode {
-    OS_STOP_NOW,   /* SIGINT and SIGTERM leave at once with 130 and 143 */
+    OS_STOP_NOW,   /* SIGINT, SIGTERM and SIGHUP leave at once with 130, 143 and 129 */
     OS_STOP_SAFELY /* the first only sets os_stop_code; the second leaves */
 };
 void os_signals(enum os_stop_mode mode);
@@ -54,7 +57,7 @@ void os_deadline(uint64_t ns, const char *message, int code);
 bool os_timed_out(void);
 /* Takes the deadline back, also one that has passed. */
 void os_deadline_forget(void);
-/* 0, or 130 / 143 once a signal asked to stop. */
+/* 0, or 130 / 143 / 129 once a signal asked to stop. */
 int os_stop_code(void);
 /* A shell goes on after Ctrl-C: forgets it, and that a second one would leave. */
 void os_stop_forget(void);

@@ -488,7 +488,7 @@ static const struct cli_command commands[] = {
               "compactor. If none moves for some seconds, or there never was one, this one does "
               "the work, and takes the place of the other: a Shale writer stands back then, a "
               "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
-              "enough are there; --full leaves them alone. Outputs are compressed as their newest "
+              "enough are there; --full leaves them alone. Outputs are compressed as their largest "
               "input, unless compression_codec is set. May be repeated, and stopped: what is "
               "not done, another compactor goes on with.",
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "

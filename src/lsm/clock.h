@@ -3,6 +3,7 @@
 #ifndef SHL_LSM_CLOCK_H
 #define SHL_LSM_CLOCK_H
 
+#include "base/codec/ulid.h"
 #include "base/env/env.h"
 
 struct shl_clock {
@@ -15,11 +16,12 @@ static inline int64_t shl_clock_ms(const struct shl_clock *c)
     return c->now_ms != NULL ? c->now_ms(c->ctx) : env_now_wall_ms();
 }
 
-/* The same for what cannot be before the epoch. */
+/* The same for what cannot be before the epoch, nor later than a ULID can tell (the year 10889). */
 static inline uint64_t shl_clock_unix_ms(const struct shl_clock *c)
 {
+    const int64_t last = (int64_t)SHL_ULID_MS_MAX;
     int64_t now = shl_clock_ms(c);
-    return now < 0 ? 0 : (uint64_t)now;
+    return now < 0 ? 0 : (uint64_t)(now < last ? now : last);
 }
 
 #endif

@@ -94,7 +94,7 @@ struct shl_lsm {
     struct shl_scheduler scheduler;
     struct shl_compaction_filter filter;
     bool has_filter;
-    struct shl_log *log;           /* borrowed; may be NULL */
+    struct shl_log *log; /* borrowed; may be NULL */
     struct shl_tracer tracer;
     struct shl_store *store;       /* counted */
     struct shl_store *wal_store;   /* counted */
@@ -115,7 +115,8 @@ struct shl_lsm {
     struct shl_fanout *wal_fanout; /* for requests to wal_store, likewise */
     bool follow;                   /* reader: has a poller */
 
-    struct shl_levels *looked_at;  /* [open] counted: of the first look at SSTs; the first version takes their handles over */
+    struct shl_levels *
+        looked_at; /* [open] counted: of the first look at SSTs; the first version takes their handles over */
 
     /* read by gets without a lock */
     struct shl_version *_Atomic version; /* epoch-protected; replaced under mu */
@@ -393,6 +394,12 @@ SHL_MUST shale_code shl_wal_listing_end(struct shl_wal_listing *l, shale_error *
 void shl_wal_listing_drop(struct shl_wal_listing *l);
 /* The first two requests of every open beside each other: the listings of the manifests and (if asked for) of the WAL. */
 SHL_MUST shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_error *err);
+/* Those above *end without a gap, up to id `most`, into row (emptied before); *end becomes the last one. *none: there is not even the object *end was; NULL: nobody asks,
+ * and the list needs not go back to it. */
+SHL_MUST shale_code shl_lsm_find_wal(struct shl_lsm *db, uint64_t most, shl_wal_items *row,
+                                     uint64_t *end, bool *none, shale_error *err);
+/* CORRUPTION that says what shl_manifest_lacks_wal found. */
+shale_code shl_lsm_wal_lacks(const struct shl_lsm *db, uint64_t end, bool none, shale_error *err);
 /* The objects above `after`: from db->wal_listed if that has them all, else listed now. */
 SHL_MUST shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
                                      shale_error *err);

@@ -43,31 +43,26 @@ out:
     return rc;
 }
 
-/* Objects above `last` without a gap, up to `end`. */
-static shale_code find_objects(struct shl_lsm *db, uint64_t last, uint64_t end, shl_wal_items *out,
-                               shale_error *err)
-{
-    shale_code rc = shl_lsm_list_wal(db, last, out, err);
-    size_t n = 0;
-    while (rc == SHALE_OK && n < out->count && out->items[n].id == last + 1 + n &&
-           out->items[n].id <= end)
-        n++;
-    out->count = n;
-    return rc;
-}
+/* What there was of the WAL. */
+struct seen {
+    bool gone; /* an object that was listed, when it was read */
+    bool none; /* not even the object of the boundary; only looked for when a handle is opened */
+};
 
-/* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. *gone says so. */
-static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last, bool *gone,
-                               shale_error *err)
+/* Rows of WAL objects above `last` into the table. A missing object ends the row: what it held is in L0 of a newer manifest. */
+static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_t *last,
+                               struct seen *seen, shale_error *err)
 {
+    bool opens = env_load_relaxed(&db->version) == NULL;
     shl_wal_items items = {0};
     struct shl_wal_fetch *objects = NULL;
-    uint64_t end = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
+    uint64_t most = db->checkpoint != NULL ? db->manifest->wal_id_last_seen : UINT64_MAX;
+    uint64_t end = *last;
     shale_code rc;
-    *gone = false;
+    *seen = (struct seen){.gone = false};
     if (db->settings.skip_wal_replay)
         return SHALE_OK;
-    SHL_TRY(find_objects(db, *last, end, &items, err));
+    SHL_TRY(shl_lsm_find_wal(db, most, &items, &end, opens ? &seen->none : NULL, err));
     SHL_TRY(shl_lsm_wal_fetch(db, items.items, items.count, &objects, err));
     while (rc == SHALE_OK) {
         struct shl_wal_file f = {0};
@@ -85,7 +80,7 @@ static shale_code replay_after(struct shl_lsm *db, struct shl_replay *r, uint64_
 out:
     shl_wal_fetch_free(objects);
     shl_array_free(&items);
-    *gone = rc == SHALE_NOT_FOUND;
+    seen->gone = rc == SHALE_NOT_FOUND;
     return rc == SHALE_NOT_FOUND || rc == SHALE_DONE ? SHALE_OK : rc;
 }
 
@@ -121,8 +116,16 @@ static void show(struct shl_lsm *db, struct shl_version *v, const struct shl_rep
     (void)shl_epoch_collect(db->epoch);
 }
 
-static shale_code install_once(struct shl_lsm *db, bool may_end, bool *gone, shale_error *err)
+/* Only a handle's opening asks for the object of the boundary. A checkpoint's may be collected: collectors keep what is above it. */
+static bool lacks_wal(const struct shl_lsm *db, uint64_t end, const struct seen *seen)
 {
+    return !db->settings.skip_wal_replay &&
+           shl_manifest_lacks_wal(db->manifest, end, seen->none && db->checkpoint == NULL);
+}
+
+static shale_code install_once(struct shl_lsm *db, bool may_end, bool *again, shale_error *err)
+{
+    struct seen seen;
     struct shl_levels *levels = NULL;
     struct shl_memtable *table = NULL;
     struct shl_version *v = NULL;
@@ -132,9 +135,12 @@ static shale_code install_once(struct shl_lsm *db, bool may_end, bool *gone, sha
     SHL_TRY(shl_lsm_build_levels(db, &levels, err));
     SHL_TRY(shl_memtable_new(db->arenas, &table, err));
     r.table = table;
-    SHL_TRY(replay_after(db, &r, &last, gone, err));
-    if (*gone && !may_end)
+    SHL_TRY(replay_after(db, &r, &last, &seen, err));
+    *again = !may_end && (seen.gone || lacks_wal(db, last, &seen));
+    if (*again)
         goto out;
+    if (lacks_wal(db, last, &seen))
+        SHL_TRY(shl_lsm_wal_lacks(db, last, seen.none && db->checkpoint == NULL, err));
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
     set_replayed(db, last);
     show(db, v, &r);
@@ -147,16 +153,16 @@ out:
 #define INSTALLS_MAX 8
 
 /* A WAL object that was collected between list and read is in L0 by now: with the newer manifest nothing is missing, and a handle never shows
- * less than before. */
+ * less than before. One that the manifest knows of and the list does not may be younger than the list. */
 shale_code shl_lsm_reader_install(struct shl_lsm *db, shale_error *err)
 {
-    bool may_end = db->checkpoint != NULL;
-    bool gone = false, changed;
+    bool may_end = false, again, changed = false;
     for (unsigned tries = 0;; tries++) {
-        shale_code rc = install_once(db, may_end, &gone, err);
-        if (rc != SHALE_OK || !gone || may_end)
+        shale_code rc = install_once(db, may_end, &again, err);
+        if (rc != SHALE_OK || !again)
             return rc;
-        rc = shl_lsm_refresh_manifest(db, &changed, err);
+        if (db->checkpoint == NULL)
+            rc = shl_lsm_refresh_manifest(db, &changed, err);
         if (rc == SHALE_OK && changed && db->managed)
             rc = shl_lsm_managed_cover(db, err);
         if (rc != SHALE_OK)
@@ -174,9 +180,9 @@ static shale_code follow_wal(struct shl_lsm *db, shale_error *err)
                      ? env_load_relaxed(&db->committed_seq)
                      : 0;
     uint64_t last = db->replayed_wal_id;
-    bool
-        gone; /* the next refresh finds the manifest that has it; nothing that was shown goes away */
-    shale_code rc = replay_after(db, &r, &last, &gone, err);
+    struct seen
+        seen; /* the next refresh finds the manifest that has what is gone; nothing that was shown goes away */
+    shale_code rc = replay_after(db, &r, &last, &seen, err);
     set_replayed(db, last); /* after a failure too: those rows are in the table */
     if (rc == SHALE_OK)
         show(db, NULL, &r);

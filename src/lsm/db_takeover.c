@@ -69,56 +69,58 @@ static shale_code load_or_create(struct shl_lsm *db, const struct shl_lsm_open *
 
 /* ---------------------------------------------------------------- the WAL */
 
-/* The unbroken row of WAL objects above the replay boundary: objects (emptied before) and the last id. *none: there is not even the object
- * of the boundary itself, which collectors keep. */
 static shale_code find_wal_end(struct shl_lsm *db, shl_wal_items *row, uint64_t *end, bool *none,
                                shale_error *err)
 {
-    uint64_t last = db->manifest->replay_after_wal_id;
-    size_t kept = 0;
-    row->count = 0;
-    shale_code rc = shl_lsm_list_wal(db, last > 0 ? last - 1 : 0, row, err);
-    *none = row->count == 0;
-    for (size_t i = 0; rc == SHALE_OK && i < row->count; i++)
-        if (row->items[i].id == last + 1) {
-            row->items[kept++] = row->items[i];
-            last++;
-        }
-    row->count = kept;
-    *end = last;
-    return rc;
+    *end = db->manifest->replay_after_wal_id;
+    return shl_lsm_find_wal(db, UINT64_MAX, row, end, none, err);
 }
 
-/* Whether WAL objects must be there that are not. Only a clone that nobody opened yet has a boundary and no object. */
-static bool wal_is_missing(const struct shl_manifest *m, uint64_t end, bool none)
+/* A writer that left no trace died right behind its epoch, or its WAL is in another store, and it was not Shale (note_wal). */
+static void warn_of_no_trace(const struct shl_lsm *db, uint64_t end)
 {
-    bool has_ssts = m->root.l0.count + m->root.runs.count + m->segments.count > 0;
-    return end < m->wal_id_last_seen ||
-           (none && m->replay_after_wal_id > 0 && has_ssts && m->external_dbs.count == 0);
+    const struct shl_manifest *m = db->manifest;
+    if (m->writer_epoch > 0 && end == 0 && !shl_manifest_has_ssts(m))
+        shl_log_write(db->log, SHL_LOG_WARN,
+                      "\"%s\": %" PRIu64
+                      " writer%s before, and neither a WAL object nor an SSTable; "
+                      "was the WAL in another store (wal_url)?",
+                      db->paths.r1, m->writer_epoch, m->writer_epoch == 1 ? "" : "s");
 }
 
-/* The same, before anything is written: who forgot that the WAL is in another store would lose rows. slatedb-behaviour 15. */
+/* What the WAL holds, before anything is written: who forgot that it is in another store would lose rows. slatedb-behaviour 15. */
 static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_t *end,
                                  shale_error *err)
 {
     for (;;) {
         bool changed, none, is_old = db->wal_listed.is_there;
         shale_code rc = find_wal_end(db, row, end, &none, err);
-        if (rc != SHALE_OK || !wal_is_missing(db->manifest, *end, none))
+        if (rc != SHALE_OK || !shl_manifest_lacks_wal(db->manifest, *end, none))
             return rc;
         if (is_old)
             continue;                                     /* the list is older than the manifest */
         rc = shl_lsm_refresh_manifest(db, &changed, err); /* a writer at work may have moved on */
-        if (rc != SHALE_OK)
-            return rc;
-        if (!changed)
-            return shl_fail(err, SHALE_CORRUPTION,
-                            "%s/wal/%020" PRIu64
-                            ".sst: is missing, and the manifest knows of it (%" PRIu64
-                            " to %" PRIu64 "); is the WAL in another store?",
-                            db->paths.r2, *end + !none, db->manifest->replay_after_wal_id,
-                            db->manifest->wal_id_last_seen);
+        if (rc != SHALE_OK || !changed)
+            return rc != SHALE_OK ? rc : shl_lsm_wal_lacks(db, *end, none, err);
     }
+}
+
+/* Who comes with a store for the WAL to a database that has its own: the manifest of a young one does not tell. */
+static shale_code check_wal_is_not_here(struct shl_lsm *db, uint64_t end, shale_error *err)
+{
+    const struct shl_manifest *m = db->manifest;
+    shl_wal_items here = {0};
+    if (db->wal_store == db->store || m->writer_epoch == 0 || end > 0 || m->wal_id_last_seen > 0 ||
+        shl_manifest_has_ssts(m))
+        return SHALE_OK;
+    shale_code rc = shl_wal_list(db->store, &db->paths, 0, &here, err);
+    if (rc == SHALE_OK && here.count > 0)
+        rc = shl_fail(err, SHALE_INVALID,
+                      "\"%s\" has its WAL beside it (%zu object%s), not in another store: set no "
+                      "wal_url",
+                      db->paths.r1, here.count, here.count == 1 ? "" : "s");
+    shl_array_free(&here);
+    return rc;
 }
 
 /* ---------------------------------------------------------------- the key */
@@ -314,17 +316,26 @@ static shale_code take_epoch(struct shl_lsm *db, struct fence_job *f, shl_wal_it
     }
 }
 
+/* No writer is so much faster than the next one; a store may be that says no to what it has just taken. */
+#define FENCES_MAX 1000
+
 /* The old writer used the id first: further on, unless somebody newer is at work. */
 static shale_code fence_further(struct shl_lsm *db, uint64_t *fence, shale_error *err)
 {
-    shale_code rc;
-    do {
+    for (unsigned tries = 1;; tries++) {
         bool changed;
-        rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED if an even newer writer came */
+        shale_code rc = shl_lsm_refresh_manifest(db, &changed, err); /* FENCED: by a newer writer */
         if (rc == SHALE_OK)
             rc = put_fence(db, ++*fence, err);
-    } while (rc == SHALE_ALREADY_EXISTS);
-    return rc;
+        if (rc != SHALE_ALREADY_EXISTS)
+            return rc;
+        if (tries == FENCES_MAX)
+            return shl_fail(err, SHALE_UNAVAILABLE,
+                            "\"%s\": %u WAL ids in a row, up to %" PRIu64
+                            ", were taken when the fence was to be put there: the store refuses "
+                            "what it took, or the old writer cannot be caught up with",
+                            db->paths.r1, tries, *fence);
+    }
 }
 
 /* Objects between the end of the row that was listed and the fence are the old writer's last ones. */
@@ -346,6 +357,29 @@ static shale_code check_newest(struct shl_lsm *db, shale_error *err)
     return rc;
 }
 
+static shale_code edit_wal_seen(struct shl_lsm *db, struct shl_manifest *m, void *arg,
+                                shale_error *err)
+{
+    const uint64_t *fence = arg;
+    (void)db;
+    (void)err;
+    if (m->wal_id_last_seen >= *fence)
+        return SHALE_DONE;
+    m->wal_id_last_seen = *fence;
+    return SHALE_OK;
+}
+
+/* Where the WAL is in another store, the manifest names the fence: who comes without that store, before the first flush, is told that something is missing. Nothing is
+ * acknowledged before it. */
+static shale_code note_wal(struct shl_lsm *db, uint64_t fence, shale_error *err)
+{
+    const struct shl_manifest *m = db->manifest;
+    if (db->wal_store == db->store ||
+        shl_manifest_lacks_wal(m, m->replay_after_wal_id, true)) /* so it is told anyway */
+        return SHALE_OK;
+    return shl_lsm_update_manifest(db, edit_wal_seen, &fence, err);
+}
+
 shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, uint64_t *fence,
                              struct shl_wal_fetch **objects, shale_error *err)
 {
@@ -358,6 +392,8 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     shale_code rc;
     SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
+    SHL_TRY(check_wal_is_not_here(db, end, err));
+    warn_of_no_trace(db, end);
     SHL_TRY(check_transformer(db, &row, err));
     SHL_TRY(key_look_begin(&key, db, &row, err));
     SHL_TRY(take_epoch(db, &f, &row, &end, err));
@@ -380,6 +416,7 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
                          "\"%s\": somebody moved the replay boundary from %" PRIu64 " to %" PRIu64
                          " under our epoch %" PRIu64,
                          db->paths.r1, first, db->manifest->replay_after_wal_id, db->writer_epoch));
+    SHL_TRY(note_wal(db, *fence, err));
     *objects = fetch;
     fetch = NULL;
 out:

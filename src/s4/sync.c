@@ -227,9 +227,9 @@ static void condition(const struct shl_s4 *db, const char *etag, bool none, stru
     *c = (struct conditional){.how = {.mode = SHL_PUT_OVERWRITE}};
     if (none || db->settings.unfenced)
         return;
-    shl_ulid_format(shl_ulid_make((uint64_t)env_now_wall_ms() & ((UINT64_C(1) << 48) - 1),
-                                  env_rand64(), env_rand64()),
-                    c->put_id);
+    shl_ulid_format(
+        shl_ulid_make((uint64_t)env_now_wall_ms() & SHL_ULID_MS_MAX, env_rand64(), env_rand64()),
+        c->put_id);
     c->how.mode = etag[0] != '\0' ? SHL_PUT_IF_MATCH : SHL_PUT_CREATE;
     c->how.if_match = etag[0] != '\0' ? etag : NULL;
     c->how.put_id = c->put_id;

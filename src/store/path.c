@@ -1,41 +1,9 @@
 #include "store/path.h"
 
+#include "base/codec/text.h"
 #include "base/env/env.h"
 #include "base/num.h"
 #include <stdio.h>
-
-/* ---- UTF-8 */
-
-/* Length of the character that starts at s[0], or 0 if it is none. */
-static size_t utf8_char(const uint8_t *s, size_t len)
-{
-    uint8_t lead = s[0];
-    if (lead < 0x80)
-        return 1;
-    size_t n = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-    if (lead < 0xc2 || lead > 0xf4 || n > len)
-        return 0;
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* The second byte alone tells overlong forms, surrogates and numbers that are too large. */
-    if ((lead == 0xe0 && s[1] < 0xa0) || (lead == 0xed && s[1] > 0x9f) ||
-        (lead == 0xf0 && s[1] < 0x90) || (lead == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
-bool shl_is_utf8(struct shl_slice s)
-{
-    for (size_t i = 0; i < s.len;) {
-        size_t n = utf8_char(s.data + i, s.len - i);
-        if (n == 0)
-            return false;
-        i += n;
-    }
-    return true;
-}
 
 /* ---- checking */
 
@@ -98,7 +66,7 @@ const char *shl_path_fault(const char *key)
             break;
         at += len + 1;
     }
-    return shl_is_utf8(shl_slice_str(key)) ? NULL : "bytes that are not UTF-8";
+    return shl_utf8_valid(shl_slice_str(key)) ? NULL : "bytes that are not UTF-8";
 }
 
 #define SHOWN_MAX 256
@@ -107,7 +75,7 @@ const char *shl_path_fault(const char *key)
 static void show(char out[SHOWN_MAX], const char *key)
 {
     static const char hex[] = "0123456789abcdef";
-    bool raw = shl_is_utf8(shl_slice_str(key));
+    bool raw = shl_utf8_valid(shl_slice_str(key));
     size_t n = 0;
     for (; *key != '\0' && n + 8 < SHOWN_MAX; key++) {
         uint8_t c = (uint8_t)*key;

@@ -42,7 +42,4 @@ SHL_MUST shale_code shl_path_buf_join(struct shl_path_buf *p, const char *a, con
                                       shale_error *err);
 void shl_path_buf_deinit(struct shl_path_buf *p);
 
-/* True for valid UTF-8 (no overlong forms, no surrogates, nothing above U+10FFFF). */
-bool shl_is_utf8(struct shl_slice s);
-
 #endif

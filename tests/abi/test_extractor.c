@@ -139,6 +139,48 @@ static void test_segments_do_not_lie_in_each_other(void **state)
     shale_options_free(o);
 }
 
+/* Restoring opens the database as its writer does: with the prefixes, the merge operator and the filters of the options. */
+static shale_code joined(void *ctx, shale_slice key, const shale_slice *existing,
+                         shale_slice operand, void (*emit)(void *emit_ctx, shale_slice result),
+                         void *emit_ctx)
+{
+    char both[8];
+    size_t len = existing != NULL ? existing->len : 0;
+    (void)ctx;
+    (void)key;
+    if (len > 0)
+        memcpy(both, existing->data, len);
+    memcpy(both + len, operand.data, operand.len);
+    emit(emit_ctx, shale_bytes(both, len + operand.len));
+    return SHALE_OK;
+}
+
+static void test_restore(void **state)
+{
+    (void)state;
+    static const char url[] = "memory://?name=restore-own";
+    unsigned asked[2] = {0};
+    shale_options *o = options_for(SHALE_PREFIX_SEGMENTS, "letters", asked);
+    shale_checkpoint_options how;
+    shale_pinned found = {.seq = 0};
+    shale_db *db = NULL;
+    shale_options_set_merge_operator(o, joined, NULL);
+    shale_checkpoint_options_init(&how, sizeof how);
+    how.name = "first";
+    ok(shale_db_open(&db, url, o, &err));
+    ok(shale_db_put(db, SHALE_STR("a1"), SHALE_STR("x"), NULL, &err));
+    ok(shale_db_checkpoint(NULL, db, &how, &err));
+    ok(shale_db_merge(db, SHALE_STR("a1"), SHALE_STR("y"), NULL, &err));
+    ok(shale_db_close_with(db, SHALE_CLOSE_WAL, &err));
+    ok(shale_restore(NULL, url, o, "first", 0, &err));
+    ok(shale_db_open(&db, url, o, &err));
+    ok(shale_db_get(&found, db, SHALE_STR("a1"), NULL, &err));
+    assert_int_equal(found.value.len, 1);
+    shale_pinned_release(&found);
+    ok(shale_db_close(db, &err));
+    shale_options_free(o);
+}
+
 static void test_filters(void **state)
 {
     static const char url[] = "memory://?name=filters-of-mine";
@@ -181,9 +223,8 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_segments),
-        cmocka_unit_test(test_segments_do_not_lie_in_each_other),
-        cmocka_unit_test(test_filters),
+        cmocka_unit_test(test_segments), cmocka_unit_test(test_segments_do_not_lie_in_each_other),
+        cmocka_unit_test(test_restore),  cmocka_unit_test(test_filters),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -368,12 +368,40 @@ static void test_a_clock_of_the_application(void **state)
     shale_options_free(o);
 }
 
+/* What a clock may be wrong by, as one that tells microseconds: nothing breaks, and what is written is read. */
+static void test_a_clock_that_makes_no_sense(void **state)
+{
+    (void)state;
+    static const int64_t moments[] = {INT64_MAX, INT64_C(1790000000000000), INT64_MIN, 0};
+    for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
+        char url[40], value[4];
+        size_t len = 0;
+        shale_options *o = shale_options_new();
+        shale_db *db = NULL;
+        (void)snprintf(url, sizeof url, "memory://?name=odd-clock-%zu", i);
+        shale_options_set_clock(o, tell, NULL);
+        clock_ms = moments[i];
+        OK(shale_db_open(&db, url, o, &err));
+        put(db, "k", "v");
+        OK(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+        OK(shale_db_checkpoint(NULL, db, NULL, &err));
+        OK(shale_db_get_into(db, SHALE_STR("k"), value, sizeof value, &len, NULL, &err));
+        assert_int_equal(len, 1);
+        OK(shale_db_close(db, &err));
+        shale_options_free(o);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checkpoints),     cmocka_unit_test(test_reader_modes),
-        cmocka_unit_test(test_garbage),         cmocka_unit_test(test_a_filter_keeps_garbage),
-        cmocka_unit_test(test_whole_databases), cmocka_unit_test(test_a_clock_of_the_application),
+        cmocka_unit_test(test_checkpoints),
+        cmocka_unit_test(test_reader_modes),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_a_filter_keeps_garbage),
+        cmocka_unit_test(test_whole_databases),
+        cmocka_unit_test(test_a_clock_of_the_application),
+        cmocka_unit_test(test_a_clock_that_makes_no_sense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

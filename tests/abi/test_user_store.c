@@ -36,7 +36,9 @@ struct bag {
     struct object objects[OBJECTS_MAX]; /* ascending by key */
     size_t count;
     unsigned versions;
-    bool refuses; /* puts */
+    bool refuses;        /* puts */
+    bool nameless;       /* what is listed */
+    int64_t modified_ms; /* of all */
 };
 
 static size_t place_of(const struct bag *b, const char *key)
@@ -53,19 +55,19 @@ static struct object *find(struct bag *b, const char *key)
     return i < b->count && strcmp(b->objects[i].key, key) == 0 ? &b->objects[i] : NULL;
 }
 
-static void describe(const struct object *o, shale_object *out)
+static void describe(const struct bag *b, const struct object *o, shale_object *out)
 {
     out->size = o->len;
-    out->modified_ms = 1;
+    out->modified_ms = b->modified_ms;
     (void)snprintf(out->etag, sizeof out->etag, "\"%u\"", o->version);
 }
 
-static bool may_put(const struct object *o, shale_put_mode mode, const char *if_match,
-                    shale_code *why)
+static bool may_put(const struct bag *b, const struct object *o, shale_put_mode mode,
+                    const char *if_match, shale_code *why)
 {
     shale_object there = {.size = 0};
     if (o != NULL)
-        describe(o, &there);
+        describe(b, o, &there);
     *why = mode == SHALE_PUT_CREATE ? SHALE_ALREADY_EXISTS : SHALE_PRECONDITION;
     if (mode == SHALE_PUT_CREATE)
         return o == NULL;
@@ -96,7 +98,7 @@ static shale_code bag_put(void *ctx, const char *key, const shale_slice *parts, 
     if (b->refuses) {
         rc = SHALE_PERMISSION_DENIED;
         (void)snprintf(why->text, sizeof why->text, "the bag is tied up");
-    } else if (may_put(o, mode, if_match, &rc)) {
+    } else if (may_put(b, o, mode, if_match, &rc)) {
         if (o == NULL)
             o = insert(b, key);
         for (size_t i = 0; i < count; i++)
@@ -110,7 +112,7 @@ static shale_code bag_put(void *ctx, const char *key, const shale_slice *parts, 
             for (size_t i = 0; i < count; o->len += parts[i++].len)
                 if (parts[i].len > 0)
                     memcpy(data + o->len, parts[i].data, parts[i].len);
-            describe(o, out);
+            describe(b, o, out);
         }
     }
     (void)pthread_mutex_unlock(&b->mu);
@@ -126,7 +128,7 @@ static shale_code bag_get(void *ctx, const char *key, uint64_t offset, uint64_t 
     (void)pthread_mutex_lock(&b->mu);
     const struct object *o = find(b, key);
     if (o != NULL)
-        describe(o, out);
+        describe(b, o, out);
     if (o != NULL && offset < o->len)
         emit(emit_ctx, o->data + offset,
              len < o->len - offset ? (size_t)len : o->len - (size_t)offset);
@@ -141,7 +143,7 @@ static shale_code bag_head(void *ctx, const char *key, shale_object *out, shale_
     (void)pthread_mutex_lock(&b->mu);
     const struct object *o = find(b, key);
     if (o != NULL)
-        describe(o, out);
+        describe(b, o, out);
     (void)pthread_mutex_unlock(&b->mu);
     return o != NULL ? SHALE_OK : SHALE_NOT_FOUND;
 }
@@ -157,9 +159,12 @@ static shale_code bag_list(void *ctx, const char *prefix, const char *start_afte
     (void)pthread_mutex_lock(&b->mu);
     for (size_t i = 0; i < b->count && more; i++) {
         shale_object o = {.key = b->objects[i].key};
-        describe(&b->objects[i], &o);
-        if (start_after == NULL || strcmp(o.key, start_after) > 0)
-            more = visit(visit_ctx, &o);
+        describe(b, &b->objects[i], &o);
+        if (start_after != NULL && strcmp(o.key, start_after) <= 0)
+            continue;
+        if (b->nameless)
+            o.key = NULL;
+        more = visit(visit_ctx, &o);
     }
     (void)pthread_mutex_unlock(&b->mu);
     return SHALE_OK;
@@ -182,7 +187,7 @@ static shale_code bag_remove(void *ctx, const char *key, shale_error *why)
 
 static void bag_init(struct bag *b, shale_store_callbacks *out)
 {
-    *b = (struct bag){.count = 0};
+    *b = (struct bag){.modified_ms = 1};
     assert_int_equal(pthread_mutex_init(&b->mu, NULL), 0);
     shale_store_callbacks_init(out, sizeof *out);
     out->ctx = b;
@@ -311,6 +316,58 @@ static void test_only_the_wal_lies_elsewhere(void **state)
     bag_deinit(&bag);
 }
 
+static void lacks_its_wal(shale_code rc)
+{
+    assert_int_equal(rc, SHALE_CORRUPTION);
+    assert_non_null(strstr(err.text, "is the WAL in another store"));
+}
+
+/* Nothing was flushed yet, so no manifest of a flush tells: who comes without that store must neither read what is there as all of it nor write over it. */
+static void test_a_young_database_knows_where_its_wal_is(void **state)
+{
+    (void)state;
+    static struct bag bag;
+    static const char url[] = "memory:///d?name=young-wal", own[] = "memory:///f?name=young-own";
+    const shale_clone_source source = {.url = url};
+    shale_store_callbacks callbacks;
+    shale_options *o = shale_options_new();
+    shale_db *db = NULL;
+    char *text;
+    bag_init(&bag, &callbacks);
+    ok(shale_options_set_store_callbacks(o, SHALE_STORE_WAL, &callbacks, &err));
+    for (int times = 0; times < 2; times++) {
+        shale_db *writer =
+            NULL; /* as one that was killed: it writes no last manifest before the others look */
+        ok(shale_db_open(&writer, url, o, &err));
+        ok(shale_db_put(writer, SHALE_STR(times == 0 ? "a" : "b"), SHALE_STR("1"), NULL, &err));
+        lacks_its_wal(shale_db_open(&db, url, NULL, &err));
+        lacks_its_wal(shale_db_open_reader(&db, url, NULL, NULL, &err));
+        assert_int_not_equal(
+            shale_clone(NULL, "memory:///e?name=young-wal", &source, 1, NULL, &err), SHALE_OK);
+        ok(shale_admin_stat(&text, url, NULL, &err));
+        assert_non_null(strstr(text, "\"wal_is_missing\":true"));
+        shale_text_free(text);
+        ok(shale_admin_stat(&text, url, o, &err));
+        assert_non_null(strstr(text, "\"wal_is_missing\":false"));
+        shale_text_free(text);
+        ok(shale_db_close_with(writer, SHALE_CLOSE_NOTHING, &err));
+    }
+    ok(shale_db_open_reader(&db, url, o, NULL, &err));
+    expect_row(db, "a", "1");
+    expect_row(db, "b", "1");
+    ok(shale_db_close(db, &err));
+
+    shale_db *writer = NULL;
+    ok(shale_db_open(&writer, own, NULL, &err));
+    ok(shale_db_put(writer, SHALE_STR("c"), SHALE_STR("1"), NULL, &err));
+    assert_int_equal(shale_db_open(&db, own, o, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "has its WAL beside it"));
+    expect_row(writer, "c", "1");
+    ok(shale_db_close(writer, &err));
+    shale_options_free(o);
+    bag_deinit(&bag);
+}
+
 static void test_what_is_missing_is_told(void **state)
 {
     (void)state;
@@ -336,12 +393,36 @@ static void test_what_is_missing_is_told(void **state)
     bag_deinit(&bag);
 }
 
+static void test_what_makes_no_sense_is_told(void **state)
+{
+    (void)state;
+    static struct bag bag;
+    static const int64_t moments[] = {INT64_MAX, INT64_MIN, INT64_C(1790000000000000000)};
+    shale_store_callbacks c;
+    shale_options *o = shale_options_new();
+    shale_db *db = NULL;
+    bag_init(&bag, &c);
+    ok(shale_options_set_store_callbacks(o, SHALE_STORE_MAIN, &c, &err));
+    for (size_t i = 0; i < sizeof moments / sizeof moments[0]; i++) {
+        char url[8] = {(char)('a' + (char)i)};
+        bag.modified_ms = moments[i];
+        use_all_of_it(url, o);
+    }
+    bag.nameless = true;
+    assert_int_equal(shale_db_open(&db, "a", o, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "an object whose key is NULL"));
+    shale_options_free(o);
+    bag_deinit(&bag);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_database_in_a_store_of_the_application),
         cmocka_unit_test(test_only_the_wal_lies_elsewhere),
+        cmocka_unit_test(test_a_young_database_knows_where_its_wal_is),
         cmocka_unit_test(test_what_is_missing_is_told),
+        cmocka_unit_test(test_what_makes_no_sense_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -58,6 +58,7 @@ static void test_a_wait_ends_with_the_next_change(void **state)
     assert_int_equal(shale_db_status_wait(&s, NULL, 0, &err), SHALE_INVALID);
     s.struct_size = 0;
     assert_int_equal(shale_db_status_wait(&s, (shale_db *)&s, 0, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "sizeof(shale_db_status)"));
 }
 
 static void test_fencing_is_a_change(void **state)

@@ -99,6 +99,30 @@ class Silent(S3Case):
         self.assertEqual(p.stderr.read(), b"stopped: 1,500 rows are durable.\n")
         self.assertEqual(self.run_shale("scan", "s3://acme/orders", "--count").stdout, b"1500 rows, 7500 bytes\n")
 
+    def test_a_closed_terminal_is_a_safe_stop_too_but_not_under_nohup(self):
+        p = self.begin("load", self.db)
+        p.stdin.write(ROWS)
+        p.stdin.flush()
+        time.sleep(TAKEN_S)
+        p.send_signal(signal.SIGHUP)
+        self.assertEqual(p.wait(30), 129)
+        p.stdin.close()
+        self.assertEqual(self.run_shale("scan", self.db, "--count").stdout, b"1500 rows, 7500 bytes\n")
+        p = subprocess.Popen(["nohup", SHALE, "load", self.db], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.env, cwd=self.dir)
+        p.stdin.write(ROWS)
+        p.stdin.flush()
+        time.sleep(TAKEN_S)
+        p.send_signal(signal.SIGHUP)
+        p.stdin.close()
+        self.assertEqual(p.wait(30), 0)
+
+    def test_a_stdin_that_is_closed_is_told(self):
+        for args in (["load", self.db], ["shell", self.db], ["s4", "load", "texts"], ["put", self.db, "k", "-"]):
+            self.run_shale("put", self.db, "k", "v")
+            p = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", SHALE, *args], capture_output=True, env=self.env, cwd=self.dir, timeout=60)
+            self.assertIn(p.returncode, (2, 3), (args, p.stderr))
+            self.assertIn(b"cannot be read: Bad file descriptor", p.stderr)
+
     def test_load_that_is_stopped_in_its_last_flush_has_stopped(self):
         for kind in ("/compacted/", "/manifest/"):
             for more in ([], ["--json"]):

@@ -195,7 +195,7 @@ static void submit_process(void *arg)
     shl_proposals jobs = {0};
     shale_error err = {0};
     enter(s, &world, &store);
-    shale_code rc = shl_request_submit(store, "db", &full, &jobs, &err);
+    shale_code rc = shl_request_submit(store, "db", &(struct shl_clock){0}, &full, &jobs, &err);
     if (rc != SHALE_OK && rc != SHALE_CONFLICT)
         die_of("submit", &err);
     if (rc == SHALE_OK && jobs.count > 0 && sim_chance(0.5))

@@ -13,6 +13,7 @@
 #include "base/env/sim.h"
 #include "lsm/db.h"
 #include "store/memory.h"
+#include "store/wrap_fault.h"
 #include "store/wrap_hook.h"
 
 #define SEEDS 60
@@ -351,11 +352,33 @@ static void older_writer_flushes_before_the_fence(void *arg)
     take_over_at(arg, SHL_KIND_PUT, "/manifest/", go_on);
 }
 
+/* A store that says no to what it has just taken, each time: the opening ends, and says why. */
+static void a_fence_that_is_always_refused(void *arg)
+{
+    struct scene *s = arg;
+    shale_error err = {0};
+    struct shl_store *liar;
+    struct shl_lsm *db;
+    begin(s);
+    must(shl_store_fault_new(&liar, s->bucket, 1, &err), &err, "store");
+    (void)shl_store_fault_add(liar, &(struct shl_fault_rule){.kinds = SHL_KIND_BIT(SHL_KIND_PUT),
+                                                             .key_part = "/wal/",
+                                                             .effect = SHL_FAULT_AFTER,
+                                                             .code = SHALE_ALREADY_EXISTS,
+                                                             .sticky = true});
+    struct shl_lsm_open o = {.store = liar, .path = "db", .settings = &s->settings};
+    CHECK(shl_lsm_open_writer(&o, &db, &err) == SHALE_UNAVAILABLE);
+    CHECK(strstr(err.text, "refuses what it took") != NULL);
+    shl_store_unref(liar);
+    s->acted = true;
+    end(s);
+}
+
 /* ---------------------------------------------------------------- running */
 
-static void run(void (*scene)(void *), const char *name)
+static void run(void (*scene)(void *), const char *name, uint64_t seeds)
 {
-    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
         struct scene s = {0};
         struct sim_options o = {.seed = seed,
                                 .policy = SIM_POLICY_BY_SEED,
@@ -367,18 +390,19 @@ static void run(void (*scene)(void *), const char *name)
     }
 }
 
-#define SCENE(name)                                                                                \
+#define SCENE(name, seeds)                                                                         \
     static void test_##name(void **state)                                                          \
     {                                                                                              \
         (void)state;                                                                               \
-        run(name, #name);                                                                          \
+        run(name, #name, seeds);                                                                   \
     }
-SCENE(reader_and_a_dead_manifest)
-SCENE(writer_that_slept_before_its_epoch)
-SCENE(writer_overtaken_after_its_fence)
-SCENE(wal_list_older_than_the_manifest)
-SCENE(older_writer_between_list_and_fence)
-SCENE(older_writer_flushes_before_the_fence)
+SCENE(reader_and_a_dead_manifest, SEEDS)
+SCENE(writer_that_slept_before_its_epoch, SEEDS)
+SCENE(writer_overtaken_after_its_fence, SEEDS)
+SCENE(wal_list_older_than_the_manifest, SEEDS)
+SCENE(older_writer_between_list_and_fence, SEEDS)
+SCENE(older_writer_flushes_before_the_fence, SEEDS)
+SCENE(a_fence_that_is_always_refused, 1)
 
 int main(void)
 {
@@ -389,6 +413,7 @@ int main(void)
         cmocka_unit_test(test_wal_list_older_than_the_manifest),
         cmocka_unit_test(test_older_writer_between_list_and_fence),
         cmocka_unit_test(test_older_writer_flushes_before_the_fence),
+        cmocka_unit_test(test_a_fence_that_is_always_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

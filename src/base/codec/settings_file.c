@@ -98,7 +98,7 @@ static shale_code json_members(struct shl_setting_sink *s, json_t *object, unsig
 static shale_code json_read(struct shl_slice text, shl_setting_fn fn, void *ctx, shale_error *err)
 {
     json_t *root;
-    shale_code rc = shl_json_parse(text, &root, err);
+    shale_code rc = shl_json_parse_unsigned(text, &root, err);
     if (rc != SHALE_OK)
         return rc;
     struct shl_setting_sink sink;

@@ -6,7 +6,7 @@ static const char crockford[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 struct shl_ulid shl_ulid_make(uint64_t ms, uint64_t rand_hi, uint64_t rand_lo)
 {
-    SHL_ASSERT(ms < UINT64_C(1) << 48);
+    SHL_ASSERT(ms <= SHL_ULID_MS_MAX);
     return (struct shl_ulid){.hi = ms << 16 | (rand_hi & 0xffff), .lo = rand_lo};
 }
 

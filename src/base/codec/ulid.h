@@ -4,8 +4,10 @@
 
 #include "base/bytes.h"
 
-#define SHL_ULID_TEXT 27 /* 26 characters and NUL */
-#define SHL_UUID_TEXT 37 /* 36 characters and NUL */
+#define SHL_ULID_MS_MAX                                                                            \
+    ((UINT64_C(1) << 48) - 1) /* the last moment that one tells, in the year 10889 */
+#define SHL_ULID_TEXT 27      /* 26 characters and NUL */
+#define SHL_UUID_TEXT 37      /* 36 characters and NUL */
 
 /* hi = bits 127..64, lo = bits 63..0. Also used for UUIDs (hi = first 8 bytes read big-endian). */
 struct shl_ulid {

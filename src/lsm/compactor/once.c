@@ -128,10 +128,10 @@ static shale_code ask(struct watch *w, shale_error *err)
     size_t slots = w->o->settings->compactor_max_concurrent;
     if (w->how->request != NULL || !w->due || w->never)
         return SHALE_OK;
-    shale_code rc =
-        w->asked.count > 0 && w->asked_in_vain
-            ? SHALE_OK
-            : shl_request_submit_due(w->o->store, w->o->path, &w->scheduler, slots, &jobs, err);
+    shale_code rc = w->asked.count > 0 && w->asked_in_vain
+                        ? SHALE_OK
+                        : shl_request_submit_due(w->o->store, w->o->path, &w->o->settings->clock,
+                                                 &w->scheduler, slots, &jobs, err);
     if (rc == SHALE_CONFLICT) /* somebody is at it */
         rc = SHALE_OK;
     for (size_t i = 0; i < jobs.count; i++)
@@ -242,7 +242,8 @@ shale_code shl_compact_once(const struct shl_process_open *o, const struct shl_o
     SHL_TRY(shl_db_paths_init(&w.paths, o->path, err));
     shl_compactions_file_init(&w.file, o->store, &w.paths, NULL);
     if (how->request != NULL)
-        SHL_TRY(shl_request_submit(o->store, o->path, how->request, &out->jobs, err));
+        SHL_TRY(shl_request_submit(o->store, o->path, &o->settings->clock, how->request, &out->jobs,
+                                   err));
     if (how->request != NULL && (how->no_wait || out->jobs.count == 0))
         goto out;
     SHL_TRY(work_or_wait(&w, err));

@@ -221,7 +221,7 @@ shale_code shl_request_conflict(const struct shl_compaction *other, shale_error 
 }
 
 static shale_code add_jobs(struct shl_compactions *next, const shl_proposals *jobs,
-                           shale_error *err)
+                           const struct shl_clock *clock, shale_error *err)
 {
     uint64_t newest =
         next->jobs.count > 0 ? shl_ulid_time_ms(next->jobs.items[next->jobs.count - 1].id) : 0;
@@ -229,7 +229,7 @@ static shale_code add_jobs(struct shl_compactions *next, const shl_proposals *jo
         struct shl_compaction *job = &jobs->items[i];
         struct shl_compaction copy;
         job->status = SHL_COMPACTION_SUBMITTED;
-        job->id = shl_ulid_make(shl_max_u64(newest, (uint64_t)env_now_wall_ms()), env_rand64(),
+        job->id = shl_ulid_make(shl_max_u64(newest, shl_clock_unix_ms(clock)), env_rand64(),
                                 env_rand64());
         const struct shl_compaction *other = shl_jobs_rival(next, job, true);
         if (other != NULL)
@@ -271,6 +271,7 @@ struct wish {
     const struct shl_request *request;
     const struct shl_scheduler *scheduler;
     size_t slots;
+    const struct shl_clock *clock;
 };
 
 static shale_code plan_wish(const struct wish *w, const struct shl_manifest *m,
@@ -301,7 +302,7 @@ static shale_code try_submit(struct shl_compactions_file *file, const struct shl
         SHL_TRY(shl_compactions_clone(file->now, &next, err));
     else
         SHL_TRY(shl_compactions_new(&next, err));
-    SHL_TRY(add_jobs(next, out, err));
+    SHL_TRY(add_jobs(next, out, w->clock, err));
     SHL_TRY(shl_compactions_file_write(file, &next, err));
 out:
     shl_compactions_free(next);
@@ -330,14 +331,17 @@ static shale_code submit(struct shl_store *store, const char *path, const struct
 }
 
 shale_code shl_request_submit(struct shl_store *store, const char *path,
-                              const struct shl_request *r, shl_proposals *out, shale_error *err)
+                              const struct shl_clock *clock, const struct shl_request *r,
+                              shl_proposals *out, shale_error *err)
 {
-    return submit(store, path, &(struct wish){.request = r}, out, err);
+    return submit(store, path, &(struct wish){.request = r, .clock = clock}, out, err);
 }
 
 shale_code shl_request_submit_due(struct shl_store *store, const char *path,
+                                  const struct shl_clock *clock,
                                   const struct shl_scheduler *scheduler, size_t slots,
                                   shl_proposals *out, shale_error *err)
 {
-    return submit(store, path, &(struct wish){.scheduler = scheduler, .slots = slots}, out, err);
+    return submit(store, path,
+                  &(struct wish){.scheduler = scheduler, .slots = slots, .clock = clock}, out, err);
 }

@@ -2,6 +2,7 @@
 #ifndef SHL_LSM_COMPACTOR_REQUEST_H
 #define SHL_LSM_COMPACTOR_REQUEST_H
 
+#include "lsm/clock.h"
 #include "lsm/compactor/scheduler.h"
 #include "lsm/format/names.h"
 #include "store/store.h"
@@ -23,15 +24,16 @@ void shl_request_deinit(struct shl_request *r);
 SHL_MUST shale_code shl_request_plan(const struct shl_request *r, const struct shl_manifest *m,
                                      shl_proposals *out, shale_error *err);
 
-/* Submits the jobs of a request; *out gets them as they were written (the caller's). Two LISTs, a few GETs and a PUT. Errors: NOT_FOUND (no database), INVALID
+/* Submits the jobs of a request, with ids by the clock; *out gets them as they were written (the caller's). Two LISTs, a few GETs and a PUT. Errors: NOT_FOUND (no database), INVALID
  * (the request), CONFLICT (a source or destination is that of an active job). */
 SHL_MUST shale_code shl_request_submit(struct shl_store *store, const char *path,
-                                       const struct shl_request *r, shl_proposals *out,
-                                       shale_error *err);
+                                       const struct shl_clock *clock, const struct shl_request *r,
+                                       shl_proposals *out, shale_error *err);
 /* CONFLICT, with the job that is in the way. */
 shale_code shl_request_conflict(const struct shl_compaction *other, shale_error *err);
 /* The same for what a scheduler finds to do, at most `slots` jobs. */
 SHL_MUST shale_code shl_request_submit_due(struct shl_store *store, const char *path,
+                                           const struct shl_clock *clock,
                                            const struct shl_scheduler *scheduler, size_t slots,
                                            shl_proposals *out, shale_error *err);
 /* The newest manifest, owned by the caller. NOT_FOUND: no database. */

@@ -7,7 +7,11 @@
 #include "base/codec/ulid.h"
 #include "lsm/format/sst.h"
 
-enum shl_bound_type { SHL_BOUND_UNBOUNDED = 1, SHL_BOUND_INCLUDED = 2, SHL_BOUND_EXCLUDED = 3 }; /* stored numbers */
+enum shl_bound_type {
+    SHL_BOUND_UNBOUNDED = 1,
+    SHL_BOUND_INCLUDED = 2,
+    SHL_BOUND_EXCLUDED = 3
+}; /* stored numbers */
 struct shl_bound {
     enum shl_bound_type type;
     struct shl_buf key; /* owned; empty if unbounded */
@@ -30,9 +34,9 @@ struct shl_run {
 };
 
 struct shl_tree {
-    bool has_watermark;         /* last_compacted_l0_sst_view_id */
+    bool has_watermark; /* last_compacted_l0_sst_view_id */
     struct shl_ulid watermark;
-    shl_sst_views l0;           /* newest first */
+    shl_sst_views l0;               /* newest first */
     SHL_ARRAY(struct shl_run) runs; /* descending id */
 };
 
@@ -46,9 +50,9 @@ struct shl_checkpoint {
     uint64_t manifest_id;
     uint32_t expire_s; /* Unix seconds; 0 = never */
     uint32_t create_s;
-    char *name;        /* owned; NULL if none */
-    uint8_t metadata_type;   /* 0 none, 1 WriterCheckpoint */
-    uint64_t writer_epoch;   /* of WriterCheckpoint */
+    char *name;            /* owned; NULL if none */
+    uint8_t metadata_type; /* 0 none, 1 WriterCheckpoint */
+    uint64_t writer_epoch; /* of WriterCheckpoint */
 };
 
 struct shl_external_db {
@@ -76,31 +80,40 @@ struct shl_manifest {
     char *segment_extractor_name;           /* owned; NULL if none */
     SHL_ARRAY(struct shl_checkpoint) checkpoints;
     SHL_ARRAY(struct shl_external_db) external_dbs;
-    bool has_external_dbs;        /* an empty vector is stored apart from an absent one */
+    bool has_external_dbs; /* an empty vector is stored apart from an absent one */
     bool has_sequence_tracker;
     struct shl_buf sequence_tracker; /* owned: the stored bytes */
 };
 
 /* A new database's manifest 1 (epochs 0, empty tracker, initialized). */
 SHL_MUST shale_code shl_manifest_new(struct shl_manifest **out, shale_error *err);
-SHL_MUST shale_code shl_manifest_clone(const struct shl_manifest *m, struct shl_manifest **out, shale_error *err);
+SHL_MUST shale_code shl_manifest_clone(const struct shl_manifest *m, struct shl_manifest **out,
+                                       shale_error *err);
 void shl_manifest_free(struct shl_manifest *m); /* NULL is fine */
 
 /* File bytes (2-byte version, FlatBuffer). Checks what slatedb-format 3 and 4 demand: every view names a known SST, unique ids, run ids
  * strictly descending, segments an ascending antichain, range starts included or unbounded, and effective ranges are not empty. */
-SHL_MUST shale_code shl_manifest_decode(struct shl_slice file, struct shl_manifest **out, shale_error *err);
+SHL_MUST shale_code shl_manifest_decode(struct shl_slice file, struct shl_manifest **out,
+                                        shale_error *err);
 /* Appends file bytes, version 2, byte-equal to SlateDB's. */
-SHL_MUST shale_code shl_manifest_encode(const struct shl_manifest *m, struct shl_buf *out, shale_error *err);
+SHL_MUST shale_code shl_manifest_encode(const struct shl_manifest *m, struct shl_buf *out,
+                                        shale_error *err);
 
 /* Small helpers on the model; each leaves it as it was on failure. */
-SHL_MUST shale_code shl_sst_view_copy(const struct shl_sst_view *from, struct shl_sst_view *out, shale_error *err);
+SHL_MUST shale_code shl_sst_view_copy(const struct shl_sst_view *from, struct shl_sst_view *out,
+                                      shale_error *err);
 void shl_sst_view_deinit(struct shl_sst_view *v);
-SHL_MUST shale_code shl_bytes_range_copy(const struct shl_bytes_range *from, struct shl_bytes_range *out,
-                                         shale_error *err);
+SHL_MUST shale_code shl_bytes_range_copy(const struct shl_bytes_range *from,
+                                         struct shl_bytes_range *out, shale_error *err);
 void shl_bytes_range_deinit(struct shl_bytes_range *r);
 void shl_run_deinit(struct shl_run *r);
-SHL_MUST shale_code shl_tree_copy(const struct shl_tree *from, struct shl_tree *out, shale_error *err);
+SHL_MUST shale_code shl_tree_copy(const struct shl_tree *from, struct shl_tree *out,
+                                  shale_error *err);
 void shl_tree_deinit(struct shl_tree *t);
+bool shl_manifest_has_ssts(const struct shl_manifest *m);
+/* Whether WAL objects must be there that are not: `end` is the last one of those above the boundary that follow each other (the boundary if there is none); none: there is not
+ * even that of the boundary, which collectors keep. Only a clone that nobody opened yet has a boundary and no object. */
+bool shl_manifest_lacks_wal(const struct shl_manifest *m, uint64_t end, bool none);
 /* The segment with exactly this prefix, or NULL. */
 struct shl_segment *shl_manifest_segment(struct shl_manifest *m, struct shl_slice prefix);
 /* Inserts an empty segment at its place in order. */
@@ -108,7 +121,8 @@ SHL_MUST shale_code shl_manifest_add_segment(struct shl_manifest *m, struct shl_
                                              struct shl_segment **out, shale_error *err);
 void shl_manifest_remove_segment(struct shl_manifest *m, size_t index);
 /* Puts a view of `sst` (view id = SST id, whole) at the front of l0; takes a new reference. */
-SHL_MUST shale_code shl_tree_push_l0(struct shl_tree *t, struct shl_sst_desc *sst, shale_error *err);
+SHL_MUST shale_code shl_tree_push_l0(struct shl_tree *t, struct shl_sst_desc *sst,
+                                     shale_error *err);
 void shl_manifest_remove_external(struct shl_manifest *m, size_t index);
 /* Drops SST ids that no view names any more from external_dbs[].sst_ids. */
 void shl_manifest_prune_external(struct shl_manifest *m);
@@ -132,10 +146,13 @@ struct shl_seq_tracker {
     SHL_ARRAY(struct shl_seq_point) points;
 };
 #define SHL_SEQ_TRACKER_MAX 8192
-SHL_MUST shale_code shl_seq_tracker_decode(struct shl_slice bytes, struct shl_seq_tracker *out, shale_error *err);
-SHL_MUST shale_code shl_seq_tracker_encode(const struct shl_seq_tracker *t, struct shl_buf *out, shale_error *err);
+SHL_MUST shale_code shl_seq_tracker_decode(struct shl_slice bytes, struct shl_seq_tracker *out,
+                                           shale_error *err);
+SHL_MUST shale_code shl_seq_tracker_encode(const struct shl_seq_tracker *t, struct shl_buf *out,
+                                           shale_error *err);
 /* Records by the 60-second rule and thins out past SHL_SEQ_TRACKER_MAX; times never go back (earlier ones are ignored). */
-SHL_MUST shale_code shl_seq_tracker_add(struct shl_seq_tracker *t, uint64_t seq, int64_t unix_s, shale_error *err);
+SHL_MUST shale_code shl_seq_tracker_add(struct shl_seq_tracker *t, uint64_t seq, int64_t unix_s,
+                                        shale_error *err);
 void shl_seq_tracker_deinit(struct shl_seq_tracker *t);
 
 #endif

@@ -234,6 +234,17 @@ void shl_manifest_remove_segment(struct shl_manifest *m, size_t index)
     m->segments.count--;
 }
 
+bool shl_manifest_has_ssts(const struct shl_manifest *m)
+{
+    return m->root.l0.count + m->root.runs.count + m->segments.count > 0;
+}
+
+bool shl_manifest_lacks_wal(const struct shl_manifest *m, uint64_t end, bool none)
+{
+    return end < m->wal_id_last_seen || (none && m->replay_after_wal_id > 0 &&
+                                         shl_manifest_has_ssts(m) && m->external_dbs.count == 0);
+}
+
 /* ---------------------------------------------------------------- external databases */
 
 static void external_deinit(struct shl_external_db *e)

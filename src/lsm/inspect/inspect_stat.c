@@ -136,11 +136,15 @@ static void wal_members(const struct shl_inspected *x, const struct shl_list *li
     uint64_t bytes = 0;
     uint64_t first = 0;
     uint64_t last = 0;
+    uint64_t end = x->manifest->replay_after_wal_id;
+    bool none = true;
     for (size_t i = 0; i < list->count; i++) {
         uint64_t id;
         if (!shl_name_parse_id(list->items[i].key, "sst", &id))
             continue;
         *newest_ns = shl_max_i64(*newest_ns, list->items[i].modified_ns);
+        none = none && id < x->manifest->replay_after_wal_id;
+        end += id == end + 1;
         if (id <= x->manifest->replay_after_wal_id)
             continue;
         first = count == 0 ? id : first;
@@ -152,6 +156,8 @@ static void wal_members(const struct shl_inspected *x, const struct shl_list *li
     key_u64(w, "wal_last_id", last);
     key_u64(w, "wal_count", count);
     key_u64(w, "wal_bytes", bytes);
+    shl_json_key(w, "wal_is_missing");
+    shl_json_bool(w, shl_manifest_lacks_wal(x->manifest, end, none));
 }
 
 static bool in_views(const struct shl_sst_view *views, size_t count, struct shl_ulid id)
