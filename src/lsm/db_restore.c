@@ -167,7 +167,7 @@ static shale_code replay_checkpoint(struct restore *r, shale_error *err)
     for (uint64_t id = r->wanted->replay_after_wal_id + 1; id <= r->wanted->wal_id_last_seen;
          id++) {
         struct shl_wal_file f = {0};
-        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id,
+        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id, SHL_WAL_FILE_MAX,
                                           db->has_transformer ? &db->transformer : NULL, &f, err);
         if (rc == SHALE_NOT_FOUND)
             rc = shl_fail(err, SHALE_CORRUPTION,

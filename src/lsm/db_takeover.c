@@ -169,8 +169,9 @@ static shale_code read_some_wal(struct shl_lsm *db, const shl_wal_items *row, sh
         struct shl_wal_file f = {0};
         if (row->items[i].bytes == 0) /* a fence */
             continue;
-        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id,
-                                          db->has_transformer ? &db->transformer : NULL, &f, err);
+        shale_code rc =
+            shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id, row->items[i].bytes,
+                              db->has_transformer ? &db->transformer : NULL, &f, err);
         shl_wal_file_deinit(&f);
         return rc;
     }

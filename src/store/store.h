@@ -45,7 +45,7 @@ struct shl_get {
     uint64_t offset;
     uint64_t len;
     const char *if_none_match; /* NOT_MODIFIED if the ETag equals it; or NULL */
-    uint64_t max;              /* of SHL_GET_ALL, 0: none: a bucket's answer that is longer is UNAVAILABLE before memory is taken for it */
+    uint64_t max;              /* of SHL_GET_ALL, 0: none: no memory is taken for more: CORRUPTION if the object is longer, UNAVAILABLE if only an answer is */
 };
 
 /* One half-open range [offset, offset + len) received into the caller's memory. len > 0. */
