@@ -50,6 +50,7 @@ typedef struct shale_delete_result {
     uint64_t objects, bytes;
     uint64_t parents;             /* of a clone: checkpoints in others that were given up */
     uint64_t endless_checkpoints; /* that never expire: clones of this database may stand on them, and will be broken */
+    uint64_t wal_elsewhere; /* the last WAL object that it knows of, where it has none and setting wal_url is not set: they are in another store, and stay there; 0: not so */
 } shale_delete_result;
 /* Deletes all objects of a database, and what it held in its parents. each (may be NULL) is told every object before. dry_run: only tells. Whoever has it open is not
  * asked. May be repeated after a failure. NOT_FOUND: there is none. out may be NULL. */

@@ -26,9 +26,8 @@ static void look(struct seen *seen, const char *name)
     seen->index = seen->index || strcmp(name, "index.idx") == 0 || is_data_file(name);
 }
 
-static enum shl_api_kind kind_at(const struct shl_api_stack *s)
+static enum shl_api_kind kind_at(const struct shl_api_stack *s, const char *path)
 {
-    const char *path = s->path != NULL ? s->path : "";
     const struct shl_list_options how = {.prefix = path, .shallow = true, .max = ENTRIES_MAX};
     size_t skip = strlen(path) + (path[0] != '\0');
     struct shl_list list = {0};
@@ -52,12 +51,41 @@ static const char *name_of(enum shl_api_kind kind)
                                  : "an s4db store";
 }
 
+static bool is_own_folder(struct shl_slice name)
+{
+    static const char *const names[] = {"manifest", "wal", "compacted", "compactions", "gc"};
+    for (size_t i = 0; i < SHL_COUNT_OF(names); i++)
+        if (shl_slice_eq(name, shl_slice_str(names[i])))
+            return true;
+    return false;
+}
+
+/* Not among the objects of a database: its collector and its deletion know of no other there. A LIST for each part of the path that is called as one of a database's folders. */
+static shale_code check_outside(const struct shl_api_stack *s, shale_error *err)
+{
+    char parent[1024];
+    size_t len = s->path != NULL ? strlen(s->path) : 0;
+    for (size_t at = 0; at < len && len < sizeof parent;) {
+        size_t n = strcspn(s->path + at, "/");
+        size_t up = at > 0 ? at - 1 : 0;
+        memcpy(parent, s->path, up);
+        parent[up] = '\0';
+        if (is_own_folder(shl_slice_of(s->path + at, n)) && kind_at(s, parent) == SHL_API_LSM)
+            return shl_fail(err, SHALE_INVALID,
+                            "%s/%s is inside of a SlateDB database's own folders: did you mean "
+                            "%s%s%s?",
+                            s->store->name, s->path, s->store->name, up > 0 ? "/" : "", parent);
+        at += n + (at + n < len);
+    }
+    return SHALE_OK;
+}
+
 shale_code shl_api_check_place(const struct shl_api_stack *s, enum shl_api_kind own,
                                shale_error *err)
 {
-    enum shl_api_kind kind = kind_at(s);
+    enum shl_api_kind kind = kind_at(s, s->path != NULL ? s->path : "");
     if (kind == SHL_API_NONE || kind == own)
-        return SHALE_OK;
+        return check_outside(s, err);
     bool named = s->path != NULL && s->path[0] != '\0';
     return shl_fail(err, SHALE_INVALID,
                     "%s%s%s holds %s: %s is not made among its objects, but in a place of its own",
@@ -67,7 +95,7 @@ shale_code shl_api_check_place(const struct shl_api_stack *s, enum shl_api_kind 
 
 bool shl_api_tell_kind(const struct shl_api_stack *s, enum shl_api_kind own, shale_error *err)
 {
-    enum shl_api_kind kind = kind_at(s);
+    enum shl_api_kind kind = kind_at(s, s->path != NULL ? s->path : "");
     size_t n = strlen(err->text);
     if (kind == SHL_API_NONE || kind == own)
         return false;

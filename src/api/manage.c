@@ -83,6 +83,16 @@ static bool is_cut(const shale_range *r)
            r->to_kind != SHALE_UNBOUNDED;
 }
 
+static bool is_empty(const shale_range *r)
+{
+    if (r->prefix.data != NULL || r->from_kind == SHALE_UNBOUNDED || r->to_kind == SHALE_UNBOUNDED)
+        return false;
+    int order =
+        shl_slice_cmp(shl_slice_of(r->from.data, r->from.len), shl_slice_of(r->to.data, r->to.len));
+    return order > 0 ||
+           (order == 0 && (r->from_kind != SHALE_INCLUDED || r->to_kind != SHALE_INCLUDED));
+}
+
 /* The path of a source in the bucket of the target. */
 static shale_code source_path(const char *url, const struct shl_api_target *t, char **out,
                               shale_error *err)
@@ -146,6 +156,11 @@ static shale_code take_sources(struct sources *s, const struct cloning *c,
         if (from->url == NULL)
             return shl_fail(err, SHALE_INVALID, "clone: the URL of source %zu is NULL", i);
         shale_code rc = source_path(from->url, t, &s->paths[i], err);
+        if (rc == SHALE_OK && is_empty(&from->range))
+            rc = shl_fail(
+                err, SHALE_INVALID,
+                "clone: no key of \"%s\" lies in its range: the end is not above the start",
+                from->url);
         if (rc == SHALE_OK && is_cut(&from->range))
             rc = set_range(&s->ranges[i], &from->range, err);
         if (rc == SHALE_OK)
@@ -299,6 +314,7 @@ shale_code shale_delete(shale_delete_result *out, const char *url, const shale_o
         *out = (shale_delete_result){.objects = d.done.objects,
                                      .bytes = d.done.bytes,
                                      .parents = d.done.pins,
-                                     .endless_checkpoints = d.done.endless};
+                                     .endless_checkpoints = d.done.endless,
+                                     .wal_elsewhere = d.done.wal_unseen};
     return rc;
 }

@@ -26,12 +26,25 @@ struct opt_value {
 
 /* ---- finding */
 
+bool shl_opt_is_variable(const char *known, struct shl_slice variable)
+{
+    if (strlen(known) != variable.len)
+        return false;
+    for (size_t i = 0; i < variable.len; i++) {
+        uint8_t c = variable.data[i];
+        if (known[i] != (c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c) &&
+            !(known[i] == '.' && c == '_'))
+            return false;
+    }
+    return true;
+}
+
 const struct shl_opt *shl_optable_find(const struct shl_optable *t, struct shl_slice name,
-                                       bool nocase)
+                                       bool variable)
 {
     for (size_t i = 0; i < t->count; i++) {
         const char *known = t->opts[i].name;
-        if (nocase ? shl_slice_ieq(name, known) : shl_slice_eq(name, shl_slice_str(known)))
+        if (variable ? shl_opt_is_variable(known, name) : shl_slice_eq(name, shl_slice_str(known)))
             return &t->opts[i];
     }
     return NULL;

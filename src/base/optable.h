@@ -55,8 +55,11 @@ enum shl_opt_source {
     SHL_OPT_FROM_USER  /* command line: a bare duration is refused */
 };
 
-/* NULL if unknown. nocase: for the environment, where names are in upper case. */
-const struct shl_opt *shl_optable_find(const struct shl_optable *t, struct shl_slice name, bool nocase);
+/* True if an environment variable of this name (behind its prefix) means the option `known`: in upper case, with a dot, as SlateDB writes it, or with
+ * the _ that a shell can export for each dot. */
+bool shl_opt_is_variable(const char *known, struct shl_slice variable);
+/* NULL if unknown. variable: by a name of the environment. */
+const struct shl_opt *shl_optable_find(const struct shl_optable *t, struct shl_slice name, bool variable);
 /* INVALID: `unknown setting "l0_sst_size": did you mean l0_sst_size_bytes (size, default 64MiB)?` */
 shale_code shl_optable_unknown(const struct shl_optable *t, struct shl_slice name, shale_error *err);
 

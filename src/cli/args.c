@@ -153,6 +153,46 @@ static bool is_misspelt(const char *group, const char *word, char text[CLI_NEAR_
            strncmp(subcommands(group, word, text), "did you mean", 12) == 0;
 }
 
+/* What commands of SlateDB's tool are called here. */
+static const struct {
+    const char *theirs;
+    const char *ours;
+    const char *more; /* arguments that make it the same */
+} slatedb_commands[] = {{"read-manifest", "manifest", ""},
+                        {"list-manifests", "manifest", " DB --versions 1.."},
+                        {"read-compactions", "compactions", ""},
+                        {"list-compactions", "compactions", " DB --versions 1.."},
+                        {"read-compaction", "compactions", " DB ULID"},
+                        {"create-checkpoint", "checkpoint create", ""},
+                        {"refresh-checkpoint", "checkpoint refresh", ""},
+                        {"delete-checkpoint", "checkpoint delete", ""},
+                        {"list-checkpoints", "checkpoint list", ""},
+                        {"delete-db", "delete", ""},
+                        {"run-garbage-collection", "gc", " DB --once"},
+                        {"schedule-garbage-collection", "gc", ""},
+                        {"run-compactor", "compactor", ""},
+                        {"run-worker", "compactor-worker", ""},
+                        {"submit-compaction", "compact", " DB --full --no-wait"},
+                        {"seq-to-ts", "when", " DB seq:N"},
+                        {"ts-to-seq", "when", " DB SECONDS"}};
+
+static enum cli_parse unknown_command(const char *word, struct cli_problem *p)
+{
+    char names[CLI_NEAR_TEXT];
+    char help[100];
+    struct cli_near near = {0};
+    for (size_t i = 0; i < SHL_COUNT_OF(slatedb_commands); i++) {
+        if (strcmp(word, slatedb_commands[i].theirs) != 0)
+            continue;
+        (void)snprintf(help, sizeof help, "shale help %s", slatedb_commands[i].ours);
+        return bad(p, help, "unknown command \"%s\": in Shale: %s%s", word,
+                   slatedb_commands[i].ours, slatedb_commands[i].more);
+    }
+    cli_near_commands(&near, word);
+    return bad(p, "shale help", "unknown command \"%.60s\"%s", word,
+               cli_near_text(&near, "", names));
+}
+
 /* Words of the command: the first one or two arguments that are not options. Marks them NULL in `words`. */
 static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct cli_args *args,
                                    struct cli_problem *p)
@@ -199,12 +239,8 @@ static enum cli_parse find_command(int argc, char **argv, bool *is_word, struct 
         args->command = cli_command_find(argv[first]); /* as wal is, beside wal tail */
     if (args->command != NULL)
         return CLI_PARSE_OK;
-    if (!cli_command_is_group(argv[first])) {
-        struct cli_near near = {0};
-        cli_near_commands(&near, argv[first]);
-        return bad(p, "shale help", "unknown command \"%.60s\"%s", argv[first],
-                   cli_near_text(&near, "", names));
-    }
+    if (!cli_command_is_group(argv[first]))
+        return unknown_command(argv[first], p);
     (void)snprintf(help, sizeof help, "shale help %s", argv[first]);
     if (second == 0)
         return bad(p, help, "%s: which one? %s", argv[first],
@@ -243,7 +279,7 @@ static enum cli_parse take_value(struct cli_args *args, enum cli_option_id id, c
         shl_parse_duration(shl_slice_str(value), false, &args->number[id], &err) != SHALE_OK)
         return bad(p, NULL, "--%s: %s", o->name, err.text);
     if (o->type == CLI_DURATION && args->number[id] == 0 && id != OPT_GRACE)
-        return bad(p, NULL, "--%s %s: that is no time at all", o->name, value);
+        return bad(p, NULL, "--%s %s: that is no time at all; the shortest is 1ms", o->name, value);
     return CLI_PARSE_OK;
 }
 

@@ -53,6 +53,7 @@ struct cli {
     bool told;         /* `err` stands on stdout already: only what to do about it is left to say */
     const char *about; /* borrowed: what the last failure was about, if not the first argument */
     char facts[200];   /* what a failure leaves behind, told with it; "": nothing to say */
+    bool has_written;  /* what failed has changed something before: no message may deny it */
     uint64_t rows;     /* printed or written by the command */
     shale_store_counts asked; /* by handles of the command that are closed */
     /* A line of a shell: */
@@ -135,6 +136,10 @@ SHL_MUST int cli_ask_for_name(struct cli *c, const char *url);
 bool cli_colour(const struct cli *c, int fd);
 /* Prints c->err with its way out, as text or JSON; returns the exit code for it. `where` may be NULL. */
 int cli_fail(struct cli *c, const char *where);
+/* The same in a command that ends by a stop: then it has not failed. */
+int cli_fail_or_end(struct cli *c, const char *where);
+/* So long a terminal may stand still before something is said of what is waited for. */
+#define CLI_SILENCE_NS (500 * ENV_NS_PER_MS)
 /* A mistake on the command line; returns CLI_USAGE. `hint` (a command to try) may be NULL. */
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...) SHL_PRINTF(3, 4);
 /* The command as it was given, with `more` (each word with a blank before it) behind its name and without secrets, to be pasted. */

@@ -17,6 +17,7 @@ struct work {
     shale_compactor_status last;
     uint64_t start_ns;
     bool told_waiting;
+    bool loops; /* until somebody stops it */
 };
 
 static void work_begin(struct work *w, struct cli *c, const char *what)
@@ -26,10 +27,22 @@ static void work_begin(struct work *w, struct cli *c, const char *what)
     cli_progress_start(&w->progress, c, what, 0);
 }
 
+/* A terminal on which nothing stands could mean anything. */
+static void say_idle(struct work *w)
+{
+    bool silent = w->loops && !w->told_waiting && w->last.running == 0 && w->last.committed == 0 &&
+                  w->last.executed == 0 && os_is_terminal(CLI_STDERR);
+    if (!silent || env_now_mono_ns() - w->start_ns < CLI_SILENCE_NS)
+        return;
+    cli_note(w->c, "waiting for compactions of %s; Ctrl-C ends it", w->c->args.positional[0]);
+    w->loops = false;
+}
+
 static bool on_tick(void *ctx, const shale_compactor_status *now)
 {
     struct work *w = ctx;
     w->last = *now;
+    say_idle(w);
     if (os_stop_code() != 0 || os_timed_out()) {
         cli_progress_end(&w->progress);
         return true;
@@ -111,16 +124,18 @@ static int run_compactor(struct cli *c, const char *what, bool no_coordinator, b
     how.tick = on_tick;
     how.tick_ctx = &w;
     work_begin(&w, c, what);
+    w.loops = !how.once;
     shale_code rc =
         shale_compactor_open(&compactor, c->args.positional[0], c->options, &how, &c->err);
     if (rc == SHALE_OK)
         rc = shale_compactor_run(compactor, &c->err);
     shale_compactor_store_counts(compactor, &n);
     shale_compactor_close(compactor);
+    c->has_written = n.put > 0;
     int code = end(&w, rc);
     if (code == CLI_YES)
         say_done(&w, &n);
-    return code;
+    return code == os_stop_code() && !how.once ? CLI_YES : code;
 }
 
 int cmd_compactor(struct cli *c)
@@ -250,6 +265,14 @@ static int take_jobs(struct cli *c, char *text, json_t **out)
     return rc == SHALE_OK ? CLI_YES : cli_fail(c, NULL);
 }
 
+/* What a request finds nothing to do for. */
+static void note_no_run(struct cli *c, const char *what)
+{
+    char way[600];
+    cli_way(c, "shale compact {db}", way, sizeof way);
+    cli_note(c, "%s: there is no sorted run yet (%s merges L0 when enough is there)", what, way);
+}
+
 /* The jobs of a request as they ended. Frees the text. */
 static int print_jobs(struct cli *c, char *text)
 {
@@ -260,21 +283,18 @@ static int print_jobs(struct cli *c, char *text)
     if (jobs == NULL)
         return code;
     if (json_array_size(jobs) == 0)
-        cli_note(c,
-                 "nothing to compact: there is no sorted run yet (shale compact %s merges L0 "
-                 "when enough is there)",
-                 c->args.positional[0]);
+        note_no_run(c, "nothing to compact");
     json_array_foreach(jobs, i, job) job_line(c, job);
     json_decref(jobs);
     return CLI_YES;
 }
 
 /* A job reads its sources and writes about as much; the rest is what it takes beside that, as in the table. */
-#define JOB_PUTS 8
+#define JOB_PUTS 9
 #define JOB_GETS 30
 
 /* The jobs that it would begin with. Frees the text. */
-static int print_plan(struct cli *c, char *text)
+static int print_plan(struct cli *c, const char *request, char *text)
 {
     json_t *jobs;
     size_t i;
@@ -295,7 +315,9 @@ static int print_plan(struct cli *c, char *text)
         n.put += JOB_PUTS + bytes / (8 << 20);
         n.get += JOB_GETS + bytes / (2 << 20);
     }
-    if (json_array_size(jobs) == 0)
+    if (json_array_size(jobs) == 0 && request != NULL)
+        note_no_run(c, "would do nothing");
+    else if (json_array_size(jobs) == 0)
         cli_note(c, "would do nothing: nothing is due by the settings (shale help settings)");
     else
         cli_note_price(c, &n, 0);
@@ -309,7 +331,7 @@ static int plan(struct cli *c, const char *request, shale_compact_options *how)
     how->dry_run = true;
     if (shale_compact(&text, c->args.positional[0], c->options, request, how, &c->err) != SHALE_OK)
         return cli_fail(c, c->args.positional[0]);
-    return print_plan(c, text);
+    return print_plan(c, request, text);
 }
 
 int cmd_compact(struct cli *c)
@@ -320,6 +342,7 @@ int cmd_compact(struct cli *c)
     const char *request;
     shale_compact_options how;
     shale_store_counts n = {.struct_size = sizeof n};
+    shale_code rc;
     int code = CLI_USAGE;
     if (!request_text(c, &hold, &request) || !cli_options(c))
         goto out;
@@ -333,8 +356,10 @@ int cmd_compact(struct cli *c)
         goto out;
     }
     work_begin(&w, c, "compact");
-    code = end(&w, shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options,
-                                 request, &how, &c->err));
+    rc = shale_compact(request != NULL ? &text : NULL, c->args.positional[0], c->options, request,
+                       &how, &c->err);
+    c->has_written = n.put > 0;
+    code = end(&w, rc);
     if (code != CLI_YES)
         goto out;
     if (request == NULL)
@@ -370,6 +395,13 @@ static int print_versions(struct cli *c)
     return CLI_YES;
 }
 
+/* "No" is one: nothing was ever compacted, or there is no such job. A file that is not there is a mistake, as a manifest is. */
+static bool is_answer(const struct cli *c)
+{
+    return strncmp(c->err.text, "no compactions yet", 18) == 0 ||
+           strncmp(c->err.text, "no compaction ", 14) == 0;
+}
+
 int cmd_compactions(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -389,8 +421,10 @@ int cmd_compactions(struct cli *c)
         return CLI_USAGE;
     shale_code rc = job != NULL ? shale_admin_compaction(&text, url, c->options, job, &c->err)
                                 : shale_admin_compactions(&text, url, c->options, id, &c->err);
-    if (rc == SHALE_NOT_FOUND && strncmp(c->err.text, "no compaction", 13) == 0) {
-        if (cli_to_terminal(c))
+    if (rc == SHALE_NOT_FOUND && is_answer(c)) {
+        if (cli_has(&c->args, OPT_JSON))
+            (void)cli_fail(c, url);
+        else if (cli_to_terminal(c))
             cli_note(c, "%s", c->err.text);
         return CLI_NO;
     }

@@ -2,6 +2,7 @@
 #include "base/codec/timefmt.h"
 #include "base/env/env.h"
 #include "base/num.h"
+#include "base/optable.h"
 #include "base/str.h"
 #include "cli/cmd.h"
 #include "cli/os.h"
@@ -161,28 +162,20 @@ static void check_files(struct doctor *d)
 
 /* A variable's name behind its prefix: is it an option? */
 struct lookup {
-    const char *name;
-    size_t len;
+    struct shl_slice name;
     bool known;
 };
 
 static bool on_known(void *ctx, const shale_option_info *info)
 {
     struct lookup *l = ctx;
-    bool same = strlen(info->name) == l->len;
-    for (size_t i = 0; same && i < l->len; i++) {
-        char a =
-            l->name[i] >= 'A' && l->name[i] <= 'Z' ? (char)(l->name[i] - 'A' + 'a') : l->name[i];
-        char b = info->name[i] == '.' ? '_' : info->name[i];
-        same = a == b || a == info->name[i];
-    }
-    l->known = l->known || same;
+    l->known = l->known || shl_opt_is_variable(info->name, l->name);
     return !l->known;
 }
 
 static bool is_option(const shale_options *options, const char *name, size_t len)
 {
-    struct lookup l = {.name = name, .len = len};
+    struct lookup l = {.name = shl_slice_of(name, len)};
     shale_error ignored;
     shale_options_each(options, on_known, &l);
     if (!l.known)

@@ -166,10 +166,11 @@ static int run_passes(struct cli *c, shale_gc *gc, bool once)
         uint64_t wait_ms = 0;
         shale_code rc = once ? shale_gc_run(&report, gc, &c->err)
                              : shale_gc_step(&report, &wait_ms, gc, &c->err);
-        bool ends = rc != SHALE_OK && os_stop_code() == 0 &&
-                    (once || rc == SHALE_NOT_FOUND || is_stopped(NULL));
-        int code = ends ? cli_fail(c, url) : CLI_YES;
+        bool ends = rc != SHALE_OK && (once || rc == SHALE_NOT_FOUND || is_stopped(NULL));
+        int code = !ends ? CLI_YES : once ? cli_fail(c, url) : cli_fail_or_end(c, url);
         tell(c, gc, &report, ends);
+        if (!ends && once && report.stopped)
+            code = os_stop_code();
         if (ends || os_stop_code() != 0)
             return code; /* what was begun is finished, and the rest waits for the next pass */
         if (rc != SHALE_OK)
@@ -196,7 +197,7 @@ int cmd_gc(struct cli *c)
         return CLI_USAGE;
     os_signals(OS_STOP_SAFELY);
     if (shale_gc_open(&gc, url, c->options, &how, &c->err) != SHALE_OK)
-        return cli_fail(c, url);
+        return once ? cli_fail(c, url) : cli_fail_or_end(c, url);
     int code = run_passes(c, gc, once);
     shale_gc_close(gc);
     return code;

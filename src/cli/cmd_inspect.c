@@ -499,21 +499,44 @@ static void compactions(struct cli *c, struct out *o, const json_t *stat)
                    c->args.positional[0]);
 }
 
+static void row_count(struct out *o, const json_t *stat)
+{
+    char rows[OUT_UNIT_BYTES];
+    bool cut = member(stat, "cut_sst_count") > 0; /* what lies outside of their part counts too */
+    uint64_t n = member(stat, "rows_put") + member(stat, "rows_merge");
+    uint64_t unread = member(stat, "unread_stats_sst_count");
+    if (unread > 0 && member(stat, "stats_sst_count") == 0)
+        out_text(o, "rows unknown (their stats cannot be read)");
+    else
+        out_printf(o, "%s %s row%s (from SST stats%s)", cut ? "at most" : "about",
+                   out_count(rows, n), plural(n), cut ? ": a part of some is visible here" : "");
+}
+
+static void note_unread(struct cli *c, const json_t *stat)
+{
+    uint64_t unread = member(stat, "unread_stats_sst_count");
+    if (unread == 0)
+        return;
+    (void)out_finish(c->out);
+    cli_note(c,
+             "note: the stats of %" PRIu64 " SSTable%s cannot be read: encrypted with a key that "
+             "was not given, or damaged",
+             unread, plural(unread));
+    cli_try(c,
+            "shale {cmd}{args} --transformer aes-256-gcm:file:PATH\tthe key it was written with");
+}
+
 static void sizes(struct out *o, const json_t *stat)
 {
     char size[SHL_UNITS_TEXT];
-    char rows[OUT_UNIT_BYTES];
     char when[SHL_UNITS_TEXT + 8];
     struct shl_slice codec = text_member(stat, "compression");
     double stored = (double)member(stat, "sst_bytes");
     bool cut = member(stat, "cut_sst_count") > 0; /* what lies outside of their part counts too */
-    out_printf(o, "size     %s%s in %" PRIu64 " SSTable%s, %s %s row%s (from SST stats%s)",
-               cut ? "at most " : "", shl_format_size(member(stat, "sst_bytes"), size),
-               member(stat, "sst_count"), plural(member(stat, "sst_count")),
-               cut ? "at most" : "about",
-               out_count(rows, member(stat, "rows_put") + member(stat, "rows_merge")),
-               plural(member(stat, "rows_put") + member(stat, "rows_merge")),
-               cut ? ": a part of some is visible here" : "");
+    out_printf(o, "size     %s%s in %" PRIu64 " SSTable%s, ", cut ? "at most " : "",
+               shl_format_size(member(stat, "sst_bytes"), size), member(stat, "sst_count"),
+               plural(member(stat, "sst_count")));
+    row_count(o, stat);
     if (codec.len > 1 && stored > 0)
         out_printf(o, ", %.*s %.1fx", (int)codec.len, (const char *)codec.data,
                    (double)member(stat, "raw_bytes") / stored);
@@ -602,6 +625,7 @@ static int screen(struct cli *c, const json_t *stat, uint64_t elapsed_ns)
     (void)out_finish(c->out); /* a page that is too large goes out behind it by itself */
     page(c, o, stat, &l, elapsed_ns);
     cli_out_page(c, o, 9);
+    note_unread(c, stat);
     return CLI_YES;
 }
 
@@ -611,7 +635,8 @@ static int stat_once(struct cli *c)
     int code = CLI_YES;
     uint64_t start_ns = env_now_mono_ns();
     if (shale_admin_stat(&text, c->args.positional[0], c->options, &c->err) != SHALE_OK)
-        return cli_fail(c, c->args.positional[0]);
+        return cli_has(&c->args, OPT_WATCH) ? cli_fail_or_end(c, c->args.positional[0])
+                                            : cli_fail(c, c->args.positional[0]);
     if (cli_has(&c->args, OPT_JSON))
         return print_text(c, text);
     json_t *value = parse(c, text, &code);

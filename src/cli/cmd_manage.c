@@ -125,6 +125,20 @@ static bool first_source(struct cli *c, struct clone_words *w)
     return true;
 }
 
+/* A clone of nothing would stand on a checkpoint that never expires. */
+static bool has_keys(struct cli *c, const shale_clone_source *s)
+{
+    const shale_range *r = &s->range;
+    if (r->from_kind == SHALE_UNBOUNDED || r->to_kind == SHALE_UNBOUNDED ||
+        shl_slice_cmp(shl_slice_of(r->from.data, r->from.len),
+                      shl_slice_of(r->to.data, r->to.len)) < 0)
+        return true;
+    (void)cli_usage(c, "shale clone --help",
+                    "%s: from \"%.60s\" is not below to \"%.60s\": no key lies between", s->url,
+                    (const char *)r->from.data, (const char *)r->to.data);
+    return false;
+}
+
 static bool take_words(struct cli *c, struct clone_words *w)
 {
     if (cli_has(&c->args, OPT_PREFIX) &&
@@ -136,6 +150,9 @@ static bool take_words(struct cli *c, struct clone_words *w)
         return false;
     for (size_t i = 0; i < c->args.given_count; i++)
         if (c->args.given[i].id == OPT_AND && !add_source(c, w, c->args.given[i].value))
+            return false;
+    for (size_t i = 0; i < w->count; i++)
+        if (!has_keys(c, &w->sources[i]))
             return false;
     return true;
 }
@@ -236,8 +253,10 @@ static int ask_restore(struct cli *c, const char *checkpoint)
 
 static int tell_restore(struct cli *c, const shale_restore_result *r)
 {
+    char way[100];
     char again[700];
-    cli_way(c, "shale restore {db}", again, sizeof again);
+    (void)snprintf(way, sizeof way, "shale restore {db} --checkpoint %s", r->undo_checkpoint);
+    cli_way(c, way, again, sizeof again);
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
                    "{\"manifest_id\":%" PRIu64 ",\"checkpoint_manifest_id\":%" PRIu64
@@ -246,8 +265,8 @@ static int tell_restore(struct cli *c, const shale_restore_result *r)
     else
         cli_note(c,
                  "restored: manifest %" PRIu64 " has the state of manifest %" PRIu64
-                 "\n  back again: %s --checkpoint %s",
-                 r->manifest_id, r->checkpoint_manifest_id, again, r->undo_checkpoint);
+                 "\n  back again: %s",
+                 r->manifest_id, r->checkpoint_manifest_id, again);
     return CLI_YES;
 }
 
@@ -338,6 +357,16 @@ static void tell_delete_price(struct cli *c, const shale_delete_result *r)
     cli_note_price(c, &n, r->bytes);
 }
 
+/* Nobody would find them again: with the manifest goes the last trace of them. */
+static void tell_wal_stays(struct cli *c, const shale_delete_result *r)
+{
+    if (r->wal_elsewhere > 0)
+        cli_tell(c,
+                 "note: its WAL objects (up to %" PRIu64 ") are in another store, which was not "
+                 "named, and stay there: --wal-url URL deletes them too",
+                 r->wal_elsewhere);
+}
+
 static int ask_delete(struct cli *c, const shale_delete_result *r)
 {
     char list[700];
@@ -345,6 +374,7 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
         return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
+    tell_wal_stays(c, r);
     cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     if (r->endless_checkpoints > 0 && !cli_has(&c->args, OPT_FORCE))
         cli_note(c,
@@ -370,6 +400,26 @@ static int refuse_to_break(struct cli *c, const shale_delete_result *r)
                      r->endless_checkpoints == 1 ? "it" : "them");
 }
 
+static int refuse_to_leave_wal(struct cli *c, const shale_delete_result *r)
+{
+    char again[690];
+    cli_command_again(c, " --wal-url URL", again, sizeof again);
+    return cli_usage(c, again,
+                     "its WAL objects (up to %" PRIu64 ") are in another store, and would stay "
+                     "there: name it, or say --force",
+                     r->wal_elsewhere);
+}
+
+/* What --yes alone does not mean. */
+static int check_force(struct cli *c, const shale_delete_result *r)
+{
+    if (is_dry(c) || !cli_has(&c->args, OPT_YES) || cli_has(&c->args, OPT_FORCE))
+        return CLI_YES;
+    return r->endless_checkpoints > 0 ? refuse_to_break(c, r)
+           : r->wal_elsewhere > 0     ? refuse_to_leave_wal(c, r)
+                                      : CLI_YES;
+}
+
 int cmd_delete(struct cli *c)
 {
     const char *url = c->args.positional[0];
@@ -383,19 +433,21 @@ int cmd_delete(struct cli *c)
     if (shale_delete(&r, url, c->options, true, name_one, &names, &c->err) != SHALE_OK)
         return cli_fail(c, url);
     code = ask_delete(c, &r);
+    if (code == CLI_YES)
+        code = check_force(c, &r);
     if (code != CLI_YES)
         return code;
-    if (!is_dry(c) && cli_has(&c->args, OPT_YES) && r.endless_checkpoints > 0 &&
-        !cli_has(&c->args, OPT_FORCE))
-        return refuse_to_break(c, &r);
     if (!is_dry(c)) {
         if (shale_delete(&r, url, c->options, false, NULL, NULL, &c->err) != SHALE_OK)
             return cli_fail(c, url);
         tell_delete(c, "deleted", &r);
+        if (cli_has(&c->args, OPT_YES))
+            tell_wal_stays(c, &r);
     }
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,
-                   "{\"%s\":%" PRIu64 ",\"size_bytes\":%" PRIu64 ",\"parents\":%" PRIu64 "}\n",
-                   is_dry(c) ? "would_delete" : "deleted", r.objects, r.bytes, r.parents);
+                   "{\"%s\":%" PRIu64 ",\"size_bytes\":%" PRIu64 ",\"parents\":%" PRIu64 "%s}\n",
+                   is_dry(c) ? "would_delete" : "deleted", r.objects, r.bytes, r.parents,
+                   r.wal_elsewhere > 0 ? ",\"wal_elsewhere\":true" : "");
     return CLI_YES;
 }

@@ -12,7 +12,10 @@
 struct tail {
     struct cli *c;
     bool hex;
+    bool once;
+    bool told_waiting;
     uint64_t limit; /* 0: none */
+    uint64_t start_ns;
 };
 
 static struct shl_slice slice_of(shale_slice s)
@@ -85,41 +88,60 @@ static bool print_batch(struct tail *t, const shale_wal_batch *b)
     return out_finish(t->c->out) == 0 && (t->limit == 0 || t->c->rows < t->limit);
 }
 
+/* A terminal on which nothing stands could mean anything. */
+static void tell_waiting(struct tail *t)
+{
+    bool silent = t->c->rows == 0 && os_is_terminal(CLI_STDERR) && !t->told_waiting;
+    if (!silent || env_now_mono_ns() - t->start_ns < CLI_SILENCE_NS)
+        return;
+    cli_note(t->c, "waiting for rows that become durable in %s; Ctrl-C ends it",
+             t->c->args.positional[0]);
+    t->told_waiting = true;
+}
+
 static int follow(struct tail *t, shale_wal *wal)
 {
     struct cli *c = t->c;
-    bool once = cli_has(&c->args, OPT_NO_FOLLOW);
     for (;;) {
         shale_wal_batch batch;
-        shale_code rc = shale_wal_next(&batch, wal, once ? 0 : WAIT_MS, 0, &c->err);
-        if (os_stop_code() != 0)
-            return CLI_YES; /* that is how it ends */
+        shale_code rc = shale_wal_next(&batch, wal, t->once ? 0 : WAIT_MS, 0, &c->err);
+        bool fine = rc == SHALE_OK || rc == SHALE_DONE;
+        if (fine && os_stop_code() != 0)
+            return t->once ? os_stop_code() : CLI_YES; /* that is how it ends */
         if (rc == SHALE_OK && !print_batch(t, &batch))
             return CLI_YES;
-        if (rc == SHALE_DONE && once)
+        if (rc == SHALE_DONE && t->once)
             return CLI_YES;
         if (rc == SHALE_DONE && cli_out_of_time(c))
             return CLI_YES;
-        if (rc != SHALE_OK && rc != SHALE_DONE)
-            return cli_fail(c, c->args.positional[0]);
+        if (!fine)
+            return t->once ? cli_fail(c, c->args.positional[0])
+                           : cli_fail_or_end(c, c->args.positional[0]);
+        if (rc == SHALE_DONE)
+            tell_waiting(t);
     }
 }
 
 int cmd_tail(struct cli *c)
 {
-    struct tail t = {
-        .c = c, .hex = cli_has(&c->args, OPT_HEX), .limit = cli_number(&c->args, OPT_LIMIT, 0)};
+    struct tail t = {.c = c,
+                     .hex = cli_has(&c->args, OPT_HEX),
+                     .once = cli_has(&c->args, OPT_NO_FOLLOW),
+                     .limit = cli_number(&c->args, OPT_LIMIT, 0),
+                     .start_ns = env_now_mono_ns()};
     shale_wal *wal = NULL;
     if (cli_has(&c->args, OPT_LIMIT) && t.limit == 0)
         return CLI_YES;
     if (!cli_options(c))
         return CLI_USAGE;
     os_signals(OS_STOP_SAFELY);
-    if (shale_wal_open(&wal, c->args.positional[0], c->options, &c->err) != SHALE_OK)
-        return cli_fail(c, c->args.positional[0]);
+    shale_code rc = shale_wal_open(&wal, c->args.positional[0], c->options, &c->err);
+    if (rc == SHALE_OK)
+        rc = shale_wal_seek(wal, cli_number(&c->args, OPT_SINCE_ID, 0), &c->err);
     int code = CLI_YES;
-    if (shale_wal_seek(wal, cli_number(&c->args, OPT_SINCE_ID, 0), &c->err) != SHALE_OK)
-        code = cli_fail(c, c->args.positional[0]);
+    if (rc != SHALE_OK)
+        code =
+            t.once ? cli_fail(c, c->args.positional[0]) : cli_fail_or_end(c, c->args.positional[0]);
     else
         code = follow(&t, wal);
     shale_wal_close(wal);

@@ -38,7 +38,7 @@ static int answer(struct cli *c, shale_code rc, uint64_t seq, int64_t unix_s, bo
 {
     char when[SHL_TIME_TEXT];
     if (rc == SHALE_NOT_FOUND && strncmp(c->err.text, "nothing is on record", 20) == 0) {
-        if (os_is_terminal(CLI_STDERR) && !cli_has(&c->args, OPT_JSON))
+        if (os_is_terminal(CLI_STDERR) || cli_has(&c->args, OPT_JSON))
             (void)cli_fail(c, c->args.positional[0]);
         return CLI_NO; /* an answer: a pipe gets no word */
     }

@@ -44,9 +44,14 @@ static int open_writer(struct cli *c, shale_db **out)
         return cli_fail(c, url);
     shale_db_status status = {.struct_size = sizeof status};
     shale_db_status_get(*out, &status);
+    bool fresh = strncmp(url, "memory:", 7) != 0 && status.writer_epoch == 1 &&
+                 status.durable_seq == 0 &&
+                 status.l0_count + status.run_count + status.segment_count == 0;
     if (status.writer_epoch == 1)
         cli_note_name(c, url);
-    else if (os_is_terminal(CLI_STDERR))
+    if (fresh && os_is_terminal(CLI_STDERR))
+        cli_note(c, "note: there was no database in %s: made a new one", url);
+    else if (status.writer_epoch > 1 && os_is_terminal(CLI_STDERR))
         cli_note(c, "note: took over as writer, epoch %" PRIu64 " -> %" PRIu64,
                  status.writer_epoch - 1, status.writer_epoch);
     return CLI_YES;

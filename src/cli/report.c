@@ -396,6 +396,23 @@ static void add_endpoint(struct text *t, const char *text)
     add(t, at, n);
 }
 
+/* What --segments takes, of the extractor's name behind the last "made with"; nothing where it is an application's own. */
+static void add_segments(struct text *t, const char *text)
+{
+    static const char mark[] = " was made with ";
+    static const char word[] = "segment extractor ";
+    const char *at = strstr(text, mark);
+    if (at == NULL)
+        return;
+    at += strlen(mark);
+    at += strncmp(at, word, strlen(word)) == 0 ? strlen(word) : 0;
+    size_t n = strcspn(at, ": ");
+    if (n > 5 && strncmp(at, "fixed", 5) == 0 && strspn(at + 5, "0123456789") == n - 5)
+        add(t, at + 5, n - 5);
+    else if (n == 10 && strncmp(at, "upto-slash", 10) == 0)
+        add(t, "slash", 5);
+}
+
 static void add_tmp(struct text *t, const struct cli_args *a)
 {
     const char *dir = env_getenv("TMPDIR");
@@ -429,6 +446,8 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
         add_tmp(t, a);
     else if (shl_slice_eq(name, shl_slice_str("older")))
         add_older(t, c);
+    else if (shl_slice_eq(name, shl_slice_str("segments")))
+        add_segments(t, c->err.text);
     else if (shl_slice_eq(name, shl_slice_str("endpoint")))
         add_endpoint(t, c->err.text);
     else if (shl_slice_eq(name, shl_slice_str("fixed")))
@@ -443,30 +462,78 @@ static void add_field(struct text *t, const struct cli *c, struct shl_slice name
         add_quoted(t, db);
 }
 
-/* What the command line said of the store, without secrets and what the line names already. */
-static void add_store_options(struct text *t, const struct cli *c, const char *line)
+/* The command that a line of words ("shale checkpoint list ..") calls; NULL: none. */
+static const struct cli_command *command_of(const char *line)
 {
-    static const enum cli_option_id ids[] = {OPT_ENDPOINT, OPT_REGION, OPT_PROFILE,
-                                             OPT_STORE_OPTION, OPT_SETTINGS};
+    const struct cli_command *best = NULL;
+    size_t longest = 0;
+    for (size_t i = 0; strncmp(line, "shale ", 6) == 0 && i < cli_command_count(); i++) {
+        const char *name = cli_command_at(i)->name;
+        size_t n = strlen(name);
+        if (n > longest && strncmp(line + 6, name, n) == 0 &&
+            (line[6 + n] == ' ' || line[6 + n] == '\0')) {
+            best = cli_command_at(i);
+            longest = n;
+        }
+    }
+    return best;
+}
+
+static bool names_option(const char *line, const char *option)
+{
+    char word[80];
+    int n = snprintf(word, sizeof word, " --%s", option);
+    for (const char *at = strstr(line, word); at != NULL; at = strstr(at + 1, word))
+        if (at[n] == ' ' || at[n] == '\0')
+            return true;
+    return false;
+}
+
+/* Which database it is, and how it is read: whatever other command looks at it needs that, too. */
+static bool is_of_database(enum cli_option_id id)
+{
+    static const enum cli_option_id ids[] = {
+        OPT_ENDPOINT, OPT_REGION, OPT_PROFILE, OPT_STORE_OPTION, OPT_SETTINGS,   OPT_ROOT,
+        OPT_WAL_URL,  OPT_MERGE,  OPT_SET,     OPT_SEGMENTS,     OPT_TRANSFORMER};
+    for (size_t i = 0; i < SHL_COUNT_OF(ids); i++)
+        if (ids[i] == id)
+            return true;
+    return false;
+}
+
+static void add_option(struct text *t, const struct cli_given *g)
+{
     char more[400];
-    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
-        const struct cli_given *g = &c->args.given[i];
-        struct text one = {.at = more, .end = more + sizeof more - 1};
-        bool of_store = false;
-        for (size_t k = 0; k < SHL_COUNT_OF(ids); k++)
-            of_store = of_store || g->id == ids[k];
-        if (!of_store || g->value == NULL || strlen(g->value) > sizeof more / 2 ||
-            (g->id == OPT_STORE_OPTION && cli_is_secret(g->value)))
-            continue;
-        (void)snprintf(more, sizeof more, " --%s", cli_option_at(g->id)->name);
-        bool once = g->id != OPT_STORE_OPTION && g->id != OPT_SETTINGS;
-        if (once && strstr(line, more) != NULL)
-            continue;
-        one.at += strlen(more);
+    struct text one = {.at = more, .end = more + sizeof more - 1};
+    if (g->value != NULL && strlen(g->value) > sizeof more / 2)
+        return;
+    (void)snprintf(more, sizeof more, " --%s", cli_option_at(g->id)->name);
+    one.at += strlen(more);
+    if (g->value != NULL) {
         add(&one, " ", 1);
         add_quoted(&one, g->value);
-        if (strstr(line, more) == NULL && strlen(more) < (size_t)(t->end - t->at))
-            add(t, more, strlen(more));
+    }
+    if (strlen(more) < (size_t)(t->end - t->at))
+        add(t, more, strlen(more));
+}
+
+/* What the command line said beside its arguments, without secrets and what the line names already: all of it where the line is the same command again, else what tells of the
+ * database. */
+static void add_options(struct text *t, const struct cli *c, const char *line, bool again)
+{
+    char before[700];
+    (void)snprintf(before, sizeof before, "%s", line);
+    const struct cli_command *to = command_of(before);
+    if (to == NULL)
+        return;
+    for (size_t i = c->forwarded; i < c->args.given_count; i++) {
+        const struct cli_given *g = &c->args.given[i];
+        bool pair = g->id == OPT_STORE_OPTION || g->id == OPT_SET;
+        bool wanted = again ? g->id != OPT_JSON : is_of_database(g->id);
+        if (wanted && (cli_command_options(to) & CLI_BIT(g->id)) != 0 &&
+            !(pair && cli_is_secret(g->value)) &&
+            (pair || !names_option(before, cli_option_at(g->id)->name)))
+            add_option(t, g);
     }
 }
 
@@ -486,13 +553,14 @@ static void expand(char *dst, size_t cap, const char *pattern, const struct cli 
 {
     struct text t = {.at = dst, .end = dst + cap - 1};
     bool asks = asks_the_store(pattern);
+    bool again = strstr(pattern, "{cmd}") != NULL;
     *dst = '\0';
     while (*pattern != '\0') {
         size_t n = strcspn(pattern, "{\t");
         add(&t, pattern, n);
         pattern += n;
         if (asks && (*pattern == '\t' || *pattern == '\0')) {
-            add_store_options(&t, c, dst);
+            add_options(&t, c, dst, again);
             asks = false;
         }
         n = *pattern == '\t'; /* the remark follows */
@@ -505,7 +573,7 @@ static void expand(char *dst, size_t cap, const char *pattern, const struct cli 
         }
     }
     if (asks)
-        add_store_options(&t, c, dst);
+        add_options(&t, c, dst, again);
 }
 
 void cli_try(const struct cli *c, const char *pattern)
@@ -596,6 +664,17 @@ static const char *without_command(const struct cli *c, const char *text)
     return said ? text + n + 2 : text;
 }
 
+/* Whether the text has what the pattern takes from it. */
+static bool is_filled(const struct cli *c, const char *pattern)
+{
+    char segments[40];
+    struct text t = {.at = segments, .end = segments + sizeof segments - 1};
+    segments[0] = '\0';
+    add_segments(&t, c->err.text);
+    return (strstr(pattern, "{older}") == NULL || older_manifest(c, c->err.text) > 0) &&
+           (strstr(pattern, "{segments}") == NULL || segments[0] != '\0');
+}
+
 int cli_fail(struct cli *c, const char *where)
 {
     c->about = about(c, where);
@@ -609,9 +688,11 @@ int cli_fail(struct cli *c, const char *where)
     const struct way_out *w = way_out_of(c);
     if (w != NULL) {
         r.retry = w->retry;
-        r.facts = w->facts;
+        r.facts = c->has_written && w->facts != NULL && strcmp(w->facts, CLI_UNCHANGED) == 0
+                      ? "No row was changed; a job that was begun waits for the next compactor."
+                      : w->facts;
         for (size_t k = 0, n = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
-            if (strstr(w->try[k], "{older}") == NULL || older_manifest(c, c->err.text) > 0)
+            if (is_filled(c, w->try[k]))
                 expand(r.tries[n++], sizeof r.tries[0], w->try[k], c);
     }
     char facts[500];
@@ -634,6 +715,12 @@ int cli_fail(struct cli *c, const char *where)
     if (stop != 0)
         return stop;
     return is_mistake(c) ? CLI_USAGE : CLI_FAILED;
+}
+
+int cli_fail_or_end(struct cli *c, const char *where)
+{
+    int code = cli_fail(c, where);
+    return code == os_stop_code() ? CLI_YES : code;
 }
 
 int cli_usage(const struct cli *c, const char *hint, const char *format, ...)

@@ -1,5 +1,7 @@
 /* Settings in their order, the weakest first: files, the environment, the command line. Each remembers where it came from. */
+#include "base/codec/settings_file.h"
 #include "base/env/env.h"
+#include "base/err.h"
 #include "base/num.h"
 #include "base/units.h"
 #include "cli/cmd.h"
@@ -46,8 +48,14 @@ bool cli_settings_file(const struct cli *c, size_t index, char *path, size_t cap
 static bool load_file(struct cli *c, const char *path, bool asked)
 {
     struct env_stat st;
+    enum shl_settings_format ignored;
     if (!asked && env_stat(path, &st) != 0)
         return true;
+    if (asked && !shl_settings_format_of(path, &ignored)) {
+        (void)cli_usage(c, "shale help settings",
+                        "--settings %s: the name must end in .json, .toml, .yaml or .yml", path);
+        return false;
+    }
     if (shale_options_load_file(c->options, path, &c->err) == SHALE_OK)
         return true;
     if (asked)
@@ -75,7 +83,7 @@ static bool load_files(struct cli *c)
     return true;
 }
 
-/* ---- the command line */
+/* ---- profiles */
 
 static bool set_store(struct cli *c, const char *key, const char *value, const char *origin)
 {
@@ -85,6 +93,82 @@ static bool set_store(struct cli *c, const char *key, const char *value, const c
     (void)cli_fail(c, NULL);
     return false;
 }
+
+/* The groups [profile.NAME] of the files that were read, as text. */
+struct groups {
+    char text[120];
+    size_t len;
+};
+
+static shale_code on_setting(void *ctx, const struct shl_setting *setting, shale_error *err)
+{
+    static const char mark[] = "profile.";
+    struct groups *g = ctx;
+    char group[120];
+    size_t n = sizeof mark - 1;
+    (void)err;
+    if (setting->name.len <= n || memcmp(setting->name.data, mark, n) != 0)
+        return SHALE_OK;
+    const uint8_t *dot = memchr(setting->name.data + n, '.', setting->name.len - n);
+    if (dot == NULL)
+        return SHALE_OK;
+    int len = snprintf(group, sizeof group, " [%.*s]", (int)(dot - setting->name.data),
+                       (const char *)setting->name.data);
+    if (strstr(g->text, group) == NULL && len > 0 && g->len + (size_t)len < sizeof g->text) {
+        memcpy(g->text + g->len, group, (size_t)len + 1);
+        g->len += (size_t)len;
+    }
+    return SHALE_OK;
+}
+
+static void find_groups(struct cli *c, struct groups *out)
+{
+    char path[1024];
+    struct env_stat st;
+    bool asked;
+    *out = (struct groups){.len = 0};
+    for (size_t i = 0; cli_settings_file(c, i, path, sizeof path, &asked); i++) {
+        struct shl_buf text = {0};
+        enum shl_settings_format format;
+        shale_error ignored;
+        if (env_stat(path, &st) == 0 && st.is_file && shl_settings_format_of(path, &format) &&
+            cli_read_file(c, path, &text))
+            shl_ignore(shl_settings_read(format, shl_buf_view(&text), on_setting, out, &ignored));
+        if (text.data != NULL)
+            memset(text.data, 0, text.len); /* it may hold secrets */
+        shl_buf_free(&text);
+    }
+}
+
+static bool on_store_option(void *ctx, const shale_option_info *info)
+{
+    (void)ctx;
+    (void)info;
+    return true;
+}
+
+/* A name that no settings file has is one of AWS's: there it must be, whatever store is asked, since a misspelt one would go unseen at a folder. */
+static bool take_aws_profile(struct cli *c, const char *name)
+{
+    struct groups groups;
+    if (!set_store(c, "aws_profile", name, "--profile"))
+        return false;
+    shale_code rc = shale_options_each_store(c->options, NULL, on_store_option, NULL, &c->err);
+    if (rc == SHALE_OK || strstr(c->err.text, " is neither in ") == NULL) {
+        c->err = (shale_error){0};
+        return true;
+    }
+    find_groups(c, &groups);
+    char text[sizeof c->err.text];
+    (void)snprintf(text, sizeof text, "%s", c->err.text);
+    (void)snprintf(c->err.text, sizeof c->err.text, "%.*s; settings files that are read have %s%s",
+                   (int)(sizeof text - 200), text,
+                   groups.len > 0 ? "the groups" : "no [profile.NAME]", groups.text);
+    (void)cli_fail(c, NULL);
+    return false;
+}
+
+/* ---- the command line */
 
 static bool set_pair(struct cli *c, const struct cli_given *g)
 {
@@ -210,9 +294,8 @@ bool cli_options(struct cli *c)
         (void)cli_fail(c, NULL);
         return false;
     }
-    /* A name that no settings file has is one of AWS's. */
     if (profile != NULL && !shale_options_profile_found(c->options) &&
-        !set_store(c, "aws_profile", profile, "--profile"))
+        !take_aws_profile(c, profile))
         return false;
     return apply_command_line(c);
 }

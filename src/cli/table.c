@@ -485,8 +485,9 @@ static const struct cli_command commands[] = {
                   {"shale compact s3://acme-prod/orders --full --no-wait",
                    "let the compactor that runs there do it"}},
      .notes = "Asks the compactor that the database has: that of an open writer, or a shale "
-              "compactor. If none moves for some seconds, or there never was one, this one does "
-              "the work, and takes the place of the other: a Shale writer stands back then, a "
+              "compactor. If none moves for some seconds, or there is none (there never was, or "
+              "it has ended and said so), this one does the work, and takes the place of the "
+              "other: a Shale writer stands back then, a "
               "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
               "enough are there; --full leaves them alone. Outputs are compressed as their largest "
               "input, unless compression_codec is set. May be repeated, and stopped: what is "

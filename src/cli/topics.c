@@ -69,7 +69,7 @@ static const struct cli_topic topics[] = {
      "3    database or store error, damage met while reading; its kind: --json, .error.code\n"
      "130  stopped by Ctrl-C (SIGINT), 143 by SIGTERM, 129 by SIGHUP; but 0 where that is how it "
      "ends:\n"
-     "     gc, compactor, compactor-worker, wal tail, stat --watch\n"},
+     "     gc, compactor, compactor-worker (all without --once), wal tail, stat --watch\n"},
     {"environment", "variables that are looked at",
      "SHALE_<NAME>, SLATEDB_<NAME>    a setting: SHALE_FLUSH_INTERVAL=50ms (_ for dots), or an "
      "option of\n"

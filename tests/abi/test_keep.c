@@ -285,6 +285,12 @@ static void test_whole_databases(void **state)
     shale_clone_source s = {.url = url, .range = shale_range_prefix(SHALE_STR("b"))};
     FAILS(shale_clone(&cloned, copy, NULL, 0, NULL, &err), SHALE_INVALID);
     FAILS(shale_clone(&cloned, "memory:///c?name=elsewhere", &s, 1, NULL, &err), SHALE_INVALID);
+    shale_clone_source none = {.url = url,
+                               .range = {.from = SHALE_STR("b"),
+                                         .from_kind = SHALE_INCLUDED,
+                                         .to = SHALE_STR("b"),
+                                         .to_kind = SHALE_EXCLUDED}};
+    FAILS(shale_clone(&cloned, copy, &none, 1, NULL, &err), SHALE_INVALID);
     OK(shale_clone(&cloned, copy, &s, 1, NULL, &err));
     assert_false(cloned.was_there);
     OK(shale_clone(NULL, copy, &s, 1, NULL, &err));
@@ -298,6 +304,7 @@ static void test_whole_databases(void **state)
     OK(shale_delete(&deleted, copy, NULL, true, count_one, &count, &err));
     assert_int_equal(count, deleted.objects);
     assert_int_equal(deleted.parents, 1);
+    assert_int_equal(deleted.wal_elsewhere, 0);
     expect(copy, NULL, "b", "2");
     OK(shale_delete(NULL, copy, NULL, false, NULL, NULL, &err));
     FAILS(shale_delete(NULL, copy, NULL, false, NULL, NULL, &err), SHALE_NOT_FOUND);

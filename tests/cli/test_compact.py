@@ -50,10 +50,26 @@ class Compact(Case):
         self.assertEqual(p.returncode, code, err)
         return out
 
+    def epoch(self):
+        return json.loads(self.run_shale("manifest", self.db).stdout)["compactor_epoch"]
+
+    def kill_a_coordinator(self, ready=lambda: True):
+        """Nobody is there then, but nothing says so."""
+        before = self.epoch()
+        p = self.start("compactor", self.db, "--no-worker")
+        self.wait_for(lambda: before < self.epoch() == json.loads(self.run_shale("compactions", self.db, "--json").stdout)["compactor_epoch"])
+        self.wait_for(ready)
+        p.kill()
+        p.wait()
+
     def test_nothing_was_ever_compacted(self):
         self.tables(1)
         before = tree(self.db)
         self.assertEqual(self.run_shale("compactions", self.db, want=1).stdout, b"")
+        p = self.run_shale("compactions", self.db, "--json", want=1)
+        self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"]), (b"", "NOT_FOUND"))
+        p = self.run_shale("compact", self.db, "--full", "-n")
+        self.assertEqual(p.stderr.decode(), "would do nothing: there is no sorted run yet (shale compact %s merges L0 when enough is there)\n" % self.db)
         self.assertEqual(tree(self.db), before)
         self.assertIn(b"no database here", self.run_shale("compactions", os.path.join(self.dir, "none"), want=3).stderr)
 
@@ -84,6 +100,43 @@ class Compact(Case):
         self.check_rows(9)
         one = json.loads(self.run_shale("compactions", self.db, made[0]["id"], "--json").stdout)
         self.assertEqual(one, made[0])
+
+    def test_nobody_waits_for_a_compactor_that_has_ended(self):
+        """Neither a second one by hand, nor the one after a failure, which gave its job back; and the failure denies nothing that it did."""
+        for how in ([], ["--full"], ["--full"]):
+            self.tables(0 if how else 4)
+            p = self.run_shale("compact", self.db, *how, *FAST)
+            self.assertNotIn(b"waiting", p.stderr)
+        self.assertEqual(self.shape(), (0, [0]))
+        self.tables(4, 4)
+        self.run_shale("compactor", self.db, "--once", *QUICK, *FAST)
+        self.assertNotIn(b"waiting", self.run_shale("compact", self.db, "--full", *FAST).stderr)
+        self.assertEqual(self.shape(), (0, [0]))
+        self.check_rows(8)
+        with open(os.path.join(self.dir, "key"), "wb") as f:
+            f.write(b"k" * 32)
+        key = ["--transformer", "aes-256-gcm:file:key"]
+        for i in range(5):
+            self.run_shale("put", "safe", "k%d" % i, "v", *key, *NONE, *FAST)
+        p = self.run_shale("compact", "safe", *FAST, want=3)
+        self.assertNotIn(b"Nothing was changed", p.stderr)
+        self.assertIn(b"No row was changed; a job that was begun waits for the next compactor.\n  try: shale compact safe --transformer", p.stderr)
+        p = self.run_shale("compact", "safe", "--json", *key, *FAST)
+        told = json.loads(p.stdout)
+        self.assertEqual((told["executed"], told["committed"]), (1, 1))
+        self.assertIn(b"Nothing was changed", self.run_shale("get", "safe", "k1", want=3).stderr)
+
+    def test_one_that_was_killed_is_given_up_in_one_patience(self):
+        """Its job was merged by us as a worker, and waits for nobody's heartbeat but for a coordinator."""
+        self.tables(4)
+        self.run_shale("compact", self.db, *QUICK, *FAST)
+        self.tables(4, 4)
+        self.kill_a_coordinator(lambda: "Scheduled" in [j["status"] for j in self.jobs().values()])
+        slow = [x for x in QUICK if "heartbeat_timeout" not in x and x != "--set"]
+        sets = [y for x in slow for y in ("--set", x)]
+        told = json.loads(self.run_shale("compact", self.db, "--json", *sets, "--set", "compactor_options.worker_heartbeat_timeout=1000s", *FAST).stdout)
+        self.assertEqual((told["executed"], told["committed"]), (1, 1))
+        self.check_rows(8)
 
     def codecs(self):
         return {(s["compression"] or "none").lower() for s in json.loads(self.run_shale("sst", self.db, "--json").stdout)}
@@ -124,7 +177,7 @@ class Compact(Case):
         before = tree(self.db)
         p = self.run_shale("compact", self.db, "--dry-run")
         self.assertEqual(p.stdout, b"")
-        self.assertRegex(p.stderr.decode(), r"^would merge 4 L0 -> SR 0, \d+ B\n  about 8 PUT, 30 GET, on S3 this would cost ~\$0\.0000\d+ \(.*\)\n$")
+        self.assertRegex(p.stderr.decode(), r"^would merge 4 L0 -> SR 0, \d+ B\n  about 9 PUT, 30 GET, on S3 this would cost ~\$0\.0000\d+ \(.*\)\n$")
         (job,) = json.loads(self.run_shale("compact", self.db, "-n", "--json").stdout)
         sizes = [s["bytes"] for s in json.loads(self.run_shale("sst", self.db, "--json").stdout)]
         self.assertEqual((len(job["spec"]["Tiered"]["sources"]), job["status"]), (4, None))
@@ -151,7 +204,7 @@ class Compact(Case):
         for args, want, why in (
                 (["--spec", "{"], 2, "compaction request"), (["--spec", '"Fullest"'], 2, "none that is known"),
                 (["--spec", spec % (7, 7)], 2, "not there"), (["--spec", spec % (0, 1)], 2, "oldest source run"),
-                (["--segment", "s"], 2, "no such segment"), (["--full", "--segment", "s"], 2, "which one?"), (["--no-wait"], 2, "nothing to submit")):
+                (["--segment", "s"], 2, 'there is no segment "s"'), (["--full", "--segment", "s"], 2, "which one?"), (["--no-wait"], 2, "nothing to submit")):
             p = self.run_shale("compact", self.db, *args, *FAST, want=want)
             self.assertIn(why, p.stderr.decode(), args)
             self.assertEqual(p.stdout, b"")
@@ -225,6 +278,7 @@ class Compact(Case):
     def test_ctrl_c_leaves_the_request_for_others(self):
         self.tables(4)
         self.run_shale("compact", self.db, *FAST)
+        self.kill_a_coordinator()
         waiting = self.start("compact", self.db, "--full", sets=[])  # waits for a coordinator that is not there
         self.wait_for(lambda: "Submitted" in [j["status"] for j in self.jobs().values()])
         out = self.end(waiting, 130)
@@ -238,8 +292,10 @@ class Compact(Case):
         self.run_shale("compact", self.db, *FAST)
         first = json.loads(self.run_shale("compactions", self.db, "--id", "1", "--json").stdout)
         self.assertEqual((first["id"], first["recent_compactions"]), (1, {}))
-        self.run_shale("compactions", self.db, "--id", "99", want=1)
-        self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", want=1)
+        self.assertIn(b"no compactions file 99 in ", self.run_shale("compactions", self.db, "--id", "99", want=3).stderr)
+        self.assertEqual(self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", want=1).stderr, b"")
+        p = self.run_shale("compactions", self.db, "01J79B0000000000000000C0Q2", "--json", want=1)
+        self.assertEqual(json.loads(p.stderr)["error"]["code"], "NOT_FOUND")
         self.assertIn(b"ULID", self.run_shale("compactions", self.db, "job", want=2).stderr)
         line = self.run_shale("compactions", self.db).stdout.decode()
         self.assertRegex(line, r"^[0-9A-Z]{26}  Completed  4 L0 -> SR 0 .* written .*worker [0-9A-Z]{26}\n$")

@@ -53,6 +53,25 @@ class Config(S3Case):
             if i < len(takes_away):
                 takes_away[i]()
 
+    def test_nested_settings_of_the_environment(self):
+        """A shell cannot export a name with a dot."""
+        dotted = [n for n in self.show() if "." in n]
+        self.assertEqual(len({n.replace(".", "_") for n in self.show()}), len(self.show()))
+        for prefix in ("SHALE_", "SLATEDB_"):
+            name = prefix + "COMPACTOR_OPTIONS_POLL_INTERVAL"
+            for variable in (name, prefix + "COMPACTOR_OPTIONS.POLL_INTERVAL"):
+                p = self.run_shale("config", "show", "--json", env={variable: "2s"})
+                o = {o["name"]: o for o in json.loads(p.stdout)["settings"]}["compactor_options.poll_interval"]
+                self.assertEqual((o["value"], o["from"]), ("2s", variable))
+            p = self.run_shale("config", "show", env={name: "abc"}, want=2)
+            self.assertIn(("environment variable %s: compactor_options.poll_interval" % name).encode(), p.stderr)
+        many = {"SLATEDB_" + n.upper().replace(".", "_"): o["value"] for n, o in self.show().items() if n in dotted}
+        p = self.run_shale("config", "show", "--json", env=many)
+        seen = {o["name"]: o["from"] for o in json.loads(p.stdout)["settings"]}
+        self.assertEqual({n: seen[n] for n in dotted}, {n: "SLATEDB_" + n.upper().replace(".", "_") for n in dotted})
+        p = self.run_shale("doctor", env={**many, "SHALE_COMPACTOR_OPTIONS_POL_INTERVAL": "1s"})
+        self.assertEqual([x.split()[2] for x in p.stdout.decode().splitlines() if "is ignored" in x], ["SHALE_COMPACTOR_OPTIONS_POL_INTERVAL"])
+
     def test_a_broken_file_is_told_and_the_rest_is_shown(self):
         self.write("SlateDb.toml", 'flush_interval = "2ms"\ngarbage = \n')
         p = self.run_shale("config", "show", want=2)
@@ -105,6 +124,20 @@ class Config(S3Case):
         p = self.run_shale("config", "show", "--profile", "dve", want=2)
         self.assertIn(b'dve', p.stderr)
         self.assertIn(b"try: shale config path", p.stderr)
+
+    def test_a_profile_that_nobody_has(self):
+        """Also where the store asks for no key of AWS's: with a misspelt one the settings would be others."""
+        named = self.write("a.toml", '[profile.fast]\nflush_interval = "7ms"\n[profile.slow]\nflush_interval = "9ms"\n')
+        for args in (["put", self.db, "k", "v"], ["config", "show"], ["scan", "s3://acme/db"]):
+            for more, says in (([], b"have no [profile.NAME]"), (["--settings", named], b"have the groups [profile.fast] [profile.slow]")):
+                p = self.run_shale(*args, "--profile", "fst", *more, want=2)
+                self.assertIn(b'profile "fst" is neither in ', p.stderr)
+                self.assertIn(says, p.stderr)
+                self.assertIn(b"try: shale config path", p.stderr)
+        self.assertFalse(os.path.exists(self.db))
+        self.run_shale("put", self.db, "k", "v", "--profile", "fast", "--settings", named)
+        self.write(".aws/config", "[profile fst]\nregion = eu-south-1\n")
+        self.run_shale("put", self.db, "k", "v", "--profile", "fst")
 
     def test_text(self):
         p = self.run_shale("config", "show", "--changed")

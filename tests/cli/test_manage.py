@@ -5,10 +5,11 @@ Goal: whole databases are copied, put back and taken away as the help says. Meth
 import gzip
 import json
 import os
+import re
 import shutil
 import unittest
 
-from common import Case, FAST, FIXTURES
+from common import Case, FAST, FIXTURES, tree
 
 
 def expected(case, name):
@@ -118,6 +119,79 @@ class Manage(Case):
         self.run_shale("dump", self.db, want=3)
         self.run_shale("delete", self.db, "-y", want=3)
 
+    def test_delete_with_the_wal_in_another_store(self):
+        """Whoever forgets it would leave objects that nothing points to; and no other database is named in a line that may be pasted."""
+        self.run_shale("put", "sw", "a", "1", "--wal-url", "./walb", *FAST)
+        self.run_shale("put", "sw2", "a", "1", *FAST)
+        before, wal = tree(self.at("sw")), tree(self.at("walb"))
+        self.assertGreater(len(wal), 0)
+        p = self.run_shale("put", "sw", "a", "2", *FAST, want=3)
+        self.assertIn(b"is the WAL in another store (wal_url)?\n  Nothing was changed.\n  try: shale put sw a 2 --wal-url URL --store-option local_fsync=off  ", p.stderr)
+        self.assertIn(b"note: its WAL objects (up to 2) are in another store, which was not named, and stay there: --wal-url URL",
+                      self.run_shale("delete", "sw", "-n").stderr)
+        p = self.run_shale("delete", "sw", "--yes", want=2)
+        self.assertIn(b"its WAL objects (up to 2) are in another store, and would stay there: name it, or say --force\n"
+                      b"  try: shale delete --wal-url URL -y sw\n", p.stderr)
+        self.assertEqual(tree(self.at("sw")), before)
+        self.run_shale("clone", "sw", "copy", "--wal-url", "./walb")
+        self.assertNotIn(b"another store", self.run_shale("delete", "copy", "-n").stderr)
+        self.run_shale("delete", "copy", "--yes", "--wal-url", "./walb")
+        shutil.copytree(self.at("sw"), self.at("sw3"))
+        p = self.run_shale("delete", "sw3", "--yes", "--force")
+        self.assertIn(b"are in another store, which was not named, and stay there", p.stderr)
+        p = self.run_shale("delete", "sw3", "--yes", "--force", "--wal-url", "./walb", want=3)
+        self.assertEqual([x for x in p.stderr.decode().splitlines() if "try:" in x], ["  try: shale store ls sw3"])
+        for args in (["del", "sw3", "k"], ["restore", "sw3", "--checkpoint", "c", "--yes"], ["gc", "sw3", "--once"]):
+            self.assertNotRegex(self.run_shale(*args, want=3).stderr.decode(), r"try: .*sw2?\b", args)
+        self.assertEqual(tree(self.at("walb")), wal)
+        self.run_shale("delete", "sw", "--yes", "--wal-url", "./walb")
+        self.assertEqual(tree(self.at("walb")), {})
+
+    def test_a_range_without_keys(self):
+        """The clone would be empty, and its source keep a checkpoint for ever."""
+        for more in (["--from", "z", "--to", "a"], ["--from", "a", "--to", "a"], ["--to", "b", "--and", self.db + ",from=z,to=c"]):
+            p = self.run_shale("clone", self.db, self.at("none"), *more, want=2)
+            self.assertRegex(p.stderr.decode(), r'from "\w" is not below to "\w": no key lies between')
+        self.assertFalse(os.path.exists(self.at("none")))
+        self.assertEqual([c for c in self.checkpoints() if c["expire_time"] is None and c["name"] is None], [])
+
+    def test_ways_out_keep_the_other_options(self):
+        for name in ("key", "other"):
+            with open(self.at(name), "wb") as f:
+                f.write(name.encode().ljust(32, b"."))
+        key = ["--transformer", "aes-256-gcm:file:key"]
+        self.run_shale("put", "safe", "a", "1", *key, *FAST)
+        self.run_shale("checkpoint", "create", "safe", "--name", "c")
+        p = self.run_shale("restore", "safe", "--checkpoint", "c", "--yes", want=3)
+        self.assertIn(b"try: shale restore safe --transformer aes-256-gcm:file:PATH --checkpoint c --yes ", p.stderr)
+        p = self.run_shale("restore", "safe", "--checkpoint", "c", "--yes", "--transformer", "aes-256-gcm:file:other", want=3)
+        self.assertIn(b"try: shale restore safe --transformer aes-256-gcm:file:PATH --checkpoint c --yes ", p.stderr)
+        p = self.run_shale("restore", "safe", "--checkpoint", "c", "--yes", *key)
+        again = re.search(r"back again: shale (.*)", p.stderr.decode())[1].split()
+        self.assertEqual(again[-2:], key)
+        self.run_shale(*again, "--yes")
+        p = self.run_shale("get", "safe", "a", "--transformer", "aes-256-gcm:file:other", want=3)
+        self.assertIn(b"try: shale get safe a --transformer aes-256-gcm:file:PATH ", p.stderr)
+        p = self.run_shale("stat", "safe")
+        self.assertIn(b"rows unknown (their stats cannot be read)", p.stdout)
+        self.assertIn(b"try: shale stat safe --transformer aes-256-gcm:file:PATH ", p.stderr)
+        self.assertEqual(json.loads(self.run_shale("stat", "safe", "--json").stdout)["unread_stats_sst_count"], 1)
+        p = self.run_shale("stat", "safe", *key)
+        self.assertIn(b", about 1 row (from SST stats)", p.stdout)
+        self.assertEqual(p.stderr, b"")
+
+    def test_segments_are_named_as_the_option_takes_them(self):
+        self.run_shale("put", "seg", "abc1", "1", "--segments", "3", *FAST)
+        self.run_shale("put", "dirs", "abc/1", "1", "--segments", "slash", *FAST)
+        for db, words in (("seg", "3"), ("dirs", "slash")):
+            for more in ([], ["--segments", "5"]):
+                p = self.run_shale("put", db, "abc/1", "v", *more, want=None)
+                self.assertIn(("try: shale put %s abc/1 v --segments %s\n" % (db, words)).encode(), p.stderr)
+        p = self.run_shale("clone", "seg", "none", "--only", "zzz", want=3)
+        self.assertIn(b"try: shale stat seg  ", p.stderr)
+        p = self.run_shale("compact", "seg", "--segment", "foo", want=2)
+        self.assertIn(b'there is no segment "foo"\n  try: shale stat seg  ', p.stderr)
+
     def test_moments_after_a_restore(self):
         self.run_shale("restore", self.db, "--checkpoint", "first", "--yes")
         undo = [c for c in self.checkpoints() if c["name"] == "before-restore"][0]
@@ -164,7 +238,10 @@ class Manage(Case):
         self.assertEqual(json.loads(self.run_shale("when", self.db, when, "--json").stdout), {"seq": 1})
         self.assertEqual(self.run_shale("when", self.db, "--round", "up", "--", "-1h").stdout, b"1\n")
         self.assertEqual(self.run_shale("when", self.db, "-1h", "--round", "up").stdout, b"1\n")
-        self.run_shale("when", self.db, "1000", want=1)
+        self.assertEqual(self.run_shale("when", self.db, "1000", want=1).stderr, b"")
+        for args in (["1000"], ["seq:100", "--round", "up"]):
+            p = self.run_shale("when", self.db, *args, "--json", want=1)
+            self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"]), (b"", "NOT_FOUND"))
         self.run_shale("when", self.db, "yesterday", want=2)
         p = self.run_shale("get", self.db, "k1", "--as-of", "seq:9")
         self.assertEqual(p.stdout, b"1")

@@ -9,7 +9,7 @@ import subprocess
 import unittest
 import urllib.parse
 
-from common import Case, FAST, ODD_KEYS, SHALE
+from common import Case, FAST, ODD_KEYS, SHALE, tree
 
 
 class Rows(Case):
@@ -211,6 +211,19 @@ class LoadDump(Case):
         self.assertEqual((gone["rows"], gone["seq"]), (2, 3))
         p = self.run_shale("get", self.db, "a", "--json", want=1)
         self.assertEqual((p.stdout, json.loads(p.stderr)["error"]["code"], json.loads(p.stderr)["error"]["why"]), (b"", "NOT_FOUND", "a"))
+
+    def test_no_database_inside_of_another(self):
+        self.run_shale("put", "orders", "a", "b", *FAST)
+        before = tree(self.dir)
+        for name in ("manifest", "wal", "compacted", "compactions", "gc"):
+            for args in (["put", "orders/" + name, "a", "b"], ["load", "orders/" + name], ["sql", "init", "orders/" + name]):
+                p = self.run_shale(*args, *FAST, want=2)
+                self.assertIn(("did you mean file://%s/orders?\n  Nothing was written.\n  try: shale stat file://%s/orders " % (self.dir, self.dir)).encode(),
+                              p.stderr)
+        self.assertEqual(tree(self.dir), before)
+        for name in ("orders/eu", "wal", "orders/eu2/wal"):
+            self.run_shale("put", name, "a", "b", *FAST)
+            self.run_shale("put", name, "a", "b", *FAST)
 
     def test_new_names_that_slatedb_escapes_are_noted(self):
         for name, url in (("x~y", "x~y"), ("\u00e9", "\u00e9"), ("50%", "file://" + self.dir + "/50%25"), ("a[b", "./a[b/")):

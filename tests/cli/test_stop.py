@@ -211,6 +211,23 @@ class Silent(S3Case):
             self.assertEqual(p.wait(3), 130)
             self.assertIn(b": stopped halfway: what it was about to write may or may not be there\n", p.stderr.read())
 
+    def test_those_that_run_until_they_are_stopped_end_well_and_say_what_was_wrong(self):
+        self.run_shale("put", "s3://acme/orders", "k", "v")
+        def answer(*_):
+            self.hung.set()
+            return bucket.DROP
+        self.server.answer = answer
+        for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            for args in (["gc"], ["compactor"], ["compactor-worker"], ["wal tail"], ["stat", "--watch", "1s"], ["gc", "--once"], ["compactor", "--once"]):
+                self.hung.clear()
+                p = self.begin(*args[0].split(), "s3://acme/orders", *args[1:])
+                p.stdin.close()
+                self.assertTrue(self.hung.wait(20))
+                time.sleep(0.3)
+                p.send_signal(sig)
+                self.assertEqual(p.wait(20), code if "--once" in args else 0, args)
+                self.assertIn(b": stopped", p.stderr.read(), args)
+
     def test_a_write_that_was_sent_behind_a_lost_read_is_not_denied(self):
         def answer(method, *_):
             if method == "HEAD":

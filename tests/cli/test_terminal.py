@@ -26,6 +26,25 @@ class Terminal(Case):
         code, out = self.on_terminal("put", self.db, "b", "2", *FAST)
         self.assertIn(b"took over as writer, epoch 1 -> 2", out)
 
+    def test_a_new_database_is_told(self):
+        """One letter that is missing makes one."""
+        note = b"note: there was no database in %s: made a new one\r\n"
+        self.assertIn(note % b"fresh", self.on_terminal("put", "fresh", "a", "b", *FAST)[1])
+        self.assertNotIn(b"made a new one", self.on_terminal("put", "fresh", "a", "b", *FAST)[1])
+        self.run_shale("clone", "fresh", "copy")
+        self.assertNotIn(b"made a new one", self.on_terminal("put", "copy", "a", "b", *FAST)[1])
+        self.assertNotIn(b"made a new one", self.on_terminal("put", "memory:", "a", "b")[1])
+        self.assertEqual(self.run_shale("put", "other", "a", "b", *FAST).stderr, b"")
+
+    def test_who_waits_until_he_is_stopped_says_for_what(self):
+        stopped = ("timeout", "--foreground", "--preserve-status", "-s", "INT")
+        self.run_shale("put", "db", "a", "b", *FAST)
+        for args, what in ((["compactor", "db"], b"compactions of db"), (["compactor-worker", "db"], b"compactions of db"),
+                           (["wal", "tail", "db", "--since-id", "999"], b"rows that become durable in db")):
+            said = b"waiting for %s; Ctrl-C ends it\r\n" % what
+            self.assertEqual(self.on_terminal("1.5", *args, program=stopped), (0, said))
+        self.assertNotIn(b"Ctrl-C", self.on_terminal("1.5", "wal", "tail", "db", "--since-id", "1", program=stopped)[1])  # a row stands there
+
     def test_a_long_scan_stops_and_says_so(self):
         self.load([(b"%05d" % i, b"y" * 300) for i in range(1200)])
         code, out = self.on_terminal("scan", self.db)

@@ -77,6 +77,24 @@ class Usage(Case):
         for line in (["vacuum"], ["bad"], ["nope"], ["scan", self.db, "--max", "3"]):
             self.assertNotIn(b"did you mean", self.run_shale(*line, want=2).stderr, line)
 
+    def test_words_of_slatedbs_tool(self):
+        theirs = {"read-manifest": "manifest", "list-manifests": "manifest", "read-compactions": "compactions", "list-compactions": "compactions",
+                  "read-compaction": "compactions", "create-checkpoint": "checkpoint create", "refresh-checkpoint": "checkpoint refresh",
+                  "delete-checkpoint": "checkpoint delete", "list-checkpoints": "checkpoint list", "delete-db": "delete", "run-garbage-collection": "gc",
+                  "schedule-garbage-collection": "gc", "run-compactor": "compactor", "run-worker": "compactor-worker", "submit-compaction": "compact",
+                  "seq-to-ts": "when", "ts-to-seq": "when"}
+        for word, ours in theirs.items():
+            said = self.run_shale(word, self.db, want=2).stderr.decode()
+            self.assertRegex(said, r'unknown command "%s": in Shale: %s( DB .*)?\n  try: shale help %s\n$' % (word, ours, ours))
+            self.assertIn(ours, commands())
+
+    def test_names_of_settings_files(self):
+        p = self.run_shale("get", self.db, "k", "--settings", "nofile", want=2)
+        self.assertIn(b"--settings nofile: the name must end in .json, .toml, .yaml or .yml\n", p.stderr)
+
+    def test_no_time_at_all(self):
+        self.assertIn(b"the shortest is 1ms", self.run_shale("gc", self.db, "--once", "--min-age", "0s", want=2).stderr)
+
     def test_n_where_there_is_no_dry_run(self):
         self.assertIn(b"-L N stops after N rows\n  try: shale scan --help", self.run_shale("scan", self.db, "-n", "3", want=2).stderr)
         self.assertIn(b"load has no dry run\n  try: shale load --help", self.run_shale("load", self.db, "-n", "F", want=2).stderr)

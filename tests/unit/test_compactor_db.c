@@ -110,15 +110,32 @@ static void wait_for_shape(struct bench *b, size_t below)
     fail_msg("L0 %zu, runs %zu", l0, runs);
 }
 
+static struct shl_compactions *compactions(struct bench *b)
+{
+    struct shl_db_paths paths;
+    struct shl_compactions_file file;
+    bool changed;
+    OK(shl_db_paths_init(&paths, "dir/db", &db_err));
+    shl_compactions_file_init(&file, b->store, &paths, NULL);
+    OK(shl_compactions_file_load(&file, &changed, &db_err));
+    struct shl_compactions *now = file.now;
+    file.now = NULL;
+    shl_compactions_file_deinit(&file);
+    shl_db_paths_deinit(&paths);
+    return now;
+}
+
 /* Until a coordinator has the database. */
 static void wait_for_epoch(struct bench *b)
 {
     for (unsigned tries = 0; tries < 20000; tries++) {
         uint64_t version;
         struct shl_manifest *m = newest_manifest(b, &version);
-        uint64_t epoch = m->compactor_epoch;
+        struct shl_compactions *c = compactions(b);
+        bool held = m->compactor_epoch > 0 && c != NULL && c->compactor_epoch == m->compactor_epoch;
+        shl_compactions_free(c);
         shl_manifest_free(m);
-        if (epoch > 0)
+        if (held)
             return;
         env_sleep_ns(ENV_NS_PER_MS);
     }
@@ -135,21 +152,6 @@ static void wait_for_runs(struct bench *b, size_t count)
         env_sleep_ns(ENV_NS_PER_MS);
     }
     fail_msg("runs %zu, want %zu", runs, count);
-}
-
-static struct shl_compactions *compactions(struct bench *b)
-{
-    struct shl_db_paths paths;
-    struct shl_compactions_file file;
-    bool changed;
-    OK(shl_db_paths_init(&paths, "dir/db", &db_err));
-    shl_compactions_file_init(&file, b->store, &paths, NULL);
-    OK(shl_compactions_file_load(&file, &changed, &db_err));
-    struct shl_compactions *now = file.now;
-    file.now = NULL;
-    shl_compactions_file_deinit(&file);
-    shl_db_paths_deinit(&paths);
-    return now;
 }
 
 /* Puts jobs into the file as nobody of us would. */
@@ -371,6 +373,48 @@ static void test_a_segment_is_drained_and_the_writer_takes_it_away(void **state)
     bench_end(&b);
 }
 
+static bool nobody_is_waited_for(void *ctx, enum shl_once_phase phase,
+                                 const struct shl_compactor_report *now)
+{
+    (void)ctx;
+    (void)now;
+    assert_int_equal(phase, SHL_ONCE_WE_WORK);
+    return false;
+}
+
+/* It says so in the file; for the next one that is a file as any other. */
+static void test_a_coordinator_that_has_ended_is_not_waited_for(void **state)
+{
+    struct bench b;
+    uint64_t version;
+    (void)state;
+    quick(&b);
+    b.settings.min_compaction_sources = 4;
+    bench_open(&b);
+    for (unsigned t = 0; t < 4; t++)
+        table(&b, t * 10, "v");
+    for (uint64_t epoch = 1; epoch < 4; epoch++) {
+        struct shl_request full = {.kind = SHL_REQUEST_FULL};
+        struct shl_once_result result;
+        struct shl_process_open o = process_of(&b, true, true);
+        struct shl_once once = {.request = epoch > 1 ? &full : NULL,
+                                .take_over_ns = 5 * ENV_NS_PER_SEC,
+                                .tick = nobody_is_waited_for};
+        OK(shl_compact_once(&o, &once, &result, &db_err));
+        assert_true(result.by_us);
+        assert_int_equal(result.compactions, 1);
+        shl_proposals_free(&result.jobs);
+        struct shl_compactions *c = compactions(&b);
+        struct shl_manifest *m = newest_manifest(&b, &version);
+        assert_int_equal(m->compactor_epoch, epoch);
+        assert_int_equal(c->compactor_epoch, epoch + 1);
+        shl_manifest_free(m);
+        shl_compactions_free(c);
+    }
+    expect_rows(&b, 0, 40, "v");
+    bench_end(&b);
+}
+
 static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
 {
     struct bench b;
@@ -387,6 +431,7 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
             run_once(&b);
     }
     side_start(&there, &b, true, true);
+    wait_for_epoch(&b);
     struct shl_request full = {.kind = SHL_REQUEST_FULL};
     struct shl_once_result result;
     struct shl_process_open o = process_of(&b, true, true);
@@ -450,6 +495,7 @@ static void test_a_job_that_lacks_a_worker_gets_one(void **state)
             run_once(&b);
     }
     side_start(&there, &b, true, false);
+    wait_for_epoch(&b);
     struct shl_request full = {.kind = SHL_REQUEST_FULL};
     struct shl_once_result result;
     struct shl_process_open o = process_of(&b, true, true);
@@ -667,6 +713,7 @@ int main(void)
         cmocka_unit_test(test_two_equal_jobs_are_repaired),
         cmocka_unit_test(test_tables_that_do_not_overlap_are_moved),
         cmocka_unit_test(test_a_segment_is_drained_and_the_writer_takes_it_away),
+        cmocka_unit_test(test_a_coordinator_that_has_ended_is_not_waited_for),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
         cmocka_unit_test(test_a_coordinator_does_what_others_find),
         cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),

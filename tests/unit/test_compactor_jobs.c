@@ -641,7 +641,7 @@ static const struct {
     {"\"Full\"", NULL, 2},
     {"{\"FullSegment\":{\"segment\":[]}}", NULL, 1},
     {"{\"FullSegment\":{\"segment\":[115]}}", NULL, 1},
-    {"{\"FullSegment\":{\"segment\":[116]}}", "no such segment", 0},
+    {"{\"FullSegment\":{\"segment\":[116]}}", "there is no segment \"t\"", 0},
     {"{\"FullSegment\":{\"segment\":[256]}}", "no byte", 0},
     {"{\"FullSegment\":{\"segment\":\"s\"}}", "no array of bytes", 0},
     {"{\"Spec\":{\"Tiered\":{\"segment\":[],\"sources\":[{\"SortedRun\":9},{\"SortedRun\":7}],"

@@ -230,6 +230,11 @@ static void test_files_take_bare_seconds_and_environment_any_case(void **state)
     assert_non_null(
         shl_optable_find(&table, shl_slice_str("COMPACTOR_OPTIONS.WORKER.COUNT"), true));
     assert_null(shl_optable_find(&table, shl_slice_str("COMPACTOR_OPTIONS.WORKER.COUNT"), false));
+    assert_ptr_equal(
+        shl_optable_find(&table, shl_slice_str("COMPACTOR_OPTIONS_WORKER_COUNT"), true),
+        shl_optable_find(&table, shl_slice_str("compactor_options.worker.count"), false));
+    assert_null(shl_optable_find(&table, shl_slice_str("compactor_options_worker_count"), false));
+    assert_null(shl_optable_find(&table, shl_slice_str("COMPACTOR.OPTIONS_WORKER_COUNT"), true));
 }
 
 int main(void)

@@ -75,5 +75,8 @@ SHL_MUST shale_code shl_compactor_step(struct shl_compactor *c, bool look,
 void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *out);
 /* Stops the jobs, waits for them, and gives them back in the file. */
 SHL_MUST shale_code shl_compactor_finish(struct shl_compactor *c, shale_error *err);
+/* The last of a coordinator that ends, after finish: .compactions gets the epoch that the next one will take in the manifest, which says that nobody holds the one that is there. So the
+ * next one need not wait for a sign of life; for any coordinator, SlateDB's too, it is as good as the epoch before. A PUT; nothing if there is no epoch of ours. */
+SHL_MUST shale_code shl_compactor_resign(struct shl_compactor *c, shale_error *err);
 
 #endif

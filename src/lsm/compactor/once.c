@@ -13,15 +13,22 @@ struct watch {
     struct shl_compactions_file file;
     struct shl_scheduler scheduler;
     struct shl_once_result *result;
-    bool over;  /* all is done */
-    bool never; /* there was never a coordinator */
-    bool waits; /* something of it waits for a coordinator, */
-    bool free;  /* or for a worker */
-    bool due;   /* our scheduler finds something that nobody is at */
+    bool over;   /* all is done */
+    bool nobody; /* there was never a coordinator, or the last one has resigned */
+    bool waits;  /* something of it waits for a coordinator, */
+    bool free;   /* or for a worker */
+    bool due;    /* our scheduler finds something that nobody is at */
     bool asked_in_vain;
-    shl_proposals asked; /* owned: what we submitted last, without a request */
-    uint64_t sign_ns;    /* of life, the last */
+    shl_proposals asked;          /* owned: what we submitted last, without a request */
+    uint64_t sign_ns;             /* of life, the last */
+    uint64_t executed, committed; /* by us, in roles that have ended */
 };
+
+/* To be scheduled, or to be committed. */
+static bool is_coordinators(const struct shl_compaction *job)
+{
+    return job->status == SHL_COMPACTION_SUBMITTED || job->status == SHL_COMPACTION_COMPACTED;
+}
 
 /* What the file says of the request's jobs; those that are gone from it were finished. */
 static shale_code look_at_jobs(struct watch *w, shale_error *err)
@@ -44,7 +51,7 @@ static shale_code look_at_jobs(struct watch *w, shale_error *err)
         shl_compaction_deinit(mine);
         *mine = copy;
         w->over = w->over && !shl_job_is_active(mine);
-        w->waits = w->waits || mine->status == SHL_COMPACTION_SUBMITTED;
+        w->waits = w->waits || is_coordinators(mine);
         w->free = w->free || shl_job_is_free(mine);
     }
     return SHALE_OK;
@@ -62,7 +69,7 @@ static shale_code look_at_all(struct watch *w, const struct shl_manifest *m, sha
     w->due = due.count > 0;
     w->free = false;
     for (size_t i = 0; i < c->jobs.count; i++) {
-        w->waits = w->waits || c->jobs.items[i].status == SHL_COMPACTION_SUBMITTED;
+        w->waits = w->waits || is_coordinators(&c->jobs.items[i]);
         w->free = w->free || shl_job_is_free(&c->jobs.items[i]);
     }
     shl_proposals_free(&due);
@@ -78,7 +85,8 @@ static shale_code look(struct watch *w, shale_error *err)
     SHL_TRY(shl_request_manifest(w->o->store, &w->paths, &m, err));
     if (changed)
         w->sign_ns = env_now_mono_ns();
-    w->never = m->compactor_epoch == 0;
+    w->nobody = m->compactor_epoch == 0 ||
+                (w->file.now != NULL && w->file.now->compactor_epoch > m->compactor_epoch);
     rc = w->how->request != NULL ? look_at_jobs(w, err) : look_at_all(w, m, err);
 out:
     shl_manifest_free(m);
@@ -102,7 +110,7 @@ static bool is_alone(const struct watch *w)
     if (!w->waits && !w->free)
         patience = shl_max_u64(patience,
                                s->worker_heartbeat_timeout_ns + 2 * s->compactor_poll_interval_ns);
-    return w->never || env_now_mono_ns() - w->sign_ns >= patience;
+    return w->nobody || env_now_mono_ns() - w->sign_ns >= patience;
 }
 
 static bool is_asked(const struct watch *w, const struct shl_compaction *job)
@@ -126,7 +134,7 @@ static shale_code ask(struct watch *w, shale_error *err)
 {
     shl_proposals jobs = {0};
     size_t slots = w->o->settings->compactor_max_concurrent;
-    if (w->how->request != NULL || !w->due || w->never)
+    if (w->how->request != NULL || !w->due || w->nobody)
         return SHALE_OK;
     shale_code rc = w->asked.count > 0 && w->asked_in_vain
                         ? SHALE_OK
@@ -175,7 +183,11 @@ static bool on_tick(void *ctx, const struct shl_compactor_report *now)
     struct ours *o = ctx;
     const struct shl_once *how = o->w->how;
     o->last = *now;
-    if (how->tick != NULL && how->tick(how->ctx, SHL_ONCE_WE_WORK, now))
+    /* Of all that we have been, a worker and then a coordinator. */
+    struct shl_compactor_report sum = *now;
+    sum.executed += o->w->executed;
+    sum.committed += o->w->committed;
+    if (how->tick != NULL && how->tick(how->ctx, SHL_ONCE_WE_WORK, &sum))
         o->w->result->stopped = true;
     return o->w->result->stopped;
 }
@@ -195,6 +207,8 @@ static shale_code work(struct watch *w, bool coordinates, uint64_t *executed, sh
     w->result->by_us = true;
     rc = shl_process_run(p, &run, err);
     w->result->compactions += ours.last.executed;
+    w->executed += ours.last.executed;
+    w->committed += ours.last.committed;
     *executed = ours.last.executed;
     shl_process_free(p);
     return rc == SHALE_OK && !w->result->stopped ? look(w, err) : rc;
@@ -209,7 +223,7 @@ static shale_code work_or_wait(struct watch *w, shale_error *err)
         shale_code rc = wait_for_others(w, err);
         if (rc != SHALE_OK || w->over || w->result->stopped)
             return rc;
-        helps = helps && w->free && !w->never;
+        helps = helps && w->free && !w->nobody;
         rc = work(w, !helps, &executed, err);
         if (rc != SHALE_OK || w->over || w->result->stopped || !helps)
             return rc;

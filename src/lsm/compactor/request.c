@@ -7,6 +7,8 @@
 
 #include <inttypes.h>
 
+#define SEGMENT_SHOWN 60 /* bytes of its prefix in a message */
+
 #define SEGMENT_BYTES_MAX 65535
 
 void shl_request_deinit(struct shl_request *r)
@@ -168,7 +170,9 @@ static shale_code plan_segment(const struct shl_request *r, const struct shl_man
         return rc;
     const struct shl_tree *t = shl_job_tree(m, &named);
     if (t == NULL)
-        rc = shl_fail(err, SHALE_INVALID, "compaction request: there is no such segment");
+        rc = shl_fail(err, SHALE_INVALID, "compaction request: there is no segment \"%.*s\"",
+                      (int)shl_min_size(r->segment.len, SEGMENT_SHOWN),
+                      r->segment.len > 0 ? (const char *)r->segment.data : "");
     else if (t->runs.count == 0)
         rc = shl_fail(err, SHALE_INVALID,
                       "compaction request: the segment has no sorted run, only %zu L0 SSTables",

@@ -8,9 +8,10 @@
 struct sums {
     uint64_t sst_count;
     uint64_t sst_bytes;
-    uint64_t cut_count;   /* SSTs of which only a part is visible; all of them is counted */
-    uint64_t stats_read;  /* SSTs whose stats were read */
-    uint64_t stats_bytes; /* and their bytes */
+    uint64_t cut_count;    /* SSTs of which only a part is visible; all of them is counted */
+    uint64_t stats_read;   /* SSTs whose stats were read */
+    uint64_t stats_bytes;  /* and their bytes */
+    uint64_t stats_failed; /* SSTs whose stats could not be read */
     uint64_t puts, deletes, merges;
     uint64_t raw_bytes;        /* keys and values before compression */
     uint64_t oldest_ms;        /* of the SSTs' ids */
@@ -45,7 +46,7 @@ static void add_stats(const struct shl_inspect *in, const struct shl_inspected *
     struct shl_get_range range = {.offset = info->stats_offset, .len = (size_t)info->stats_len};
     uint8_t *bytes = NULL;
     char *key = NULL;
-    shale_code rc;
+    shale_code rc = SHALE_NOMEM;
     if (info->stats_len == 0 || info->stats_len > (1u << 26) ||
         s->stats_read >= SHL_INSPECT_STATS_MAX)
         return;
@@ -65,6 +66,7 @@ static void add_stats(const struct shl_inspect *in, const struct shl_inspected *
     s->merges += stats.merges;
     s->raw_bytes += stats.raw_key_bytes + stats.raw_value_bytes;
 out:
+    s->stats_failed += rc != SHALE_OK;
     env_free(key);
     env_free(bytes);
     shl_buf_free(&hold);
@@ -249,6 +251,7 @@ static void size_members(const struct shl_manifest *m, const struct sums *s,
     key_u64(w, "sst_bytes", s->sst_bytes);
     key_u64(w, "cut_sst_count", s->cut_count);
     key_u64(w, "stats_sst_count", s->stats_read);
+    key_u64(w, "unread_stats_sst_count", s->stats_failed);
     key_u64(w, "rows_put", (uint64_t)((double)s->puts * scale));
     key_u64(w, "rows_deleted", (uint64_t)((double)s->deletes * scale));
     key_u64(w, "rows_merge", (uint64_t)((double)s->merges * scale));

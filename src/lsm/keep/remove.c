@@ -86,6 +86,15 @@ static shale_code drop_list(struct removal *r, struct shl_store *store, const st
     return SHALE_OK;
 }
 
+/* With no WAL object here. */
+static uint64_t wal_of_another_store(const struct removal *r)
+{
+    const struct shl_manifest *m = r->manifests.newest;
+    bool is_here = m == NULL || r->how->wal_store != NULL ||
+                   !shl_manifest_lacks_wal(m, m->replay_after_wal_id, true);
+    return is_here ? 0 : shl_max_u64(m->wal_id_last_seen, m->replay_after_wal_id);
+}
+
 static shale_code drop_folder(struct removal *r, const char *name, shale_error *err)
 {
     struct shl_store *store = r->how->store;
@@ -97,6 +106,8 @@ static shale_code drop_folder(struct removal *r, const char *name, shale_error *
         store = r->how->wal_store;
     shale_code rc = shl_store_list(
         store, &(struct shl_list_options){.prefix = dir, .shallow = true}, &list, err);
+    if (rc == SHALE_OK && strcmp(name, "wal") == 0 && list.count == 0)
+        r->out->wal_unseen = wal_of_another_store(r);
     if (rc == SHALE_OK)
         rc = drop_list(r, store, &list, err);
     shl_list_free(&list);

@@ -16,6 +16,7 @@ struct shl_removed {
     uint64_t objects, bytes;
     uint64_t pins;    /* checkpoints in parents of this clone that were given up, or would be */
     uint64_t endless; /* checkpoints of the newest manifest that never expire: clones may stand on them */
+    uint64_t wal_unseen; /* the last WAL object that the newest manifest knows of, where wal/ is empty and no other store was named: it is in one; 0: not so */
 };
 /* Objects of the database's own folders, and no others below its path. First a marker `.deleting`, then what it holds in its parents, SSTs, WAL and compactions files, then manifests, so that
  * the name is not taken for a free one, last the marker: cut off anywhere, it may be called again. NOT_FOUND: there is no object. Who has the
