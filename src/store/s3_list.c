@@ -256,13 +256,18 @@ shale_code shl_s3_delete_many(struct shl_store *base, const char *const *keys, s
 
 /* ---- making a bucket */
 
+#define LOOKS_MAX 3 /* without an answer nobody could tell later who made it */
+
 /* OK: it is there, NO_BUCKET: it is not, else that cannot be told. Some servers answer 200 to who makes his own bucket again. */
 static shale_code look_for_bucket(struct s3_store *s)
 {
-    struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
-    shale_error ignored;
-    shale_code rc = shl_s3_run_one(s, &r, &ignored);
-    shl_s3_request_deinit(&r);
+    shale_code rc = SHALE_UNAVAILABLE;
+    for (int i = 0; i < LOOKS_MAX && (rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT); i++) {
+        struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
+        shale_error ignored;
+        rc = shl_s3_run_one(s, &r, &ignored);
+        shl_s3_request_deinit(&r);
+    }
     return rc;
 }
 

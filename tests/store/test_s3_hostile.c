@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "store/open.h"
+#include "store/s3.h"
 #include "store/s3_answer.h"
 #include "store/wrap_retry.h"
 #include <shale/shale.h>
@@ -167,6 +168,19 @@ static void test_answers_without_an_etag_may_be_alike(void **state)
         expect_code(SHALE_ALREADY_EXISTS,
                     put_mode(c.bare, keys[i], "x", SHL_PUT_CREATE, NULL, NULL));
     assert_int_equal(http_server_connections(c.server), 1);
+    s3_scene_free(&c);
+}
+
+/* The look before failed once, and libcurl sent the lost request again: it is ours all the same. */
+static void test_a_bucket_that_was_made_unseen_is_ours(void **state)
+{
+    (void)state;
+    struct http_answer owned = s3_error_of("409 Conflict", "BucketAlreadyOwnedByYou");
+    struct http_answer script[] = {
+        {.status = "500 x"}, {.status = "404 x"}, {.flags = HTTP_LOST}, owned};
+    struct s3_scene c = S3_SCENE(script);
+    expect_code(SHALE_OK, shl_store_s3_make_bucket(c.bare, &test_err));
+    s3_expect_count(&c, 4);
     s3_scene_free(&c);
 }
 
@@ -496,6 +510,7 @@ int main(void)
         cmocka_unit_test(test_failures_that_all_have_one_id_are_failures),
         cmocka_unit_test(test_the_same_headers_are_the_same_answer),
         cmocka_unit_test(test_answers_without_an_etag_may_be_alike),
+        cmocka_unit_test(test_a_bucket_that_was_made_unseen_is_ours),
         cmocka_unit_test(test_a_condition_that_was_not_made_does_not_fail),
         cmocka_unit_test(test_a_proxy_whose_refusal_has_no_end_is_given_up),
         cmocka_unit_test(test_who_has_no_connection_gives_up_when_told_to),
