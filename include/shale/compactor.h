@@ -68,7 +68,7 @@ typedef struct shale_compact_options {
     size_t struct_size;
     bool no_wait;             /* default false. True: a request is only submitted, for the coordinator that the database has */
     uint64_t take_over_ms;    /* a coordinator that has not moved for so long is taken for dead; 0: two poll intervals and a second. Not waited for where there
-                               * never was one, or the last one has ended in good order (shale_compact, shale_compactor) */
+                               * never was one, or the last one was a shale_compact or a compactor with `once` that has ended */
     bool (*tick)(void *ctx, const shale_compactor_status *now); /* as above */
     void *tick_ctx;
     shale_store_counts *counts; /* what it asked, filled at the end; NULL: not wanted */

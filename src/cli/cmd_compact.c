@@ -290,7 +290,7 @@ static int print_jobs(struct cli *c, char *text)
 }
 
 /* A job reads its sources and writes about as much; the rest is what it takes beside that, as in the table. */
-#define JOB_PUTS 9
+#define JOB_PUTS 8
 #define JOB_GETS 30
 
 /* The jobs that it would begin with. Frees the text. */
@@ -367,7 +367,11 @@ int cmd_compact(struct cli *c)
     else
         code = print_jobs(c, text);
     if (code == CLI_YES && os_stop_code() != 0) {
-        cli_tell(c, "stopped: what is not done stays submitted, and any compactor goes on with it");
+        char way[600];
+        cli_way(c, "shale compact {db}", way, sizeof way);
+        cli_tell(
+            c, "stopped: what is not done stays submitted, and any compactor goes on with it (%s)",
+            way);
         code = os_stop_code();
     }
 out:

@@ -689,7 +689,8 @@ int cli_fail(struct cli *c, const char *where)
     if (w != NULL) {
         r.retry = w->retry;
         r.facts = c->has_written && w->facts != NULL && strcmp(w->facts, CLI_UNCHANGED) == 0
-                      ? "No row was changed; a job that was begun waits for the next compactor."
+                      ? "No row was changed; what was begun is on record (shale compactions), and "
+                        "is begun anew."
                       : w->facts;
         for (size_t k = 0, n = 0; c->args.command != NULL && k < 2 && w->try[k] != NULL; k++)
             if (is_filled(c, w->try[k]))

@@ -484,14 +484,16 @@ static const struct cli_command commands[] = {
                   {"shale compact ./pkgs --full", "all sorted runs into one"},
                   {"shale compact s3://acme-prod/orders --full --no-wait",
                    "let the compactor that runs there do it"}},
-     .notes = "Asks the compactor that the database has: that of an open writer, or a shale "
-              "compactor. If none moves for some seconds, or there is none (there never was, or "
-              "it has ended and said so), this one does the work, and takes the place of the "
-              "other: a Shale writer stands back then, a "
-              "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
-              "enough are there; --full leaves them alone. Outputs are compressed as their largest "
-              "input, unless compression_codec is set. May be repeated, and stopped: what is "
-              "not done, another compactor goes on with.",
+     .notes =
+         "Asks the compactor that the database has: that of an open writer, or a shale "
+         "compactor. If none moves for some seconds, or there is none (there never was, or "
+         "it was another shale compact), this one does the work, and takes the place of the "
+         "other: a Shale writer stands back then, a "
+         "writer of SlateDB with a compactor inside is closed. L0 SSTables are merged when "
+         "enough are there; --full leaves them alone. Outputs are compressed as their largest "
+         "input, unless compression_codec is set. May be stopped: what is "
+         "not done stays submitted, and shale compact without --full, or any compactor, goes on "
+         "with it.",
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
               "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "

@@ -190,6 +190,11 @@ static const struct way_out ways_out[] = {
      "Nothing is lost: what was begun, the other one goes on with. Run one compactor, and writers "
      "with compactor_options=none beside it.",
      {"shale compactions {db}"}},
+    {SHALE_CONFLICT,
+     "has a source or the destination of it",
+     "later",
+     NULL,
+     {"shale compact {db}\tgoes on with what was submitted", "shale compactions {db}"}},
     {SHALE_CONFLICT, "compaction", "later", NULL, {"shale compactions {db}\twhich jobs there are"}},
     {SHALE_FENCED,
      NULL,

@@ -2,6 +2,7 @@
  * writer whose compactor is replaced goes on writing; drains, trivial moves, levels and requests do to the tree what they say; a database that stock SlateDB
  * left with two equal jobs is repaired.
  * Method: a database in a memory store, compactors run to the end or until the tree is as it should be; the rows are read after each. */
+#include "base/num.h"
 #include "lsm/compactor/file.h"
 #include "lsm/compactor/once.h"
 #include "unit/support_db.h"
@@ -125,17 +126,23 @@ static struct shl_compactions *compactions(struct bench *b)
     return now;
 }
 
-/* Until a coordinator has the database. */
-static void wait_for_epoch(struct bench *b)
+/* That both objects have. */
+static uint64_t epoch_now(struct bench *b)
+{
+    uint64_t version;
+    struct shl_manifest *m = newest_manifest(b, &version);
+    struct shl_compactions *c = compactions(b);
+    uint64_t epoch = c != NULL ? shl_min_u64(c->compactor_epoch, m->compactor_epoch) : 0;
+    shl_compactions_free(c);
+    shl_manifest_free(m);
+    return epoch;
+}
+
+/* Until another coordinator than that of the epoch has the database. */
+static void wait_for_epoch(struct bench *b, uint64_t before)
 {
     for (unsigned tries = 0; tries < 20000; tries++) {
-        uint64_t version;
-        struct shl_manifest *m = newest_manifest(b, &version);
-        struct shl_compactions *c = compactions(b);
-        bool held = m->compactor_epoch > 0 && c != NULL && c->compactor_epoch == m->compactor_epoch;
-        shl_compactions_free(c);
-        shl_manifest_free(m);
-        if (held)
+        if (epoch_now(b) > before)
             return;
         env_sleep_ns(ENV_NS_PER_MS);
     }
@@ -382,7 +389,7 @@ static bool nobody_is_waited_for(void *ctx, enum shl_once_phase phase,
     return false;
 }
 
-/* It says so in the file; for the next one that is a file as any other. */
+/* Its last job is marked; for the next one that is a file as any other. */
 static void test_a_coordinator_that_has_ended_is_not_waited_for(void **state)
 {
     struct bench b;
@@ -407,7 +414,9 @@ static void test_a_coordinator_that_has_ended_is_not_waited_for(void **state)
         struct shl_compactions *c = compactions(&b);
         struct shl_manifest *m = newest_manifest(&b, &version);
         assert_int_equal(m->compactor_epoch, epoch);
-        assert_int_equal(c->compactor_epoch, epoch + 1);
+        assert_int_equal(c->compactor_epoch, epoch);
+        assert_true(shl_jobs_ended_with(c, epoch));
+        assert_false(shl_jobs_ended_with(c, epoch + 1));
         shl_manifest_free(m);
         shl_compactions_free(c);
     }
@@ -430,8 +439,9 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
         if (t % 4 == 3)
             run_once(&b);
     }
+    uint64_t before = epoch_now(&b);
     side_start(&there, &b, true, true);
-    wait_for_epoch(&b);
+    wait_for_epoch(&b, before);
     struct shl_request full = {.kind = SHL_REQUEST_FULL};
     struct shl_once_result result;
     struct shl_process_open o = process_of(&b, true, true);
@@ -463,8 +473,9 @@ static void test_a_coordinator_does_what_others_find(void **state)
     bench_open(&b);
     for (unsigned t = 0; t < 3; t++)
         table(&b, t * 5, "v");
+    uint64_t before = epoch_now(&b);
     side_start(&s, &b, true, true);
-    wait_for_epoch(&b);
+    wait_for_epoch(&b, before);
     eager = b.settings;
     eager.min_compaction_sources = 2;
     struct shl_process_open o = process_of(&b, true, true);
@@ -494,8 +505,9 @@ static void test_a_job_that_lacks_a_worker_gets_one(void **state)
         if (t % 4 == 3)
             run_once(&b);
     }
+    uint64_t before = epoch_now(&b);
     side_start(&there, &b, true, false);
-    wait_for_epoch(&b);
+    wait_for_epoch(&b, before);
     struct shl_request full = {.kind = SHL_REQUEST_FULL};
     struct shl_once_result result;
     struct shl_process_open o = process_of(&b, true, true);

@@ -70,6 +70,11 @@ void shl_compactor_free(struct shl_compactor *c)
     env_free(c);
 }
 
+void shl_compactor_ends(struct shl_compactor *c)
+{
+    c->ends = true;
+}
+
 bool shl_compactor_coordinates(const struct shl_compactor *c)
 {
     return c->o.coordinates;
@@ -233,34 +238,6 @@ shale_code shl_compactor_finish(struct shl_compactor *c, shale_error *err)
     bool did = false;
     shl_worker_stop_all(c);
     return c->held.count > 0 ? shl_worker_publish(c, &did, err) : SHALE_OK;
-}
-
-#define RESIGN_TRIES 3
-
-shale_code shl_compactor_resign(struct shl_compactor *c, shale_error *err)
-{
-    shale_code rc = SHALE_OK;
-    for (unsigned tries = 0; tries < RESIGN_TRIES; tries++) {
-        struct shl_compactions *next = NULL;
-        bool changed;
-        if (c->epoch == 0)
-            return SHALE_OK;
-        rc = c->file.is_read ? SHALE_OK : shl_compactions_file_load(&c->file, &changed, err);
-        if (rc == SHALE_OK && (c->file.now == NULL || c->file.now->compactor_epoch != c->epoch))
-            return SHALE_OK; /* another one has it */
-        if (rc == SHALE_OK)
-            rc = shl_compactions_clone(c->file.now, &next, err);
-        if (rc != SHALE_OK)
-            return rc;
-        next->compactor_epoch = c->epoch + 1;
-        rc = shl_compactions_file_write(&c->file, &next, err);
-        if (rc == SHALE_OK)
-            c->epoch = 0;
-        if (rc != SHALE_PRECONDITION)
-            return rc;
-        c->file.is_read = false;
-    }
-    return rc;
 }
 
 /* ---------------------------------------------------------------- counts */

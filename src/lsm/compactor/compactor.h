@@ -50,6 +50,8 @@ SHL_MUST shale_code shl_compactor_new(const struct shl_compactor_options *o,
                                       struct shl_compactor **out, shale_error *err);
 /* finish must have been called if there was a step. NULL is fine. */
 void shl_compactor_free(struct shl_compactor *c);
+/* Before the first step: it ends by itself when nothing is left. Its jobs say so (shl_jobs_ended_with), and one that fails for good does not wait for a better worker. */
+void shl_compactor_ends(struct shl_compactor *c);
 bool shl_compactor_coordinates(const struct shl_compactor *c);
 
 struct shl_compactor_report {
@@ -75,8 +77,5 @@ SHL_MUST shale_code shl_compactor_step(struct shl_compactor *c, bool look,
 void shl_compactor_count(struct shl_compactor *c, struct shl_compactor_counts *out);
 /* Stops the jobs, waits for them, and gives them back in the file. */
 SHL_MUST shale_code shl_compactor_finish(struct shl_compactor *c, shale_error *err);
-/* The last of a coordinator that ends, after finish: .compactions gets the epoch that the next one will take in the manifest, which says that nobody holds the one that is there. So the
- * next one need not wait for a sign of life; for any coordinator, SlateDB's too, it is as good as the epoch before. A PUT; nothing if there is no epoch of ours. */
-SHL_MUST shale_code shl_compactor_resign(struct shl_compactor *c, shale_error *err);
 
 #endif

@@ -368,9 +368,10 @@ static shale_code claim_own(struct shl_compactor *c, struct shl_compactions *nex
         struct shl_compaction *job = &next->jobs.items[i];
         if (!shl_worker_wants(c, next, job, r->claimed.count))
             continue;
-        shale_code rc =
-            shl_job_claim_own(job, (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()},
-                              shl_compactor_now_ms(c), err);
+        struct shl_ulid chance = c->ends
+                                     ? shl_job_mark(job, c->epoch)
+                                     : (struct shl_ulid){.hi = env_rand64(), .lo = env_rand64()};
+        shale_code rc = shl_job_claim_own(job, chance, shl_compactor_now_ms(c), err);
         if (rc != SHALE_OK)
             return rc;
         if (!shl_array_push(&r->claimed, job->id) || !shl_worker_reserve(c, r->claimed.count))

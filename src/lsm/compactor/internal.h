@@ -31,6 +31,7 @@ struct shl_compactor {
     struct shl_compactions_file file;
     char worker_id[SHL_ULID_TEXT];
     uint64_t epoch; /* 0: not claimed */
+    bool ends;      /* by itself, when nothing is left */
     bool fenced;    /* another coordinator was found in this step */
     struct env_mutex mu; /* a leaf but for those of runs */
     SHL_ARRAY(struct shl_held) held; /* items come and go under mu */

@@ -322,6 +322,27 @@ shale_code shl_job_claim_own(struct shl_compaction *job, struct shl_ulid chance,
     return shl_job_claim(job, own, now_ms, err);
 }
 
+struct shl_ulid shl_job_mark(const struct shl_compaction *job, uint64_t epoch)
+{
+    return (struct shl_ulid){.hi = job->id.hi, .lo = ~job->id.lo - epoch};
+}
+
+bool shl_jobs_ended_with(const struct shl_compactions *c, uint64_t epoch)
+{
+    struct shl_ulid worker = {0};
+    const struct shl_compaction *newest = NULL;
+    for (size_t i = 0; i < c->jobs.count; i++) {
+        const struct shl_compaction *job = &c->jobs.items[i];
+        if (job->status == SHL_COMPACTION_RUNNING || job->status == SHL_COMPACTION_COMPACTED)
+            return false;
+        if (!shl_job_is_active(job))
+            newest = job;
+    }
+    return newest != NULL && shl_job_is_own(newest) &&
+           shl_ulid_parse(shl_slice_str(newest->worker_id), &worker) &&
+           worker.lo == shl_job_mark(newest, epoch).lo;
+}
+
 bool shl_job_is_held_by(const struct shl_compaction *job, const char *worker_id)
 {
     return job->status == SHL_COMPACTION_RUNNING && job->worker_id != NULL &&

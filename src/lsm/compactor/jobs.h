@@ -50,6 +50,10 @@ SHL_MUST shale_code shl_job_claim_own(struct shl_compaction *job, struct shl_uli
                                       uint64_t now_ms, shale_error *err);
 /* Whether a coordinator's process gave it itself. */
 bool shl_job_is_own(const struct shl_compaction *job);
+/* `chance` of a coordinator's process that ends by itself when nothing is left: made of the job and its epoch, which no other process has. */
+struct shl_ulid shl_job_mark(const struct shl_compaction *job, uint64_t epoch);
+/* The coordinator of this epoch was such a process, and has ended: its mark is on the newest finished job, and nothing is being merged or committed. */
+bool shl_jobs_ended_with(const struct shl_compactions *c, uint64_t epoch);
 bool shl_job_is_held_by(const struct shl_compaction *job, const char *worker_id);
 /* Back to Scheduled; the context stays. */
 void shl_job_release(struct shl_compaction *job);

@@ -14,7 +14,7 @@ struct watch {
     struct shl_scheduler scheduler;
     struct shl_once_result *result;
     bool over;   /* all is done */
-    bool nobody; /* there was never a coordinator, or the last one has resigned */
+    bool nobody; /* there was never a coordinator, or the last one was like us, and has ended */
     bool waits;  /* something of it waits for a coordinator, */
     bool free;   /* or for a worker */
     bool due;    /* our scheduler finds something that nobody is at */
@@ -86,7 +86,7 @@ static shale_code look(struct watch *w, shale_error *err)
     if (changed)
         w->sign_ns = env_now_mono_ns();
     w->nobody = m->compactor_epoch == 0 ||
-                (w->file.now != NULL && w->file.now->compactor_epoch > m->compactor_epoch);
+                (w->file.now != NULL && shl_jobs_ended_with(w->file.now, m->compactor_epoch));
     rc = w->how->request != NULL ? look_at_jobs(w, err) : look_at_all(w, m, err);
 out:
     shl_manifest_free(m);

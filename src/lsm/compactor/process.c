@@ -315,15 +315,6 @@ static bool is_over(struct shl_compactor_process *p, const struct shl_process_ru
     return how->once && (coordinates ? report->quiet : report->idle);
 }
 
-/* Who comes next waits for us if it does not come about: no more than that. */
-static void resign(struct shl_compactor_process *p)
-{
-    shale_error err;
-    ENV_POINT("compactor before it resigns");
-    if (shl_compactor_resign(p->compactor, &err) != SHALE_OK)
-        shl_log_write(p->log, SHL_LOG_WARN, "compactor did not resign: %s", err.text);
-}
-
 shale_code shl_process_run(struct shl_compactor_process *p, const struct shl_process_run *how,
                            shale_error *err)
 {
@@ -332,6 +323,8 @@ shale_code shl_process_run(struct shl_compactor_process *p, const struct shl_pro
     bool look = true;
     struct shl_compactor_report report = {0};
     shale_error second;
+    if (how->once)
+        shl_compactor_ends(p->compactor);
     rc = refresh(p, err); /* is there a database at all? */
     while (rc == SHALE_OK) {
         uint64_t next;
@@ -358,7 +351,5 @@ shale_code shl_process_run(struct shl_compactor_process *p, const struct shl_pro
     if (how->tick != NULL)
         (void)how->tick(how->ctx, &report); /* what it came to */
     shale_code rc2 = shl_compactor_finish(p->compactor, rc == SHALE_OK ? err : &second);
-    if (rc != SHALE_FENCED && !may_pass(rc) && !may_pass(rc2))
-        resign(p);
     return rc == SHALE_OK && !may_pass(rc2) ? rc2 : rc;
 }

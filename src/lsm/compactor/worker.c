@@ -117,12 +117,26 @@ void shl_worker_begin(struct shl_compactor *c, const struct shl_compaction *job,
 
 /* ---------------------------------------------------------------- publishing */
 
+/* Nobody could do it better, and who ends with it leaves nothing open: it is proposed or submitted again. */
+static bool fails_for_good(const struct shl_compactor *c, const struct shl_held *h,
+                           const struct shl_compaction *job)
+{
+    return c->ends && c->epoch != 0 && shl_job_is_own(job) &&
+           (h->rc == SHALE_CORRUPTION || h->rc == SHALE_INVALID);
+}
+
 /* What the file should say of a job that ended. */
-static shale_code record_end(struct shl_held *h, struct shl_compaction *job, shale_error *err)
+static shale_code record_end(const struct shl_compactor *c, struct shl_held *h,
+                             struct shl_compaction *job, shale_error *err)
 {
     bool has_outputs = false;
     if (h->rc == SHALE_OK)
         return shl_job_finish(job, &h->outputs, err);
+    if (fails_for_good(c, h, job)) {
+        job->status = SHL_COMPACTION_FAILED;
+        shl_job_drop_context(job);
+        return SHALE_OK;
+    }
     /* What is finished is kept for whoever goes on. */
     struct shl_compaction progress = {.worker_id = NULL};
     shale_code rc = SHALE_OK;
@@ -150,7 +164,7 @@ static shale_code edit_publish(struct shl_compactor *c, struct shl_compactions *
         if (h->lost)
             continue;
         if (h->ended) {
-            rc = record_end(h, job, err);
+            rc = record_end(c, h, job, err);
             h->recorded = true;
             *changed = true;
         } else if (beat) {
