@@ -70,7 +70,7 @@ typedef struct shale_write_options {
     size_t struct_size;
     bool await_durable;         /* default true: return when the rows are in the store */
     shale_ttl_kind ttl_kind;    /* for put and merge */
-    int64_t ttl_ms;             /* after: from now; at: Unix ms */
+    int64_t ttl_ms;             /* after: from now (below 0: it is over already); at: Unix ms */
     uint64_t seq;               /* 0: the next; else this one, which must be greater than all before */
     shale_write_result *result; /* filled on success; may be NULL */
 } shale_write_options;

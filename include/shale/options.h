@@ -129,7 +129,8 @@ typedef void (*shale_log_fn)(void *ctx, int level, const char *text);
 SHALE_API void shale_options_set_log(shale_options *options, shale_log_fn log, int level_max, void *ctx);
 
 /* Asked while a request that failed is about to be made again, for a bucket that does not answer is asked for ever unless
- * object_store_max_retries says otherwise: true gives up, and the call fails with what the store said last. Any thread, often; must not block.
+ * object_store_max_retries says otherwise, and while one finds no connection for more than a second: true gives up, and the call fails with what the store said last.
+ * Also asked by a write that waits because L0 is full. Any thread, often; must not block.
  * NULL (the default): never. */
 typedef bool (*shale_cancel_fn)(void *ctx);
 SHALE_API void shale_options_set_cancel(shale_options *options, shale_cancel_fn cancelled, void *ctx);

@@ -146,6 +146,8 @@ static shale_code open_db(shale_db **out, const char *url, const shale_options *
         .user_filters = db->filter_policies.filters,
         .gc_filter = {.may_delete = o->gc_filter, .ctx = o->gc_filter_ctx},
         .log = shl_api_hooks_log(db->stack.hooks),
+        .cancelled = shl_api_hooks_cancelled,
+        .cancel_ctx = db->stack.hooks,
         .before_create = check_store,
         .before_create_ctx = db};
     if (reader != NULL)

@@ -606,6 +606,10 @@ static shale_code resolve_texts(const shale_options *o, struct shl_api_resolved 
     if (s->segment_extractor != NULL &&
         !shl_extractor_parse(s->segment_extractor, &out->lsm.segment_extractor))
         return shl_fail(err, SHALE_INVALID, "segment_extractor: \"%s\"", s->segment_extractor);
+    if (out->lsm.segment_extractor.kind == SHL_EXTRACT_FIXED &&
+        out->lsm.segment_extractor.fixed_len == 0)
+        return shl_fail(err, SHALE_INVALID,
+                        "segment_extractor: 0 bytes are no prefix; none is without segments");
     if (s->bloom_prefix != NULL &&
         !shl_extractor_parse(s->bloom_prefix, &out->lsm.filter.extractor))
         return shl_fail(err, SHALE_INVALID, "bloom_prefix: \"%s\"", s->bloom_prefix);

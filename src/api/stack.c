@@ -160,6 +160,8 @@ shale_code shl_api_make_bucket(const char *url, const shale_options *o, shale_er
     config.options = options.items;
     config.option_count = options.count;
     config.log = shl_api_hooks_log(&hooks);
+    config.cancelled = shl_api_hooks_cancelled;
+    config.cancel_ctx = &hooks;
     SHL_TRY(
         make_bucket_retried(url, &config, o->settings.lsm.object_store_max_retries, &hooks, err));
 out:
@@ -278,7 +280,8 @@ static shale_code open_stack(struct shl_api_stack *out, const char *url, const s
     config.option_count = options.count;
     SHL_TRY(make_hooks(&s, o, err));
     config.log = retry.log = shl_api_hooks_log(s.hooks);
-    retry.cancel_ctx = s.hooks;
+    config.cancelled = retry.cancelled;
+    config.cancel_ctx = retry.cancel_ctx = s.hooks;
     SHL_TRY(open_main(url, o, &config, &backend, &s.path, err));
     s.backend = shl_store_ref(backend);
     SHL_TRY(wrap(backend, options.latency_ms, &retry, &s.store, &s.count, err));
@@ -333,7 +336,8 @@ shale_code shl_api_stack_open_raw(struct shl_api_stack *out, const char *url,
     config.option_count = options.count;
     SHL_TRY(make_hooks(&s, o, err));
     config.log = retry.log = shl_api_hooks_log(s.hooks);
-    retry.cancel_ctx = s.hooks;
+    config.cancelled = retry.cancelled;
+    config.cancel_ctx = retry.cancel_ctx = s.hooks;
     SHL_TRY(open_raw(url, o, &config, &backend, err));
     s.backend = shl_store_ref(backend);
     is_near = (backend->caps & SHL_STORE_PUT_IS_FREE) != 0;

@@ -93,6 +93,22 @@ shale_code shale_store_head(shale_store *s, const char *key, shale_object *out, 
     return SHALE_OK;
 }
 
+#define UNASKED_MAX (UINT64_C(64) << 20)
+
+/* No more memory than the object has bytes, whatever an answer says; what that is, is asked only of large ones. */
+static shale_code get_bounded(struct shl_store *s, const char *key, struct shl_buf *body,
+                              shale_error *err)
+{
+    struct shl_get how = {.kind = SHL_GET_ALL, .max = UNASKED_MAX};
+    struct shl_object object = {0};
+    shale_code rc = shl_store_get(s, key, &how, body, NULL, err);
+    if (rc != SHALE_CORRUPTION)
+        return rc;
+    rc = shl_store_head(s, key, &object, err);
+    how.max = object.size;
+    return rc == SHALE_OK ? shl_store_get(s, key, &how, body, NULL, err) : rc;
+}
+
 shale_code shale_store_get(shale_store *s, const char *key, void **out_data, size_t *out_len,
                            shale_error *err)
 {
@@ -100,7 +116,7 @@ shale_code shale_store_get(shale_store *s, const char *key, void **out_data, siz
     struct shl_buf body = {0};
     if (s == NULL || key == NULL || out_data == NULL || out_len == NULL)
         return bad_handle(err);
-    shale_code rc = shl_store_get(s->stack.store, key, NULL, &body, NULL, err);
+    shale_code rc = get_bounded(s->stack.store, key, &body, err);
     if (rc != SHALE_OK) {
         shl_buf_free(&body);
         return rc;

@@ -130,8 +130,8 @@ static shale_code get_some(struct shl_store *s, const char *key, uint64_t offset
         return shl_fail(err, SHALE_INVALID,
                         "%s: get \"%s\" gave %s%" PRIu64 " bytes of the %" PRIu64 " from %" PRIu64
                         " on of an object of %" PRIu64,
-                        s->name, key, k->too_much ? "more than " : "", k->got, k->wanted, offset,
-                        out->size);
+                        s->name, key, k->too_much ? "more than " : "", k->got,
+                        shl_min_u64(k->wanted, there), offset, out->size);
     return SHALE_OK;
 }
 

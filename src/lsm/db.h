@@ -23,12 +23,17 @@ struct shl_lsm_open {
     const struct shl_lsm_settings *settings;   /* copied */
     const struct shl_merge_operator *merge;    /* NULL: none; copied */
     const struct shl_transformer *transformer; /* NULL: none; copied */
-    const struct shl_scheduler *scheduler;     /* of compactions; NULL: the one that the settings name; copied */
+    const struct shl_scheduler
+        *scheduler; /* of compactions; NULL: the one that the settings name; copied */
     const struct shl_compaction_filter *filter; /* NULL: none; copied */
-    struct shl_gc_filter gc_filter; /* of the collector inside */
-    struct shl_user_filters user_filters; /* of SSTables; borrowed until close */
-    struct shl_log *log;                       /* borrowed until close; NULL: silent */
-    const struct shl_tracer *tracer;           /* of reads that name a trace; NULL: none; copied */
+    struct shl_gc_filter gc_filter;             /* of the collector inside */
+    struct shl_user_filters user_filters;       /* of SSTables; borrowed until close */
+    struct shl_log *log;                        /* borrowed until close; NULL: silent */
+    bool (*cancelled)(
+        void *
+            ctx); /* asked by writers who wait for room, under a lock: true gives up. NULL: never */
+    void *cancel_ctx;
+    const struct shl_tracer *tracer; /* of reads that name a trace; NULL: none; copied */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */
     shale_code (*before_create)(void *ctx, shale_error *err);
     void *before_create_ctx;
@@ -39,7 +44,8 @@ struct shl_lsm_reader {
     enum shl_reader_mode mode;
     const char *checkpoint; /* UUID or name; with CHECKPOINT */
     bool skip_wal_replay;   /* also without the setting */
-    bool follow;            /* LATEST: poll for newer manifests and WAL objects in the background; MANAGED always does */
+    bool
+        follow; /* LATEST: poll for newer manifests and WAL objects in the background; MANAGED always does */
 };
 
 /* Creates the database if there is none. Fences the writer before. Errors: slatedb-behaviour 20. */
@@ -56,13 +62,15 @@ SHL_MUST shale_code shl_lsm_open_reader(const struct shl_lsm_open *o,
 SHL_MUST shale_code shl_lsm_close(struct shl_lsm *db, shale_error *err);
 /* The same for a writer that leaves rows in the WAL (memtables without one go to L0), or drops what is not durable. slatedb-behaviour 2.2. */
 enum shl_lsm_close { SHL_CLOSE_MEMTABLE, SHL_CLOSE_WAL, SHL_CLOSE_NOTHING };
-SHL_MUST shale_code shl_lsm_close_with(struct shl_lsm *db, enum shl_lsm_close what, shale_error *err);
+SHL_MUST shale_code shl_lsm_close_with(struct shl_lsm *db, enum shl_lsm_close what,
+                                       shale_error *err);
 
 struct shl_txn;
 struct shl_lsm_write {
     bool await_durable;
-    uint64_t seq;        /* 0: the next */
-    struct shl_txn *txn; /* txn.c's: a commit, which its conflict test may refuse; NULL: a plain write */
+    uint64_t seq; /* 0: the next */
+    struct shl_txn
+        *txn; /* txn.c's: a commit, which its conflict test may refuse; NULL: a plain write */
 };
 struct shl_lsm_written {
     uint64_t seq;
@@ -89,17 +97,18 @@ struct shl_version;
 struct shl_memtable;
 struct shl_view {
     uint64_t seq;
-    struct shl_version *version; /* of a reader handle; NULL: the newest one, which keeps what `seq` needs */
-    struct shl_memtable *own;    /* NULL: none */
-    uint64_t own_seq;            /* the newest own write */
+    struct shl_version
+        *version; /* of a reader handle; NULL: the newest one, which keeps what `seq` needs */
+    struct shl_memtable *own; /* NULL: none */
+    uint64_t own_seq;         /* the newest own write */
 };
 
 struct shl_lsm_read {
-    bool remote_only;   /* durability level remote: only what is durable */
-    bool no_cache_fill; /* gets fill the block cache unless set */
-    const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
+    bool remote_only;                /* durability level remote: only what is durable */
+    bool no_cache_fill;              /* gets fill the block cache unless set */
+    const struct shl_view *view;     /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; borrowed for the call */
-    const char *trace_id; /* it is traced under this name (trace.h); NULL: it is not */
+    const char *trace_id;            /* it is traced under this name (trace.h); NULL: it is not */
 };
 
 /* A value that stays valid until released, and its row's metadata. {0} may be released. */
@@ -141,13 +150,13 @@ struct shl_lsm_range {
 struct shl_lsm_scan {
     bool reverse;
     bool remote_only;
-    bool cache_blocks;         /* keep what is read */
-    uint64_t rows_max;         /* 0: all */
-    uint64_t read_ahead_bytes; /* 0: the setting */
-    unsigned fetches_max;      /* ahead, of each SST at once; 0: as many as are of use */
-    const struct shl_view *view; /* borrowed for the call; NULL: all that is committed */
+    bool cache_blocks;               /* keep what is read */
+    uint64_t rows_max;               /* 0: all */
+    uint64_t read_ahead_bytes;       /* 0: the setting */
+    unsigned fetches_max;            /* ahead, of each SST at once; 0: as many as are of use */
+    const struct shl_view *view;     /* borrowed for the call; NULL: all that is committed */
     struct shl_slice filter_context; /* for filters of the application; copied */
-    const char *trace_id;        /* as in shl_lsm_read; copied */
+    const char *trace_id;            /* as in shl_lsm_read; copied */
 };
 struct shl_lsm_iter;
 SHL_MUST shale_code shl_lsm_scan_open(struct shl_lsm *db, const struct shl_lsm_range *range,
@@ -162,17 +171,19 @@ SHL_MUST shale_code shl_lsm_iter_seek(struct shl_lsm_iter *it, struct shl_slice 
 void shl_lsm_iter_close(struct shl_lsm_iter *it);
 
 /* Makes a checkpoint's state the newest one, as a writer that fences all others, compactors too. What was there is kept by a checkpoint. */
-#define SHL_RESTORE_UNDO_NAME "before-restore" /* of the checkpoint that keeps what a restore replaces */
+#define SHL_RESTORE_UNDO_NAME                                                                      \
+    "before-restore" /* of the checkpoint that keeps what a restore replaces */
 struct shl_lsm_restored {
-    uint64_t manifest_id;     /* the new manifest */
+    uint64_t manifest_id;            /* the new manifest */
     uint64_t checkpoint_manifest_id; /* whose state it has */
-    struct shl_ulid undo;     /* the checkpoint of the state before */
-    uint64_t wal_rows;        /* rows that were in WAL objects of the checkpoint, and are in an SST now */
+    struct shl_ulid undo;            /* the checkpoint of the state before */
+    uint64_t wal_rows; /* rows that were in WAL objects of the checkpoint, and are in an SST now */
 };
 /* undo_lifetime_ms 0: that checkpoint never expires. NOT_FOUND: no database or checkpoint (nothing was changed, but the epoch was taken); CONFLICT: a compactor started
  * meanwhile (nothing was changed). Cost: that of opening and closing a writer, the WAL objects of the checkpoint, and one SST. */
-SHL_MUST shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint, uint64_t undo_lifetime_ms,
-                                    struct shl_lsm_restored *out, shale_error *err);
+SHL_MUST shale_code shl_lsm_restore(const struct shl_lsm_open *o, const char *checkpoint,
+                                    uint64_t undo_lifetime_ms, struct shl_lsm_restored *out,
+                                    shale_error *err);
 
 struct shl_lsm_status {
     bool writer;
@@ -185,8 +196,8 @@ struct shl_lsm_status {
     uint64_t run_count;
     uint64_t memtable_bytes; /* active and frozen, arena */
     uint64_t compactions_done;
-    shale_code closed;    /* SHALE_OK while usable */
-    uint64_t changes;     /* of durable_seq, manifest and closed; from 1 on */
+    shale_code closed; /* SHALE_OK while usable */
+    uint64_t changes;  /* of durable_seq, manifest and closed; from 1 on */
     uint64_t segment_count;
     uint64_t cache_bytes; /* blocks held */
 };
@@ -214,7 +225,7 @@ struct shl_lsm_metrics {
     struct shl_lsm_counts counts;
     uint64_t gets, scans, filter_positive, filter_negative, filter_false, operands_read;
     uint64_t prefix_positive, prefix_negative; /* filters, by scans of a prefix */
-    uint64_t cache_hits, cache_misses; /* of blocks */
+    uint64_t cache_hits, cache_misses;         /* of blocks */
     uint64_t filter_hits, filter_misses, index_hits, index_misses;
     uint64_t cache_errors;
     uint64_t wal_buffer_bytes, conflict_log_bytes;
@@ -230,16 +241,20 @@ struct shl_lsm_checkpoint;
 struct shl_lsm_checkpoint_how {
     bool durable_only;    /* what is durable now, without a flush; else all that was written */
     uint64_t lifetime_ms; /* 0: it never expires */
-    const char *source;   /* UUID or name of the checkpoint whose state it takes; NULL: the state now */
-    const char *name;     /* NULL: none */
+    const char
+        *source;      /* UUID or name of the checkpoint whose state it takes; NULL: the state now */
+    const char *name; /* NULL: none */
 };
 /* Returns as soon as it is known what it will hold; it is written in the background. Its id is known at once. The caller frees it. */
-SHL_MUST shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db, const struct shl_lsm_checkpoint_how *how,
+SHL_MUST shale_code shl_lsm_checkpoint_begin(struct shl_lsm *db,
+                                             const struct shl_lsm_checkpoint_how *how,
                                              struct shl_lsm_checkpoint **out, shale_error *err);
 struct shl_ulid shl_lsm_checkpoint_id(const struct shl_lsm_checkpoint *c);
 /* Waits until it is there; also after the handle was closed. INTERNAL: the store did not answer, so it may be there or not. */
-SHL_MUST shale_code shl_lsm_checkpoint_wait(struct shl_lsm_checkpoint *c, uint64_t *manifest_id, shale_error *err);
-void shl_lsm_checkpoint_free(struct shl_lsm_checkpoint *c); /* what was begun goes on; NULL is fine */
+SHL_MUST shale_code shl_lsm_checkpoint_wait(struct shl_lsm_checkpoint *c, uint64_t *manifest_id,
+                                            shale_error *err);
+void shl_lsm_checkpoint_free(
+    struct shl_lsm_checkpoint *c); /* what was begun goes on; NULL is fine */
 
 /* Reader: looks for newer manifests and WAL objects now. */
 SHL_MUST shale_code shl_lsm_refresh(struct shl_lsm *db, shale_error *err);

@@ -142,6 +142,11 @@ shale_code shl_lsm_build_l0(struct shl_lsm *db, struct shl_frozen *f, uint64_t b
     SHL_TRY(finish_writer(&b, err));
     f->l0_bytes = b.bytes;
     f->operands = retain.operands;
+    if (retain.refused > 0)
+        shl_log_write(db->log, SHL_LOG_WARN,
+                      "the merge operator refuses rows of %" PRIu64
+                      " keys: they stay as they are, and reading those keys fails",
+                      retain.refused);
 out:
     shl_sst_writer_free(b.writer);
     shl_buf_free(&b.prefix);

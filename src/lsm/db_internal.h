@@ -148,8 +148,11 @@ struct shl_lsm {
     struct shl_lsm_counts counts;       /* [mu] */
     struct shl_lsm_gc_counts gc_counts; /* [mu] */
     struct shl_gc_filter gc_filter;     /* [const] */
-    struct shl_segment_set segments;    /* [mu] with an extractor of the user */
-    _Atomic uint64_t scans;             /* [atomic] relaxed */
+    bool (*cancelled)(void *ctx);       /* [const] or NULL */
+    void *cancel_ctx;                   /* [const] */
+    uint64_t stall_told_ns; /* [mu] when it was last said that writers wait for a compactor */
+    struct shl_segment_set segments; /* [mu] with an extractor of the user */
+    _Atomic uint64_t scans;          /* [atomic] relaxed */
 
     /* snapshots and transactions that are open [mu] */
     struct shl_pin_list snapshots;

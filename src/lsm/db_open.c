@@ -120,6 +120,8 @@ shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct 
         db->has_filter = true;
     }
     db->gc_filter = o->gc_filter;
+    db->cancelled = o->cancelled;
+    db->cancel_ctx = o->cancel_ctx;
     if (o->tracer != NULL)
         db->tracer = *o->tracer;
     db->scheduler = o->scheduler != NULL ? *o->scheduler : shl_scheduler_of(&db->settings);

@@ -69,6 +69,15 @@ static void note_manifest_ulids(struct shl_lsm *db, const struct shl_manifest *m
         note_ulids(db, &m->segments.items[i].tree);
 }
 
+/* Parents of whom the checkpoint has no SST: collectors let go of them. */
+static void drop_idle_externals(struct shl_manifest *m)
+{
+    shl_manifest_prune_external(m);
+    for (size_t i = m->external_dbs.count; i-- > 0;)
+        if (m->external_dbs.items[i].sst_ids.count == 0)
+            shl_manifest_remove_external(m, i);
+}
+
 static shale_code load_checkpoint(struct restore *r, const char *checkpoint, shale_error *err)
 {
     struct shl_lsm *db = r->db;
@@ -80,6 +89,8 @@ static shale_code load_checkpoint(struct restore *r, const char *checkpoint, sha
     r->checkpoint_manifest_id = found->manifest_id;
     SHL_TRY(shl_sequenced_read(&db->manifests, found->manifest_id, &body, err));
     rc = shl_manifest_decode(shl_buf_view(&body), &r->wanted, err);
+    if (rc == SHALE_OK)
+        drop_idle_externals(r->wanted);
     if (rc != SHALE_OK && rc != SHALE_NOMEM)
         shl_err_prefix(err, "%s/manifest/%020" PRIu64 ".manifest", db->paths.r1,
                        r->checkpoint_manifest_id);
@@ -156,7 +167,7 @@ static shale_code replay_checkpoint(struct restore *r, shale_error *err)
     for (uint64_t id = r->wanted->replay_after_wal_id + 1; id <= r->wanted->wal_id_last_seen;
          id++) {
         struct shl_wal_file f = {0};
-        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id,
+        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, id, SHL_WAL_FILE_MAX,
                                           db->has_transformer ? &db->transformer : NULL, &f, err);
         if (rc == SHALE_NOT_FOUND)
             rc = shl_fail(err, SHALE_CORRUPTION,

@@ -53,12 +53,30 @@ out:
     return rc;
 }
 
+/* Rows in a WAL without a manifest are those of a database that was deleted in part, or without its wal_url: a new one would bring them back. */
+static shale_code check_wal_has_no_rows(struct shl_lsm *db, shale_error *err)
+{
+    const shl_wal_items *there = &db->wal_listed.items;
+    for (size_t i = 0; i < there->count; i++)
+        if (there->items[i].bytes > 0)
+            return shl_fail(err, SHALE_INVALID,
+                            "\"%s\" has no manifest, but its WAL has rows (%s/wal/%020" PRIu64
+                            ".sst in %s): they would come into the new database; delete them first",
+                            db->paths.r1, db->paths.r2, there->items[i].id, db->wal_store->name);
+    return SHALE_OK;
+}
+
 static shale_code load_or_create(struct shl_lsm *db, const struct shl_lsm_open *o, shale_error *err)
 {
     bool changed;
     shale_code rc = shl_lsm_first_lists(db, true, err);
     if (rc == SHALE_OK)
         rc = shl_lsm_refresh_manifest(db, &changed, err);
+    if (rc == SHALE_NOT_FOUND && check_wal_has_no_rows(db, err) != SHALE_OK) {
+        rc = shl_lsm_refresh_manifest(db, &changed, err); /* another one may just have made it */
+        if (rc == SHALE_NOT_FOUND)
+            return check_wal_has_no_rows(db, err);
+    }
     if (rc == SHALE_NOT_FOUND) {
         rc = o->before_create != NULL ? o->before_create(o->before_create_ctx, err) : SHALE_OK;
         if (rc == SHALE_OK)
@@ -151,8 +169,9 @@ static shale_code read_some_wal(struct shl_lsm *db, const shl_wal_items *row, sh
         struct shl_wal_file f = {0};
         if (row->items[i].bytes == 0) /* a fence */
             continue;
-        shale_code rc = shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id,
-                                          db->has_transformer ? &db->transformer : NULL, &f, err);
+        shale_code rc =
+            shl_wal_file_read(db->wal_store, &db->paths, row->items[i].id, row->items[i].bytes,
+                              db->has_transformer ? &db->transformer : NULL, &f, err);
         shl_wal_file_deinit(&f);
         return rc;
     }

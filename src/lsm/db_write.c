@@ -177,10 +177,42 @@ static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtab
            (db->compacting && used >= NEAR_BURST_ARENAS * shl_lsm_arena_limit(&db->settings));
 }
 
+#define STALL_SILENT_NS (5 * ENV_NS_PER_SEC)  /* a compaction takes some time */
+#define STALL_AGAIN_NS  (30 * ENV_NS_PER_SEC) /* between two lines */
+
+#define STALLED                                                                                    \
+    "\"%s\": writers wait: L0 has %" PRIu64                                                        \
+    " SSTables, and nothing compacts them; is a compactor "                                        \
+    "at work (l0_max_ssts, shale compactor)?"
+
+static uint64_t l0_count_locked(const struct shl_lsm *db)
+{
+    const struct shl_levels *l = ((struct shl_version *)env_load_relaxed(&db->version))->levels;
+    uint64_t n = 0;
+    for (size_t t = 0; t < l->tree_count; t++)
+        n += l->trees[t].l0_count;
+    return n;
+}
+
+/* A writer without a compactor waits for ever, and whoever looks should know why. */
+static void tell_stall_locked(struct shl_lsm *db, uint64_t since)
+{
+    uint64_t now = env_now_mono_ns();
+    if (now - since < STALL_SILENT_NS || shl_lsm_l0_moves_locked(db) ||
+        (db->stall_told_ns != 0 && now - db->stall_told_ns < STALL_AGAIN_NS))
+        return;
+    uint64_t count = l0_count_locked(db);
+    db->stall_told_ns = now;
+    env_mutex_unlock(&db->mu);
+    shl_log_write(db->log, SHL_LOG_WARN, "still trying: " STALLED, db->paths.r1, count);
+    env_mutex_lock(&db->mu);
+}
+
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */
 static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
 {
     shale_error ignored; /* out of memory: tried again when we are woken */
+    uint64_t since = 0;
     for (;;) {
         const struct shl_memtable *active =
             ((struct shl_version *)env_load_relaxed(&db->version))->active;
@@ -200,6 +232,10 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
             return SHALE_OK;
         }
         db->counts.backpressure++;
+        if (db->cancelled != NULL && db->cancelled(db->cancel_ctx))
+            return shl_fail(err, SHALE_UNAVAILABLE, STALLED, db->paths.r1, l0_count_locked(db));
+        since = since == 0 ? env_now_mono_ns() : since;
+        tell_stall_locked(db, since);
         (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
     }
 }

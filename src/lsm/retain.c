@@ -140,16 +140,27 @@ static size_t fold_end(const struct shl_retain *r, size_t first)
     return end;
 }
 
+/* What the operator refuses stays as it is: only who reads that key is to meet it. */
 static shale_code settle_gathered(struct shl_retain *r, shale_error *err)
 {
     struct shl_buf value = {0};
+    size_t refused = 0; /* rows before this one */
     shale_code rc = SHALE_OK;
     for (size_t i = 0; i < r->rows.count && !r->stop;) {
-        size_t end = fold_end(r, i);
+        size_t end = i < refused ? i + 1 : fold_end(r, i);
         struct shl_row row = r->rows.items[i].row;
         row.value = kept_value(r, i);
         if (end - i > 1)
-            SHL_TRY(fold(r, i, end, &value, &row, err));
+            rc = fold(r, i, end, &value, &row, err);
+        if (rc == SHALE_NOMEM)
+            goto out;
+        if (rc != SHALE_OK) {
+            refused = end;
+            end = i + 1;
+            r->refused++;
+            row = r->rows.items[i].row;
+            row.value = kept_value(r, i);
+        }
         row.key = shl_buf_view(&r->key);
         SHL_TRY(settle(r, &row, err));
         i = end;

@@ -34,6 +34,7 @@ struct shl_retain {
     uint64_t purged_values;         /* that had expired: tombstones now */
     uint64_t purged_operands;       /* that had expired: gone */
     uint64_t operands;              /* that were folded */
+    uint64_t refused;               /* folds that the merge operator failed at */
 };
 
 void shl_retain_init(struct shl_retain *r, const struct shl_retain_rules *rules,

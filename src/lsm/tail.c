@@ -90,7 +90,8 @@ shale_code shl_tail_list(struct shl_tail *t, uint64_t from, shl_wal_items *out, 
 shale_code shl_tail_read(struct shl_tail *t, uint64_t id, struct shl_wal_file *out,
                          shale_error *err)
 {
-    shale_code rc = shl_wal_file_read(t->wal_store, &t->paths, id, t->transformer, out, err);
+    shale_code rc =
+        shl_wal_file_read(t->wal_store, &t->paths, id, SHL_WAL_FILE_MAX, t->transformer, out, err);
     if (rc == SHALE_NOT_FOUND)
         rc = shl_fail(err, rc, "no WAL object %" PRIu64 " in %s", id, t->wal_store->name);
     return rc;
@@ -122,7 +123,8 @@ shale_code shl_tail_next(struct shl_tail *t, uint64_t *id, struct shl_wal_file *
     shale_code rc = t->next == 0 ? shl_tail_seek(t, 0, err) : SHALE_OK;
     if (rc != SHALE_OK)
         return rc;
-    rc = shl_wal_file_read(t->wal_store, &t->paths, t->next, t->transformer, out, err);
+    rc = shl_wal_file_read(t->wal_store, &t->paths, t->next, SHL_WAL_FILE_MAX, t->transformer, out,
+                           err);
     if (rc == SHALE_NOT_FOUND) {
         rc = look_at_manifest(t, err);
         if (rc != SHALE_OK)
@@ -130,7 +132,8 @@ shale_code shl_tail_next(struct shl_tail *t, uint64_t *id, struct shl_wal_file *
         if (t->next > t->last_seen)
             return SHALE_DONE;
         /* It was written: just now, between the two looks, or long ago. */
-        rc = shl_wal_file_read(t->wal_store, &t->paths, t->next, t->transformer, out, err);
+        rc = shl_wal_file_read(t->wal_store, &t->paths, t->next, SHL_WAL_FILE_MAX, t->transformer,
+                               out, err);
         if (rc == SHALE_NOT_FOUND)
             return truncated(t, err);
     }

@@ -184,9 +184,10 @@ out:
 }
 
 shale_code shl_wal_file_read(struct shl_store *store, const struct shl_db_paths *paths, uint64_t id,
-                             const struct shl_transformer *transformer, struct shl_wal_file *out,
-                             shale_error *err)
+                             uint64_t bytes_max, const struct shl_transformer *transformer,
+                             struct shl_wal_file *out, shale_error *err)
 {
+    const struct shl_get how = {.kind = SHL_GET_ALL, .max = bytes_max};
     struct shl_wal_file f = {0};
     char *key = shl_name_wal(paths, id);
     if (key == NULL)
@@ -194,7 +195,7 @@ shale_code shl_wal_file_read(struct shl_store *store, const struct shl_db_paths 
     shale_code rc = SHALE_OK;
     for (int tries = 0; tries < 2;
          tries++) { /* a damaged read is repeated once: a cache below may have been stale */
-        rc = shl_store_get(store, key, NULL, &f.body, NULL, err);
+        rc = shl_store_get(store, key, &how, &f.body, NULL, err);
         if (rc == SHALE_OK && f.body.len > 0) {
             rc = decode(&f, transformer, err);
             if (rc != SHALE_OK)

@@ -30,9 +30,14 @@ struct shl_wal_file {
     struct shl_buf raw;  /* owned: decompressed blocks */
     struct shl_buf keys; /* owned */
 };
-/* An empty object and an SST without rows are fences: count 0. NOT_FOUND passes through; damage is CORRUPTION naming the object. */
+/* Bytes of one whose size no list told. */
+#define SHL_WAL_FILE_MAX (UINT64_C(4) << 30)
+
+/* An empty object and an SST without rows are fences: count 0. NOT_FOUND passes through; damage, and more than bytes_max, is CORRUPTION naming
+ * the object. */
 SHL_MUST shale_code shl_wal_file_read(struct shl_store *store, const struct shl_db_paths *paths,
-                                      uint64_t id, const struct shl_transformer *transformer,
+                                      uint64_t id, uint64_t bytes_max,
+                                      const struct shl_transformer *transformer,
                                       struct shl_wal_file *out, shale_error *err);
 void shl_wal_file_deinit(struct shl_wal_file *f);
 

@@ -35,7 +35,8 @@ static void run_slot(struct shl_fan_job *job)
 {
     struct slot *s = (struct slot *)job; /* the job is the first member */
     const struct shl_wal_fetch *w = s->owner;
-    s->rc = shl_wal_file_read(w->store, w->paths, s->item.id, w->transformer, &s->file, &s->err);
+    s->rc = shl_wal_file_read(w->store, w->paths, s->item.id, s->item.bytes, w->transformer,
+                              &s->file, &s->err);
 }
 
 static uint64_t charge(const struct shl_wal_item *item)

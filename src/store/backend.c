@@ -62,6 +62,13 @@ shale_code shl_fail_range(shale_error *err, const char *key, uint64_t offset, ui
                     len, offset, key, size);
 }
 
+shale_code shl_fail_size(shale_error *err, const char *key, uint64_t size, uint64_t max)
+{
+    return shl_fail(err, SHALE_CORRUPTION,
+                    "\"%s\" has %" PRIu64 " bytes, and no more than %" PRIu64 " are expected", key,
+                    size, max);
+}
+
 shale_code shl_get_window(const struct shl_get *how, const char *key, uint64_t size,
                           uint64_t *out_offset, uint64_t *out_len, shale_error *err)
 {
@@ -72,6 +79,8 @@ shale_code shl_get_window(const struct shl_get *how, const char *key, uint64_t s
             return shl_fail(err, SHALE_INVALID_RANGE,
                             "range from %" PRIu64 " outside of \"%s\", which has %" PRIu64 " bytes",
                             offset, key, size);
+    } else if (how->max > 0 && size > how->max && how->kind == SHL_GET_ALL) {
+        return shl_fail_size(err, key, size, how->max);
     } else if (how->kind == SHL_GET_SUFFIX) {
         offset = size - shl_min_u64(size, how->len);
     }

@@ -43,7 +43,10 @@ size_t shl_ranges_touching(const struct shl_get_range *ranges, size_t count);
 shale_code shl_fail_range(shale_error *err, const char *key, uint64_t offset, uint64_t len,
                           uint64_t size);
 
-/* The part [*out_offset, + *out_len) of an object of `size` bytes that `how` asks for. Errors: INVALID_RANGE. */
+/* CORRUPTION with both numbers. */
+shale_code shl_fail_size(shale_error *err, const char *key, uint64_t size, uint64_t max);
+
+/* The part [*out_offset, + *out_len) of an object of `size` bytes that `how` asks for. Errors: INVALID_RANGE, CORRUPTION: more than how->max. */
 SHL_MUST shale_code shl_get_window(const struct shl_get *how, const char *key, uint64_t size,
                                    uint64_t *out_offset, uint64_t *out_len, shale_error *err);
 

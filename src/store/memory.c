@@ -509,8 +509,8 @@ static shale_code mem_new(struct mem_store **out, const char *name, shale_error 
     struct mem_store *m = env_calloc(1, sizeof *m);
     if (m == NULL)
         return shl_nomem(err);
-    unsigned caps =
-        SHL_STORE_PUT_IS_FREE | SHL_STORE_ATTRIBUTES | SHL_STORE_IF_MATCH | SHL_STORE_NEAR;
+    unsigned caps = SHL_STORE_PUT_IS_FREE | SHL_STORE_ATTRIBUTES | SHL_STORE_IF_MATCH |
+                    SHL_STORE_SURE | SHL_STORE_NEAR;
     shale_code rc = shl_store_init(&m->base, &mem_ops, caps, name, err);
     if (rc != SHALE_OK) {
         env_free(m);

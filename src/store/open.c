@@ -393,7 +393,9 @@ static shale_code open_s3(const struct shl_s3_url *u, const struct shl_store_con
     struct shl_s3_config s3;
     shale_code rc = shl_s3_config_load(&s3, config->options, config->option_count, u->region,
                                        u->endpoint, true, err);
-    return rc != SHALE_OK ? rc : shl_store_s3_new(out, u->bucket, &s3, config->log, err);
+    const struct shl_s3_hooks hooks = {
+        .log = config->log, .cancelled = config->cancelled, .cancel_ctx = config->cancel_ctx};
+    return rc != SHALE_OK ? rc : shl_store_s3_new(out, u->bucket, &s3, &hooks, err);
 #endif
 }
 

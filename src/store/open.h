@@ -26,6 +26,8 @@ struct shl_store_config {
     bool create_root; /* a writer opens: a missing folder is made with the first write */
     bool shared_folder; /* a folder is one that s3db may use too (shared_folder.h), not one of SlateDB's layout */
     const struct shl_log *log; /* borrowed for the life of the store; may be NULL */
+    bool (*cancelled)(void *ctx); /* the same: whoever waits for a bucket has gone. Any thread */
+    void *cancel_ctx;
 };
 
 /* For a database: the store is the folder above it, so that clones beside it are found, and *out_path (owned) the rest.

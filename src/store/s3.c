@@ -28,13 +28,13 @@ static bool keep_etag(const char *etag, struct shl_object *out)
 static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
                           shale_error *err);
 
-/* A put was answered with a success that has no ETag, or another status than 200, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
+/* A put was answered with a success that has no ETag, or another status than 200, or a body, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
  * is marked has its ETag, which whoever wrote it with a condition may need for the next; that of another may be another's, and stays empty. What does
  * not look right is for whoever retries: a second create or if-match finds the first one's mark. */
 static shale_code look_at_put(struct shl_store *base, const char *key, int status, uint64_t bytes,
                               const char *put_id, struct shl_object *out, shale_error *err)
 {
-    static const char what[] = "the answer was not 200 with an ETag";
+    static const char what[] = "the answer was not 200 with an ETag alone";
     struct shl_object there;
     shale_code rc = s3_head(base, key, &there, err);
     if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED) {
@@ -86,7 +86,7 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
         shl_s3_header(&r, "if-match", how->if_match);
     SHL_TRY(shl_s3_run_one(s, &r, err));
     out->size = shl_parts_bytes(parts, count);
-    if (r.status != 200 || !keep_etag(etag, out))
+    if (r.status != 200 || r.answer.len > 0 || !keep_etag(etag, out))
         SHL_TRY(look_at_put(base, key, r.status, out->size, how->put_id, out, err));
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);
@@ -126,6 +126,7 @@ struct window {
     uint64_t first, end; /* end UINT64_MAX: up to the object's end */
     uint64_t done;
     uint64_t max;                        /* of a whole object; 0: none */
+    bool too_long;                       /* it is said to have more; its size is in object */
     uint64_t until_ns;                   /* no resuming after that; 0: not asked for yet */
     const struct shl_http_piece *pieces; /* where it goes; piece_count 0: into text */
     size_t piece_count;
@@ -289,6 +290,12 @@ static bool settle(struct fetch *f, unsigned tries, shale_code *rc, shale_error 
         *rc = wrong_bytes ? r->code : described;
         return false;
     }
+    if (w->max > 0 && o.size > w->max) {
+        w->object = o;
+        w->too_long = true;
+        *rc = shl_fail_size(err, r->key, o.size, w->max);
+        return false;
+    }
     if (!w->known) {
         w->object = o;
         w->known = true;
@@ -330,6 +337,20 @@ static shale_code fetch_one(struct s3_store *s, const char *key, struct window *
     return rc;
 }
 
+/* More was told than was expected, and nothing was taken: either the object has so much, or the answer is another's. */
+static shale_code look_at_size(struct shl_store *base, const char *key, const struct window *w,
+                               shale_error *err)
+{
+    struct shl_object there;
+    shale_error ignored;
+    if (s3_head(base, key, &there, &ignored) == SHALE_OK && there.size == w->object.size)
+        return SHALE_CORRUPTION;
+    return shl_fail(err, SHALE_UNAVAILABLE,
+                    "get \"%s\": an answer of %" PRIu64 " bytes, and no more than %" PRIu64
+                    " are expected",
+                    key, w->object.size, w->max);
+}
+
 static shale_code s3_get(struct shl_store *base, const char *key, const struct shl_get *how,
                          struct shl_buf *body, struct shl_object *out, shale_error *err)
 {
@@ -349,6 +370,8 @@ static shale_code s3_get(struct shl_store *base, const char *key, const struct s
                               how->len)
                    : rc;
     }
+    if (w.too_long)
+        return look_at_size(base, key, &w, err);
     if (rc == SHALE_OK)
         *out = w.object;
     return rc;
@@ -482,7 +505,7 @@ static uint64_t ms_of(uint64_t ns)
     return shl_max_u64(ns / ENV_NS_PER_MS, 1);
 }
 
-static shale_code make_http(struct s3_store *s, shale_error *err)
+static shale_code make_http(struct s3_store *s, const struct shl_s3_hooks *hooks, shale_error *err)
 {
     const struct shl_s3_values *v = &s->config.v;
     struct shl_http_options o;
@@ -501,6 +524,8 @@ static shale_code make_http(struct s3_store *s, shale_error *err)
     o.client_key = v->client_key;
     o.proxy = v->proxy;
     o.no_proxy = v->no_proxy;
+    o.cancelled = hooks->cancelled;
+    o.cancel_ctx = hooks->cancel_ctx;
     if (v->user_agent != NULL)
         o.user_agent = v->user_agent;
     return shl_http_new(&s->http, &o, err);
@@ -593,7 +618,7 @@ out:
 }
 
 shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
-                            struct shl_s3_config *take_config, const struct shl_log *log,
+                            struct shl_s3_config *take_config, const struct shl_s3_hooks *hooks,
                             shale_error *err)
 {
     struct s3_store *s = env_calloc(1, sizeof *s);
@@ -608,7 +633,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     }
     env_mutex_init(&s->mu);
     atomic_init(&s->clock_offset_ms, 0);
-    s->log = log;
+    s->log = hooks->log;
     s->config = *take_config;
     *take_config = (struct shl_s3_config){0};
     (void)snprintf(name, sizeof name, "s3://%.80s", bucket);
@@ -626,7 +651,7 @@ shale_code shl_store_s3_new(struct shl_store **out, const char *bucket,
     SHL_TRY(check_transport(s, place.origin, err));
     SHL_TRY(make_customer_key(s, err));
     SHL_TRY(make_signer(s, &place, err));
-    SHL_TRY(make_http(s, err));
+    SHL_TRY(make_http(s, hooks, err));
     *out = &s->base;
     s = NULL;
 out:

@@ -6,10 +6,17 @@
 #include "store/s3_config.h"
 #include "store/store.h"
 
-/* A store over the bucket. `config` is moved into it, on failure too. `log` is borrowed for the life of the store (each request at DEBUG); may be NULL.
+/* What the store has of whoever opens it, borrowed for its life; each may be NULL. */
+struct shl_s3_hooks {
+    const struct shl_log *log;    /* each request at DEBUG */
+    bool (*cancelled)(void *ctx); /* any thread; true: requests that find no connection are given up */
+    void *cancel_ctx;
+};
+
+/* A store over the bucket. `config` is moved into it, on failure too.
  * With bucket "" it only lists: the buckets of the account, as "name/". Nothing is sent. Errors: INVALID (bucket name, endpoint), NOMEM. */
 SHL_MUST shale_code shl_store_s3_new(struct shl_store **out, const char *bucket, struct shl_s3_config *take_config,
-                                     const struct shl_log *log, shale_error *err);
+                                     const struct shl_s3_hooks *hooks, shale_error *err);
 
 /* Makes the bucket of `s`. ALREADY_EXISTS: it is there (ours or another's, the text says which). */
 SHL_MUST shale_code shl_store_s3_make_bucket(struct shl_store *s, shale_error *err);

@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "store/http/xml.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---- Content-Range */
@@ -153,6 +154,67 @@ shale_code shl_s3_page_read_buckets(struct shl_slice document, struct s3_page *o
                                     shale_error *err)
 {
     return read_page(document, on_bucket_element, out, err);
+}
+
+/* ---- from page to page */
+
+/* Some servers make a page without keys for each thousand that were deleted. */
+#define IDLE_MAX 2000
+
+/* A page that brought nothing new. */
+static shale_code note_idle(struct s3_walk *w, const char *name, shale_error *err)
+{
+    return ++w->idle < IDLE_MAX ? SHALE_OK
+                                : shl_fail(err, SHALE_UNAVAILABLE,
+                                           "list of %s does not move on: %u pages came on end "
+                                           "without a new key",
+                                           name, w->idle);
+}
+
+static shale_code check_end(struct s3_walk *w, const struct s3_page *p, const char *name,
+                            shale_error *err)
+{
+    w->pages++;
+    w->keys += p->items.count;
+    for (size_t i = 0; i < p->items.count; i++)
+        w->bytes += strlen(p->items.items[i].key) + sizeof p->items.items[i];
+    if (w->pages <= S3_PAGES_MAX && w->bytes <= S3_LIST_BYTES_MAX)
+        return SHALE_OK;
+    return shl_fail(err, SHALE_NOT_SUPPORTED,
+                    "list of %s has no end: %" PRIu64 " keys came in %u pages, the last one is "
+                    "\"%.100s\"",
+                    name, w->keys, w->pages,
+                    p->items.count > 0 ? p->items.items[p->items.count - 1].key : "");
+}
+
+shale_code shl_s3_walk_on(struct s3_walk *w, const struct s3_page *p, const char *name,
+                          shale_error *err)
+{
+    size_t n = p->items.count;
+    shale_code rc = check_end(w, p, name, err);
+    if (rc != SHALE_OK)
+        return rc;
+    if (n == 0)
+        return note_idle(w, name, err); /* all that was there was deleted */
+    const char *first = p->items.items[0].key;
+    int order = w->last == NULL ? 1 : strcmp(first, w->last);
+    bool is_folder = first[0] != '\0' && first[strlen(first) - 1] == '/';
+    if (order < 0 || (order == 0 && !is_folder))
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "list of %s does not move on: \"%.100s\" came behind \"%.100s\"", name,
+                        first, w->last);
+    if (order == 0 && n == 1)
+        return note_idle(w, name, err);
+    w->idle = 0;
+    env_free(w->last);
+    w->last = env_strdup(p->items.items[n - 1].key);
+    return w->last == NULL ? shl_nomem(err) : SHALE_OK;
+}
+
+void shl_s3_walk_end(struct s3_walk *w)
+{
+    env_free(w->last);
+    *w = (struct s3_walk){0};
 }
 
 /* ---- results of deletes */

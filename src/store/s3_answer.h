@@ -27,6 +27,20 @@ SHL_MUST shale_code shl_s3_page_read(struct shl_slice document, struct s3_page *
 /* Of ListBuckets: each as "name/". */
 SHL_MUST shale_code shl_s3_page_read_buckets(struct shl_slice document, struct s3_page *out, shale_error *err);
 
+/* A list on its way from page to page. {0} is a start. */
+#define S3_PAGES_MAX      100000
+#define S3_LIST_BYTES_MAX (UINT64_C(4) << 30) /* of its keys, and of what is kept with each: more memory is not taken for one list */
+struct s3_walk {
+    char *last;    /* owned: last key so far; NULL: none */
+    unsigned idle; /* pages on end that brought nothing new */
+    unsigned pages;
+    uint64_t keys, bytes;
+};
+/* Takes note of the next page, which must go on behind the one before it, or the list would not be in order and might have no end; a common prefix may
+ * stand on both. Errors, with "name" for the list's: UNAVAILABLE (it does not move on), NOT_SUPPORTED (it moves on, and has no end), NOMEM. */
+SHL_MUST shale_code shl_s3_walk_on(struct s3_walk *w, const struct s3_page *p, const char *name, shale_error *err);
+void shl_s3_walk_end(struct s3_walk *w);
+
 /* The first failure in an answer to DeleteObjects, with "bucket" for its text. Errors: that one (PERMISSION_DENIED, UNAVAILABLE); UNAVAILABLE for a
  * document that is no such answer; NOMEM. */
 SHL_MUST shale_code shl_s3_deleted_read(struct shl_slice document, const char *bucket, shale_error *err);

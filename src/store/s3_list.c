@@ -13,10 +13,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PAGE_MAX  1000 /* keys in one answer or one DELETE, S3's limit */
-#define PAGES_MAX 1000000
-#define IDLE_MAX                                                                                   \
-    2000 /* pages on end that bring nothing new: some servers make one for each thousand deleted keys */
+#define PAGE_MAX 1000 /* keys in one answer or one DELETE, S3's limit */
 
 /* ---- lists */
 
@@ -49,38 +46,6 @@ static shale_code fetch_page(struct s3_store *s, const struct shl_list_options *
 out:
     shl_s3_request_deinit(&r);
     return rc;
-}
-
-/* A page that brought nothing new. */
-static shale_code note_idle(const struct s3_store *s, unsigned *io_idle, shale_error *err)
-{
-    return ++*io_idle < IDLE_MAX ? SHALE_OK
-                                 : shl_fail(err, SHALE_UNAVAILABLE,
-                                            "list of %s does not move on: %u pages came on end "
-                                            "without a new key",
-                                            s->base.name, *io_idle);
-}
-
-/* Each page goes on behind the one before it, or the list would not be in order and might have no end. A common prefix may stand on both. */
-static shale_code check_order(const struct s3_store *s, struct s3_page *p, char **io_last,
-                              unsigned *io_idle, shale_error *err)
-{
-    size_t n = p->items.count;
-    if (n == 0)
-        return note_idle(s, io_idle, err); /* all that was there was deleted */
-    const char *first = p->items.items[0].key;
-    int order = *io_last == NULL ? 1 : strcmp(first, *io_last);
-    bool is_folder = first[0] != '\0' && first[strlen(first) - 1] == '/';
-    if (order < 0 || (order == 0 && !is_folder))
-        return shl_fail(err, SHALE_UNAVAILABLE,
-                        "list of %s does not move on: \"%.100s\" came behind \"%.100s\"",
-                        s->base.name, first, *io_last);
-    if (order == 0 && n == 1)
-        return note_idle(s, io_idle, err);
-    *io_idle = 0;
-    env_free(*io_last);
-    *io_last = env_strdup(p->items.items[n - 1].key);
-    return *io_last == NULL ? shl_nomem(err) : SHALE_OK;
 }
 
 static shale_code take_page(struct shl_lister *l, const struct s3_page *p, shale_error *err)
@@ -127,8 +92,7 @@ shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *ho
     struct s3_page page = {0};
     char *token = NULL;
     char *slashed = NULL;
-    char *last = NULL; /* key of the page before */
-    unsigned idle = 0;
+    struct s3_walk walk = {0};
     shale_code rc;
     if (s->bucket[0] == '\0')
         return list_buckets(s, out, err);
@@ -141,12 +105,9 @@ shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *ho
         memcpy(slashed, how->prefix, n);
         memcpy(slashed + n, "/", 2);
     }
-    for (unsigned pages = 0;; pages++) {
-        if (pages == PAGES_MAX)
-            SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s has no end: %u pages came",
-                             base->name, pages));
+    for (;;) {
         SHL_TRY(fetch_page(s, how, slashed != NULL ? slashed : "", token, &page, err));
-        SHL_TRY(check_order(s, &page, &last, &idle, err));
+        SHL_TRY(shl_s3_walk_on(&walk, &page, base->name, err));
         SHL_TRY(take_page(&lister, &page, err));
         if (token != NULL && page.token != NULL && strcmp(token, page.token) == 0)
             SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "list of %s does not move on", base->name));
@@ -160,7 +121,7 @@ shale_code shl_s3_list(struct shl_store *base, const struct shl_list_options *ho
 out:
     env_free(slashed);
     env_free(token);
-    env_free(last);
+    shl_s3_walk_end(&walk);
     shl_s3_page_clear(&page);
     return rc;
 }
@@ -295,13 +256,18 @@ shale_code shl_s3_delete_many(struct shl_store *base, const char *const *keys, s
 
 /* ---- making a bucket */
 
+#define LOOKS_MAX 3 /* without an answer nobody could tell later who made it */
+
 /* OK: it is there, NO_BUCKET: it is not, else that cannot be told. Some servers answer 200 to who makes his own bucket again. */
 static shale_code look_for_bucket(struct s3_store *s)
 {
-    struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
-    shale_error ignored;
-    shale_code rc = shl_s3_run_one(s, &r, &ignored);
-    shl_s3_request_deinit(&r);
+    shale_code rc = SHALE_UNAVAILABLE;
+    for (int i = 0; i < LOOKS_MAX && (rc == SHALE_UNAVAILABLE || rc == SHALE_TIMEOUT); i++) {
+        struct s3_request r = {.method = SHL_HTTP_HEAD, .action = "s3:ListBucket"};
+        shale_error ignored;
+        rc = shl_s3_run_one(s, &r, &ignored);
+        shl_s3_request_deinit(&r);
+    }
     return rc;
 }
 

@@ -12,6 +12,7 @@
 #include "store/s3_answer.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <xxhash.h>
 
 enum { FIX_REGION = 1, FIX_CLOCK = 2, FIX_IDENTITY = 4 };
 
@@ -212,6 +213,15 @@ struct attempt {
     struct s3_signer *signer; /* counted: who signed it, and where it went */
 };
 
+/* Where bodies are not hashed for the signature, their length has to do. */
+static uint64_t content_of(const struct s3_request *r, const struct drafted *d)
+{
+    uint64_t bytes = shl_parts_bytes(r->body, r->body_count);
+    return r->method == SHL_HTTP_PUT && bytes > 0
+               ? XXH3_64bits_withSeed(d->payload, strlen(d->payload), bytes)
+               : 0;
+}
+
 static void fill_call(struct attempt *a, struct s3_request *r, const struct drafted *d)
 {
     for (size_t i = 0; i < d->line_count; i++)
@@ -224,6 +234,7 @@ static void fill_call(struct attempt *a, struct s3_request *r, const struct draf
                                      .header_count = d->line_count,
                                      .body = r->body,
                                      .body_count = r->body_count,
+                                     .content = content_of(r, d),
                                      .pieces = r->pieces,
                                      .piece_count = r->piece_count,
                                      .text = r->text != NULL ? r->text : &r->answer,
@@ -654,6 +665,10 @@ static shale_code fail_status(struct s3_store *s, struct s3_request *r,
     char says[480], where[256], asks[RETRY_AFTER_TEXT];
     (void)answered(r, place, t, says, sizeof says);
     (void)place_text(s, r, where, sizeof where);
+    if ((r->status == 304 || r->status == 412) && header_of(r, "if-none-match") == NULL &&
+        header_of(r, "if-match") == NULL) /* it is another's answer */
+        return shl_fail(&r->err, SHALE_UNAVAILABLE, "%s to %s \"%s\", which had no condition", says,
+                        shl_http_method_name(r->method), where);
     switch (r->status) {
     case 304:
         if (is_create(r)) /* so do some who speak S3 where S3 says 412 */

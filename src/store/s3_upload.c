@@ -156,6 +156,9 @@ shale_code shl_s3_upload_part(struct shl_store *base, struct shl_upload *base_u,
     shl_s3_customer_key(s, &r);
     SHL_TRY(shl_s3_checksum(s, &r, p.checksum, err));
     SHL_TRY(shl_s3_run_one(s, &r, err));
+    if (r.status != 200)
+        SHL_TRY(shl_fail(err, SHALE_UNAVAILABLE, "part %" PRIu32 " of \"%s\" was answered with %d",
+                         index + 1, u->key, r.status));
     SHL_TRY(part_etag(&r, r.wanted[S3_ETAG].value, &p, err));
     SHL_TRY(keep_part(u, index, &p, err));
 out:
@@ -235,6 +238,41 @@ static shale_code is_completed(struct shl_store *base, const struct s3_upload *u
     return rc;
 }
 
+/* What the answer says that was made. Servers do not agree on how the two are written, so what differs is only a reason to look. */
+struct completed {
+    const struct s3_store *s;
+    const struct s3_upload *u;
+    bool is_other;
+};
+
+static shale_code on_completed(void *ctx, const char *path, struct shl_slice text, shale_error *err)
+{
+    struct completed *c = ctx;
+    (void)err;
+    bool differs = (strcmp(path, "CompleteMultipartUploadResult/Key") == 0 &&
+                    !shl_slice_eq(text, shl_slice_str(c->u->key))) ||
+                   (strcmp(path, "CompleteMultipartUploadResult/Bucket") == 0 &&
+                    !shl_slice_eq(text, shl_slice_str(c->s->bucket)));
+    c->is_other = c->is_other || differs;
+    return SHALE_OK;
+}
+
+/* The answer names another object: it may be that to another request. */
+static shale_code look_at_completed(struct s3_store *s, const struct s3_upload *u,
+                                    struct shl_object *out, shale_error *err)
+{
+    bool ours;
+    shale_code rc = is_completed(&s->base, u, out, &ours, err);
+    if (rc == SHALE_OK && ours)
+        return rc;
+    if (rc == SHALE_OK || rc == SHALE_NOT_FOUND)
+        return shl_fail(err, SHALE_UNAVAILABLE,
+                        "outcome unknown: the answer to the upload of \"%s\" names another object",
+                        u->key);
+    shl_err_prefix(err, "outcome unknown: the upload of \"%s\"", u->key);
+    return rc;
+}
+
 static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *if_none_match,
                            struct shl_object *out, shale_error *err)
 {
@@ -245,6 +283,7 @@ static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *
                            .body_count = 1};
     struct shl_buf body = {0};
     struct shl_slice part;
+    struct completed said = {.s = s, .u = u};
     char *etag = NULL;
     shale_code rc;
     shl_s3_query(&r, "uploadId", u->id);
@@ -260,6 +299,11 @@ static shale_code complete(struct s3_store *s, struct s3_upload *u, const char *
                          "outcome unknown: the upload of \"%s\" was answered with %d", u->key,
                          r.status));
     SHL_TRY(one_text(&r, "CompleteMultipartUploadResult/ETag", &etag, err));
+    SHL_TRY(shl_xml_read(shl_buf_view(&r.answer), on_completed, &said, err));
+    if (said.is_other) {
+        rc = look_at_completed(s, u, out, err);
+        goto out;
+    }
     if (strlen(etag) >= sizeof out->etag)
         SHL_TRY(shl_fail(err, SHALE_NOT_SUPPORTED, "\"%s\": an ETag of %zu characters", u->key,
                          strlen(etag)));

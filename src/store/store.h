@@ -45,7 +45,7 @@ struct shl_get {
     uint64_t offset;
     uint64_t len;
     const char *if_none_match; /* NOT_MODIFIED if the ETag equals it; or NULL */
-    uint64_t max;              /* of SHL_GET_ALL, 0: none: a bucket's answer that is longer is UNAVAILABLE before memory is taken for it */
+    uint64_t max;              /* of SHL_GET_ALL, 0: none: no memory is taken for more: CORRUPTION if the object is longer, UNAVAILABLE if only an answer is */
 };
 
 /* One half-open range [offset, offset + len) received into the caller's memory. len > 0. */
@@ -82,6 +82,7 @@ enum shl_store_cap {
     SHL_STORE_PUT_IS_FREE = 1, /* memory and folder: no price per request */
     SHL_STORE_ATTRIBUTES = 2,  /* put_id is kept and given back by head */
     SHL_STORE_IF_MATCH = 4,
+    SHL_STORE_SURE = 16,       /* memory and folder: what was answered with a failure was not done */
     SHL_STORE_NEAR = 8         /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
 };
 

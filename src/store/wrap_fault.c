@@ -132,6 +132,7 @@ shale_code shl_store_fault_new(struct shl_store **out, struct shl_store *inner, 
     if (rc != SHALE_OK)
         return rc;
     struct fault_store *f = (struct fault_store *)h;
+    h->wrap.base.caps &= ~(unsigned)SHL_STORE_SURE;
     f->seed = seed;
     env_mutex_init(&f->mu);
     *out = &h->wrap.base;

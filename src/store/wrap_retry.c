@@ -234,11 +234,13 @@ out:
     return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
 }
 
-static bool may_be_ours(const struct shl_put *how, const struct attempt *a, size_t bytes)
+static bool may_be_ours(const struct shl_store *s, const struct shl_put *how,
+                        const struct attempt *a, size_t bytes)
 {
     if (how->put_id != NULL)
         return true; /* also at the first try: the store may have tries of its own inside */
-    return how->mode == SHL_PUT_CREATE && a->failures > 0 && bytes > 0;
+    return how->mode == SHL_PUT_CREATE && a->failures > 0 && bytes > 0 &&
+           (s->caps & SHL_STORE_SURE) == 0;
 }
 
 static shale_code settle(struct shl_store *s, const char *key, const struct shl_slice *parts,
@@ -326,7 +328,7 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
         shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     if (!refused)
         return conclude(&a, rc, err);
-    if (may_be_ours(&mine, &a, shl_parts_bytes(parts, count)))
+    if (may_be_ours(s, &mine, &a, shl_parts_bytes(parts, count)))
         rc = settle(s, key, parts, count, &mine, out, err);
     if (rc != SHALE_OK && unknown &&
         !is_outcome_unknown(err)) /* ours may have been there, and others after it */

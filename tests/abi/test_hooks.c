@@ -754,6 +754,37 @@ static void test_bad_answers_and_structs(void **state)
     shale_options_free(o);
 }
 
+/* A sum over a text cannot be made: who reads that key is told, and everything else goes on, through flushes, compactions and openings. */
+static void test_a_merge_that_is_refused_concerns_its_key_only(void **state)
+{
+    static const char url[] = "memory://?name=poison";
+    (void)state;
+    shale_options *o = with(passive, NULL), *compacts = shale_options_new();
+    ok(shale_options_set(o, "merge_operator", "sum-i64", &err));
+    ok(shale_options_set(compacts, "merge_operator", "sum-i64", &err));
+    ok(shale_options_set(compacts, "compactor_options.scheduler_options.min_compaction_sources",
+                         "2", &err));
+    for (int round = 0; round < 3; round++) {
+        shale_db *db = NULL;
+        shale_pinned found = {.seq = 0};
+        ok(shale_db_open(&db, url, o, &err));
+        ok(shale_db_put(db, SHALE_STR("k"), SHALE_STR("hello"), NULL, &err));
+        ok(shale_db_merge(db, SHALE_STR("k"), shale_bytes("\1\0\0\0\0\0\0\0", 8), NULL, &err));
+        ok(shale_db_merge(db, SHALE_STR("sum"), shale_bytes("\1\0\0\0\0\0\0\0", 8), NULL, &err));
+        ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+        ok(shale_db_flush(db, SHALE_FLUSH_MEMTABLE, &err));
+        assert_int_equal(shale_db_get(&found, db, SHALE_STR("k"), NULL, &err), SHALE_INVALID);
+        ok(shale_db_get(&found, db, SHALE_STR("sum"), NULL, &err));
+        assert_int_equal(found.value.len, 8);
+        assert_int_equal(((const char *)found.value.data)[0], round + 1);
+        shale_pinned_release(&found);
+        ok(shale_db_close(db, &err));
+        ok(shale_compact(NULL, url, compacts, NULL, NULL, &err));
+    }
+    shale_options_free(compacts);
+    shale_options_free(o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -767,6 +798,7 @@ int main(void)
         cmocka_unit_test(test_a_filter_that_fails_fails_the_job_only),
         cmocka_unit_test(test_an_interrupted_job_is_filtered_on),
         cmocka_unit_test(test_bad_answers_and_structs),
+        cmocka_unit_test(test_a_merge_that_is_refused_concerns_its_key_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

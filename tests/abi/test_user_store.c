@@ -357,6 +357,10 @@ static void test_a_young_database_knows_where_its_wal_is(void **state)
     expect_row(db, "b", "1");
     ok(shale_db_close(db, &err));
 
+    /* Deleted without that store, its rows must not come back. */
+    ok(shale_delete(NULL, url, NULL, false, NULL, NULL, &err));
+    assert_int_equal(shale_db_open(&db, url, o, &err), SHALE_INVALID);
+    assert_non_null(strstr(err.text, "its WAL has rows"));
     shale_db *writer = NULL;
     ok(shale_db_open(&writer, own, NULL, &err));
     ok(shale_db_put(writer, SHALE_STR("c"), SHALE_STR("1"), NULL, &err));

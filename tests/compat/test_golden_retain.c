@@ -177,7 +177,7 @@ static void load_wal(struct database *d)
     d->wal_first_id = ids.count > 0 ? ids.items[0].id : UINT64_MAX;
     for (size_t i = 0; i < ids.count; i++) {
         struct shl_wal_file f;
-        CHECK(shl_wal_file_read(d->store, &d->paths, ids.items[i].id,
+        CHECK(shl_wal_file_read(d->store, &d->paths, ids.items[i].id, ids.items[i].bytes,
                                 d->transformed ? &d->transformer : NULL, &f, &err) == SHALE_OK,
               "%s", d->name);
         for (size_t k = 0; k < f.count; k++)

@@ -171,7 +171,7 @@ static shale_code enter(struct process *p, struct scene *s, struct world_faults 
     SHL_ASSERT(shl_merge_operator_builtin("concat", &p->merge));
     shale_code rc = world_store_new(s->bucket, faults, &p->world, err);
     if (rc == SHALE_OK && s->no_attributes)
-        p->world->caps &= ~(unsigned)SHL_STORE_ATTRIBUTES;
+        p->world->caps &= ~(unsigned)(SHL_STORE_ATTRIBUTES | SHL_STORE_SURE);
     if (rc == SHALE_OK && s->max_retries == UINT32_MAX)
         p->store = shl_store_ref(p->world);
     else if (rc == SHALE_OK)

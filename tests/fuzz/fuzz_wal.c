@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         char *key = shl_name_wal(&paths, 1);
         SHL_ASSERT(shl_store_put(store, key, &body, 1, &(struct shl_put){0}, NULL, &err) ==
                    SHALE_OK);
-        shale_code rc = shl_wal_file_read(store, &paths, 1, NULL, &f, &err);
+        shale_code rc = shl_wal_file_read(store, &paths, 1, SHL_WAL_FILE_MAX, NULL, &f, &err);
         SHL_ASSERT(rc == SHALE_OK || rc == SHALE_CORRUPTION);
         if (rc == SHALE_OK) {
             size_t bytes = 0;

@@ -15,6 +15,7 @@
 #include "store/memory.h"
 #include "store/wrap_fault.h"
 #include "store/wrap_hook.h"
+#include "store/wrap_retry.h"
 
 #define SEEDS 60
 
@@ -352,6 +353,46 @@ static void older_writer_flushes_before_the_fence(void *arg)
     take_over_at(arg, SHL_KIND_PUT, "/manifest/", go_on);
 }
 
+/* Two claim the same epoch in a store that cannot tell whose manifest it has: one failed before anything was stored, the other one got through, and the first one tries
+ * again. With the WAL off no fence would part them. */
+static void claim(struct scene *s)
+{
+    s->older = open_writer(s, s->bucket);
+    s->newest = newest_manifest(s);
+}
+
+static void equal_claims(void *arg)
+{
+    struct scene *s = arg;
+    shale_error err = {0};
+    struct shl_store *fails, *retries;
+    struct shl_lsm_status first, second;
+    begin(s);
+    s->settings.wal_enabled = false;
+    close_db(open_writer(s, s->bucket)); /* makes the database */
+    s->seen->caps &= ~(unsigned)(SHL_STORE_ATTRIBUTES | SHL_STORE_SURE);
+    s->bucket->caps &= ~(unsigned)(SHL_STORE_ATTRIBUTES | SHL_STORE_SURE);
+    s->kind = SHL_KIND_PUT;
+    s->part = "/manifest/";
+    s->nth = 1;
+    s->act = claim;
+    must(shl_store_fault_new(&fails, s->seen, 1, &err), &err, "store");
+    (void)shl_store_fault_add(fails, &(struct shl_fault_rule){.kinds = SHL_KIND_BIT(SHL_KIND_PUT),
+                                                              .key_part = "/manifest/",
+                                                              .effect = SHL_FAULT_BEFORE});
+    must(shl_store_retry_new(&retries, fails, &(struct shl_retry_options){.max_retries = 5}, &err),
+         &err, "store");
+    struct shl_lsm *db = open_writer(s, retries);
+    shl_lsm_status(s->older, &first);
+    shl_lsm_status(db, &second);
+    CHECK(first.writer_epoch != second.writer_epoch);
+    CHECK(shl_lsm_close(s->older, &err) == SHALE_FENCED || err.code == SHALE_OK);
+    close_db(db);
+    shl_store_unref(retries);
+    shl_store_unref(fails);
+    end(s);
+}
+
 /* A store that says no to what it has just taken, each time: the opening ends, and says why. */
 static void a_fence_that_is_always_refused(void *arg)
 {
@@ -402,6 +443,7 @@ SCENE(writer_overtaken_after_its_fence, SEEDS)
 SCENE(wal_list_older_than_the_manifest, SEEDS)
 SCENE(older_writer_between_list_and_fence, SEEDS)
 SCENE(older_writer_flushes_before_the_fence, SEEDS)
+SCENE(equal_claims, SEEDS)
 SCENE(a_fence_that_is_always_refused, 1)
 
 int main(void)
@@ -413,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_wal_list_older_than_the_manifest),
         cmocka_unit_test(test_older_writer_between_list_and_fence),
         cmocka_unit_test(test_older_writer_flushes_before_the_fence),
+        cmocka_unit_test(test_equal_claims),
         cmocka_unit_test(test_a_fence_that_is_always_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

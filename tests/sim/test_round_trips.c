@@ -376,12 +376,12 @@ static void measure_wal_fetch(void *arg)
     begin(w);
     leave_wal(w, 16); /* objects 2 to 17 */
     must(shl_fanout_new(&f, &err), "fan-out");
-    CHECK(fetch_six(w, f, 100, 2) == 1);
+    CHECK(fetch_six(w, f, 4096, 2) == 1);
     CHECK(fetch_six(w, f, SHL_WAL_FETCH_BYTES / 2, 2) == 3);
     CHECK(fetch_six(w, f, SHL_WAL_FETCH_BYTES / 2 + 1, 2) == 6);
     CHECK(fetch_six(w, f, UINT64_MAX, 2) == 6);
-    CHECK(fetch_six(w, f, 100, 15) == 1); /* one is not there: its id, and those before it */
-    CHECK(fetch_six(w, NULL, 100, 2) == 6);
+    CHECK(fetch_six(w, f, 4096, 15) == 1); /* one is not there: its id, and those before it */
+    CHECK(fetch_six(w, NULL, 4096, 2) == 6);
     shl_fanout_free(f);
     end(w);
 }

@@ -397,6 +397,59 @@ static void no_wal_main(void *arg)
     shl_store_unref(s->bucket);
 }
 
+/* ---------------------------------------------------------------- 8: nobody compacts */
+
+struct listener {
+    unsigned lines;
+    bool gives_up;
+};
+
+static void hear(void *ctx, enum shl_log_level level, const char *text)
+{
+    struct listener *l = ctx;
+    l->lines += level == SHL_LOG_WARN && strstr(text, "nothing compacts them") != NULL;
+    l->gives_up = l->lines == 3;
+}
+
+static bool gives_up(void *ctx)
+{
+    const struct listener *l = ctx;
+    return l->gives_up;
+}
+
+static void no_compactor_main(void *arg)
+{
+    struct scene *s = arg;
+    struct shl_store *store;
+    struct shl_lsm *db = NULL;
+    struct listener l = {.lines = 0};
+    struct shl_log log = {.sink = hear, .ctx = &l, .level_max = SHL_LOG_WARN};
+    shale_error err = {0};
+    shale_code rc = SHALE_OK;
+    char key[BULK_KEY];
+    begin(s);
+    store = far_store(s);
+    s->settings.l0_sst_size_bytes = 16 << 10;
+    s->settings.max_unflushed_bytes = 40 << 10;
+    s->settings.l0_max_ssts = s->settings.l0_max_ssts_per_key = 3;
+    struct shl_lsm_open o = {.store = store,
+                             .path = "db",
+                             .settings = &s->settings,
+                             .log = &log,
+                             .cancelled = gives_up,
+                             .cancel_ctx = &l};
+    must(shl_lsm_open_writer(&o, &db, &err), &err, "open");
+    for (unsigned i = 0; i < BULK_ROWS && rc == SHALE_OK; i++) {
+        (void)snprintf(key, sizeof key, "key%06u", i);
+        rc = put(db, key, false, &err);
+    }
+    CHECK(rc == SHALE_UNAVAILABLE && strstr(err.text, "is a compactor at work") != NULL);
+    CHECK(l.lines == 3); /* told again and again, as long as it lasts */
+    must(shl_lsm_close(db, &err), &err, "close");
+    shl_store_unref(store);
+    shl_store_unref(s->bucket);
+}
+
 /* ---------------------------------------------------------------- tests */
 
 static void run(void (*main_fn)(void *), const char *name, uint64_t seeds)
@@ -458,6 +511,12 @@ static void test_a_durable_put_without_a_wal_returns(void **state)
     run(no_wal_main, "no WAL", 3);
 }
 
+static void test_who_waits_for_a_compactor_that_is_not_there_is_told(void **state)
+{
+    (void)state;
+    run(no_compactor_main, "no compactor", 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -468,6 +527,7 @@ int main(void)
         cmocka_unit_test(test_an_idle_writer_writes_nothing),
         cmocka_unit_test(test_more_manifests_than_a_page_of_a_list),
         cmocka_unit_test(test_a_durable_put_without_a_wal_returns),
+        cmocka_unit_test(test_who_waits_for_a_compactor_that_is_not_there_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -167,7 +167,8 @@ static uint64_t check_wal(const struct check *c, uint64_t first, uint64_t last_s
         struct shl_wal_file f;
         if (ids.items[i].id != want)
             die(c, "a gap in the WAL", want, ids.items[i].id);
-        must(c, shl_wal_file_read(c->bucket, &c->paths, want, NULL, &f, &err), &err);
+        must(c, shl_wal_file_read(c->bucket, &c->paths, want, ids.items[i].bytes, NULL, &f, &err),
+             &err);
         if (f.count > 0 && f.rows[0].seq <= newest)
             die(c, "seqs of WAL objects do not go up", want, f.rows[0].seq);
         if (f.count > 0)

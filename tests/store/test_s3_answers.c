@@ -700,6 +700,11 @@ static void answer_completion(void *ctx, const struct http_request *q, size_t n,
     {                                                                                              \
         .body = XML "<Error><Code>" code "</Code></Error>"                                         \
     }
+#define COMPLETED_AS(bucket, key)                                                                  \
+    {                                                                                              \
+        .body = XML "<CompleteMultipartUploadResult" NS "><Bucket>" bucket "</Bucket><Key>" key    \
+                    "</Key><ETag>&quot;all-2&quot;</ETag></CompleteMultipartUploadResult>"         \
+    }
 #define ANOTHERS                                                                                   \
     {                                                                                              \
         .headers = ETAG "content-length: 11\r\nx-amz-meta-slatedbputid: " OTHER "\r\n"             \
@@ -764,6 +769,27 @@ static void test_completions_that_go_wrong_are_settled(void **state)
          s3_upload_two_parts,
          {{.body = COMPLETED, .flags = HTTP_CUT, .cut = 50}, NO_UPLOAD, {0}},
          3,
+         SHALE_OK},
+        {"200 that names it", s3_upload_two_parts, {COMPLETED_AS("bucket", ODD_KEY)}, 1, SHALE_OK},
+        {"200 that names another, nothing there, then fine",
+         s3_upload_two_parts,
+         {COMPLETED_AS("bucket", "other"), {.status = "404 x"}, {.body = COMPLETED}},
+         3,
+         SHALE_OK},
+        {"200 that names another, another's there, then gone, ours",
+         s3_upload_two_parts,
+         {COMPLETED_AS("bucket", "other"), ANOTHERS, NO_UPLOAD, {0}},
+         4,
+         SHALE_OK},
+        {"200 that names another bucket, ours",
+         s3_upload_two_parts,
+         {COMPLETED_AS("other", ODD_KEY), {0}},
+         2,
+         SHALE_OK},
+        {"copy: 200 that names another, ours",
+         s3_copy_create,
+         {COMPLETED_AS("bucket", "other"), {0}},
+         2,
          SHALE_OK},
         {"copy: exists", s3_copy_create, {{.status = "412 x"}, ANOTHERS}, 2, SHALE_ALREADY_EXISTS},
         {"copy: exists, in a 200",

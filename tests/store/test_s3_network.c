@@ -116,7 +116,7 @@ static void put_waiting(void *arg)
 {
     struct waiter *w = arg;
     struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
-    struct shl_slice body = shl_slice_str("hello");
+    struct shl_slice body = shl_slice_str("0123456789");
     w->rc = shl_store_put(w->s, "k", &body, 1, &how, NULL, &w->err);
 }
 

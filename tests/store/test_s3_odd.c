@@ -189,8 +189,8 @@ static void test_a_put_without_an_etag_is_no_failure(void **state)
                     put_mode(c.store, "k", "x", rows[i].mode,
                              rows[i].mode == SHL_PUT_IF_MATCH ? "\"old\"" : NULL, &o));
         if (rows[i].want == SHALE_UNAVAILABLE)
-            s3_expect_says(
-                "the answer was not 200 with an ETag, and the object there is not what was sent");
+            s3_expect_says("the answer was not 200 with an ETag alone, and the object there is not "
+                           "what was sent");
         if (rows[i].want == SHALE_OK)
             assert_string_equal(o.etag, rows[i].etag);
         s3_expect_count(&c, rows[i].requests);

@@ -498,16 +498,18 @@ static void test_counts_and_their_price(void **state)
 
 /* ---- latency, limit, prefix */
 
-static void test_only_latency_makes_a_near_store_far(void **state)
+static void test_latency_makes_a_store_far_and_faults_make_it_unsure(void **state)
 {
     (void)state;
-    struct shl_store *near = with_retry(with_limit(with_fault(with_count(memory_new()))));
+    struct shl_store *near = with_retry(with_limit(with_count(memory_new())));
     struct shl_store *far = with_retry(with_latency(memory_new()));
-    assert_true((near->caps & SHL_STORE_NEAR) != 0);
-    assert_true((far->caps & SHL_STORE_NEAR) == 0);
-    assert_int_equal(near->caps & ~(unsigned)SHL_STORE_NEAR, far->caps);
+    struct shl_store *unsure = with_retry(with_fault(memory_new()));
+    assert_true((near->caps & SHL_STORE_NEAR) != 0 && (near->caps & SHL_STORE_SURE) != 0);
+    assert_int_equal(far->caps, near->caps & ~(unsigned)SHL_STORE_NEAR);
+    assert_int_equal(unsure->caps, near->caps & ~(unsigned)SHL_STORE_SURE);
     shl_store_unref(near);
     shl_store_unref(far);
+    shl_store_unref(unsure);
 }
 
 static void test_latency_picks_follow_the_table(void **state)
@@ -635,7 +637,7 @@ int main(void)
         cmocka_unit_test(test_fault_corrupts_one_bit),
         cmocka_unit_test(test_fault_chance_is_near_and_repeats),
         cmocka_unit_test(test_counts_and_their_price),
-        cmocka_unit_test(test_only_latency_makes_a_near_store_far),
+        cmocka_unit_test(test_latency_makes_a_store_far_and_faults_make_it_unsure),
         cmocka_unit_test(test_latency_picks_follow_the_table),
         cmocka_unit_test(test_limit_is_reached_and_kept),
         cmocka_unit_test(test_prefix_stays_below),

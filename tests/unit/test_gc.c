@@ -573,6 +573,122 @@ static void test_another_collector_was_quicker(void **state)
     collected_end(&c);
 }
 
+/* ---------------------------------------------------------------- a boundary that came damaged */
+
+struct garbler {
+    struct shl_hooked hooked;
+    unsigned left; /* so many times */
+};
+
+static shale_code let_go_on(struct shl_store *s, struct shl_call *call, shale_error *err)
+{
+    (void)s;
+    (void)call;
+    (void)err;
+    return SHALE_OK;
+}
+
+static shale_code garble(struct shl_store *s, struct shl_call *call, shale_code code,
+                         shale_error *err)
+{
+    struct garbler *g = (struct garbler *)(void *)s;
+    (void)err;
+    if (code == SHALE_OK && call->body != NULL && g->left > 0 &&
+        strcmp(call->key, "dir/db/gc/manifest.boundary") == 0) {
+        g->left--;
+        call->body->data[call->body_from] = '<';
+    }
+    return code;
+}
+
+static void test_a_boundary_that_came_damaged_is_read_once_more(void **state)
+{
+    static const struct shl_hooks hooks = {
+        .begin = let_go_on, .end = garble, .deinit = nothing_added};
+    (void)state;
+    struct collected c;
+    struct shl_hooked *h;
+    collected_init(&c);
+    bench_open(&c.b);
+    put_object(&c.b, "dir/db/gc/manifest.boundary", "0");
+    OK(shl_hooked_new(sizeof(struct garbler), c.b.store, &hooks, &h, &db_err));
+    for (unsigned times = 1; times <= 100; times += 99) {
+        struct shl_manifests m;
+        ((struct garbler *)(void *)h)->left = times;
+        OK(shl_manifests_init(&m, &h->wrap.base, "dir/db", false, &db_err));
+        if (times == 1)
+            OK(shl_manifests_load(&m, &db_err));
+        else
+            FAILS(shl_manifests_load(&m, &db_err), SHALE_CORRUPTION);
+        shl_manifests_deinit(&m);
+    }
+    shl_store_unref(&h->wrap.base);
+    collected_end(&c);
+}
+
+/* ---------------------------------------------------------------- a version that grows behind the LIST */
+
+struct grower {
+    struct shl_hooked hooked;
+    struct shl_store *inner;
+    unsigned left, size;
+};
+
+static void put_version(struct shl_store *s, unsigned size)
+{
+    static const uint8_t bytes[100];
+    struct shl_slice body = {.data = bytes, .len = size};
+    static const struct shl_put how = {.mode = SHL_PUT_OVERWRITE};
+    OK(shl_store_put(s, "db/manifest/00000000000000000007.manifest", &body, 1, &how, NULL,
+                     &db_err));
+}
+
+static shale_code grow(struct shl_store *s, struct shl_call *call, shale_error *err)
+{
+    struct grower *g = (struct grower *)(void *)s;
+    (void)err;
+    if (call->kind == SHL_KIND_GET && strstr(call->key, ".manifest") != NULL && g->left > 0) {
+        g->left--;
+        put_version(g->inner, ++g->size);
+    }
+    return SHALE_OK;
+}
+
+/* No more is read of a version than the LIST said that it has; one that was put anew is listed anew. */
+static void test_a_version_that_is_larger_than_listed(void **state)
+{
+    static const struct shl_hooks hooks = {.begin = grow, .end = pass_on, .deinit = nothing_added};
+    (void)state;
+    struct bench b;
+    struct shl_hooked *h;
+    struct shl_db_paths paths = {0};
+    bench_init(&b);
+    OK(shl_db_paths_init(&paths, "db", &db_err));
+    OK(shl_hooked_new(sizeof(struct grower), b.store, &hooks, &h, &db_err));
+    struct grower *g = (struct grower *)(void *)h;
+    g->inner = b.store;
+    g->size = 10;
+    put_version(b.store, g->size);
+    for (unsigned times = 0; times <= 2; times++) {
+        struct shl_sequenced q;
+        struct shl_buf body = {0};
+        bool changed;
+        g->left = times;
+        shl_sequenced_init(&q, &h->wrap.base, &paths, "manifest", NULL);
+        if (times < 2) {
+            OK(shl_sequenced_load(&q, &body, &changed, &db_err));
+            assert_int_equal(body.len, g->size);
+        } else {
+            FAILS(shl_sequenced_load(&q, &body, &changed, &db_err), SHALE_CORRUPTION);
+            assert_non_null(strstr(db_err.text, "has 13 bytes, and no more than 12 are expected"));
+        }
+        shl_buf_free(&body);
+    }
+    shl_store_unref(&h->wrap.base);
+    shl_db_paths_deinit(&paths);
+    bench_end(&b);
+}
+
 /* ---------------------------------------------------------------- a fenced writer */
 
 /* What it uploaded and cannot publish goes with it; what a manifest names stays. */
@@ -616,6 +732,8 @@ int main(void)
         cmocka_unit_test(test_a_store_without_if_match),
         cmocka_unit_test(test_more_than_a_thousand_manifests),
         cmocka_unit_test(test_another_collector_was_quicker),
+        cmocka_unit_test(test_a_boundary_that_came_damaged_is_read_once_more),
+        cmocka_unit_test(test_a_version_that_is_larger_than_listed),
         cmocka_unit_test(test_a_fenced_writer_takes_its_uploads_along),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/env/env.h"
+#include "base/num.h"
 #include "lsm/retain.h"
 
 #define ROWS_MAX 64
@@ -374,15 +375,19 @@ static void test_a_fold_has_the_largest_create_ts(void **state)
     assert_string_equal(got.rows[0].value, "abc");
 }
 
-static shale_code failing_merge(void *ctx, struct shl_slice key, const struct shl_slice *existing,
-                                struct shl_slice operand, struct shl_buf *out, shale_error *err)
+/* Joins, but refuses the operand "no", and has no memory for "big". */
+static shale_code picky_merge(void *ctx, struct shl_slice key, const struct shl_slice *existing,
+                              struct shl_slice operand, struct shl_buf *out, shale_error *err)
 {
     (void)ctx;
     (void)key;
-    (void)existing;
-    (void)operand;
-    (void)out;
-    return shl_fail(err, SHALE_INVALID, "no");
+    if (shl_slice_eq(operand, shl_slice_str("no")))
+        return shl_fail(err, SHALE_INVALID, "no");
+    if (shl_slice_eq(operand, shl_slice_str("big")))
+        return shl_nomem(err);
+    shale_code rc =
+        existing != NULL ? shl_buf_append(out, existing->data, existing->len, err) : SHALE_OK;
+    return rc == SHALE_OK ? shl_buf_append(out, operand.data, operand.len, err) : rc;
 }
 
 static shale_code failing_sink(void *ctx, const struct shl_row *row, shale_error *err)
@@ -392,11 +397,41 @@ static shale_code failing_sink(void *ctx, const struct shl_row *row, shale_error
     return shl_fail(err, SHALE_UNAVAILABLE, "full");
 }
 
-static void test_failures_of_operator_and_sink_come_through(void **state)
+/* One write that the operator cannot merge must not stop a flush: that key keeps its rows, the others are folded. */
+static void test_what_the_operator_refuses_stays(void **state)
 {
-    static const struct version rows[] = {M("a", 5, "b"), P("a", 3, "x")};
-    struct shl_merge_operator bad = {.merge = failing_merge};
-    struct shl_retain_rules rules = {.min_seq = 9, .now_tick = NEVER, .merge = &bad};
+    static const struct version rows[] = {M("a", 9, "y"),   M("a", 8, "x"),  P("a", 7, "w"),
+                                          M("b", 6, "z"),   M("b", 5, "no"), P("b", 3, "v"),
+                                          P("b", 2, "old"), M("c", 1, "t")};
+    static const char *const want[] = {"wxy", "z", "no", "v", "t"};
+    struct shl_merge_operator picky = {.merge = picky_merge};
+    struct shl_retain_rules rules = {.min_seq = 9, .now_tick = NEVER, .merge = &picky};
+    shale_error err = {0};
+    struct shl_retain r;
+    static struct list out;
+    (void)state;
+    out.count = 0;
+    shl_retain_init(&r, &rules, collect, &out);
+    for (size_t i = 0; i < SHL_COUNT_OF(rows); i++) {
+        struct shl_row row = row_of(&rows[i]);
+        assert_int_equal(shl_retain_push(&r, &row, &err), SHALE_OK);
+    }
+    assert_int_equal(shl_retain_finish(&r, &err), SHALE_OK);
+    assert_int_equal(r.refused, 1);
+    shl_retain_deinit(&r);
+    assert_int_equal(out.count, SHL_COUNT_OF(want));
+    for (size_t i = 0; i < out.count; i++)
+        assert_string_equal(out.rows[i].value, want[i]);
+    assert_int_equal(out.rows[0].kind, 'p');
+    assert_int_equal(out.rows[1].kind, 'm');
+    assert_int_equal(out.rows[3].seq, 3);
+}
+
+static void test_a_lack_of_memory_and_failures_of_the_sink_come_through(void **state)
+{
+    static const struct version rows[] = {M("a", 5, "big"), P("a", 3, "x")};
+    struct shl_merge_operator picky = {.merge = picky_merge};
+    struct shl_retain_rules rules = {.min_seq = 9, .now_tick = NEVER, .merge = &picky};
     shale_error err = {0};
     struct shl_retain r;
     static struct list out;
@@ -407,7 +442,7 @@ static void test_failures_of_operator_and_sink_come_through(void **state)
         struct shl_row row = row_of(&rows[i]);
         assert_int_equal(shl_retain_push(&r, &row, &err), SHALE_OK);
     }
-    assert_int_equal(shl_retain_finish(&r, &err), SHALE_INVALID);
+    assert_int_equal(shl_retain_finish(&r, &err), SHALE_NOMEM);
     shl_retain_deinit(&r);
 
     rules.merge = NULL;
@@ -563,7 +598,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_rule),
         cmocka_unit_test(test_a_fold_has_the_largest_create_ts),
-        cmocka_unit_test(test_failures_of_operator_and_sink_come_through),
+        cmocka_unit_test(test_what_the_operator_refuses_stays),
+        cmocka_unit_test(test_a_lack_of_memory_and_failures_of_the_sink_come_through),
         cmocka_unit_test(test_random_rows_agree_with_the_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

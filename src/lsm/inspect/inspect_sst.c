@@ -320,7 +320,7 @@ shale_code shl_inspect_wal_rows(const struct shl_inspect *in, uint64_t id,
     struct shl_wal_file file = {0};
     shale_code rc;
     SHL_TRY(shl_db_paths_init(&paths, in->path, err));
-    SHL_TRY(shl_wal_file_read(store, &paths, id, in->transformer, &file, err));
+    SHL_TRY(shl_wal_file_read(store, &paths, id, SHL_WAL_FILE_MAX, in->transformer, &file, err));
     shl_json_object(w);
     key_u64(w, "id", id);
     key_u64(w, "bytes", file.body.len);

@@ -127,18 +127,18 @@ static shale_code pick_checkpoint(struct part *p, const struct shl_clone_source 
 }
 
 /* Whether a WAL object has rows that are not in L0 yet. Often the last one has none: a flush does not move the boundary all the way. */
-static shale_code check_object(const struct work *w, const struct part *p, uint64_t id,
-                               shale_error *err)
+static shale_code check_object(const struct work *w, const struct part *p,
+                               const struct shl_wal_item *o, shale_error *err)
 {
     struct shl_wal_file f = {0};
-    shale_code rc =
-        shl_wal_file_read(w->wal_store, &p->manifests.paths, id, w->how->transformer, &f, err);
+    shale_code rc = shl_wal_file_read(w->wal_store, &p->manifests.paths, o->id, o->bytes,
+                                      w->how->transformer, &f, err);
     for (size_t i = 0; rc == SHALE_OK && i < f.count; i++)
         if (f.rows[i].seq > p->manifest->last_l0_seq)
             rc = shl_fail(err, SHALE_INVALID,
                           "\"%s\" has rows that are only in the WAL (object %" PRIu64
                           "): they cannot be cut or joined; flush its memtable first",
-                          p->manifests.paths.r1, id);
+                          p->manifests.paths.r1, o->id);
     shl_wal_file_deinit(&f);
     return rc;
 }
@@ -153,7 +153,7 @@ static shale_code check_wal_is_empty(const struct work *w, const struct part *p,
     for (size_t i = 0; i < items.count && rc == SHALE_OK; i++)
         if (items.items[i].bytes > 0 &&
             (newest || items.items[i].id <= p->manifest->wal_id_last_seen))
-            rc = check_object(w, p, items.items[i].id, err);
+            rc = check_object(w, p, &items.items[i], err);
     shl_array_free(&items);
     return rc;
 }

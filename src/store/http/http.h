@@ -29,6 +29,8 @@ struct shl_http_options {
     const char *proxy;              /* URL; NULL: what the environment says */
     const char *no_proxy;           /* hosts with commas, or NULL */
     const char *user_agent;
+    bool (*cancelled)(void *ctx);   /* asked while a request has no connection for more than a second: true gives it up. Must not block. NULL: never */
+    void *cancel_ctx;               /* borrowed */
 };
 /* 5 s, 30 s, 20 s, 30 s, 512 connections, 256 kept for 90 s, https only. */
 void shl_http_options_init(struct shl_http_options *o);
@@ -70,6 +72,7 @@ struct shl_http_call {
     size_t header_count;
     const struct shl_slice *body; /* PUT and POST */
     size_t body_count;
+    uint64_t content; /* a hash of what is sent, 0: not known: with method and URL it tells requests apart, where an answer's headers come again */
 
     /* A body of 2xx goes into the pieces if there are any (more than they hold is a failure), else it is appended to `text`. A body of
      * any other status is appended to `text`, cut at 64 KiB. */

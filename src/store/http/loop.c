@@ -45,6 +45,7 @@ struct shl_http {
     uint64_t timer_ns;                 /* [thread] when libcurl wants to be called */
     uint64_t sweep_ns;                 /* [thread] */
     struct shl_slot *active, *free_slots; /* [thread] */
+    struct shl_heard heard;               /* [thread] */
 };
 
 void shl_http_library(char *out, size_t cap)
@@ -149,7 +150,7 @@ static struct shl_slot *take_slot(struct shl_http *h)
         h->free_slots = s->next;
         return s;
     }
-    s = shl_slot_new(&h->curl, &h->options, &h->now_ns);
+    s = shl_slot_new(&h->curl, &h->options, &h->now_ns, &h->heard);
     if (s != NULL && own_sockets(h, s->easy))
         return s;
     shl_slot_free(s);

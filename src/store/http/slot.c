@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include <inttypes.h>
 #include <stdio.h>
+#include <xxhash.h>
 
 #define ERROR_BODY_MAX   65536
 #define RECEIVE_BYTES    65536L
@@ -448,6 +449,51 @@ static bool keep_header(struct shl_http_call *c, struct shl_slice name, struct s
     return true;
 }
 
+/* What tells this answer from others. */
+static void note_header(struct shl_slot *s, struct shl_slice name, struct shl_slice value)
+{
+    static const char *const ids[] = {"x-amz-request-id", "x-request-id", "x-guploader-uploadid",
+                                      "x-amzn-requestid", "cf-ray"};
+    s->has_etag = s->has_etag || shl_slice_ieq(name, "etag");
+    s->has_date = s->has_date || shl_slice_ieq(name, "date");
+    for (size_t i = 0; i < SHL_COUNT_OF(ids); i++)
+        if (value.len > 0 && (name.data[0] | 0x20) == ids[i][0] && shl_slice_ieq(name, ids[i]))
+            s->head.id = XXH3_64bits_withSeed(value.data, value.len, s->head.id + i);
+}
+
+/* An answer that callers act upon, as they would not on a failure. */
+static bool is_verdict(int status)
+{
+    return status < 400 || status == 404 || status == 409 || status == 412 || status == 416;
+}
+
+/* At the end of the headers: false if they are those of an answer that came before on this connection. What is said here is about another request. Failures are
+ * taken, for gateways make them that have one id for all; but nothing more from that connection. */
+static bool is_fresh(struct shl_slot *s)
+{
+    struct shl_http_call *c = s->t->call;
+    long port = 0;
+    if (!is_success(c->status) || !s->has_etag || !s->has_date)
+        s->head.head = 0;
+    if (c->status < 200 || (s->head.id == 0 && s->head.head == 0) ||
+        s->curl->easy_getinfo(s->easy, CURLINFO_LOCAL_PORT, &port) != CURLE_OK || port <= 0)
+        return true;
+    s->head.request =
+        XXH3_64bits_withSeed(c->url, strlen(c->url), c->content + (uint64_t)c->method);
+    if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
+        return true;
+    if (!is_verdict(c->status) &&
+        s->curl->easy_setopt(s->easy, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK) {
+        s->is_last = true;
+        return true;
+    }
+    c->status = 0;
+    for (size_t i = 0; i < c->wanted_count; i++)
+        c->wanted[i].value[0] = '\0';
+    (void)fail_at(c, SHALE_UNAVAILABLE, "an answer to an earlier request came once more from", "");
+    return false;
+}
+
 /* "HTTP/1.1 206 Partial Content": headers of an interim answer before it are forgotten. */
 static void on_status(struct shl_slot *s, struct shl_slice line)
 {
@@ -462,6 +508,8 @@ static void on_status(struct shl_slot *s, struct shl_slice line)
             c->status = c->status * 10 + (*p - '0');
     for (size_t i = 0; i < c->wanted_count; i++)
         c->wanted[i].value[0] = '\0';
+    s->head = (struct shl_heard_answer){.head = XXH3_64bits(line.data, line.len)};
+    s->has_etag = s->has_date = false;
     s->answering = true;
 }
 
@@ -481,13 +529,18 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     bool is_first = !s->answering || (s->head_over && s->t->call->status < 200);
     if (is_first && line.len > 5 && memcmp(line.data, "HTTP/", 5) == 0)
         on_status(s, line);
-    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n')
+    else if (line.len == 0 || line.data[0] == '\r' || line.data[0] == '\n') {
+        bool is_end = !s->head_over;
         s->head_over = true;
-    else if (s->head_over)
+        if (is_end && !is_fresh(s))
+            return 0;
+    } else if (s->head_over)
         return size * count;
     else if ((colon = memchr(line.data, ':', line.len)) != NULL) {
         struct shl_slice name = shl_slice_of(line.data, (size_t)(colon - line.data));
         struct shl_slice value = shl_slice_trim(shl_slice_of(colon + 1, line.len - name.len - 1));
+        s->head.head = XXH3_64bits_withSeed(line.data, line.len, s->head.head);
+        note_header(s, name, value);
         if (!keep_header(s->t->call, name, value))
             return 0;
     }
@@ -496,14 +549,26 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
 
 /* ---- being held */
 
+#define CHANCE_NS ENV_NS_PER_SEC
+
+/* Nobody waits for it any more, and it has had its chance: some requests clean up behind those that were given up. */
+static bool is_given_up(const struct shl_slot *s, uint64_t now)
+{
+    const struct shl_http_options *o = s->options;
+    return o->cancelled != NULL && now >= s->begun_ns + CHANCE_NS && o->cancelled(o->cancel_ctx);
+}
+
 /* libcurl reads what a proxy says to a CONNECT as long as something comes, and does not come back meanwhile: no other request goes on, and no sweep. */
 static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     struct shl_slot *s = arg;
     curl_off_t through = 0;
     (void)a, (void)b, (void)c, (void)d;
-    if (s->direct || s->answering ||
-        env_now_mono_ns() < *s->now_ns + s->options->connect_timeout_ms * ENV_NS_PER_MS ||
+    if (s->direct || s->answering)
+        return 0;
+    uint64_t now = env_now_mono_ns();
+    bool is_late = now >= *s->now_ns + s->options->connect_timeout_ms * ENV_NS_PER_MS;
+    if ((!is_late && !is_given_up(s, now)) ||
         s->curl->easy_getinfo(s->easy, CURLINFO_PRETRANSFER_TIME_T, &through) != CURLE_OK ||
         through > 0)
         return 0;
@@ -511,7 +576,8 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
     const char *proxy = proxy_of(s->options, s->t->call->url, &who);
     if (proxy == NULL)
         return 0;
-    fail_at_proxy(s->t->call, SHALE_TIMEOUT, proxy, who, "get through", "its answer has no end");
+    fail_at_proxy(s->t->call, SHALE_TIMEOUT, proxy, who, "get through",
+                  is_late ? "its answer has no end" : "given up before its answer was whole");
     return 1;
 }
 
@@ -614,7 +680,7 @@ static bool make_agent(struct shl_slot *s)
 }
 
 struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options,
-                              const uint64_t *now_ns)
+                              const uint64_t *now_ns, struct shl_heard *heard)
 {
     struct shl_slot *s = env_calloc(1, sizeof *s);
     if (s == NULL)
@@ -622,6 +688,7 @@ struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http
     s->curl = curl;
     s->options = options;
     s->now_ns = now_ns;
+    s->heard = heard;
     s->direct = is_direct(options);
     s->easy = s->curl->easy_init();
     if (s->easy != NULL && make_agent(s) && prepare(s) && leave_lookups(s))
@@ -764,6 +831,9 @@ bool shl_slot_begin(struct shl_slot *s, struct shl_transfer *t)
     s->reason[0] = '\0';
     link_headers(s, c);
     ok = set_url(s, c->url);
+    if (s->is_last)
+        SET(CURLOPT_FORBID_REUSE, 0L);
+    s->is_last = false;
     SET(CURLOPT_HTTPHEADER, s->headers);
     return ok && set_method(s, c, body);
 }
@@ -823,6 +893,8 @@ static const char *what_is_overdue(struct shl_slot *s, uint64_t now)
     if (!s->answering && connected == 0) {
         /* libcurl watches over connecting; waiting for a free connection has the limit of the whole. The other limits begin behind both. */
         s->progress_ns = s->running_ns = now;
+        if (is_given_up(s, now))
+            return "given up before there was a connection to";
         return now < s->begun_ns + s->limit_ns + o->connect_timeout_ms * ENV_NS_PER_MS
                    ? NULL
                    : "no connection to";

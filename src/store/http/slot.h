@@ -3,6 +3,7 @@
 #define SHL_STORE_HTTP_SLOT_H
 
 #include "store/http/curl_lib.h"
+#include "store/http/heard.h"
 #include "store/http/http.h"
 #include "store/http/loop.h"
 
@@ -15,6 +16,7 @@ struct shl_slot {
     const struct shl_curl *curl;
     const struct shl_http_options *options;
     const uint64_t *now_ns; /* the loop's time of this round */
+    struct shl_heard *heard; /* the loop's: of all connections */
     CURL *easy;             /* its CURLOPT_PRIVATE is the slot */
     struct shl_transfer *t;
     bool direct;    /* no proxy is named: libcurl needs not look for one with each request */
@@ -27,19 +29,23 @@ struct shl_slot {
     uint64_t text_before;                            /* length of call->text at the start */
     uint64_t sent, expected;
     size_t head_bytes; /* of all header lines, interim answers' too */
+    struct shl_heard_answer head; /* what the headers so far say of the answer */
     uint64_t progress_ns; /* when bytes moved last */
     uint64_t begun_ns;   /* when it was handed to libcurl */
     uint64_t running_ns; /* when it was last seen without a connection */
     uint64_t limit_ns;   /* of the exchange, behind that */
     bool ever_sent; /* bytes of the body left, though perhaps on a connection that was replaced */
     bool answering; /* a status line came */
+    bool is_last;   /* its connection ends with it */
+    bool has_etag, has_date; /* among the headers so far */
     bool
         head_over; /* and the empty line behind the headers: what looks like one later is none (trailers) */
     char reason[CURL_ERROR_SIZE];
 };
 
 /* NULL: no memory. What the pointers lead to must outlive the slot. */
-struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options, const uint64_t *now_ns);
+struct shl_slot *shl_slot_new(const struct shl_curl *curl, const struct shl_http_options *options, const uint64_t *now_ns,
+                              struct shl_heard *heard);
 
 /* NULL does nothing. Carries nothing. */
 void shl_slot_free(struct shl_slot *s);
