@@ -1,7 +1,6 @@
 /* load and dump: rows as JSON lines, streaming both ways. */
 #include "base/env/env.h"
 #include "base/num.h"
-#include "base/str.h"
 #include "base/units.h"
 #include "cli/input.h"
 #include "cli/jsonrow.h"
@@ -17,7 +16,6 @@
 /* How soon a signal to stop is seen; and when the wait for a store is worth a word though no row waits. */
 #define STOP_LOOK_NS (50 * ENV_NS_PER_MS)
 #define STOP_WAIT_NS (ENV_NS_PER_SEC / 2)
-#define STALL_NS     (3 * ENV_NS_PER_SEC)
 
 struct load {
     struct cli *c;
@@ -47,11 +45,6 @@ struct load {
     struct env_cond ended; /* [mu] with `over` */
     bool over;             /* [mu] */
     bool told;             /* [mu] that it is stopping */
-    uint64_t l0_max;       /* [const] of the settings; 0: not known */
-    bool no_compactor;     /* [const] in this process */
-    uint64_t seen_rows;    /* [mu] when the teller looked, and since when it has been so many */
-    uint64_t seen_ns;      /* [mu] */
-    bool told_full;        /* [mu] that L0 is full */
 };
 
 static shale_slice slice_out(struct shl_slice s)
@@ -155,47 +148,6 @@ static uint64_t rows_not_durable(const struct load *l)
     return l->rows + env_load_relaxed(&l->batch_rows) - durable;
 }
 
-/* ---- a full L0, which keeps a writer waiting for ever where nobody compacts */
-
-static bool on_setting(void *ctx, const shale_option_info *info)
-{
-    struct load *l = ctx;
-    uint64_t number;
-    if (strcmp(info->name, "l0_max_ssts") == 0)
-        l->l0_max = shl_parse_u64(shl_slice_str(info->value), &number) ? number : 0;
-    else if (strcmp(info->name, "compactor_options") == 0)
-        l->no_compactor = strcmp(info->value, "none") == 0;
-    return true;
-}
-
-/* REQUIRES: mu. In one tree; the limit of all segments together is never below it. */
-static bool l0_is_full(const struct load *l)
-{
-    shale_db_status status = {.struct_size = sizeof status};
-    if (l->db == NULL || l->l0_max == 0 || !l->no_compactor)
-        return false;
-    shale_db_status_get(l->db, &status);
-    return status.segment_count == 0 && status.l0_count >= l->l0_max && status.memtable_bytes > 0;
-}
-
-/* REQUIRES: mu. Once, when nothing has moved for a while. */
-static void note_full(struct load *l, uint64_t now)
-{
-    if (l->seen_ns == 0 || l->rows != l->seen_rows || !l0_is_full(l)) {
-        l->seen_rows = l->rows;
-        l->seen_ns = now;
-    }
-    if (l->told_full || now - l->seen_ns < STALL_NS)
-        return;
-    l->told_full = true;
-    cli_progress_end(&l->progress);
-    cli_note(l->c,
-             "note: L0 has %" PRIu64 " SSTables (l0_max_ssts) and nobody has merged any for some "
-             "seconds: the writer waits for a compactor",
-             l->l0_max);
-    cli_try(l->c, "shale compactor {db}\tin another terminal; or without compactor_options=none");
-}
-
 /* ---- a signal to stop is answered at once */
 
 /* REQUIRES: mu. Once, and not before `waited_ns` are over if no row waits. */
@@ -210,9 +162,6 @@ static void note_stopping(struct load *l, uint64_t waited_ns)
     if (open > 0)
         cli_note(l->c, "stopping: %s row%s not yet durable; Ctrl-C again drops %s",
                  out_count(rows, open), open == 1 ? "" : "s", open == 1 ? "it" : "them");
-    else if (l0_is_full(l))
-        cli_note(l->c, "stopping: L0 is full, and the writer waits for a compactor; no row waits "
-                       "for it, Ctrl-C again leaves now");
     else
         cli_note(l->c, "stopping: the store has not answered yet, and no row waits for it; "
                        "Ctrl-C again leaves now");
@@ -228,8 +177,6 @@ static void tell_when_stopped(void *arg)
         seen_ns = seen_ns == 0 && os_stop_code() != 0 ? now : seen_ns;
         if (seen_ns != 0)
             note_stopping(l, now - seen_ns);
-        else
-            note_full(l, now);
         (void)env_cond_wait_until(&l->ended, &l->mu, l->told ? UINT64_MAX : now + STOP_LOOK_NS);
     }
     env_mutex_unlock(&l->mu);
@@ -363,8 +310,6 @@ int cmd_load(struct cli *c)
     code = cli_open_writer(c, &db);
     if (code != CLI_YES)
         goto out;
-    if (c->options != NULL)
-        shale_options_each(c->options, on_setting, &l);
     set_db(&l, db);
     if (c->options != NULL && cli_price_for(c, c->args.positional[0], &l.price))
         l.progress.price = &l.price;

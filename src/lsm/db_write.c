@@ -182,8 +182,7 @@ static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtab
 
 #define STALLED                                                                                    \
     "\"%s\": writers wait: L0 has %" PRIu64                                                        \
-    " SSTables, and nothing compacts them; is a compactor "                                        \
-    "at work (l0_max_ssts, shale compactor)?"
+    " SSTables (l0_max_ssts) and nothing compacts them; start a compactor"
 
 static uint64_t l0_count_locked(const struct shl_lsm *db)
 {

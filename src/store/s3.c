@@ -37,14 +37,12 @@ static shale_code look_at_put(struct shl_store *base, const char *key, int statu
     static const char what[] = "the answer was not 200 with an ETag alone";
     struct shl_object there;
     shale_code rc = s3_head(base, key, &there, err);
-    if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED) {
-        if (status == 200)
-            return SHALE_OK; /* an S3 that tells no more */
-        return shl_fail(err, SHALE_UNAVAILABLE,
-                        "put \"%s\": outcome unknown: the answer was %d, and these keys may not "
-                        "look whether it is there",
-                        key, status);
-    }
+    if (rc == SHALE_PERMISSION_DENIED || rc == SHALE_NOT_SUPPORTED)
+        return shl_fail(
+            err, SHALE_UNAVAILABLE,
+            "put \"%s\": outcome unknown: %s but %d, and whether it is there may not be "
+            "looked at",
+            key, what, status);
     if (rc == SHALE_NOT_FOUND)
         return shl_fail(err, SHALE_UNAVAILABLE, "put \"%s\": %s, and there is no such object", key,
                         what);

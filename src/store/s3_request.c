@@ -625,6 +625,11 @@ static shale_code fail_404(struct s3_store *s, struct s3_request *r, const struc
             place->host);
     if (header_of(r, "if-match") != NULL && r->method == SHL_HTTP_PUT)
         return shl_fail(&r->err, SHALE_PRECONDITION, "\"%s\" in %s is gone", r->key, s->base.name);
+    if (r->key == NULL && strcmp(t->code, "NoSuchKey") == 0)
+        return shl_fail(&r->err, SHALE_UNAVAILABLE,
+                        "an answer about another request came from %s: NoSuchKey, and no object "
+                        "was asked for",
+                        place->host);
     if (r->key == NULL)
         return fail_bucket(s, r, says);
     return shl_fail(&r->err, SHALE_NOT_FOUND, "no object \"%s\": %s",

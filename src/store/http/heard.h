@@ -6,26 +6,32 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define SHL_HEARD_CONNECTIONS 256 /* more may share a place, and then less is known of them */
-#define SHL_HEARD_ANSWERS     4   /* of each connection, the last ones */
+/* Room for four times the 256 connections that may be open; one too many in a set makes the place of another. */
+#define SHL_HEARD_SETS    128
+#define SHL_HEARD_WAYS    8
+#define SHL_HEARD_ANSWERS 4 /* of each connection, the last ones */
 
 /* Hashes, 0: there is none. */
 struct shl_heard_answer {
     uint64_t id;      /* of the headers by which a server tells its answers apart */
     uint64_t head;    /* of the status and all headers, if they have a time and an ETag */
-    uint64_t request; /* what was asked */
+    uint64_t request; /* what was asked; not which range of it */
+    bool is_read;     /* a cache between gives what it kept again, with the id that it had */
 };
 
 struct shl_heard_connection {
     unsigned port; /* our end of it; 0: unused */
     unsigned next; /* place of the next answer */
+    uint64_t heard_at;
     struct shl_heard_answer answers[SHL_HEARD_ANSWERS];
 };
 
 /* {0} is a start. */
 struct shl_heard {
-    struct shl_heard_connection connections[SHL_HEARD_CONNECTIONS];
-    bool tells_apart; /* two answers on end on one connection had different ids: not all servers that send one give each answer its own */
+    struct shl_heard_connection sets[SHL_HEARD_SETS][SHL_HEARD_WAYS];
+    uint64_t time; /* answers so far */
+    bool
+        tells_apart; /* two answers on end on one connection had different ids: not all servers that send one give each answer its own */
 };
 
 /* Notes an answer on the connection with that port at our end. True if it is the copy of an earlier one on it: it has the same id, or the same bytes

@@ -480,6 +480,7 @@ static bool is_fresh(struct shl_slot *s)
         return true;
     s->head.request =
         XXH3_64bits_withSeed(c->url, strlen(c->url), c->content + (uint64_t)c->method);
+    s->head.is_read = c->method == SHL_HTTP_GET || c->method == SHL_HTTP_HEAD;
     if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
         return true;
     if (!is_verdict(c->status) &&
