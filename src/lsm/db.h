@@ -29,9 +29,8 @@ struct shl_lsm_open {
     struct shl_gc_filter gc_filter;             /* of the collector inside */
     struct shl_user_filters user_filters;       /* of SSTables; borrowed until close */
     struct shl_log *log;                        /* borrowed until close; NULL: silent */
-    bool (*cancelled)(
-        void *
-            ctx); /* asked by writers who wait for room, under a lock: true gives up. NULL: never */
+    /* Asked now and then by who waits for L0: true gives up. NULL: never. */
+    bool (*cancelled)(void *ctx);
     void *cancel_ctx;
     const struct shl_tracer *tracer; /* of reads that name a trace; NULL: none; copied */
     /* A writer found no database and is about to make one; a failure is open's. NULL: nobody asks. */

@@ -422,6 +422,9 @@ SHL_MUST shale_code shl_lsm_managed_cover(struct shl_lsm *db, shale_error *err);
 SHL_MUST shale_code shl_lsm_managed_follow(struct shl_lsm *db, bool *moved, shale_error *err);
 /* Removes it. What fails is only logged: it expires. */
 void shl_lsm_managed_close(struct shl_lsm *db);
+/* One wait for what a full L0 may hold up, at most a second; who waits looks again then. *since: 0 before the first one. UNAVAILABLE: whoever asked has given up. */
+SHL_MUST shale_code shl_lsm_wait_for_l0_locked(struct shl_lsm *db, struct env_cond *cond,
+                                               uint64_t *since, shale_error *err);
 /* Waits until `seq` is durable or the handle failed. */
 SHL_MUST shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_error *err);
 

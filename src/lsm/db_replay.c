@@ -163,6 +163,7 @@ static shale_code replayed_one(struct shl_lsm *db, const struct shl_replay *r, u
                                shale_error *err)
 {
     shale_code rc = SHALE_OK;
+    uint64_t since = 0;
     env_mutex_lock(&db->mu);
     db->last_wal_id = id;
     db->last_seq = db->durable_wal_seq = shl_max_u64(db->last_seq, r->last_seq);
@@ -173,7 +174,7 @@ static shale_code replayed_one(struct shl_lsm *db, const struct shl_replay *r, u
         rc = shl_lsm_freeze_locked(db, err);
     while (rc == SHALE_OK && db->frozen_bytes >= db->settings.max_unflushed_bytes &&
            env_load_relaxed(&db->closed) == SHALE_OK)
-        env_cond_wait(&db->progress_cond, &db->mu);
+        rc = shl_lsm_wait_for_l0_locked(db, &db->progress_cond, &since, err);
     env_mutex_unlock(&db->mu);
     return rc == SHALE_OK ? shl_lsm_check(db, err) : rc;
 }

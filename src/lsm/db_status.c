@@ -7,12 +7,15 @@
 /* Waits until every row up to `seq` is in the manifest. Under mu. */
 static shale_code wait_flushed_locked(struct shl_lsm *db, uint64_t seq, shale_error *err)
 {
+    uint64_t since = 0;
     while (db->frozen_head != NULL && db->frozen_head->last_seq <= seq) {
         if (env_load_relaxed(&db->closed) != SHALE_OK) {
             *err = db->failure;
             return err->code;
         }
-        env_cond_wait(&db->progress_cond, &db->mu);
+        shale_code rc = shl_lsm_wait_for_l0_locked(db, &db->progress_cond, &since, err);
+        if (rc != SHALE_OK)
+            return rc;
     }
     return shl_lsm_wait_durable_locked(db, seq, err);
 }

@@ -194,17 +194,35 @@ static uint64_t l0_count_locked(const struct shl_lsm *db)
 }
 
 /* A writer without a compactor waits for ever, and whoever looks should know why. */
-static void tell_stall_locked(struct shl_lsm *db, uint64_t since)
+static bool must_tell_locked(struct shl_lsm *db, uint64_t since)
 {
     uint64_t now = env_now_mono_ns();
     if (now - since < STALL_SILENT_NS || shl_lsm_l0_moves_locked(db) ||
         (db->stall_told_ns != 0 && now - db->stall_told_ns < STALL_AGAIN_NS))
-        return;
-    uint64_t count = l0_count_locked(db);
+        return false;
     db->stall_told_ns = now;
+    return true;
+}
+
+shale_code shl_lsm_wait_for_l0_locked(struct shl_lsm *db, struct env_cond *cond, uint64_t *since,
+                                      shale_error *err)
+{
+    uint64_t now = env_now_mono_ns();
+    *since = *since == 0 ? now : *since;
+    if (env_cond_wait_until(cond, &db->mu, now + ENV_NS_PER_SEC))
+        return SHALE_OK;
+    bool moves = shl_lsm_l0_moves_locked(db), tells = must_tell_locked(db, *since);
+    uint64_t count = l0_count_locked(db);
     env_mutex_unlock(&db->mu);
-    shl_log_write(db->log, SHL_LOG_WARN, "still trying: " STALLED, db->paths.r1, count);
+    bool gives_up = db->cancelled != NULL && db->cancelled(db->cancel_ctx);
+    if (tells)
+        shl_log_write(db->log, SHL_LOG_WARN, "still trying: " STALLED, db->paths.r1, count);
     env_mutex_lock(&db->mu);
+    if (!gives_up)
+        return SHALE_OK;
+    return moves ? shl_fail(err, SHALE_UNAVAILABLE,
+                            "\"%s\": gave up waiting for what is uploaded to L0", db->paths.r1)
+                 : shl_fail(err, SHALE_UNAVAILABLE, STALLED, db->paths.r1, count);
 }
 
 /* Waits while too much is unflushed. A batch larger than the limit passes when nothing else waits. */
@@ -231,11 +249,9 @@ static shale_code wait_for_room_locked(struct shl_lsm *db, shale_error *err)
             return SHALE_OK;
         }
         db->counts.backpressure++;
-        if (db->cancelled != NULL && db->cancelled(db->cancel_ctx))
-            return shl_fail(err, SHALE_UNAVAILABLE, STALLED, db->paths.r1, l0_count_locked(db));
-        since = since == 0 ? env_now_mono_ns() : since;
-        tell_stall_locked(db, since);
-        (void)env_cond_wait_until(&db->progress_cond, &db->mu, env_now_mono_ns() + ENV_NS_PER_SEC);
+        shale_code rc = shl_lsm_wait_for_l0_locked(db, &db->progress_cond, &since, err);
+        if (rc != SHALE_OK)
+            return rc;
     }
 }
 
@@ -382,21 +398,27 @@ static void remove_waiter(struct shl_lsm *db, struct shl_waiter *w)
 shale_code shl_lsm_wait_durable_locked(struct shl_lsm *db, uint64_t seq, shale_error *err)
 {
     struct shl_waiter w = {.seq = seq};
+    uint64_t since = 0;
     shale_code rc = SHALE_OK;
     if (env_load_relaxed(&db->durable_seq) >= seq)
         return SHALE_OK;
     env_cond_init(&w.cond);
     insert_waiter(db, &w);
     env_cond_signal(&db->wal_cond);
-    while (!w.done) {
+    while (!w.done && rc == SHALE_OK) {
         if (env_load_relaxed(&db->closed) != SHALE_OK) {
             *err = db->failure;
             rc = err->code;
-            remove_waiter(db, &w);
-            break;
+        } else if (db->settings.wal_enabled) {
+            env_cond_wait(&w.cond, &db->mu);
+        } else {
+            rc = shl_lsm_wait_for_l0_locked(db, &w.cond, &since, err);
         }
-        env_cond_wait(&w.cond, &db->mu);
     }
+    if (w.done)
+        rc = SHALE_OK;
+    else
+        remove_waiter(db, &w);
     env_cond_deinit(&w.cond);
     return rc;
 }

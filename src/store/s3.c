@@ -28,12 +28,36 @@ static bool keep_etag(const char *etag, struct shl_object *out)
 static shale_code s3_head(struct shl_store *base, const char *key, struct shl_object *out,
                           shale_error *err);
 
+static shale_code s3_get(struct shl_store *base, const char *key, const struct shl_get *how,
+                         struct shl_buf *body, struct shl_object *out, shale_error *err);
+
+/* Whether the object has these bytes: an older one may be as long. */
+static shale_code holds_parts(struct shl_store *base, const char *key,
+                              const struct shl_slice *parts, size_t count, bool *out,
+                              shale_error *err)
+{
+    const struct shl_get whole = {.kind = SHL_GET_ALL, .max = shl_parts_bytes(parts, count) + 1};
+    struct shl_buf body = {0};
+    struct shl_object there;
+    size_t at = 0;
+    shale_code rc = s3_get(base, key, &whole, &body, &there, err);
+    *out = rc == SHALE_OK && body.len == shl_parts_bytes(parts, count);
+    for (size_t i = 0; i < count && *out; at += parts[i++].len)
+        *out = shl_slice_eq(shl_slice_of(body.data + at, parts[i].len), parts[i]);
+    shl_buf_free(&body);
+    if (rc != SHALE_OK)
+        shl_err_prefix(err, "put \"%s\": what is there was looked at", key);
+    return rc;
+}
+
 /* A put was answered with a success that has no ETag, or another status than 200, or a body, as no S3 does it: a gateway between may have made it up, so the object is looked at. One that
  * is marked has its ETag, which whoever wrote it with a condition may need for the next; that of another may be another's, and stays empty. What does
  * not look right is for whoever retries: a second create or if-match finds the first one's mark. */
-static shale_code look_at_put(struct shl_store *base, const char *key, int status, uint64_t bytes,
-                              const char *put_id, struct shl_object *out, shale_error *err)
+static shale_code look_at_put(struct shl_store *base, const char *key, int status,
+                              const struct shl_slice *parts, size_t count, const char *put_id,
+                              struct shl_object *out, shale_error *err)
 {
+    bool same = false;
     static const char what[] = "the answer was not 200 with an ETag alone";
     struct shl_object there;
     shale_code rc = s3_head(base, key, &there, err);
@@ -50,7 +74,14 @@ static shale_code look_at_put(struct shl_store *base, const char *key, int statu
         shl_err_prefix(err, "put \"%s\": %s", key, what);
         return rc;
     }
-    if (put_id != NULL ? strcmp(there.put_id, put_id) != 0 : there.size != bytes)
+    if (put_id != NULL) {
+        same = strcmp(there.put_id, put_id) == 0;
+    } else if (there.size == shl_parts_bytes(parts, count)) {
+        rc = holds_parts(base, key, parts, count, &same, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
+    if (!same)
         return shl_fail(err, SHALE_UNAVAILABLE,
                         "put \"%s\": %s, and the object there is not what was sent", key, what);
     if (put_id != NULL)
@@ -85,7 +116,7 @@ static shale_code s3_put(struct shl_store *base, const char *key, const struct s
     SHL_TRY(shl_s3_run_one(s, &r, err));
     out->size = shl_parts_bytes(parts, count);
     if (r.status != 200 || r.answer.len > 0 || !keep_etag(etag, out))
-        SHL_TRY(look_at_put(base, key, r.status, out->size, how->put_id, out, err));
+        SHL_TRY(look_at_put(base, key, r.status, parts, count, how->put_id, out, err));
     if (how->put_id != NULL)
         memcpy(out->put_id, how->put_id, sizeof out->put_id);
 out:

@@ -441,6 +441,8 @@ static bool may_be_stale(const struct s3_request *r, const struct told *told)
 {
     bool refused = r->status == 400 || r->status == 401 || r->status == 403;
     return is_one_of(told->code, stale_codes) ||
+           strcmp(told->code, "SignatureDoesNotMatch") ==
+               0 || /* a file read while it was written */
            (r->method == SHL_HTTP_HEAD && refused && told->code[0] == '\0');
 }
 

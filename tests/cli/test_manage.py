@@ -7,9 +7,11 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import time
 import unittest
 
-from common import Case, FAST, FIXTURES, tree
+from common import Case, FAST, FIXTURES, SHALE, tree
 
 
 def expected(case, name):
@@ -68,6 +70,51 @@ class Manage(Case):
         p = self.run_shale("clone", self.db, self.at("none"), "--only", "x/", want=2)
         self.assertIn(b"has no segments to choose from", p.stderr)
 
+    def let_go(self, db):
+        """Rewrites what a clone borrows, and collects, until it has no parent any more."""
+        self.run_shale("compact", db)
+        for line in self.run_shale("checkpoint", "list", db).stdout.decode().splitlines()[1:]:
+            self.run_shale("checkpoint", "delete", db, line.split()[0])
+
+    def test_a_clone_that_no_writer_has_opened_outlives_its_parents(self):
+        for i in range(5):
+            self.run_shale("put", "src", "k%d" % i, "v", "--set", "compactor_options=none", *FAST)
+        for db, cut in (("cut", ["--from", "k0", "--to", "k9"]), ("whole", [])):
+            self.run_shale("clone", "src", db, *cut)
+            self.let_go(db)
+            self.assertIn(b"let go of 1 parent", self.run_shale("gc", db, "--once", "--min-age", "1ms").stderr)
+            self.assertEqual(self.run_shale("scan", db, "--count").stdout[:6], b"5 rows")
+            self.run_shale("put", db, "x", "y", *FAST)
+
+    def test_restoring_needs_no_parent_that_the_checkpoint_has_nothing_of(self):
+        none = ["--set", "compactor_options=none", *FAST]
+        for i in range(5):
+            self.run_shale("put", "src", "k%d" % i, "v", *none)
+        self.run_shale("clone", "src", "clone")
+        self.let_go("clone")
+        self.run_shale("checkpoint", "create", "clone", "--name", "whole")
+        self.run_shale("put", "clone", "new", "1", *none)
+        self.run_shale("gc", "clone", "--once", "--min-age", "1ms")
+        self.run_shale("restore", "clone", "--checkpoint", "whole", "--yes")
+        self.assertEqual(self.run_shale("scan", "clone", "--count").stdout[:6], b"5 rows")
+
+    def test_a_clone_of_a_database_whose_wal_is_elsewhere_leaves_nothing(self):
+        self.run_shale("put", "src", "a", "1", "--wal-url", "wal", *FAST)
+        writer = subprocess.Popen([SHALE, "shell", "src", "--wal-url", "wal"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=self.env, cwd=self.dir)
+        writer.stdin.write(b".write on\nput b 2\n")
+        writer.stdin.flush()
+        before = len(os.listdir(self.at("wal/src/wal")))
+        while len(os.listdir(self.at("wal/src/wal"))) < before + 2:  # a fence and the row
+            time.sleep(0.02)
+        writer.kill()
+        writer.wait()
+        writer.stdin.close()
+        checkpoints = self.run_shale("checkpoint", "list", "src").stdout
+        p = self.run_shale("clone", "src", "made", want=3)
+        self.assertIn(b"is the WAL in another store", p.stderr)
+        self.assertEqual(self.run_shale("checkpoint", "list", "src").stdout, checkpoints)
+        self.assertFalse(os.path.exists(self.at("made/manifest")))
+
     def test_clones_that_cannot_be(self):
         for more, why, code in ((["--checkpoint", "none"], b"has none of that id or name", 3), (["--and", self.db], b"is given twice", 2),
                                 (["--and", self.at("x") + ",form=a"], b"is none of checkpoint=C", 2), (["--prefix", "a", "--to", "b"], b"give one or the others", 2)):
@@ -104,11 +151,11 @@ class Manage(Case):
         self.assertEqual(sum(c["expire_time"] is None and c["name"] is None for c in self.checkpoints()), 1)
         p = self.run_shale("delete", self.at("copy"), "-n", "-v")
         self.assertRegex(p.stderr.decode(), r"copy/manifest/0{19}1\.manifest \(\d+ B\)\n")
-        self.assertRegex(p.stderr.decode(), r"would delete 2 objects \(.*\n  and what this clone holds in 1 other place\n"
+        self.assertRegex(p.stderr.decode(), r"would delete 3 objects \(.*\n  and what this clone holds in 1 other place\n"
                                             r"  about 2 PUT, 12 LIST, 8 GET, 1 DELETE, on S3 this would cost ~")
         self.run_shale("delete", self.at("copy"), want=2)
         doc = json.loads(self.run_shale("delete", self.at("copy"), "--yes", "--json").stdout)
-        self.assertEqual((doc["deleted"], doc["parents"]), (2, 1))
+        self.assertEqual((doc["deleted"], doc["parents"]), (3, 1))
         self.assertEqual(sum(c["expire_time"] is None and c["name"] is None for c in self.checkpoints()), 0)
         self.assertEqual(self.dump(), self.now)
         p = self.run_shale("delete", self.db, "-n")

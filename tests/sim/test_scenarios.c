@@ -445,6 +445,7 @@ static void no_compactor_main(void *arg)
     }
     CHECK(rc == SHALE_UNAVAILABLE && strstr(err.text, "start a compactor") != NULL);
     CHECK(l.lines == 3); /* told again and again, as long as it lasts */
+    CHECK(shl_lsm_flush(db, true, &err) == SHALE_UNAVAILABLE);
     must(shl_lsm_close(db, &err), &err, "close");
     shl_store_unref(store);
     shl_store_unref(s->bucket);

@@ -324,9 +324,9 @@ static void test_no_memory_is_taken_for_more_than_is_wanted(void **state)
     (void)state;
     static char filler[65536];
     static const struct shl_get small = {.kind = SHL_GET_ALL, .max = 100};
-    static const struct http_answer endless = {
+    const struct http_answer endless = {
         .headers = HUGE_LENGTH, .body = filler, .len = sizeof filler, .flags = HTTP_ENDLESS};
-    static const struct {
+    const struct {
         const char *name;
         struct http_answer script[2];
         shale_code code;

@@ -110,6 +110,7 @@ struct forgetful {
     const char *head_etag;  /* NULL: none there either */
     const char *head_first; /* status of the first HEAD; NULL: 200 */
     bool is_anothers;
+    bool is_older;  /* what a GET finds */
     unsigned bytes; /* of the object there */
     size_t puts, heads;
 };
@@ -126,6 +127,10 @@ static void answer_without_etag(void *ctx, const struct http_request *q, size_t 
             a->status = "412 Precondition Failed";
         else if (!http_header(q, "x-amz-meta-slatedbputid", f->put_id, sizeof f->put_id))
             f->put_id[0] = '\0';
+        return;
+    }
+    if (strcmp(q->method, "GET") == 0) {
+        *a = (struct http_answer){.headers = "etag: \"e\"\r\n", .body = f->is_older ? "y" : "x"};
         return;
     }
     if (f->heads++ == 0 && f->head_first != NULL) {
@@ -150,7 +155,13 @@ static void test_a_put_without_an_etag_is_no_failure(void **state)
         const char *etag;
         size_t requests;
     } rows[] = {
-        {"overwrite", SHL_PUT_OVERWRITE, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "", 2},
+        {"overwrite", SHL_PUT_OVERWRITE, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "", 3},
+        {"overwrite, an older one is as long",
+         SHL_PUT_OVERWRITE,
+         {.head_etag = "\"h\"", .bytes = 1, .is_older = true},
+         SHALE_UNAVAILABLE,
+         "",
+         18},
         {"overwrite, by a page to log in at",
          SHL_PUT_OVERWRITE,
          {.bytes = 700},
@@ -162,7 +173,7 @@ static void test_a_put_without_an_etag_is_no_failure(void **state)
          {.head_first = "404 x", .bytes = 1},
          SHALE_OK,
          "",
-         4},
+         5},
         {"create", SHL_PUT_CREATE, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "\"h\"", 2},
         {"if-match", SHL_PUT_IF_MATCH, {.head_etag = "\"h\"", .bytes = 1}, SHALE_OK, "\"h\"", 2},
         {"nor any elsewhere", SHL_PUT_CREATE, {.bytes = 1}, SHALE_OK, "", 2},

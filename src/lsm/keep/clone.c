@@ -158,14 +158,28 @@ static shale_code check_wal_is_empty(const struct work *w, const struct part *p,
     return rc;
 }
 
-/* What an open writer has made durable since its last manifest is in no checkpoint that others make. */
-static shale_code count_left_out(struct work *w, const struct part *p, shale_error *err)
+/* All WAL objects that are to be copied must be there, before anything is made. What an open writer has made durable since its last manifest is in no checkpoint that
+ * others make. */
+static shale_code look_at_wal(struct work *w, const struct part *p, const struct shl_manifest *m,
+                              bool newest, shale_error *err)
 {
     shl_wal_items items = {0};
+    uint64_t end = m->replay_after_wal_id;
     shale_code rc =
-        shl_wal_list(w->wal_store, &p->manifests.paths, p->manifest->wal_id_last_seen, &items, err);
-    for (size_t i = 0; i < items.count; i++)
-        w->left_out += items.items[i].bytes > 0;
+        shl_wal_list(w->wal_store, &p->manifests.paths, end > 0 ? end - 1 : 0, &items, err);
+    bool none = newest && items.count == 0; /* of a checkpoint the boundary's may be collected */
+    for (size_t i = 0; i < items.count; i++) {
+        end += items.items[i].id == end + 1;
+        w->left_out +=
+            newest && items.items[i].id > m->wal_id_last_seen && items.items[i].bytes > 0;
+    }
+    if (rc == SHALE_OK && shl_manifest_lacks_wal(m, end, none))
+        rc =
+            shl_fail(err, SHALE_CORRUPTION,
+                     "%s/wal/%020" PRIu64 ".sst: is missing, and the manifest knows of it (%" PRIu64
+                     " to %" PRIu64 "); is the WAL in another store (wal_url)?",
+                     p->manifests.paths.r2, none && end > 0 ? end : end + 1, m->replay_after_wal_id,
+                     m->wal_id_last_seen);
     shl_array_free(&items);
     return rc;
 }
@@ -181,13 +195,15 @@ static shale_code load_source(struct work *w, size_t i, shale_error *err)
     if (!p->manifests.newest->initialized)
         SHL_TRY(shl_fail(err, SHALE_CORRUPTION, "\"%s\" is a clone that was never finished",
                          p->manifests.paths.r1));
+    p->cut = s->range != NULL || picks || w->how->source_count > 1;
+    if (s->checkpoint == NULL)
+        SHL_TRY(look_at_wal(w, p, p->manifests.newest, true, err));
     SHL_TRY(pick_checkpoint(p, s, shl_clock_ms(&w->how->clock), &manifest_id, err));
     SHL_TRY(shl_manifests_read(&p->manifests, manifest_id, &p->manifest, err));
-    p->cut = s->range != NULL || picks || w->how->source_count > 1;
     if (p->cut)
         SHL_TRY(check_wal_is_empty(w, p, s->checkpoint == NULL, err));
-    else if (s->checkpoint == NULL)
-        SHL_TRY(count_left_out(w, p, err));
+    if (s->checkpoint != NULL)
+        SHL_TRY(look_at_wal(w, p, p->manifest, false, err));
     if (s->range != NULL)
         SHL_TRY(shl_clone_project(p->manifest, s->range, err));
     if (picks)
@@ -280,11 +296,24 @@ static shale_code copy_object(struct work *w, const struct shl_db_paths *from, u
     return rc;
 }
 
+/* The object of the replay boundary, which every database has that had a writer: where there is none, the WAL is in another store. */
+static shale_code put_boundary(struct work *w, uint64_t id, shale_error *err)
+{
+    char *key = shl_name_wal(&w->target.paths, id);
+    shale_code rc = key == NULL
+                        ? shl_nomem(err)
+                        : shl_store_put(w->wal_store, key, NULL, 0,
+                                        &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL, err);
+    env_free(key);
+    return rc == SHALE_ALREADY_EXISTS ? SHALE_OK : rc; /* of an earlier try */
+}
+
 /* The WAL of a whole source, object by object under the same ids. */
 static shale_code copy_wal(struct work *w, uint64_t *copied, shale_error *err)
 {
     const struct shl_manifest *m = w->target.newest;
-    shale_code rc = SHALE_OK;
+    shale_code rc =
+        m->replay_after_wal_id > 0 ? put_boundary(w, m->replay_after_wal_id, err) : SHALE_OK;
     for (uint64_t id = m->replay_after_wal_id + 1; id <= m->wal_id_last_seen && rc == SHALE_OK;
          id++) {
         rc = copy_object(w, &w->parts[0].manifests.paths, id, err);

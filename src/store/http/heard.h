@@ -15,7 +15,7 @@
 struct shl_heard_answer {
     uint64_t id;      /* of the headers by which a server tells its answers apart */
     uint64_t head;    /* of the status and all headers, if they have a time and an ETag */
-    uint64_t request; /* what was asked; not which range of it */
+    uint64_t request; /* what was asked: of reads the object, whatever the method or range; of writes all of it */
     bool is_read;     /* a cache between gives what it kept again, with the id that it had */
 };
 

@@ -478,9 +478,9 @@ static bool is_fresh(struct shl_slot *s)
     if (c->status < 200 || (s->head.id == 0 && s->head.head == 0) ||
         s->curl->easy_getinfo(s->easy, CURLINFO_LOCAL_PORT, &port) != CURLE_OK || port <= 0)
         return true;
-    s->head.request =
-        XXH3_64bits_withSeed(c->url, strlen(c->url), c->content + (uint64_t)c->method);
     s->head.is_read = c->method == SHL_HTTP_GET || c->method == SHL_HTTP_HEAD;
+    uint64_t how = s->head.is_read ? 0 : c->content + 1 + (uint64_t)c->method;
+    s->head.request = XXH3_64bits_withSeed(c->url, strlen(c->url), how);
     if (!shl_heard_before(s->heard, (unsigned)port, &s->head))
         return true;
     if (!is_verdict(c->status) &&
