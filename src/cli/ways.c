@@ -376,10 +376,10 @@ static const struct {
     {"s4 stat", {SHALE_CORRUPTION, NULL, "no", CLI_UNCHANGED, {"shale store ls {db}"}}},
     {"s4 get", {SHALE_NOT_FOUND, "no such key: ", "no", NULL, {CLI_LISTS_S4_KEYS}}},
     /* What deletes or goes back names no other database than the one that was meant. */
-    {"delete", {SHALE_NOT_FOUND, NULL, "no", "Nothing was deleted.", {"shale store ls {bucket}"}}},
-    {"restore", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {bucket}"}}},
-    {"gc", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {bucket}"}}},
-    {"del", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {bucket}"}}},
+    {"delete", {SHALE_NOT_FOUND, NULL, "no", "Nothing was deleted.", {"shale store ls {db}"}}},
+    {"restore", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {db}"}}},
+    {"gc", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {db}"}}},
+    {"del", {SHALE_NOT_FOUND, "did you mean ", "no", NULL, {"shale store ls {db}"}}},
     {"stat", {SHALE_CORRUPTION, "/compacted/", "no", CLI_UNCHANGED, {"shale sst {db}"}}},
 };
 
