@@ -401,8 +401,6 @@ SHL_MUST shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_erro
  * and the list needs not go back to it. */
 SHL_MUST shale_code shl_lsm_find_wal(struct shl_lsm *db, uint64_t most, shl_wal_items *row,
                                      uint64_t *end, bool *none, shale_error *err);
-/* CORRUPTION that says what shl_manifest_lacks_wal found. */
-shale_code shl_lsm_wal_lacks(const struct shl_lsm *db, uint64_t end, bool none, shale_error *err);
 /* The objects above `after`: from db->wal_listed if that has them all, else listed now. */
 SHL_MUST shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
                                      shale_error *err);

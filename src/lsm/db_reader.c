@@ -140,7 +140,8 @@ static shale_code install_once(struct shl_lsm *db, bool may_end, bool *again, sh
     if (*again)
         goto out;
     if (lacks_wal(db, last, &seen))
-        SHL_TRY(shl_lsm_wal_lacks(db, last, seen.none && db->checkpoint == NULL, err));
+        SHL_TRY(shl_wal_lacks(&db->paths, db->manifest, last, seen.none && db->checkpoint == NULL,
+                              err));
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
     set_replayed(db, last);
     show(db, v, &r);

@@ -91,16 +91,6 @@ shale_code shl_lsm_find_wal(struct shl_lsm *db, uint64_t most, shl_wal_items *ro
     return rc;
 }
 
-shale_code shl_lsm_wal_lacks(const struct shl_lsm *db, uint64_t end, bool none, shale_error *err)
-{
-    const struct shl_manifest *m = db->manifest;
-    return shl_fail(err, SHALE_CORRUPTION,
-                    "%s/wal/%020" PRIu64 ".sst: is missing, and the manifest knows of it (%" PRIu64
-                    " to %" PRIu64 "); is the WAL in another store (wal_url)?",
-                    db->paths.r2, none && end > 0 ? end : end + 1,
-                    shl_max_u64(m->replay_after_wal_id, 1), m->wal_id_last_seen);
-}
-
 shale_code shl_lsm_wal_fetch(struct shl_lsm *db, const struct shl_wal_item *items, size_t count,
                              struct shl_wal_fetch **out, shale_error *err)
 {

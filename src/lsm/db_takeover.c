@@ -119,7 +119,7 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
             continue;                                     /* the list is older than the manifest */
         rc = shl_lsm_refresh_manifest(db, &changed, err); /* a writer at work may have moved on */
         if (rc != SHALE_OK || !changed)
-            return rc != SHALE_OK ? rc : shl_lsm_wal_lacks(db, *end, none, err);
+            return rc != SHALE_OK ? rc : shl_wal_lacks(&db->paths, db->manifest, *end, none, err);
     }
 }
 

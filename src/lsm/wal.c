@@ -54,6 +54,16 @@ shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths 
     return list_some(store, paths, after, LIST_PAGE, out, more, err);
 }
 
+shale_code shl_wal_lacks(const struct shl_db_paths *paths, const struct shl_manifest *m,
+                         uint64_t end, bool none, shale_error *err)
+{
+    return shl_fail(err, SHALE_CORRUPTION,
+                    "%s/wal/%020" PRIu64 ".sst: is missing, and the manifest knows of it (%" PRIu64
+                    " to %" PRIu64 "); is the WAL in another store (wal_url)?",
+                    paths->r2, none && end > 0 ? end : end + 1,
+                    shl_max_u64(m->replay_after_wal_id, 1), m->wal_id_last_seen);
+}
+
 void shl_wal_file_deinit(struct shl_wal_file *f)
 {
     env_free(f->rows);

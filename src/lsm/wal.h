@@ -3,6 +3,7 @@
 #define SHL_LSM_WAL_H
 
 #include "base/array.h"
+#include "lsm/format/manifest.h"
 #include "lsm/format/names.h"
 #include "lsm/format/sst.h"
 #include "store/store.h"
@@ -20,6 +21,9 @@ SHL_MUST shale_code shl_wal_list(struct shl_store *store, const struct shl_db_pa
 SHL_MUST shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths *paths,
                                       uint64_t after, shl_wal_items *out, bool *more,
                                       shale_error *err);
+/* CORRUPTION that says what shl_manifest_lacks_wal (lsm/format/manifest.h) found. */
+shale_code shl_wal_lacks(const struct shl_db_paths *paths, const struct shl_manifest *m,
+                         uint64_t end, bool none, shale_error *err);
 
 /* One WAL object, decoded: its rows in order of seq. */
 struct shl_wal_file {

@@ -44,6 +44,17 @@ void shl_parts_copy(uint8_t *dst, const struct shl_slice *parts, size_t count)
     }
 }
 
+bool shl_parts_equal(struct shl_slice bytes, const struct shl_slice *parts, size_t count)
+{
+    size_t at = 0;
+    if (bytes.len != shl_parts_bytes(parts, count))
+        return false;
+    for (size_t i = 0; i < count; at += parts[i++].len)
+        if (!shl_slice_eq(shl_slice_of(bytes.data + at, parts[i].len), parts[i]))
+            return false;
+    return true;
+}
+
 size_t shl_ranges_touching(const struct shl_get_range *ranges, size_t count)
 {
     SHL_ASSERT(count > 0);

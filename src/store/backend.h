@@ -35,6 +35,8 @@ const char *shl_store_kind_name(enum shl_store_kind kind); /* "put", "upload_par
 size_t shl_parts_bytes(const struct shl_slice *parts, size_t count);
 /* Copies them one behind the other. */
 void shl_parts_copy(uint8_t *dst, const struct shl_slice *parts, size_t count);
+/* Whether these bytes are the parts, one behind the other. */
+bool shl_parts_equal(struct shl_slice bytes, const struct shl_slice *parts, size_t count);
 
 /* How many of the ranges from the first on follow each other without a gap; count > 0. */
 size_t shl_ranges_touching(const struct shl_get_range *ranges, size_t count);

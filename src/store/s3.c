@@ -39,11 +39,8 @@ static shale_code holds_parts(struct shl_store *base, const char *key,
     const struct shl_get whole = {.kind = SHL_GET_ALL, .max = shl_parts_bytes(parts, count) + 1};
     struct shl_buf body = {0};
     struct shl_object there;
-    size_t at = 0;
     shale_code rc = s3_get(base, key, &whole, &body, &there, err);
-    *out = rc == SHALE_OK && body.len == shl_parts_bytes(parts, count);
-    for (size_t i = 0; i < count && *out; at += parts[i++].len)
-        *out = shl_slice_eq(shl_slice_of(body.data + at, parts[i].len), parts[i]);
+    *out = rc == SHALE_OK && shl_parts_equal(shl_buf_view(&body), parts, count);
     shl_buf_free(&body);
     if (rc != SHALE_OK)
         shl_err_prefix(err, "put \"%s\": what is there was looked at", key);

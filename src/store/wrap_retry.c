@@ -194,18 +194,13 @@ static shale_code has_bytes(struct shl_store *s, const char *key, const struct s
     struct shl_get whole = {.kind = SHL_GET_ALL};
     struct shl_buf body = {0};
     struct shl_object object;
-    size_t at = 0;
     shale_code rc;
     *out = false;
     SHL_TRY(retry_head(s, key, &object, err));
     if (object.size != shl_parts_bytes(parts, count))
         goto out;
     SHL_TRY(retry_get(s, key, &whole, &body, &object, err));
-    *out = body.len == shl_parts_bytes(parts, count);
-    for (size_t i = 0; i < count && *out; i++) {
-        *out = shl_slice_eq(shl_slice_of(body.data + at, parts[i].len), parts[i]);
-        at += parts[i].len;
-    }
+    *out = shl_parts_equal(shl_buf_view(&body), parts, count);
 out:
     shl_buf_free(&body);
     return rc;

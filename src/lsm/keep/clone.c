@@ -174,12 +174,7 @@ static shale_code look_at_wal(struct work *w, const struct part *p, const struct
             newest && items.items[i].id > m->wal_id_last_seen && items.items[i].bytes > 0;
     }
     if (rc == SHALE_OK && shl_manifest_lacks_wal(m, end, none))
-        rc =
-            shl_fail(err, SHALE_CORRUPTION,
-                     "%s/wal/%020" PRIu64 ".sst: is missing, and the manifest knows of it (%" PRIu64
-                     " to %" PRIu64 "); is the WAL in another store (wal_url)?",
-                     p->manifests.paths.r2, none && end > 0 ? end : end + 1, m->replay_after_wal_id,
-                     m->wal_id_last_seen);
+        rc = shl_wal_lacks(&p->manifests.paths, m, end, none, err);
     shl_array_free(&items);
     return rc;
 }
