@@ -3,7 +3,8 @@
 //! usage: sdb-bench STORE WORKLOAD[,WORKLOAD..] RECORDS VALUE_BYTES [NAME=NUMBER ..]
 //!
 //! STORE is file:/folder, mem, or lat:MS (memory that waits MS milliseconds before each PUT, GET and part). Names: reads scans durops
-//! threads, cachemb (block cache, MiB), flushms, gc=0, defscan=1 (scan with the default options), settle_s (at most so long).
+//! threads, cachemb (block cache, MiB), flushms, gc=0, defscan=1 (scan with the default options), settle_s (at most so long), quiet_s
+//! (nothing was written for so long: settled).
 //! A line of JSON for each workload; each opens the database anew, and all of one process share a store.
 
 mod counted;
@@ -29,7 +30,6 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const MIB: u64 = 1 << 20;
 const MANY: u64 = 8;
 const SHORT_ROWS: u64 = 10;
-const QUIET_SECONDS: u32 = 8;
 const QUIET_BYTES: u64 = 100_000;
 
 struct Run {
@@ -204,8 +204,9 @@ impl Run {
     async fn settle(&self, db: &Db) -> Outcome<Done> {
         db.flush_with_options(FlushOptions { flush_type: FlushType::MemTable }).await?;
         let limit = Instant::now() + Duration::from_secs(self.number("settle_s", 600));
+        let wanted = self.number("quiet_s", 8);
         let (mut quiet, mut before) = (0, self.store.tally.read().put_bytes);
-        while quiet < QUIET_SECONDS && Instant::now() < limit {
+        while quiet < wanted && Instant::now() < limit {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let now = self.store.tally.read().put_bytes;
             quiet = if now - before < QUIET_BYTES { quiet + 1 } else { 0 };
