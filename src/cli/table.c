@@ -208,7 +208,7 @@ static const struct cli_option options[OPT_IDS] = {
     [OPT_TIMEOUT] = {"timeout", 0, CLI_DURATION, false, "DUR",
                      "give up after so long, e.g. 30s [wait for ever]", NULL, EVERY},
     [OPT_TRACE] = {"trace", 0, CLI_TEXT, false, "FILE",
-                   "every request into FILE, a line each, without secrets", NULL, EVERY},
+                   "every HTTP request into FILE, a line each, without secrets", NULL, EVERY},
     [OPT_PRICE_TABLE] = {"price-table", 0, CLI_TEXT, false, "FILE",
                          "prices to reckon with [the installed prices.toml]", NULL, EVERY},
     [OPT_JSON] = {"json", 'j', CLI_FLAG, false, NULL,
