@@ -177,3 +177,38 @@ void shl_compact_task(void *arg)
     env_cond_broadcast(&db->progress_cond);
     env_mutex_unlock(&db->mu);
 }
+
+/* ---------------------------------------------------------------- before closing */
+
+/* All of it together is no more than a memtable, and merged in the time of a flush. */
+static bool l0_is_small_locked(const struct shl_lsm *db)
+{
+    const struct shl_version *v = env_load_relaxed(&db->version);
+    const struct shl_levels *l = v->levels;
+    uint64_t sum = 0;
+    for (size_t t = 0; t < l->tree_count; t++)
+        for (size_t i = 0; i < l->trees[t].l0_count; i++) {
+            const struct shl_sst_info *info =
+                &shl_sst_describe(l->ssts[l->trees[t].l0_first + i].sst)->info;
+            sum += info->index_offset + info->index_len;
+        }
+    return sum <= db->settings.l0_sst_size_bytes;
+}
+
+void shl_lsm_compact_before_closing_locked(struct shl_lsm *db)
+{
+    uint64_t ns = shl_min_u64(db->settings.compactor_poll_interval_ns, 5 * ENV_NS_PER_SEC);
+    uint64_t end_ns = env_now_mono_ns() + ns;
+    bool first = true;
+    if (db->compactor == NULL || !db->settings.worker_enabled)
+        return;
+    while (env_load_relaxed(&db->closed) == SHALE_OK && !shl_lsm_l0_moves_locked(db) &&
+           l0_is_small_locked(db) && (first || db->compact_due || db->compacting)) {
+        if (first)
+            db->compact_due = true;
+        first = false;
+        env_cond_signal(&db->compact_cond);
+        if (!env_cond_wait_until(&db->progress_cond, &db->mu, end_ns))
+            return;
+    }
+}

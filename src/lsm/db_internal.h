@@ -361,6 +361,9 @@ void shl_lsm_drop_orphans(struct shl_lsm *db);
 void shl_wal_task(void *db);
 void shl_flush_task(void *db);
 void shl_compact_task(void *db);
+/* Who opens, writes a little and closes leaves a small SST in L0 each time, and nobody lives long enough to merge them. So who finds L0 full of small ones when it closes waits
+ * for its own compactor, until there is room, nothing gets on, or the time of a poll is over. Under mu, which it gives up. */
+void shl_lsm_compact_before_closing_locked(struct shl_lsm *db);
 SHL_MUST shale_code shl_lsm_compactor_new(struct shl_lsm *db, shale_error *err);
 void shl_poll_task(void *db);
 /* Replay of WAL objects into a memtable that nobody else writes to. */

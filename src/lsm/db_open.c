@@ -478,6 +478,8 @@ static shale_code close_writer(struct shl_lsm *db, enum shl_lsm_close what, shal
 {
     env_mutex_lock(&db->mu);
     bool failed_before = env_load_relaxed(&db->closed) != SHALE_OK;
+    if (!failed_before && what == SHL_CLOSE_MEMTABLE)
+        shl_lsm_compact_before_closing_locked(db);
     if (!failed_before && (what == SHL_CLOSE_MEMTABLE || !db->settings.wal_enabled))
         freeze_last_locked(db);
     db->stopping = true;

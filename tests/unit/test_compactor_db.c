@@ -5,6 +5,7 @@
 #include "base/num.h"
 #include "lsm/compactor/file.h"
 #include "lsm/compactor/once.h"
+#include "store/wrap_latency.h"
 #include "unit/support_db.h"
 
 struct side {
@@ -716,6 +717,40 @@ static void test_a_long_job_is_committed_in_part(void **state)
     }
 }
 
+/* Each of them lives for one row, on a store that leaves the compactor no time beside it. */
+static void test_writers_that_live_shortly_do_not_fill_l0(void **state)
+{
+    struct bench b;
+    char key[16];
+    size_t l0, runs;
+    struct shl_store *fast;
+    struct shl_latency_options latency = {.seed = 1};
+    (void)state;
+    for (unsigned kind = 0; kind < SHL_KINDS; kind++)
+        latency.kinds[kind] = (struct shl_latency){ENV_NS_PER_MS, ENV_NS_PER_MS, ENV_NS_PER_MS};
+    bench_init(&b);
+    fast = b.store;
+    OK(shl_store_latency_new(&b.store, fast, &latency, &db_err));
+    shl_store_unref(fast);
+    b.settings.compactor_enabled = true;
+    b.settings.min_compaction_sources = 4;
+    b.settings.l0_max_ssts = 4;
+    bench_open(&b);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "k%03u", i);
+        put(&b, key, "value");
+        bench_reopen(&b);
+        shape(&b, &l0, &runs);
+        assert_true(l0 <= b.settings.l0_max_ssts);
+    }
+    assert_true(l0 + runs < 10);
+    for (unsigned i = 0; i < 30; i++) {
+        snprintf(key, sizeof key, "k%03u", i);
+        expect_get(b.db, key, "value");
+    }
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -732,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_levels_stay_levels),
         cmocka_unit_test(test_parts_give_what_the_whole_gives),
         cmocka_unit_test(test_a_long_job_is_committed_in_part),
+        cmocka_unit_test(test_writers_that_live_shortly_do_not_fill_l0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
