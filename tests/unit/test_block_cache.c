@@ -138,18 +138,20 @@ static void test_pool_pieces_do_not_overlap(void **state)
     (void)state;
     shale_error err;
     struct shl_block_pool *pool;
+    struct shl_block_pool *home;
     uint64_t rand = SEED;
     uint64_t bytes = 0;
     static uint8_t *pieces[PIECES];
     static size_t sizes[PIECES];
-    test_must(shl_block_pool_new(true, &pool, &err), &err);
+    test_must(shl_block_pool_new(true, 64 << 20, &pool, &err), &err);
     for (size_t step = 0; step < 4 * PIECES; step++) {
         rand = rand * UINT64_C(6364136223846793005) + 1442695040888963407u;
         size_t i = (rand >> 33) % PIECES;
         if (pieces[i] == NULL) {
             sizes[i] = 2900 + (rand >> 20) % 1900;
-            pieces[i] = shl_block_pool_alloc(pool, sizes[i]);
+            pieces[i] = shl_block_pool_alloc(pool, sizes[i], &home);
             assert_non_null(pieces[i]);
+            assert_ptr_equal(home, pool);
             assert_int_equal((uintptr_t)pieces[i] % 64, 0);
             memset(pieces[i], (int)(i % 251), sizes[i]);
             bytes += shl_block_pool_round(sizes[i]);

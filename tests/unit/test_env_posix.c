@@ -61,9 +61,13 @@ static void test_aligned_memory_is_aligned_and_usable(void **state)
         if (p == NULL || (uintptr_t)p % rows[i].align != 0)
             fail_msg("%s: bad pointer", rows[i].name);
         memset(p, 0x5a, rows[i].size);
-        env_free_aligned(p);
+        if (i % 2 == 0)
+            env_free_aligned(p);
+        else
+            env_free_pages(p, rows[i].size);
     }
     env_free_aligned(NULL);
+    env_free_pages(NULL, 2u << 20);
 }
 
 /* ---------------------------------------------------------------- tasks and locks */

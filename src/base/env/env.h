@@ -31,6 +31,8 @@ char *env_strdup(const char *s);
  * asked for. */
 void *env_alloc_aligned(size_t align, size_t size);
 void env_free_aligned(void *p);
+/* The same for its `size` bytes, of which whole huge pages go back to the system at once: the C library may keep what it is given. */
+void env_free_pages(void *p, size_t size);
 
 /* ---------------------------------------------------------------- tasks */
 
@@ -124,6 +126,7 @@ void env_sim_atomic_point(void);
 #define env_fetch_add(p, v)    (ENV_ATOMIC_POINT(), atomic_fetch_add_explicit((p), (v), memory_order_relaxed))
 #define env_fetch_sub_acq_rel(p, v)                                                                \
     (ENV_ATOMIC_POINT(), atomic_fetch_sub_explicit((p), (v), memory_order_acq_rel))
+#define env_fetch_or(p, v)     (ENV_ATOMIC_POINT(), atomic_fetch_or_explicit((p), (v), memory_order_seq_cst))
 #define env_cas(p, expected, desired)                                                              \
     (ENV_ATOMIC_POINT(), atomic_compare_exchange_strong_explicit((p), (expected), (desired),       \
                                                                  memory_order_seq_cst,             \

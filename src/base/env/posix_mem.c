@@ -59,3 +59,12 @@ void env_free_aligned(void *p)
 {
     free(p);
 }
+
+void env_free_pages(void *p, size_t size)
+{
+#ifdef MADV_DONTNEED
+    if (p != NULL && size >= HUGE_PAGE_BYTES)
+        (void)madvise(p, size - size % HUGE_PAGE_BYTES, MADV_DONTNEED);
+#endif
+    free(p);
+}

@@ -171,6 +171,12 @@ void env_free_aligned(void *p)
         block_free(block_of(p, MAGIC_ALIGNED));
 }
 
+void env_free_pages(void *p, size_t size)
+{
+    (void)size;
+    env_free_aligned(p);
+}
+
 /* ---------------------------------------------------------------- sim.h */
 
 void sim_alloc_fault_arm(sim_group g, uint64_t n, bool sticky)

@@ -111,15 +111,15 @@ static struct shl_block *new_block(struct shl_cache *c, size_t len, size_t room,
     SHL_ASSERT(version == 1 || version == 2);
     if (len > UINT32_MAX / 2)
         return NULL;
-    struct shl_block_pool *pool = c == NULL ? NULL : c->pool;
+    struct shl_block_pool *home;
     size_t bytes = sizeof(struct shl_block) + room + len;
-    struct shl_block *b = shl_block_pool_alloc(pool, bytes);
+    struct shl_block *b = shl_block_pool_alloc(c == NULL ? NULL : c->pool, bytes, &home);
     if (b == NULL)
         return NULL;
     *b = (struct shl_block){.raw_len = (uint32_t)len,
                             .raw_offset = (uint32_t)(sizeof *b + room),
                             .version = (uint8_t)version,
-                            .pool = pool,
+                            .pool = home,
                             .memory_bytes = bytes};
     atomic_init(&b->recent, 0);
     atomic_init(&b->refs, 1);
@@ -195,7 +195,7 @@ shale_code shl_cache_new(uint64_t limit_bytes, struct shl_epoch *epoch, struct s
         env_mutex_init(&c->shards[i].mu);
         env_cond_init(&c->shards[i].loaded);
     }
-    SHL_TRY(shl_block_pool_new(limit_bytes >= SLAB_LIMIT_MIN, &c->pool, err));
+    SHL_TRY(shl_block_pool_new(limit_bytes >= SLAB_LIMIT_MIN, limit_bytes, &c->pool, err));
     for (size_t i = 0; i < SHARD_COUNT; i++) {
         c->shards[i].ghosts = env_calloc(ghosts, sizeof(uint64_t));
         if (c->shards[i].ghosts == NULL)
@@ -243,7 +243,8 @@ void shl_cache_miss(struct shl_cache *c)
 
 void shl_cache_count(const struct shl_cache *c, struct shl_cache_counts *out)
 {
-    *out = (struct shl_cache_counts){.bytes = env_load_relaxed(&c->used_bytes)};
+    *out = (struct shl_cache_counts){.bytes = env_load_relaxed(&c->used_bytes),
+                                     .memory_bytes = shl_block_pool_held(c->pool)};
     for (size_t i = 0; i < COUNTER_COUNT; i++) {
         out->hits += env_load_relaxed(&c->counters[i].hits);
         out->misses += env_load_relaxed(&c->counters[i].misses);
@@ -290,6 +291,18 @@ static uint64_t *ghost_place(const struct shl_cache *c, struct shard *s, uint64_
     return &s->ghosts[(hash / SHARD_COUNT) & c->ghost_mask];
 }
 
+static struct ring *ring_of_locked(struct shard *s, const struct shl_block *b)
+{
+    return b->in_main ? &s->main : &s->probation;
+}
+
+/* A block that comes back soon enters the main ring. */
+static void leave_ghost_locked(const struct shl_cache *c, struct shard *s, uint64_t hash)
+{
+    *ghost_place(c, s, hash) = hash;
+    s->has_ghosts = true;
+}
+
 /* Takes the block out of its slot; the caller retires it after unlocking. */
 static void unpublish_locked(struct shl_block *b)
 {
@@ -320,10 +333,8 @@ static size_t evict_locked(const struct shl_cache *c, struct shard *s, size_t ne
             spared++;
             continue;
         }
-        if (on_probation) {
-            *ghost_place(c, s, b->hash) = b->hash;
-            s->has_ghosts = true;
-        }
+        if (on_probation)
+            leave_ghost_locked(c, s, b->hash);
         unpublish_locked(b);
         freed += shl_block_charge_of(b);
         env_fetch_add(&s->evicted, 1);
@@ -396,6 +407,49 @@ bool shl_cache_has_memory(struct shl_cache *c)
     return !holds_too_much(c);
 }
 
+/* A noted block of a slab that is being drained: in the cache, or not any more. */
+static void evict_noted(struct shl_cache *c, struct shl_block *b)
+{
+    struct shard *s = shard_of(c, b->hash);
+    env_mutex_lock(&s->mu);
+    bool was_in = b->slot != NULL;
+    if (was_in) {
+        ring_remove_locked(ring_of_locked(s, b), b);
+        leave_ghost_locked(c, s, b->hash);
+        unpublish_locked(b);
+        env_fetch_add(&s->evicted, 1);
+    }
+    env_mutex_unlock(&s->mu);
+    if (!was_in)
+        return;
+    shl_cache_unreserve(c, shl_block_charge_of(b));
+    shl_epoch_retire(c->epoch, &b->retired, free_retired);
+}
+
+/* Gives memory of other sizes back to what a block of `bytes` needs. */
+static bool drain(struct shl_cache *c, size_t bytes)
+{
+    struct shl_block_drain d;
+    if (!shl_block_pool_drain_begin(c->pool, bytes, &d))
+        return false;
+    for (struct shl_block *b; (b = shl_block_pool_drain_next(&d)) != NULL;)
+        evict_noted(c, b);
+    shl_block_pool_drain_end(c->pool, &d);
+    (void)shl_epoch_collect(c->epoch);
+    return true;
+}
+
+bool shl_cache_can_keep(struct shl_cache *c, const struct shl_block *b, uint64_t hash)
+{
+    bool is_outside = b->pool == NULL;
+    if (!is_outside && !shl_block_pool_is_over(c->pool))
+        return true;
+    bool drained = shl_cache_has_memory(c) && drain(c, b->memory_bytes);
+    if (is_outside && !drained) /* readers hold the memory: there is less for the cache */
+        (void)evict(c, shard_of(c, hash), shl_block_charge_of(b));
+    return !is_outside;
+}
+
 bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot)
 {
     struct shl_block *expected = NULL;
@@ -417,14 +471,23 @@ void shl_cache_publish(struct shl_cache *c, struct shl_block *_Atomic *slot,
     b->slot = slot;
     b->hash = hash;
     env_mutex_lock(&s->mu);
-    b->in_main = s->has_ghosts && *ghost_place(c, s, hash) == hash;
-    if (b->in_main)
-        *ghost_place(c, s, hash) = 0;
-    ring_append_locked(b->in_main ? &s->main : &s->probation, b);
-    struct shl_block *was = env_exchange(slot, b);
+    bool stays = shl_block_pool_note(b->pool, b, b->memory_bytes);
+    if (stays) {
+        b->in_main = s->has_ghosts && *ghost_place(c, s, hash) == hash;
+        if (b->in_main)
+            *ghost_place(c, s, hash) = 0;
+        ring_append_locked(ring_of_locked(s, b), b);
+    } else {
+        b->slot = NULL;
+    }
+    struct shl_block *was = env_exchange(slot, stays ? b : NULL);
     SHL_ASSERT(was == &c->loading);
     wake_locked(s);
     env_mutex_unlock(&s->mu);
+    if (stays)
+        return;
+    shl_cache_unreserve(c, shl_block_charge_of(b));
+    shl_block_unref(b);
 }
 
 void shl_cache_abandon(struct shl_cache *c, struct shl_block *_Atomic *slot, uint64_t hash)
@@ -457,7 +520,7 @@ void shl_cache_drop(struct shl_cache *c, struct shl_block *_Atomic *slot, uint64
     struct shl_block *b = env_load_seq(slot);
     SHL_ASSERT(b != &c->loading);
     if (b != NULL) {
-        ring_remove_locked(b->in_main ? &s->main : &s->probation, b);
+        ring_remove_locked(ring_of_locked(s, b), b);
         unpublish_locked(b);
     }
     env_mutex_unlock(&s->mu);

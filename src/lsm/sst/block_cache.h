@@ -28,7 +28,7 @@ struct shl_block {
     uint8_t prefix[SHL_BLOCK_PREFIX_MAX]; /* [const] likewise */
     /* second line: owners and rings */
     struct shl_retired retired;
-    struct shl_block_pool *pool;     /* [const] NULL: plain memory */
+    struct shl_block_pool *pool;     /* [const] NULL: plain memory outside of a pool */
     struct shl_block *_Atomic *slot; /* [shard] where it is published; NULL: nowhere */
     struct shl_block *newer;         /* [shard] */
     struct shl_block *older;         /* [shard] */
@@ -68,7 +68,10 @@ void shl_cache_unreserve(struct shl_cache *c, size_t bytes);
 SHL_MUST bool shl_cache_has_memory(struct shl_cache *c);
 /* NULL -> loading. True: the caller fetches, and ends with publish or abandon. */
 SHL_MUST bool shl_cache_begin(struct shl_cache *c, struct shl_block *_Atomic *slot);
-/* loading -> block; takes over one reference, and shl_block_charge of what it was made with must have been reserved. */
+/* False if the block lies outside of the pool, which is full: it is not to be published. Room for the next ones is made, where free slots are of
+ * another size. Not inside an epoch. */
+SHL_MUST bool shl_cache_can_keep(struct shl_cache *c, const struct shl_block *b, uint64_t hash);
+/* loading -> block, or NULL if its slab is being drained; takes over one reference and its charge, which must have been reserved. */
 void shl_cache_publish(struct shl_cache *c, struct shl_block *_Atomic *slot,
                        struct shl_block *take_b, uint64_t hash);
 /* loading -> NULL. */

@@ -630,6 +630,10 @@ static shale_code load_into_slot(struct shl_sst *t, struct shl_sst_meta *m, size
         shl_cache_unreserve(c, reserved);
         keep = false;
     }
+    if (keep && !shl_cache_can_keep(c, b, hash)) {
+        shl_cache_unreserve(c, shl_block_charge_of(b));
+        keep = false;
+    }
     if (keep) {
         add_side_table(b);
         shl_cache_publish(c, slot, shl_block_ref(b), hash);
@@ -702,7 +706,7 @@ void shl_sst_offer_block(struct shl_sst *t, struct shl_sst_meta *m, size_t block
     if (env_load_seq(slot) != NULL || !shl_cache_reserve(c, hash, charge))
         return;
     struct shl_block *b = shl_block_copy(c, raw, t->version);
-    if (b == NULL || !shl_cache_begin(c, slot)) {
+    if (b == NULL || !shl_cache_can_keep(c, b, hash) || !shl_cache_begin(c, slot)) {
         shl_block_unref(b);
         shl_cache_unreserve(c, charge);
         return;

@@ -18,6 +18,7 @@ struct shl_cache_counts {
     uint64_t hits,
         misses; /* misses = loads; hits are sampled or summed without touching shared lines on the hot path */
     uint64_t bytes; /* held now, side tables included */
+    uint64_t memory_bytes; /* slabs and blocks outside of them, also those that only readers hold yet */
     uint64_t evicted;
 };
 /* limit 0: nothing is kept. The epoch is borrowed and outlives the cache. */
