@@ -463,6 +463,7 @@ static const struct shl_store_ops retry_ops = {
     .head = retry_head,
     .list = retry_list,
     .delete_many = retry_delete_many,
+    .sweep = shl_wrap_sweep,
     .copy = retry_copy,
     .upload_start = retry_upload_start,
     .upload_part = retry_upload_part,
