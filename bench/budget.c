@@ -224,7 +224,7 @@ LOOP budget_get_many(void)
     return LOOKUPS;
 }
 
-static uint64_t scan_rows(shale_range range, bool fill)
+static uint64_t scan_rows(shale_range range, bool fill, bool reverse)
 {
     shale_iter *it = NULL;
     shale_row row;
@@ -233,6 +233,7 @@ static uint64_t scan_rows(shale_range range, bool fill)
     uint64_t rows = 0;
     shale_scan_options_init(&how, sizeof how);
     how.cache_blocks = fill;
+    how.reverse = reverse;
     must(shale_db_scan(&it, db, range, &how, &err), "scan");
     while ((rc = shale_iter_next(&row, it, &err)) == SHALE_OK)
         rows++;
@@ -243,12 +244,17 @@ static uint64_t scan_rows(shale_range range, bool fill)
 
 LOOP budget_scan(void)
 {
-    return scan_rows(shale_range_all(), false);
+    return scan_rows(shale_range_all(), false, false);
+}
+
+LOOP budget_scan_reverse(void)
+{
+    return scan_rows(shale_range_all(), false, true);
 }
 
 LOOP budget_scan_four_l0(void)
 {
-    return scan_rows(shale_range_all(), false);
+    return scan_rows(shale_range_all(), false, false);
 }
 
 LOOP budget_short_scan(void)
@@ -257,8 +263,8 @@ LOOP budget_short_scan(void)
     uint8_t to[KEY_BYTES];
     for (uint64_t i = 0; i < SCANS; i++) {
         uint64_t x = mixed(i) % (ROWS - SHORT_ROWS);
-        if (scan_rows(shale_range_between(key_of(from, x), key_of(to, x + SHORT_ROWS)), false) !=
-            SHORT_ROWS)
+        if (scan_rows(shale_range_between(key_of(from, x), key_of(to, x + SHORT_ROWS)), false,
+                      false) != SHORT_ROWS)
             must(SHALE_CORRUPTION, "short scan");
     }
     return SCANS;
@@ -325,7 +331,7 @@ int main(void)
 {
     memset(value, 'v', sizeof value);
     fill();
-    (void)scan_rows(shale_range_all(), true);
+    (void)scan_rows(shale_range_all(), true, false);
     (void)get_all(64, ROWS, 0); /* the filters of the four */
     MEASURE("get_four_l0", budget_get_four_l0(ROWS));
     MEASURE("get_missing_four_l0", budget_get_missing_four_l0(ROWS));
@@ -337,11 +343,12 @@ int main(void)
     reopen("none");
     (void)get_all(1, ROWS, 0); /* index and filter */
     MEASURE("get_cold", budget_get_cold(ROWS));
-    (void)scan_rows(shale_range_all(), true);
+    (void)scan_rows(shale_range_all(), true, false);
     MEASURE("get_cached", budget_get_cached(ROWS));
     MEASURE("get_missing", budget_get_missing(ROWS));
     MEASURE("get_many", budget_get_many());
     MEASURE("scan", budget_scan());
+    MEASURE("scan_reverse", budget_scan_reverse());
     MEASURE("short_scan", budget_short_scan());
     must(shale_db_close(db, &err), "close");
     return 0;

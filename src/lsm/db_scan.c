@@ -33,11 +33,13 @@ struct shl_lsm_iter {
     bool returned;      /* some row was returned: a seek must not go behind it */
     bool key_is_last;   /* ... and key is its key; else last is */
     uint64_t rows_left; /* UINT64_MAX: no limit */
-    struct shl_buf prefix;   /* owned: for filters; empty if the range is not a prefix */
-    struct shl_buf context;  /* owned: for filters of the application */
-    struct shl_buf key;      /* owned */
-    struct shl_buf last;     /* owned */
-    struct shl_buf value;    /* owned: a folded or copied value */
+    struct shl_buf prefix;  /* owned: for filters; empty if the range is not a prefix */
+    struct shl_buf context; /* owned: for filters of the application */
+    struct shl_buf key;     /* owned */
+    struct shl_buf last;    /* owned */
+    struct shl_buf value;   /* owned: a folded or copied value */
+    struct shl_buf
+        base; /* owned: the value below, while a key is decided; its room stays for the next key */
     struct shl_buf operands; /* owned: values of merge rows of the current key */
     SHL_ARRAY(size_t) operand_lens;
     shale_error failure;     /* kept: every later call returns it */
@@ -221,6 +223,7 @@ void shl_lsm_iter_close(struct shl_lsm_iter *it)
     shl_buf_free(&it->key);
     shl_buf_free(&it->last);
     shl_buf_free(&it->value);
+    shl_buf_free(&it->base);
     shl_buf_free(&it->operands);
     shl_array_free(&it->operand_lens);
     env_free(it);
@@ -347,7 +350,6 @@ static inline bool same_key(const struct shl_lsm_iter *it, struct shl_slice key)
 static shale_code fold_forward(struct shl_lsm_iter *it, struct shl_row *out, shale_error *err)
 {
     struct shl_source *s = it->source;
-    struct shl_buf base = {0};
     struct shl_slice base_view;
     const struct shl_slice *have = NULL;
     shale_code rc = SHALE_OK;
@@ -363,8 +365,8 @@ static shale_code fold_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
         } else {
             if ((s->row.flags & SHL_ROW_TOMBSTONE) == 0 && !shl_row_expired(&s->row, it->now)) {
                 note_times(out, &s->row);
-                SHL_TRY(shl_buf_set(&base, s->row.value, err));
-                base_view = shl_buf_view(&base);
+                SHL_TRY(shl_buf_set(&it->base, s->row.value, err));
+                base_view = shl_buf_view(&it->base);
                 have = &base_view;
             }
             break;
@@ -375,7 +377,6 @@ static shale_code fold_forward(struct shl_lsm_iter *it, struct shl_row *out, sha
     out->key = shl_buf_view(&it->key);
     out->value = shl_buf_view(&it->value);
 out:
-    shl_buf_free(&base);
     return rc;
 }
 
@@ -421,7 +422,6 @@ static shale_code collect_reverse(struct shl_lsm_iter *it, struct shl_row *out, 
                                   shale_error *err)
 {
     struct shl_source *s = it->source;
-    struct shl_buf base = {0};
     bool has_base = false;
     shale_code rc = SHALE_OK;
     *live = false;
@@ -437,7 +437,7 @@ static shale_code collect_reverse(struct shl_lsm_iter *it, struct shl_row *out, 
                 if (!has_base)
                     *out = (struct shl_row){.create_ts = INT64_MIN};
                 if (has_base)
-                    SHL_TRY(shl_buf_set(&base, row->value, err));
+                    SHL_TRY(shl_buf_set(&it->base, row->value, err));
             } else {
                 if (!*live)
                     *out = (struct shl_row){.create_ts = INT64_MIN};
@@ -452,17 +452,16 @@ static shale_code collect_reverse(struct shl_lsm_iter *it, struct shl_row *out, 
     if (!*live)
         goto out;
     if (it->operand_lens.count > 0) {
-        struct shl_slice view = shl_buf_view(&base);
+        struct shl_slice view = shl_buf_view(&it->base);
         SHL_TRY(fold(it, has_base ? &view : NULL, false, err));
     } else {
         struct shl_buf swap = it->value;
-        it->value = base;
-        base = swap;
+        it->value = it->base;
+        it->base = swap;
     }
     out->key = shl_buf_view(&it->key);
     out->value = shl_buf_view(&it->value);
 out:
-    shl_buf_free(&base);
     return rc;
 }
 

@@ -310,9 +310,7 @@ static shale_code commit_locked(struct shl_lsm *db, struct commit *c,
                                 shale_error *err)
 {
     shale_error ignored;
-    shale_code rc = wait_for_room_locked(db, err);
-    if (rc != SHALE_OK)
-        return rc;
+    shale_code rc = SHALE_OK;
     struct shl_version *v = env_load_relaxed(&db->version);
     struct shl_memtable *active = v->active;
     bool log_was_empty = db->commit_log.rows == 0;
@@ -488,8 +486,10 @@ static shale_code commit(struct shl_lsm *db, struct commit *c, const struct shl_
         }
     c->now_ms = shl_clock_ms(&db->settings.clock);
     env_mutex_lock(&db->mu);
-    rc = segments_may_clash(db) ? commit_with_segments_locked(db, c, how, &written, err)
-                                : commit_locked(db, c, how, &written, err);
+    rc = wait_for_room_locked(db, err); /* mu is held from here to the end of the commit */
+    if (rc == SHALE_OK)
+        rc = segments_may_clash(db) ? commit_with_segments_locked(db, c, how, &written, err)
+                                    : commit_locked(db, c, how, &written, err);
     if (rc == SHALE_OK && how->await_durable)
         rc = shl_lsm_wait_durable_locked(db, written.seq, err);
     env_mutex_unlock(&db->mu);

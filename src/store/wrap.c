@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/env/env.h"
+#include "store/sweep.h"
 
 shale_code shl_wrap_init(struct shl_wrap *w, struct shl_store *inner,
                          const struct shl_store_ops *ops, shale_error *err)
@@ -19,6 +20,11 @@ void shl_wrap_deinit(struct shl_wrap *w)
     shl_store_unref(w->inner);
     w->inner = NULL;
     shl_store_deinit(&w->base);
+}
+
+shale_code shl_wrap_sweep(struct shl_store *s, const struct shl_sweep *how, shale_error *err)
+{
+    return shl_store_sweep(shl_wrap_inner(s), how, err);
 }
 
 shale_code shl_wrap_upload_start(struct shl_store *s, const char *key, size_t bytes,

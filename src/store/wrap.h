@@ -30,6 +30,8 @@ static inline shale_code shl_wrap_get_ranges(struct shl_store *s, const char *ke
     return inner->ops->get_ranges(inner, key, ranges, count, err);
 }
 
+shale_code shl_wrap_sweep(struct shl_store *s, const struct shl_sweep *how, shale_error *err);
+
 /* First member of a wrapper's upload. A wrapper must have its own, because an upload belongs to the store that made it. */
 struct shl_wrap_upload {
     struct shl_upload base;

@@ -188,6 +188,7 @@ static const struct shl_store_ops hook_ops = {
     .head = hook_head,
     .list = hook_list,
     .delete_many = hook_delete_many,
+    .sweep = shl_wrap_sweep,
     .copy = hook_copy,
     .upload_start = hook_upload_start,
     .upload_part = hook_upload_part,

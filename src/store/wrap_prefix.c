@@ -2,6 +2,7 @@
 
 #include "base/env/env.h"
 #include "store/path.h"
+#include "store/sweep.h"
 #include "store/wrap.h"
 
 struct prefix_store {
@@ -104,6 +105,18 @@ static shale_code prefix_delete_many(struct shl_store *s, const char *const *key
     return rc;
 }
 
+static shale_code prefix_sweep(struct shl_store *s, const struct shl_sweep *how, shale_error *err)
+{
+    struct shl_sweep inner = *how;
+    struct shl_path_buf prefix = {0};
+    shale_code rc = full_key(s, how->prefix, &prefix, err);
+    inner.prefix = prefix.text;
+    if (rc == SHALE_OK)
+        rc = shl_store_sweep(shl_wrap_inner(s), &inner, err);
+    shl_path_buf_deinit(&prefix);
+    return rc;
+}
+
 static shale_code prefix_copy(struct shl_store *s, const char *from, const char *to,
                               bool create_only, shale_error *err)
 {
@@ -140,6 +153,7 @@ static const struct shl_store_ops prefix_ops = {
     .head = prefix_head,
     .list = prefix_list,
     .delete_many = prefix_delete_many,
+    .sweep = prefix_sweep,
     .copy = prefix_copy,
     .upload_start = prefix_upload_start,
     .upload_part = shl_wrap_upload_part,

@@ -34,7 +34,8 @@ uint32_t shl_retry_allowance(shale_code code)
 /* One call and its tries. */
 struct attempt {
     struct retry_store *r;
-    uint32_t failures; /* tries that failed and were followed by another one */
+    uint32_t failures;        /* tries that failed and were followed by another one */
+    uint32_t short_of_memory; /* more of those, by NOMEM */
     uint64_t delay_ns;
     uint64_t first_failed_ns; /* 0: not yet */
     uint64_t told_ns;         /* when the log was told last */
@@ -110,6 +111,21 @@ static bool again(struct attempt *a, shale_code rc, const shale_error *err)
     if (a->failures < UINT32_MAX)
         a->failures++;
     env_fetch_add(&r->retries, 1);
+    return true;
+}
+
+#define NOMEM_TRIES_MAX 100
+#define NOMEM_PAUSE_NS  (10 * ENV_NS_PER_MS)
+
+/* Of puts: true after a pause if NOMEM is waited out. What is put was often acknowledged before, and nobody else has it. Bounded, so it looks at neither
+ * max_retries nor cancelled. */
+static bool waits_for_memory(struct attempt *a, shale_code rc)
+{
+    if (rc != SHALE_NOMEM || a->short_of_memory >= NOMEM_TRIES_MAX)
+        return false;
+    a->short_of_memory++;
+    env_sleep_ns(NOMEM_PAUSE_NS);
+    env_fetch_add(&a->r->retries, 1);
     return true;
 }
 
@@ -234,17 +250,20 @@ static bool may_be_ours(const struct shl_store *s, const struct shl_put *how,
 {
     if (how->put_id != NULL)
         return true; /* also at the first try: the store may have tries of its own inside */
-    return how->mode == SHL_PUT_CREATE && a->failures > 0 && bytes > 0 &&
-           (s->caps & SHL_STORE_SURE) == 0;
+    return how->mode == SHL_PUT_CREATE && (a->failures > 0 || a->short_of_memory > 0) &&
+           bytes > 0 && (s->caps & SHL_STORE_SURE) == 0;
 }
 
 static shale_code settle(struct shl_store *s, const char *key, const struct shl_slice *parts,
-                         size_t count, const struct shl_put *how, struct shl_object *out,
-                         shale_error *err)
+                         size_t count, const struct shl_put *how, struct attempt *a,
+                         struct shl_object *out, shale_error *err)
 {
     shale_error refusal = *err;
     bool ours;
-    shale_code rc = is_ours(s, key, parts, count, how, &ours, out, err);
+    shale_code rc;
+    do
+        rc = is_ours(s, key, parts, count, how, &ours, out, err);
+    while (waits_for_memory(a, rc));
     if (rc != SHALE_OK) {
         shl_err_prefix(
             err, "outcome unknown: an answer to put \"%s\" was lost and reading it back failed",
@@ -317,14 +336,14 @@ static shale_code retry_put(struct shl_store *s, const char *key, const struct s
         if (look(s, key, &mine, &a, &rc, out, err))
             return rc;
         unknown = unknown || (rc != SHALE_OK && is_outcome_unknown(err));
-    } while (again(&a, rc, err));
+    } while (waits_for_memory(&a, rc) || again(&a, rc, err));
     bool refused = rc == SHALE_ALREADY_EXISTS || rc == SHALE_PRECONDITION;
     if (rc != SHALE_OK && !refused && unknown && !is_outcome_unknown(err))
         shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
     if (!refused)
         return conclude(&a, rc, err);
     if (may_be_ours(s, &mine, &a, shl_parts_bytes(parts, count)))
-        rc = settle(s, key, parts, count, &mine, out, err);
+        rc = settle(s, key, parts, count, &mine, &a, out, err);
     if (rc != SHALE_OK && unknown &&
         !is_outcome_unknown(err)) /* ours may have been there, and others after it */
         shl_err_prefix(err, SHL_OUTCOME_UNKNOWN "the answer to an earlier try was lost");
@@ -463,6 +482,7 @@ static const struct shl_store_ops retry_ops = {
     .head = retry_head,
     .list = retry_list,
     .delete_many = retry_delete_many,
+    .sweep = shl_wrap_sweep,
     .copy = retry_copy,
     .upload_start = retry_upload_start,
     .upload_part = retry_upload_part,

@@ -3,6 +3,7 @@
  *
  * Tried again: UNAVAILABLE, TIMEOUT; PERMISSION_DENIED and UNAUTHENTICATED until the third try. All other codes are answers. A call whose
  * retries are counted ends at once, saying so, when the store asks for a longer pause than is left of asked_max_ns; one that is tried for ever waits.
+ * NOMEM of a put (not of reads, whose caller is told) is waited out for a second, in steps of 10 ms, as if its answer had been lost.
  *
  * A conditional put (create, if-match) is marked with a fresh put id where the store keeps attributes. If the store then says
  * ALREADY_EXISTS or PRECONDITION, the object is asked for its id: ours means that an earlier try won. Stores without attributes: if an

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import unittest
 
 import bucket
@@ -57,6 +58,22 @@ class Gc(Case):
         self.assertRegex(p.stderr.decode(), r"gc would delete db/manifest/0{19}1\.manifest\n")
         self.assertRegex(p.stderr.decode(), r"would delete manifest: \d+ objects")
         self.assertEqual(tree(self.db), before)
+
+    def test_what_killed_processes_leave_is_swept(self):
+        left = {os.path.join(self.db, *path): age for path, age in ((("compacted", "01ARZ3NDEKTSV4RRFFQ69G5FAV.sst#1"), 7200), (("manifest", "%020d.manifest#2" % 9), 7200),
+                                                                     (("wal", "%020d.sst#1" % 9), 7200), (("compacted", "01ARZ3NDEKTSV4RRFFQ69G5FAV.sst#2"), 60))}
+        for path, age in left.items():
+            with open(path, "w") as f:
+                f.write("xyz")
+            os.utime(path, (time.time() - age,) * 2)
+        before = tree(self.db)
+        p = self.run_shale("gc", self.db, "-n", "--min-age", "1ms", "-v").stderr.decode()
+        self.assertEqual(sorted(line.split("/")[-1] for line in p.splitlines() if "#" in line), sorted(os.path.basename(n) for n, age in left.items() if age > 3600))
+        self.assertEqual(tree(self.db), before)
+        self.run_shale("gc", self.db, "--once", "--min-age", "1ms")
+        self.assertEqual([n for n in left if os.path.exists(n)], [n for n, age in left.items() if age < 3600])
+        self.run_shale("delete", self.db, "--yes", *FAST)
+        self.assertEqual([n for n in left if os.path.exists(n)], [])
 
     def test_what_a_checkpoint_keeps(self):
         self.run_shale("checkpoint", "create", self.db, "--name", "kept")

@@ -1,5 +1,6 @@
-/* Goal: seven ways in which engines of this kind were seen to fail do not exist here: a writer that slept while its WAL was collected, two that open at once, memory of
- * open transactions, a bulk load that is faster than the bucket, writes while nothing happens, very many manifests, and a durable put without a WAL.
+/* Goal: ways in which engines of this kind were seen to fail do not exist here: a writer that slept while its WAL was collected, two that open at once, memory of
+ * open transactions, a bulk load that is faster than the bucket, writes while nothing happens, very many manifests, a durable put without a WAL, and scans that
+ * allocate for each row.
  * Method: each is a scene of its own on the simulated clock, with requests that take 20 ms where time matters. docs/explanation/invariants.md lists them. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -451,6 +452,55 @@ static void no_compactor_main(void *arg)
     shl_store_unref(s->bucket);
 }
 
+/* ---------------------------------------------------------------- 9: long scans */
+
+#define SCAN_ROWS 2000
+
+/* Allocations of a scan of all rows. */
+static uint64_t scan_allocations(struct shl_lsm *db, bool reverse)
+{
+    struct shl_lsm_iter *it = NULL;
+    struct shl_row row;
+    shale_error err = {0};
+    shale_code rc;
+    uint64_t rows = 0;
+    sim_alloc_fault_arm(0, UINT64_MAX, false); /* counts, and fails none */
+    must(shl_lsm_scan_open(db, &(struct shl_lsm_range){0},
+                           &(struct shl_lsm_scan){.reverse = reverse, .cache_blocks = true}, &it,
+                           &err),
+         &err, "scan");
+    while ((rc = shl_lsm_iter_next(it, &row, &err)) == SHALE_OK)
+        rows++;
+    CHECK(rc == SHALE_DONE && rows == SCAN_ROWS);
+    shl_lsm_iter_close(it);
+    return sim_alloc_fault_disarm(0);
+}
+
+static void scans_main(void *arg)
+{
+    struct scene *s = arg;
+    struct shl_store *store;
+    struct shl_lsm *db = NULL;
+    shale_error err = {0};
+    char key[BULK_KEY];
+    begin(s);
+    store = far_store(s);
+    must(open_writer(s, store, &db, &err), &err, "open");
+    for (unsigned i = 0; i < SCAN_ROWS; i++) { /* half of them in L0 */
+        (void)snprintf(key, sizeof key, "key%06u", i * 7919 % SCAN_ROWS);
+        must(put(db, key, false, &err), &err, "put");
+        if (i == SCAN_ROWS / 2)
+            must(shl_lsm_flush(db, true, &err), &err, "flush");
+    }
+    must(shl_lsm_flush(db, false, &err), &err, "flush");
+    (void)scan_allocations(db, false);
+    CHECK(scan_allocations(db, false) < SCAN_ROWS / 20); /* the blocks are cached */
+    CHECK(scan_allocations(db, true) < SCAN_ROWS / 20);
+    must(shl_lsm_close(db, &err), &err, "close");
+    shl_store_unref(store);
+    shl_store_unref(s->bucket);
+}
+
 /* ---------------------------------------------------------------- tests */
 
 static void run(void (*main_fn)(void *), const char *name, uint64_t seeds)
@@ -518,6 +568,12 @@ static void test_who_waits_for_a_compactor_that_is_not_there_is_told(void **stat
     run(no_compactor_main, "no compactor", 3);
 }
 
+static void test_scans_allocate_nothing_for_a_row_in_either_direction(void **state)
+{
+    (void)state;
+    run(scans_main, "scans", 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_more_manifests_than_a_page_of_a_list),
         cmocka_unit_test(test_a_durable_put_without_a_wal_returns),
         cmocka_unit_test(test_who_waits_for_a_compactor_that_is_not_there_is_told),
+        cmocka_unit_test(test_scans_allocate_nothing_for_a_row_in_either_direction),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

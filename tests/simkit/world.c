@@ -58,9 +58,11 @@ static struct world_store *self(struct shl_store *s)
     return (struct world_store *)s;
 }
 
-static shale_code lost(shale_error *err, const char *what, const char *key)
+static shale_code lost(struct shl_store *s, shale_error *err, const char *what, const char *key)
 {
-    return shl_fail(err, SHALE_UNAVAILABLE, "simulated fault: %s %s", what, key);
+    shale_code code = self(s)->faults->code;
+    return shl_fail(err, code != SHALE_OK ? code : SHALE_UNAVAILABLE, "simulated fault: %s %s",
+                    what, key);
 }
 
 /* Wraps one call: `expr` is evaluated unless the cut comes before. */
@@ -70,12 +72,12 @@ static shale_code lost(shale_error *err, const char *what, const char *key)
         if (cut_ == CUT_KILL_BEFORE)                                                               \
             sim_group_kill_self();                                                                 \
         if (cut_ == CUT_BEFORE)                                                                    \
-            return lost(err, (what), (key));                                                       \
+            return lost(s, err, (what), (key));                                                    \
         shale_code rc_ = (expr);                                                                   \
         if (cut_ == CUT_KILL_AFTER)                                                                \
             sim_group_kill_self();                                                                 \
         if (cut_ == CUT_AFTER && rc_ == SHALE_OK)                                                  \
-            return lost(err, (what), (key));                                                       \
+            return lost(s, err, (what), (key));                                                    \
         return rc_;                                                                                \
     } while (0)
 
@@ -118,13 +120,13 @@ static shale_code ws_get(struct shl_store *s, const char *key, const struct shl_
     if (cut == CUT_KILL_BEFORE)
         sim_group_kill_self();
     if (cut == CUT_BEFORE)
-        return lost(err, "get", key);
+        return lost(s, err, "get", key);
     shale_code rc = do_get(s, key, how, body, out, err);
     if (cut == CUT_KILL_AFTER)
         sim_group_kill_self();
     if (cut == CUT_AFTER && rc == SHALE_OK) {
         body->len = len;
-        return lost(err, "get", key);
+        return lost(s, err, "get", key);
     }
     return rc;
 }
@@ -175,7 +177,7 @@ static shale_code ws_list(struct shl_store *s, const struct shl_list_options *ho
     if (cut == CUT_KILL_BEFORE || cut == CUT_KILL_AFTER)
         sim_group_kill_self();
     if (cut != CUT_NONE)
-        return lost(err, "list", how->prefix);
+        return lost(s, err, "list", how->prefix);
     return do_list(s, how, out, err);
 }
 

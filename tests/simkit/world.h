@@ -21,6 +21,7 @@ struct world_faults {
     uint64_t latency_max_ns; /* each call waits up to this */
     uint64_t fixed_ns;       /* ... and exactly this */
     unsigned armed;          /* enum world_fault, at the nth call; 0: none */
+    shale_code code;         /* what an armed failure says; SHALE_OK: UNAVAILABLE */
     uint64_t nth;
     bool sticky;           /* from the nth call on */
     bool conditional_only; /* count and cut only create-only and if-match puts */

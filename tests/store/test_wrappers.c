@@ -240,6 +240,37 @@ static void test_lost_answers_are_settled(void **state)
     }
 }
 
+/* A put that finds no memory is made again, and what an earlier try did is seen; a read says so at once. */
+static void test_puts_wait_for_memory(void **state)
+{
+    (void)state;
+    static const enum shl_put_mode modes[] = {SHL_PUT_OVERWRITE, SHL_PUT_CREATE, SHL_PUT_IF_MATCH};
+    static const enum shl_fault_effect effects[] = {SHL_FAULT_BEFORE, SHL_FAULT_AFTER};
+    for (size_t i = 0; i < SHL_COUNT_OF(modes) * SHL_COUNT_OF(effects) * 2; i++) {
+        enum shl_put_mode mode = modes[i / 4];
+        bool marks = i % 2 == 0, match = mode == SHL_PUT_IF_MATCH;
+        char *dir = temp_dir_new();
+        struct shl_retry_options never = {.max_retries = 0, .cancelled = yes};
+        struct flaky f = flaky_new(marks ? memory_new() : folder_new(dir), &never);
+        struct shl_object old = {0}, put = {0}, head = {0};
+        enum shl_fault_effect effect = effects[i / 2 % 2];
+        if (match && !marks)
+            effect = SHL_FAULT_BEFORE; /* such an answer cannot be settled */
+        if (match)
+            expect_code(SHALE_OK, put_mode(f.inner, "k", "old", SHL_PUT_CREATE, NULL, &old));
+        (void)fail_kind(&f, SHL_KIND_PUT, effect, SHALE_NOMEM, 0, false);
+        (void)fail_kind(&f, SHL_KIND_HEAD, SHL_FAULT_BEFORE, SHALE_NOMEM, 0, false);
+        expect_code(SHALE_OK, put_mode(f.retry, "k", "new", mode, match ? old.etag : NULL, &put));
+        expect_code(SHALE_OK, shl_store_head(f.inner, "k", &head, &test_err));
+        assert_string_equal(put.etag, head.etag);
+        expect_text(f.inner, "k", "new");
+        (void)fail_kind(&f, SHL_KIND_HEAD, SHL_FAULT_BEFORE, SHALE_NOMEM, 0, true);
+        expect_code(SHALE_NOMEM, shl_store_head(f.retry, "k", &head, &test_err));
+        flaky_free(&f);
+        temp_dir_free(dir);
+    }
+}
+
 static void test_real_losers_stay_losers(void **state)
 {
     (void)state;
@@ -628,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_retry_allowance_by_code),
         cmocka_unit_test(test_retry_for_ever_stops_when_cancelled),
         cmocka_unit_test(test_lost_answers_are_settled),
+        cmocka_unit_test(test_puts_wait_for_memory),
         cmocka_unit_test(test_real_losers_stay_losers),
         cmocka_unit_test(test_an_unreadable_outcome_is_unknown),
         cmocka_unit_test(test_without_attributes_bytes_decide),

@@ -460,6 +460,81 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
 }
 
 /* A coordinator without workers: the job is merged by who wants it, and the coordinator stays what it is. */
+/* The next version of both objects: another coordinator's epoch, who is silent, or no job any more, and no table. */
+static void write_both(struct bench *b, bool takes_over, bool without_jobs, bool without_tables)
+{
+    struct shl_db_paths paths;
+    struct shl_compactions_file file;
+    struct shl_compactions *next = NULL;
+    bool changed;
+    uint64_t version;
+    struct shl_manifest *m = newest_manifest(b, &version);
+    OK(shl_db_paths_init(&paths, "dir/db", &db_err));
+    shl_compactions_file_init(&file, b->store, &paths, NULL);
+    OK(shl_compactions_file_load(&file, &changed, &db_err));
+    OK(shl_compactions_clone(file.now, &next, &db_err));
+    next->compactor_epoch += takes_over;
+    m->compactor_epoch += takes_over;
+    while (without_jobs && next->jobs.count > 0)
+        shl_compaction_deinit(&next->jobs.items[--next->jobs.count]);
+    if (without_tables) {
+        shl_tree_deinit(&m->root);
+        m->root = (struct shl_tree){0};
+    }
+    OK(shl_compactions_file_write(&file, &next, &db_err));
+    write_manifest(b, m, version + 1);
+    shl_compactions_file_deinit(&file);
+    shl_db_paths_deinit(&paths);
+    shl_manifest_free(m);
+}
+
+struct forgetting {
+    struct bench *b;
+    bool tables_too;
+    bool done;
+};
+
+/* As after a restore, and a coordinator that kept no record of what failed. */
+static bool forget(void *ctx, enum shl_once_phase phase, const struct shl_compactor_report *now)
+{
+    struct forgetting *f = ctx;
+    (void)now;
+    (void)phase;
+    if (!f->done)
+        write_both(f->b, false, true, f->tables_too);
+    f->done = true;
+    return false;
+}
+
+static void test_a_job_that_is_no_longer_on_record_is_not_called_done(void **state)
+{
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct bench b;
+        struct shl_once_result result;
+        struct forgetting f = {.b = &b, .tables_too = way > 0};
+        struct shl_request full = {.kind = SHL_REQUEST_FULL};
+        quick(&b);
+        b.settings.min_compaction_sources = 4;
+        bench_open(&b);
+        for (unsigned t = 0; t < 8; t++) {
+            table(&b, t * 10, "v");
+            if (t % 4 == 3)
+                run_once(&b);
+        }
+        bench_close(&b);
+        write_both(&b, true, false, false);
+        struct shl_process_open o = process_of(&b, true, true);
+        struct shl_once once = {
+            .request = &full, .take_over_ns = 600 * ENV_NS_PER_SEC, .tick = forget, .ctx = &f};
+        FAILS(shl_compact_once(&o, &once, &result, &db_err), SHALE_CONFLICT);
+        assert_true((strstr(db_err.text, "its outcome is unknown") != NULL) == f.tables_too);
+        shl_proposals_free(&result.jobs);
+        bench_open(&b);
+        bench_end(&b);
+    }
+}
+
 /* Without a request: the coordinator that is there sees no need by its own settings, and is asked. */
 static void test_a_coordinator_does_what_others_find(void **state)
 {
@@ -762,6 +837,7 @@ int main(void)
         cmocka_unit_test(test_a_segment_is_drained_and_the_writer_takes_it_away),
         cmocka_unit_test(test_a_coordinator_that_has_ended_is_not_waited_for),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
+        cmocka_unit_test(test_a_job_that_is_no_longer_on_record_is_not_called_done),
         cmocka_unit_test(test_a_coordinator_does_what_others_find),
         cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),
         cmocka_unit_test(test_levels_stay_levels),

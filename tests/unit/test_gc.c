@@ -436,6 +436,45 @@ static void test_a_checkpoint_without_its_manifest_stops_what_it_may_protect(voi
     collected_end(&c);
 }
 
+static bool stops_at_once(void *ctx)
+{
+    ++*(unsigned *)ctx;
+    return true;
+}
+
+/* A thousand checkpoints are a thousand requests. */
+static void test_it_stops_before_it_knows_all_checkpoints(void **state)
+{
+    (void)state;
+    struct collected c;
+    unsigned asked = 0;
+    collected_init(&c);
+    bench_open(&c.b);
+    for (unsigned i = 0; i < 3; i++) {
+        put(&c.b, "a", "1");
+        compact(&c.b);
+        struct shl_lsm_checkpoint *k;
+        uint64_t manifest_id;
+        OK(shl_lsm_checkpoint_begin(c.b.db, &(struct shl_lsm_checkpoint_how){.name = NULL}, &k,
+                                    &db_err));
+        OK(shl_lsm_checkpoint_wait(k, &manifest_id, &db_err));
+        shl_lsm_checkpoint_free(k);
+    }
+    size_t before = objects_below(c.b.store, "dir/db");
+    struct shl_gc_open o = {.store = c.b.store,
+                            .wal_store = c.b.wal_store,
+                            .path = "dir/db",
+                            .settings = &c.settings,
+                            .stopped = stops_at_once,
+                            .stopped_ctx = &asked};
+    OK(shl_gc_new(&o, &c.gc, &db_err));
+    OK(shl_gc_run(c.gc, ALL, &c.report, &db_err));
+    assert_true(c.report.stopped);
+    assert_int_equal(asked, 2); /* before the first of them */
+    assert_int_equal(objects_below(c.b.store, "dir/db"), before);
+    collected_end(&c);
+}
+
 static void test_no_database(void **state)
 {
     (void)state;
@@ -728,6 +767,7 @@ int main(void)
         cmocka_unit_test(test_a_dry_run_changes_nothing),
         cmocka_unit_test(test_only_objects_of_the_database_are_looked_at),
         cmocka_unit_test(test_a_checkpoint_without_its_manifest_stops_what_it_may_protect),
+        cmocka_unit_test(test_it_stops_before_it_knows_all_checkpoints),
         cmocka_unit_test(test_no_database),
         cmocka_unit_test(test_a_store_without_if_match),
         cmocka_unit_test(test_more_than_a_thousand_manifests),

@@ -79,6 +79,8 @@ static const char *check_destination(const struct shl_manifest *m, const struct 
         return job->destination == job->runs.items[job->runs.count - 1]
                    ? NULL
                    : "its destination is not its oldest source run";
+    if (stage == SHL_STAGE_SUBMITTED && job->destination == UINT32_MAX)
+        return "its destination leaves no number for a later sorted run";
     bool above = above_all_runs(t, job->destination) &&
                  (stage == SHL_STAGE_COMMIT || above_all_runs(&m->root, job->destination));
     for (size_t i = 0; stage == SHL_STAGE_SUBMITTED && i < m->segments.count; i++)

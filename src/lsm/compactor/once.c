@@ -1,6 +1,7 @@
 #include "lsm/compactor/once.h"
 
 #include "base/num.h"
+#include "lsm/compactor/check.h"
 #include "lsm/compactor/file.h"
 
 #define LOOK_NS (500 * ENV_NS_PER_MS) /* between two looks at the file: two GETs each */
@@ -31,7 +32,31 @@ static bool is_coordinators(const struct shl_compaction *job)
 }
 
 /* What the file says of the request's jobs; those that are gone from it were finished. */
-static shale_code look_at_jobs(struct watch *w, shale_error *err)
+/* A job that is no longer on record: coordinators keep few of those that ended. */
+static shale_code look_for_outcome(const struct shl_manifest *m, struct shl_compaction *mine,
+                                   shale_error *err)
+{
+    const struct shl_tree *t = shl_job_tree(m, mine);
+    bool waits = false;
+    for (size_t i = 0; t != NULL && i < mine->l0_view_ids.count; i++)
+        waits = waits || shl_tree_find_view(t, mine->l0_view_ids.items[i]) != SIZE_MAX;
+    for (size_t i = 0; t != NULL && i < mine->runs.count; i++)
+        waits = waits || (mine->runs.items[i] != mine->destination &&
+                          shl_tree_find_run(t, mine->runs.items[i]) != SIZE_MAX);
+    bool drained = mine->kind == SHL_COMPACTION_DRAIN;
+    bool made = t != NULL && shl_tree_find_run(t, mine->destination) != SIZE_MAX;
+    if (waits)
+        mine->status = SHL_COMPACTION_FAILED;
+    else if (drained || made)
+        mine->status = SHL_COMPACTION_COMPLETED;
+    else
+        return shl_fail(err, SHALE_CONFLICT,
+                        "a compaction is no longer on record, and what it was to merge and to make "
+                        "is not there either: its outcome is unknown");
+    return SHALE_OK;
+}
+
+static shale_code look_at_jobs(struct watch *w, const struct shl_manifest *m, shale_error *err)
 {
     w->over = true;
     w->waits = w->free = false;
@@ -40,12 +65,14 @@ static shale_code look_at_jobs(struct watch *w, shale_error *err)
         const struct shl_compaction *job =
             w->file.now != NULL ? shl_jobs_find(w->file.now, mine->id) : NULL;
         struct shl_compaction copy;
-        if (job == NULL) {
-            if (shl_job_is_active(mine))
-                mine->status = SHL_COMPACTION_COMPLETED;
+        shale_code rc = SHALE_OK;
+        if (job == NULL && shl_job_is_active(mine))
+            rc = look_for_outcome(m, mine, err);
+        if (rc != SHALE_OK)
+            return rc;
+        if (job == NULL)
             continue;
-        }
-        shale_code rc = shl_compaction_copy(job, &copy, err);
+        rc = shl_compaction_copy(job, &copy, err);
         if (rc != SHALE_OK)
             return rc;
         shl_compaction_deinit(mine);
@@ -87,7 +114,7 @@ static shale_code look(struct watch *w, shale_error *err)
         w->sign_ns = env_now_mono_ns();
     w->nobody = m->compactor_epoch == 0 ||
                 (w->file.now != NULL && shl_jobs_ended_with(w->file.now, m->compactor_epoch));
-    rc = w->how->request != NULL ? look_at_jobs(w, err) : look_at_all(w, m, err);
+    rc = w->how->request != NULL ? look_at_jobs(w, m, err) : look_at_all(w, m, err);
 out:
     shl_manifest_free(m);
     return rc;

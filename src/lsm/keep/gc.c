@@ -6,6 +6,7 @@
 #include "lsm/db.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/gc_plan.h"
+#include "lsm/keep/unfinished.h"
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -207,6 +208,8 @@ static shale_code add_pins(struct shl_gc *gc, shale_error *err)
         struct shl_gc_pin *p = NULL;
         if (is_pinned(gc, &m->checkpoints.items[i]))
             continue;
+        if (is_stopped(gc))
+            return shl_fail(err, SHALE_CLOSED, "stopped");
         rc = load_pin(gc, &m->checkpoints.items[i], &p, err);
         if (rc == SHALE_OK && !shl_array_push(&gc->pins, p)) {
             pin_free(p);
@@ -337,6 +340,39 @@ static shale_code delete_victims(struct shl_gc *gc, enum shl_gc_task task, const
     return SHALE_OK;
 }
 
+/* ---------------------------------------------------------------- unfinished writes */
+
+struct sweeping {
+    struct shl_gc *gc;
+    struct shl_gc_result *result;
+};
+
+static void note_swept(void *ctx, const char *path, uint64_t bytes)
+{
+    const struct sweeping *s = ctx;
+    shl_log_write(s->gc->log, SHL_LOG_INFO, "gc %s %s",
+                  s->result->dry_run ? "would delete" : "deleted", path);
+    s->result->count++;
+    s->result->bytes += bytes;
+}
+
+/* What killed processes left of writes that never ended. Of the two tasks of wal/ one does it. */
+static shale_code sweep(struct shl_gc *gc, enum shl_gc_task task, struct shl_gc_result *r,
+                        shale_error *err)
+{
+    struct sweeping s = {.gc = gc, .result = r};
+    if (task == SHL_GC_WAL_FENCE || is_stopped(gc))
+        return SHALE_OK;
+    return shl_unfinished_sweep(
+        task == SHL_GC_WAL ? gc->wal_store : gc->store, &gc->manifests.paths, places[task].dir,
+        &(struct shl_sweep){.age_ns =
+                                shl_max_u64(SHL_SWEEP_AGE_NS, gc->settings.tasks[task].min_age_ns),
+                            .dry_run = r->dry_run,
+                            .visit = note_swept,
+                            .ctx = &s},
+        err);
+}
+
 /* ---------------------------------------------------------------- tasks */
 
 /* A writer that slept must not find the id of a deleted object free: from here on what it writes there does not count. */
@@ -349,8 +385,8 @@ static shale_code move_boundary(struct shl_gc *gc, enum shl_gc_task task, uint64
         task == SHL_GC_MANIFEST ? &gc->manifests.versions : &gc->compactions, to, err);
 }
 
-static shale_code run_objects(struct shl_gc *gc, const struct shl_gc_view *view,
-                              enum shl_gc_task task, struct shl_gc_result *r, shale_error *err)
+static shale_code delete_objects(struct shl_gc *gc, const struct shl_gc_view *view,
+                                 enum shl_gc_task task, struct shl_gc_result *r, shale_error *err)
 {
     struct victims v = {.bytes = 0};
     shale_code rc;
@@ -372,6 +408,13 @@ static shale_code run_objects(struct shl_gc *gc, const struct shl_gc_view *view,
 out:
     victims_deinit(&v);
     return rc;
+}
+
+static shale_code run_objects(struct shl_gc *gc, const struct shl_gc_view *view,
+                              enum shl_gc_task task, struct shl_gc_result *r, shale_error *err)
+{
+    shale_code rc = delete_objects(gc, view, task, r, err);
+    return rc == SHALE_OK ? sweep(gc, task, r, err) : rc;
 }
 
 static shale_code edit_detach(struct shl_manifest *next, uint64_t next_id, void *arg,
@@ -494,8 +537,9 @@ shale_code shl_gc_run(struct shl_gc *gc, unsigned mask, struct shl_gc_report *ou
         if (!gc->settings.tasks[i].on)
             mask &= ~SHL_GC_BIT(i);
     rc = load_view(gc, mask, out, &view, err);
+    out->stopped = rc == SHALE_CLOSED && is_stopped(gc);
     if (rc != SHALE_OK)
-        return rc;
+        return out->stopped ? SHALE_OK : rc;
     for (unsigned i = 0; i < SHL_GC_TASKS; i++) {
         struct shl_gc_result *r = &out->tasks[i];
         if ((mask & SHL_GC_BIT(i)) == 0 || is_stopped(gc))

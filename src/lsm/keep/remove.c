@@ -4,6 +4,7 @@
 #include "base/num.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/manifest_edit.h"
+#include "lsm/keep/unfinished.h"
 
 #define MARKER     ".deleting"
 #define BATCH_KEYS 1000
@@ -95,6 +96,15 @@ static uint64_t wal_of_another_store(const struct removal *r)
     return is_here ? 0 : shl_max_u64(m->wal_id_last_seen, m->replay_after_wal_id);
 }
 
+static void note_swept(void *ctx, const char *path, uint64_t bytes)
+{
+    struct removal *r = ctx;
+    r->out->objects++;
+    r->out->bytes += bytes;
+    if (r->how->each != NULL)
+        r->how->each(r->how->ctx, path, bytes);
+}
+
 static shale_code drop_folder(struct removal *r, const char *name, shale_error *err)
 {
     struct shl_store *store = r->how->store;
@@ -110,6 +120,10 @@ static shale_code drop_folder(struct removal *r, const char *name, shale_error *
         r->out->wal_unseen = wal_of_another_store(r);
     if (rc == SHALE_OK)
         rc = drop_list(r, store, &list, err);
+    if (rc == SHALE_OK)
+        rc = shl_unfinished_sweep(
+            store, &r->manifests.paths, name,
+            &(struct shl_sweep){.dry_run = r->how->dry_run, .visit = note_swept, .ctx = r}, err);
     shl_list_free(&list);
     env_free(dir);
     return rc;
