@@ -144,8 +144,9 @@ typedef struct shale_filter_policy {
     shale_code (*add)(void *ctx, void *builder, const shale_raw_row *row);
     /* The last call for a builder, whose memory is given back here: hands the filter to emit(emit_ctx, filter), once. emit NULL: it is not wanted. */
     shale_code (*end)(void *ctx, void *builder, void (*emit)(void *emit_ctx, shale_slice filter), void *emit_ctx);
-    /* False: no row of the SSTable can be what the read looks for. Must be right for whatever is stored under the name (true if the bytes are strange), quick,
-     * and not block: reads wait for it. Any thread. */
+    /* False: no row of the SSTable can be what the read looks for. Must be right for whatever is stored under the name (true if the bytes are strange) and quick:
+     * the read waits for it, and memory that the database gives up is not freed until it returns. So it must not block (no lock that is held for long, no I/O) and
+     * not call any function of the same database or of an iterator on it. filter and query are valid until it returns. Any thread. */
     bool (*may_match)(void *ctx, shale_slice filter, const shale_filter_query *query);
 } shale_filter_policy;
 SHALE_API void shale_filter_policy_init(shale_filter_policy *o, size_t struct_size);

@@ -284,9 +284,8 @@ static shale_code read_value(const struct shl_opt *opt, struct shl_slice value,
     case SHL_OPT_I64:
         if (!shl_parse_i64(value, &v->integer) || (opt->nullable && v->integer == INT64_MIN))
             return not_a(opt, value, "a whole number", err);
-        if ((v->integer < 0 || (uint64_t)v->integer < opt->min) && opt->min > 0)
-            return out_of_range(opt, value, err);
-        return opt->max != 0 && v->integer > 0 && (uint64_t)v->integer > opt->max
+        return v->integer < 0 || (uint64_t)v->integer < opt->min ||
+                       (opt->max != 0 && (uint64_t)v->integer > opt->max)
                    ? out_of_range(opt, value, err)
                    : SHALE_OK;
     case SHL_OPT_F64:

@@ -15,7 +15,7 @@ enum shl_opt_type {     /* type of the field; its "none" if nullable */
     SHL_OPT_BOOL,       /* bool; never nullable */
     SHL_OPT_U32,        /* uint32_t; UINT32_MAX */
     SHL_OPT_U64,        /* uint64_t; UINT64_MAX */
-    SHL_OPT_I64,        /* int64_t; INT64_MIN */
+    SHL_OPT_I64,        /* int64_t, not below 0; INT64_MIN */
     SHL_OPT_F64,        /* double; never nullable */
     SHL_OPT_SIZE32,     /* uint32_t, bytes; UINT32_MAX */
     SHL_OPT_SIZE,       /* uint64_t, bytes; UINT64_MAX */

@@ -45,7 +45,7 @@ struct lookup {
     struct shl_block *block; /* where row lies; borrowed; NULL: in `table` */
     struct shl_memtable *table;
 
-    int64_t now;          /* with strict times to live; else INT64_MIN; 0: not asked yet */
+    int64_t now;          /* with strict times to live; else SHL_NOT_STRICT; 0: not asked yet */
     bool merging;         /* operands were met */
     struct shl_buf bytes; /* owned: their values, newest first */
     SHL_ARRAY(struct shl_slice) operands; /* data is an offset until the end */

@@ -295,17 +295,18 @@ static inline uint64_t shl_lsm_limit(const struct shl_lsm *db, bool remote_only,
         remote_only ? env_load_acquire(&db->durable_seq) : env_load_acquire(&db->committed_seq);
     return view != NULL && view->seq < seq ? view->seq : seq;
 }
-/* The time by which strict reads tell what has expired: the clock's, but never before that of the newest row. INT64_MIN if reads are not strict. */
+#define SHL_NOT_STRICT INT64_MIN /* nothing has expired then, whatever its end: INT64_MIN is one too */
+/* The time by which strict reads tell what has expired: the clock's, but never before that of the newest row. */
 static inline int64_t shl_lsm_read_time(const struct shl_lsm *db)
 {
     if (!db->settings.strict_ttl)
-        return INT64_MIN;
+        return SHL_NOT_STRICT;
     int64_t now = shl_clock_ms(&db->settings.clock), tick = env_load_relaxed(&db->last_tick);
     return now > tick ? now : tick;
 }
 static inline bool shl_row_expired(const struct shl_row *row, int64_t now)
 {
-    return (row->flags & SHL_ROW_HAS_EXPIRE) != 0 && row->expire_ts <= now;
+    return (row->flags & SHL_ROW_HAS_EXPIRE) != 0 && now != SHL_NOT_STRICT && row->expire_ts <= now;
 }
 
 /* ---- db_scan.c */

@@ -96,7 +96,8 @@ static shale_code start_fanout(struct shl_lsm *db, shale_error *err)
 shale_code shl_lsm_handle_new(const struct shl_lsm_open *o, bool writer, struct shl_lsm **out,
                               shale_error *err)
 {
-    shale_code rc = shl_lsm_settings_check(o->settings, err);
+    shale_code rc =
+        shl_lsm_settings_check(o->settings, writer ? SHL_LSM_WRITES : SHL_LSM_READS, err);
     if (rc != SHALE_OK)
         return rc;
     struct shl_lsm *db = env_calloc(1, sizeof *db);

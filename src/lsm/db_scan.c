@@ -20,7 +20,7 @@ struct shl_lsm_iter {
     struct shl_version *version; /* counted */
     struct shl_source *source;   /* owned */
     uint64_t max_seq;
-    int64_t now;      /* rows that have expired by then do not show; INT64_MIN: all do */
+    int64_t now;      /* rows that have expired by then do not show; SHL_NOT_STRICT: all do */
     uint64_t own_seq; /* newest own write of a transaction that shows; 0: none */
     struct shl_slice lower, upper; /* keys of from and to, for the sources */
     struct shl_read_budget budget;

@@ -2,7 +2,9 @@
  *
  * A reader enters before it loads an epoch-protected pointer (with env_load_seq) and leaves when it no longer uses anything reached
  * from it. A remover first swaps the pointer (env_exchange / env_store_seq), then retires the old object, which is freed when
- * every reader that could have seen it has left. An epoch never spans a store request, a lock wait or a user callback.
+ * every reader that could have seen it has left. An epoch never spans a store request or a lock wait, and of user callbacks only a filter policy's may_match
+ * (sst_probe.c) and the clock of strict reads (db_get.c), which must neither block nor call into the database: while they run, nothing that was retired since is
+ * freed.
  * Any task. One domain per database; nothing is registered per thread. */
 #ifndef SHL_LSM_EPOCH_H
 #define SHL_LSM_EPOCH_H

@@ -89,35 +89,67 @@ static shale_code check_pauses(const struct shl_lsm_settings *s, shale_error *er
     return SHALE_OK;
 }
 
-shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err)
+/* What whoever reads goes by; blocks are also the unit of its requests. */
+static shale_code check_reads(const struct shl_lsm_settings *s, shale_error *err)
 {
     uint32_t block = s->sst_block_size_bytes;
     if (block < KIB || block > 64 * KIB || (block & (block - 1)) != 0)
         return shl_fail(
             err, SHALE_INVALID,
             "sst_block_size: %" PRIu32 " bytes; it must be 1, 2, 4, 8, 16, 32 or 64 KiB", block);
+    if (s->manifest_poll_interval_ns < ENV_NS_PER_MS)
+        return shl_fail(err, SHALE_INVALID, "manifest_poll_interval: it must be at least 1ms");
+    return SHALE_OK;
+}
+
+/* Of SSTables that are made, and when they are merged. */
+static shale_code check_compaction(const struct shl_lsm_settings *s, shale_error *err)
+{
     bool compressed = s->compression != SHL_COMPRESSION_NONE ||
                       (s->worker_has_codec && s->worker_compression != SHL_COMPRESSION_NONE);
     if (s->sst_block_alignment && compressed)
         return shl_fail(err, SHALE_INVALID,
                         "sst_block_alignment: not together with a compression_codec, whose blocks "
                         "have any length");
-    if (s->manifest_poll_interval_ns < ENV_NS_PER_MS ||
-        s->compactor_poll_interval_ns < ENV_NS_PER_MS)
-        return shl_fail(err, SHALE_INVALID, "%s: it must be at least 1ms",
-                        s->manifest_poll_interval_ns < ENV_NS_PER_MS
-                            ? "manifest_poll_interval"
-                            : "compactor_options.poll_interval");
+    if (s->compactor_poll_interval_ns < ENV_NS_PER_MS)
+        return shl_fail(err, SHALE_INVALID,
+                        "compactor_options.poll_interval: it must be at least 1ms");
     shale_code rc = check_pauses(s, err);
     if (rc != SHALE_OK)
         return rc;
+    if (s->filter.bits_per_key > 100)
+        return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
+                        s->filter.bits_per_key);
+    if (s->min_compaction_sources < 2 || s->max_compaction_sources < s->min_compaction_sources)
+        return shl_fail(err, SHALE_INVALID,
+                        "compaction sources: %" PRIu32 " to %" PRIu32
+                        "; at least 2, and the maximum not below the minimum",
+                        s->min_compaction_sources, s->max_compaction_sources);
+    if (!(s->include_size_threshold >= 1.0))
+        return shl_fail(err, SHALE_INVALID, "include_size_threshold: it must be at least 1");
+    return SHALE_OK;
+}
+
+static shale_code check_l0(const struct shl_lsm_settings *s, shale_error *err)
+{
+    if (s->l0_max_ssts < 1 || s->l0_max_ssts_per_key < 1)
+        return shl_fail(err, SHALE_INVALID,
+                        "l0_max_ssts and l0_max_ssts_per_key must be at least 1");
+    if (s->compactor_enabled && (s->l0_max_ssts < s->min_compaction_sources ||
+                                 s->l0_max_ssts_per_key < s->min_compaction_sources))
+        return shl_fail(err, SHALE_INVALID,
+                        "l0_max_ssts and l0_max_ssts_per_key: %" PRIu32 " and %" PRIu32
+                        "; below min_compaction_sources (%" PRIu32 ") writers would wait for ever",
+                        s->l0_max_ssts, s->l0_max_ssts_per_key, s->min_compaction_sources);
+    return SHALE_OK;
+}
+
+static shale_code check_writes(const struct shl_lsm_settings *s, shale_error *err)
+{
     for (unsigned i = 0; i < SHL_GC_TASKS; i++)
         if (s->gc.enabled && s->gc.tasks[i].on && s->gc.tasks[i].interval_ns < ENV_NS_PER_MS)
             return shl_fail(err, SHALE_INVALID,
                             "garbage_collector_options: an interval must be at least 1ms");
-    if (s->filter.bits_per_key > 100)
-        return shl_fail(err, SHALE_INVALID, "bloom_bits_per_key: %" PRIu32 "; it must be 0 to 100",
-                        s->filter.bits_per_key);
     if (s->l0_flush_parallelism < 1 || s->l0_flush_parallelism > 64)
         return shl_fail(err, SHALE_INVALID, "l0_flush_parallelism: %" PRIu32 "; it must be 1 to 64",
                         s->l0_flush_parallelism);
@@ -132,21 +164,21 @@ shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error 
                         s->max_unflushed_bytes, s->l0_sst_size_bytes);
     if (s->l0_sst_size_bytes == 0)
         return shl_fail(err, SHALE_INVALID, "l0_sst_size_bytes: it must be greater than 0");
-    if (s->l0_max_ssts < 1 || s->l0_max_ssts_per_key < 1)
+    if (s->default_ttl_ms < 0 && s->default_ttl_ms != SHL_TTL_NONE)
         return shl_fail(err, SHALE_INVALID,
-                        "l0_max_ssts and l0_max_ssts_per_key must be at least 1");
-    if (s->min_compaction_sources < 2 || s->max_compaction_sources < s->min_compaction_sources)
-        return shl_fail(err, SHALE_INVALID,
-                        "compaction sources: %" PRIu32 " to %" PRIu32
-                        "; at least 2, and the maximum not below the minimum",
-                        s->min_compaction_sources, s->max_compaction_sources);
-    if (s->compactor_enabled && (s->l0_max_ssts < s->min_compaction_sources ||
-                                 s->l0_max_ssts_per_key < s->min_compaction_sources))
-        return shl_fail(err, SHALE_INVALID,
-                        "l0_max_ssts and l0_max_ssts_per_key: %" PRIu32 " and %" PRIu32
-                        "; below min_compaction_sources (%" PRIu32 ") writers would wait for ever",
-                        s->l0_max_ssts, s->l0_max_ssts_per_key, s->min_compaction_sources);
-    if (!(s->include_size_threshold >= 1.0))
-        return shl_fail(err, SHALE_INVALID, "include_size_threshold: it must be at least 1");
-    return SHALE_OK;
+                        "default_ttl_millis: %" PRId64
+                        "; below 0 every row would have expired when it is written",
+                        s->default_ttl_ms);
+    return check_l0(s, err);
+}
+
+shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, enum shl_lsm_role role,
+                                  shale_error *err)
+{
+    shale_code rc = check_reads(s, err);
+    if (rc == SHALE_OK && role != SHL_LSM_READS)
+        rc = check_compaction(s, err);
+    if (rc == SHALE_OK && role == SHL_LSM_WRITES)
+        rc = check_writes(s, err);
+    return rc;
 }

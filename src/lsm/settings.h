@@ -117,8 +117,11 @@ struct shl_lsm_settings {
 
 void shl_gc_settings_default(struct shl_gc_settings *s);
 void shl_lsm_settings_default(struct shl_lsm_settings *s);
-/* The checks of slatedb-behaviour 2 step 1, each with a text that names the setting. */
-SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, shale_error *err);
+/* What a process does with a database: each reads, and merges if it writes. */
+enum shl_lsm_role { SHL_LSM_READS, SHL_LSM_COMPACTS, SHL_LSM_WRITES };
+/* The checks of slatedb-behaviour 2 step 1, each with a text that names the setting: of the settings that the role looks at. */
+SHL_MUST shale_code shl_lsm_settings_check(const struct shl_lsm_settings *s, enum shl_lsm_role role,
+                                           shale_error *err);
 
 /* merge(key, existing or NULL, operand) appended to out; must be associative. */
 struct shl_merge_operator {

@@ -25,7 +25,7 @@ static void test_defaults_of_the_table_are_those_of_the_engine(void **state)
     shale_options *o = shale_options_new();
     assert_non_null(o);
     assert_int_equal(shl_api_resolve(o, false, &resolved, &err), SHALE_OK);
-    assert_int_equal(shl_lsm_settings_check(&resolved.lsm, &err), SHALE_OK);
+    assert_int_equal(shl_lsm_settings_check(&resolved.lsm, SHL_LSM_WRITES, &err), SHALE_OK);
     assert_int_equal(shl_api_resolve(o, true, &resolved, &err), SHALE_OK);
     assert_int_equal(resolved.lsm.manifest_poll_interval_ns, UINT64_C(10000000000));
     shl_lsm_settings_default(&o->settings.lsm); /* the engine's word against the table's */

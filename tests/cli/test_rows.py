@@ -38,6 +38,17 @@ class Rows(Case):
         self.run_shale("put", self.db, "empty", "", *FAST)
         self.assertEqual(self.run_shale("get", self.db, "empty").stdout, b"")
 
+    def test_settings_are_looked_at_by_who_uses_them(self):
+        self.run_shale("put", self.db, "k", "v", *FAST)
+        few = ("--set", "l0_max_ssts=2")
+        self.assertIn(b"writers would wait for ever", self.run_shale("put", self.db, "k", "w", *few, *FAST, want=2).stderr)
+        for words in (["get", self.db, "k"], ["scan", self.db], ["stat", self.db], ["dump", self.db]):
+            self.run_shale(*words, *few, "--set", "max_unflushed_bytes=1MiB", "--set", "sst_block_alignment=true", "--set", "compression_codec=lz4")
+        for words in (["put", self.db, "k", "w", *FAST], ["get", self.db, "k"]):
+            p = self.run_shale(*words, "--set", "default_ttl_millis=-5", want=2)
+            self.assertIn(b"default_ttl_millis: -5; it must be at least 0", p.stderr)
+        self.assertEqual(self.run_shale("get", self.db, "k").stdout, b"v")
+
     def test_hex_keys_and_values(self):
         self.run_shale("put", self.db, "00ff", "0a", "--hex", *FAST)
         self.assertEqual(self.run_shale("get", self.db, "00FF", "--hex").stdout, b"0a\n")

@@ -69,6 +69,7 @@ static void test_settings_are_checked(void **state)
         U32(l0_max_ssts_per_key, 0),
         U32(min_compaction_sources, 1),
         U32(max_compaction_sources, 1),
+        U64(default_ttl_ms, (uint64_t)-5),
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -84,6 +85,35 @@ static void test_settings_are_checked(void **state)
         assert_int_equal(objects_below(b.store, ""), 0);
         bench_end(&b);
     }
+}
+
+/* Each of these keeps a writer from opening, and is of no meaning to who reads. */
+static void test_readers_take_what_only_writers_look_at(void **state)
+{
+    struct bench b;
+    struct shl_lsm *reader;
+    (void)state;
+    bench_init(&b);
+    bench_open(&b);
+    put(&b, "a", "1");
+    bench_close(&b);
+    b.settings.compactor_enabled = true;
+    b.settings.min_compaction_sources = 4;
+    b.settings.l0_max_ssts = b.settings.l0_max_ssts_per_key = 2;
+    FAILS(try_open(&b, &b.db), SHALE_INVALID);
+    assert_non_null(strstr(db_err.text, "writers would wait for ever"));
+    b.settings.l0_flush_parallelism = 0;
+    b.settings.max_unflushed_bytes = b.settings.l0_sst_size_bytes;
+    b.settings.sst_block_alignment = true;
+    b.settings.compression = SHL_COMPRESSION_LZ4;
+    b.settings.gc.tasks[SHL_GC_WAL].interval_ns = 0;
+    b.settings.include_size_threshold = 0;
+    OK(try_reader(&b, &(struct shl_lsm_reader){.follow = true}, &reader));
+    expect_all(reader, "a=1");
+    OK(shl_lsm_close(reader, &db_err));
+    b.settings.manifest_poll_interval_ns = 0; /* this they do look at */
+    FAILS(try_reader(&b, &(struct shl_lsm_reader){0}, &reader), SHALE_INVALID);
+    bench_end(&b);
 }
 
 static void test_a_fenced_handle_says_so_in_every_call_and_closes(void **state)
@@ -620,6 +650,7 @@ int main(void)
         cmocka_unit_test(test_a_database_is_created_once_and_found_again),
         cmocka_unit_test(test_after_a_crash_the_durable_rows_are_there_and_no_others),
         cmocka_unit_test(test_settings_are_checked),
+        cmocka_unit_test(test_readers_take_what_only_writers_look_at),
         cmocka_unit_test(test_a_fenced_handle_says_so_in_every_call_and_closes),
         cmocka_unit_test(test_the_manifest_tells_an_idle_writer_that_it_is_fenced),
         cmocka_unit_test(test_every_level_shows_its_newest_row),

@@ -207,6 +207,28 @@ static void test_expired_rows_are_read_until_a_flush_or_compaction_meets_them(vo
     bench_end(&b);
 }
 
+/* Reads that are not strict show what has an end, however long ago. */
+static void test_the_earliest_end_is_an_end_like_others(void **state)
+{
+    struct bench b;
+    struct shl_ttl earliest = {SHL_TTL_AT_MS, INT64_MIN};
+    (void)state;
+    bench_init(&b);
+    bench_open(&b);
+    for (unsigned strict = 0; strict < 2; strict++) {
+        OK(write_kind(&b, 0, "a", "over", earliest));
+        expect_get(b.db, "a", strict ? "-" : "over");
+        expect_all(b.db, strict ? "" : "a=over");
+        expect_back(b.db, strict ? "" : "a=over");
+        b.settings.strict_ttl = true;
+        bench_crash(&b);
+    }
+    OK(write_kind(&b, 0, "a", "over", earliest));
+    OK(shl_lsm_flush(b.db, true, &db_err));
+    expect_get(b.db, "a", "-");
+    bench_end(&b);
+}
+
 static void test_a_deleted_key_leaves_the_last_run(void **state)
 {
     struct bench b;
@@ -994,6 +1016,7 @@ int main(void)
         cmocka_unit_test(test_an_operator_that_fails_fails_the_read_and_nothing_else),
         cmocka_unit_test(test_how_times_to_live_are_stored),
         cmocka_unit_test(test_expired_rows_are_read_until_a_flush_or_compaction_meets_them),
+        cmocka_unit_test(test_the_earliest_end_is_an_end_like_others),
         cmocka_unit_test(test_a_deleted_key_leaves_the_last_run),
         cmocka_unit_test(test_segments_are_trees_of_their_own),
         cmocka_unit_test(test_an_extractor_is_for_life),

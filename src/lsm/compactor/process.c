@@ -181,7 +181,7 @@ static shale_code open_parts(struct shl_compactor_process *p, const struct shl_p
 {
     shale_code rc;
     struct shl_compactor_options c;
-    SHL_TRY(shl_lsm_settings_check(o->settings, err));
+    SHL_TRY(shl_lsm_settings_check(o->settings, SHL_LSM_COMPACTS, err));
     if ((p->store->caps & SHL_STORE_NEAR) == 0)
         SHL_TRY(shl_fanout_new(&p->fanout, err));
     SHL_TRY(shl_db_paths_init(&p->paths, o->path, err));
