@@ -186,7 +186,8 @@ class Manage(Case):
         self.run_shale("delete", "copy", "--yes", "--wal-url", "./walb")
         shutil.copytree(self.at("sw"), self.at("sw3"))
         p = self.run_shale("delete", "sw3", "--yes", "--force")
-        self.assertIn(b"are in another store, which was not named, and stay there", p.stderr)
+        self.assertIn(b"are in another store, which was not named, and stay there: shale store rm -r URL/sw3/wal deletes them, "
+                      b"URL being the --wal-url of its writers", p.stderr)
         p = self.run_shale("delete", "sw3", "--yes", "--force", "--wal-url", "./walb", want=3)
         self.assertEqual([x for x in p.stderr.decode().splitlines() if "try:" in x], ["  try: shale store ls sw3"])
         for args in (["del", "sw3", "k"], ["restore", "sw3", "--checkpoint", "c", "--yes"], ["gc", "sw3", "--once"]):
@@ -194,6 +195,24 @@ class Manage(Case):
         self.assertEqual(tree(self.at("walb")), wal)
         self.run_shale("delete", "sw", "--yes", "--wal-url", "./walb")
         self.assertEqual(tree(self.at("walb")), {})
+        for root in ([], ["--root", "."]):
+            name = "deep/er" if root else "./deep/er"
+            self.run_shale("put", name, "a", "1", "--wal-url", "./walb", *root, *FAST)
+            p = self.run_shale("delete", name, "--yes", "--force", *root)
+            way = re.search(r"stay there: shale (store rm -r) URL/(.*) deletes them", p.stderr.decode())
+            self.run_shale(*way[1].split(), "./walb/" + way[2], "--yes")
+            self.assertEqual(tree(self.at("walb")), {})
+
+    def test_a_clone_that_fails_names_what_is_in_the_way(self):
+        self.run_shale("put", "one", "a", "1", *FAST)
+        self.run_shale("put", "two", "z", "1", *FAST)
+        for args, way in ((["one", "three", "--and", "./two,checkpoint=nope"], ["  try: shale checkpoint list ./two"]),
+                          (["one", "three", "--checkpoint", "nope", "--and", "two"], ["  try: shale checkpoint list one"]),
+                          (["one", "./two"], ["  try: shale stat ./two          (the database; a clone needs a place of its own)"]),
+                          (["one", "three", "--and", "ane"], ["  try: shale store ls ane          (a new database: shale load, shale put)"])):
+            p = self.run_shale("clone", *args, want=3)
+            self.assertEqual([x for x in p.stderr.decode().splitlines() if "try:" in x], way, p.stderr)
+            self.assertFalse(os.path.exists(self.at("three")))
 
     def test_the_wal_of_a_clone(self):
         """Whoever forgets where it is, or names a store where it is not, is told before and after the first rows of the clone."""
