@@ -1,6 +1,7 @@
 /* clone, restore, delete: whole databases. */
 #include "base/units.h"
 #include "cli/cmd.h"
+#include "cli/object.h"
 #include "cli/os.h"
 #include "cli/price.h"
 #include "cli/session.h"
@@ -183,6 +184,30 @@ static int tell_clone(struct cli *c, const shale_clone_result *r)
     return CLI_YES;
 }
 
+/* Whether the text tells of the database at `url`, by its name in the store. */
+static bool is_about(const struct cli *c, const char *url, const char *before, const char *behind)
+{
+    char said[500] = "";
+    struct shl_buf name = {0};
+    if (object_name(url, cli_has(&c->args, OPT_ROOT), &name) && name.len > 0)
+        (void)snprintf(said, sizeof said, "%s%.*s%s", before, (int)name.len,
+                       (const char *)name.data, behind);
+    shl_buf_free(&name);
+    return said[0] != '\0' && strstr(c->err.text, said) != NULL;
+}
+
+/* Which of the URLs failed; NULL: not told. */
+static const char *failed_one(const struct cli *c, const struct clone_words *w)
+{
+    if (is_about(c, c->args.positional[1], "\"", "\" is a "))
+        return c->args.positional[1];
+    for (size_t i = 0; i < w->count; i++)
+        if (is_about(c, w->sources[i].url, "\"", "\" has ") ||
+            is_about(c, w->sources[i].url, " has no ", "/manifest/"))
+            return w->sources[i].url;
+    return NULL;
+}
+
 int cmd_clone(struct cli *c)
 {
     struct clone_words w = {.count = 0};
@@ -191,10 +216,11 @@ int cmd_clone(struct cli *c)
     if (take_words(c, &w) && cli_options(c)) {
         shale_code rc =
             shale_clone(&result, c->args.positional[1], w.sources, w.count, c->options, &c->err);
-        code = rc == SHALE_OK ? tell_clone(c, &result) : cli_fail(c, NULL);
+        code = rc == SHALE_OK ? tell_clone(c, &result) : cli_fail(c, failed_one(c, &w));
     }
     for (size_t i = 0; i < SOURCES_MAX; i++)
         env_free(w.texts[i]);
+    c->about = NULL; /* it may have been one of them */
     return code;
 }
 
@@ -357,14 +383,25 @@ static void tell_delete_price(struct cli *c, const shale_delete_result *r)
     cli_note_price(c, &n, r->bytes);
 }
 
-/* Nobody would find them again: with the manifest goes the last trace of them. */
-static void tell_wal_stays(struct cli *c, const shale_delete_result *r)
+/* Nobody would find them again: with the manifest goes the last trace of them, and --wal-url finds no database any more. */
+static void tell_wal_stays(struct cli *c, const shale_delete_result *r, bool is_gone)
 {
-    if (r->wal_elsewhere > 0)
-        cli_tell(c,
-                 "note: its WAL objects (up to %" PRIu64 ") are in another store, which was not "
-                 "named, and stay there: --wal-url URL deletes them too",
-                 r->wal_elsewhere);
+    struct shl_buf name = {0};
+    const char *path = "PATH";
+    if (r->wal_elsewhere == 0)
+        return;
+    if (is_gone && object_name(c->args.positional[0], cli_has(&c->args, OPT_ROOT), &name) &&
+        shl_buf_append(&name, "", 1, NULL) == SHALE_OK &&
+        !cli_name_is_escaped(c, c->args.positional[0]))
+        path = (const char *)name.data;
+    cli_tell(c,
+             "note: its WAL objects (up to %" PRIu64 ") are in another store, which was not "
+             "named, and stay there: %s%.600s%s",
+             r->wal_elsewhere, is_gone ? "shale store rm -r URL/" : "--wal-url URL",
+             is_gone ? path : "",
+             is_gone ? "/wal deletes them, URL being the --wal-url of its writers"
+                     : " deletes them too");
+    shl_buf_free(&name);
 }
 
 static int ask_delete(struct cli *c, const shale_delete_result *r)
@@ -374,7 +411,7 @@ static int ask_delete(struct cli *c, const shale_delete_result *r)
     if (cli_has(&c->args, OPT_YES) && !is_dry(c))
         return CLI_YES;
     tell_delete(c, is_dry(c) ? "would delete" : "delete", r);
-    tell_wal_stays(c, r);
+    tell_wal_stays(c, r, false);
     cli_way(c, "shale checkpoint list {db}", list, sizeof list);
     if (r->endless_checkpoints > 0 && !cli_has(&c->args, OPT_FORCE))
         cli_note(c,
@@ -441,8 +478,7 @@ int cmd_delete(struct cli *c)
         if (shale_delete(&r, url, c->options, false, NULL, NULL, &c->err) != SHALE_OK)
             return cli_fail(c, url);
         tell_delete(c, "deleted", &r);
-        if (cli_has(&c->args, OPT_YES))
-            tell_wal_stays(c, &r);
+        tell_wal_stays(c, &r, true);
     }
     if (cli_has(&c->args, OPT_JSON))
         out_printf(c->out,

@@ -649,6 +649,8 @@ static bool is_mistake(struct cli *c)
 static const char *about(const struct cli *c, const char *where)
 {
     bool objects = c->args.command != NULL && strncmp(c->args.command->name, "store ", 6) == 0;
+    if (c->args.command != NULL && strcmp(c->args.command->name, "clone") == 0)
+        return where; /* may be of an option */
     for (size_t i = 1; objects && where != NULL && i < c->args.positional_count; i++)
         if (strcmp(c->args.positional[i], where) == 0)
             return where;
@@ -664,9 +666,12 @@ static const char *without_command(const struct cli *c, const char *text)
     return said ? text + n + 2 : text;
 }
 
-/* Whether the text has what the pattern takes from it. */
+/* Whether the text has what the pattern takes from it, and the first argument is what it is about if others are to follow. */
 static bool is_filled(const struct cli *c, const char *pattern)
 {
+    if (strstr(pattern, "{rest}") != NULL && c->about != NULL &&
+        strcmp(c->about, c->args.positional[0]) != 0)
+        return false;
     char segments[40];
     struct text t = {.at = segments, .end = segments + sizeof segments - 1};
     segments[0] = '\0';

@@ -364,6 +364,7 @@ static shale_code publish_edit(struct shl_lsm *db, struct shl_manifest *m, void 
         m->last_l0_seq = shl_max_u64(m->last_l0_seq, f->last_seq);
     }
     m->wal_id_last_seen = shl_max_u64(m->wal_id_last_seen, p->last_wal_id);
+    shl_manifest_tell_of_wal(m);
     env_mutex_lock(&db->mu);
     m->recent_snapshot_min_seq = shl_lsm_min_seq_locked(db, m->last_l0_seq);
     env_mutex_unlock(&db->mu);

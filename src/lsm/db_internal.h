@@ -405,6 +405,10 @@ SHL_MUST shale_code shl_lsm_first_lists(struct shl_lsm *db, bool wal, shale_erro
  * and the list needs not go back to it. */
 SHL_MUST shale_code shl_lsm_find_wal(struct shl_lsm *db, uint64_t most, shl_wal_items *row,
                                      uint64_t *end, bool *none, shale_error *err);
+/* INVALID if the WAL, which has nothing behind the boundary in its own store, lies beside the database: the manifest of a young one, and of a clone that SlateDB made, does
+ * not tell. One LIST, only for those. */
+SHL_MUST shale_code shl_lsm_check_wal_is_not_here(struct shl_lsm *db, uint64_t end,
+                                                  shale_error *err);
 /* The objects above `after`: from db->wal_listed if that has them all, else listed now. */
 SHL_MUST shale_code shl_lsm_list_wal(struct shl_lsm *db, uint64_t after, shl_wal_items *out,
                                      shale_error *err);

@@ -125,6 +125,7 @@ static bool lacks_wal(const struct shl_lsm *db, uint64_t end, const struct seen 
 
 static shale_code install_once(struct shl_lsm *db, bool may_end, bool *again, shale_error *err)
 {
+    bool opens = env_load_relaxed(&db->version) == NULL;
     struct seen seen;
     struct shl_levels *levels = NULL;
     struct shl_memtable *table = NULL;
@@ -142,6 +143,8 @@ static shale_code install_once(struct shl_lsm *db, bool may_end, bool *again, sh
     if (lacks_wal(db, last, &seen))
         SHL_TRY(shl_wal_lacks(&db->paths, db->manifest, last, seen.none && db->checkpoint == NULL,
                               err));
+    if (opens && db->checkpoint == NULL && !db->settings.skip_wal_replay)
+        SHL_TRY(shl_lsm_check_wal_is_not_here(db, last, err));
     SHL_TRY(shl_version_new(db->epoch, table, NULL, 0, levels, &v, err));
     set_replayed(db, last);
     show(db, v, &r);

@@ -91,6 +91,24 @@ shale_code shl_lsm_find_wal(struct shl_lsm *db, uint64_t most, shl_wal_items *ro
     return rc;
 }
 
+shale_code shl_lsm_check_wal_is_not_here(struct shl_lsm *db, uint64_t end, shale_error *err)
+{
+    const struct shl_manifest *m = db->manifest;
+    shl_wal_items here = {0};
+    if (db->wal_store == db->store || m->writer_epoch == 0 || end > m->replay_after_wal_id ||
+        m->wal_id_last_seen > m->replay_after_wal_id ||
+        (shl_manifest_has_ssts(m) && m->external_dbs.count == 0))
+        return SHALE_OK;
+    shale_code rc = shl_wal_list(db->store, &db->paths, m->replay_after_wal_id, &here, err);
+    if (rc == SHALE_OK && here.count > 0)
+        rc = shl_fail(err, SHALE_INVALID,
+                      "\"%s\" has its WAL beside it (%zu object%s), not in another store: set no "
+                      "wal_url",
+                      db->paths.r1, here.count, here.count == 1 ? "" : "s");
+    shl_array_free(&here);
+    return rc;
+}
+
 shale_code shl_lsm_wal_fetch(struct shl_lsm *db, const struct shl_wal_item *items, size_t count,
                              struct shl_wal_fetch **out, shale_error *err)
 {

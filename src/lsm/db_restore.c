@@ -264,6 +264,7 @@ static shale_code edit_restore(struct shl_lsm *db, struct shl_manifest *m, void 
     if (rc != SHALE_OK)
         return rc;
     m->replay_after_wal_id = m->wal_id_last_seen = shl_max_u64(m->wal_id_last_seen, r->fence);
+    shl_manifest_tell_of_wal(m);
     m->last_l0_seq = shl_max_u64(m->last_l0_seq, r->last_seq);
     m->last_l0_clock_tick = shl_max_i64(m->last_l0_clock_tick, r->last_tick);
     m->recent_snapshot_min_seq = m->last_l0_seq;

@@ -123,24 +123,6 @@ static shale_code find_whole_wal(struct shl_lsm *db, shl_wal_items *row, uint64_
     }
 }
 
-/* Who comes with a store for the WAL to a database that has its own: the manifest of a young one does not tell. */
-static shale_code check_wal_is_not_here(struct shl_lsm *db, uint64_t end, shale_error *err)
-{
-    const struct shl_manifest *m = db->manifest;
-    shl_wal_items here = {0};
-    if (db->wal_store == db->store || m->writer_epoch == 0 || end > 0 || m->wal_id_last_seen > 0 ||
-        shl_manifest_has_ssts(m))
-        return SHALE_OK;
-    shale_code rc = shl_wal_list(db->store, &db->paths, 0, &here, err);
-    if (rc == SHALE_OK && here.count > 0)
-        rc = shl_fail(err, SHALE_INVALID,
-                      "\"%s\" has its WAL beside it (%zu object%s), not in another store: set no "
-                      "wal_url",
-                      db->paths.r1, here.count, here.count == 1 ? "" : "s");
-    shl_array_free(&here);
-    return rc;
-}
-
 /* ---------------------------------------------------------------- the key */
 
 /* An SST of the newest manifest; NULL if there is none. */
@@ -387,13 +369,14 @@ static shale_code edit_wal_seen(struct shl_lsm *db, struct shl_manifest *m, void
     return SHALE_OK;
 }
 
-/* Where the WAL is in another store, the manifest names the fence: who comes without that store, before the first flush, is told that something is missing. Nothing is
- * acknowledged before it. */
+/* Where the WAL is in another store, and of a clone that does not tell, the manifest names the fence: who looks in the wrong store, before the first flush, is told that
+ * something is missing. Nothing is acknowledged before it. */
 static shale_code note_wal(struct shl_lsm *db, uint64_t fence, shale_error *err)
 {
     const struct shl_manifest *m = db->manifest;
-    if (db->wal_store == db->store ||
-        shl_manifest_lacks_wal(m, m->replay_after_wal_id, true)) /* so it is told anyway */
+    bool is_clone = m->external_dbs.count > 0; /* whose boundary may not tell */
+    if ((db->wal_store == db->store && !is_clone) ||
+        shl_manifest_lacks_wal(m, m->replay_after_wal_id, !is_clone)) /* so it is told anyway */
         return SHALE_OK;
     return shl_lsm_update_manifest(db, edit_wal_seen, &fence, err);
 }
@@ -410,7 +393,7 @@ shale_code shl_lsm_take_over(struct shl_lsm *db, const struct shl_lsm_open *o, u
     shale_code rc;
     SHL_TRY(load_or_create(db, o, err));
     SHL_TRY(find_whole_wal(db, &row, &end, err));
-    SHL_TRY(check_wal_is_not_here(db, end, err));
+    SHL_TRY(shl_lsm_check_wal_is_not_here(db, end, err));
     warn_of_no_trace(db, end);
     SHL_TRY(check_transformer(db, &row, err));
     SHL_TRY(key_look_begin(&key, db, &row, err));

@@ -1,6 +1,7 @@
 #include "lsm/tail.h"
 
 #include "base/env/env.h"
+#include "base/num.h"
 #include "lsm/format/manifest.h"
 #include "lsm/manifest_store.h"
 
@@ -11,16 +12,16 @@ struct shl_tail {
     struct shl_db_paths paths;           /* owned */
     const struct shl_transformer *transformer;
     struct shl_sequenced manifests;
-    uint64_t last_seen;    /* newest WAL id that a manifest speaks of */
-    uint64_t replay_after; /* rows of objects up to it are in SSTs */
-    uint64_t next;         /* 0: nobody has said yet */
+    struct shl_manifest *manifest; /* owned: the newest that was seen */
+    uint64_t next;                 /* 0: nobody has said yet */
+    bool has_looked;               /* the WAL is where the manifest says that there is one */
 };
 
 /* What the newest manifest says of the WAL. */
 static shale_code look_at_manifest(struct shl_tail *t, shale_error *err)
 {
     struct shl_buf body = {0};
-    struct shl_manifest *m = NULL;
+    struct shl_manifest *m;
     bool changed;
     shale_code rc = shl_sequenced_load(&t->manifests, &body, &changed, err);
     if (rc == SHALE_NOT_FOUND)
@@ -33,10 +34,9 @@ static shale_code look_at_manifest(struct shl_tail *t, shale_error *err)
         shl_err_prefix(err, "%s/manifest/%020" PRIu64 ".manifest", t->paths.r1, t->manifests.id);
         goto out;
     }
-    t->last_seen = m->wal_id_last_seen;
-    t->replay_after = m->replay_after_wal_id;
+    shl_manifest_free(t->manifest);
+    t->manifest = m;
 out:
-    shl_manifest_free(m);
     shl_buf_free(&body);
     return rc;
 }
@@ -64,6 +64,7 @@ void shl_tail_free(struct shl_tail *t)
 {
     if (t == NULL)
         return;
+    shl_manifest_free(t->manifest);
     shl_db_paths_deinit(&t->paths);
     shl_store_unref(t->store);
     shl_store_unref(t->wal_store);
@@ -75,7 +76,7 @@ shale_code shl_tail_seek(struct shl_tail *t, uint64_t id, shale_error *err)
     shale_code rc = SHALE_OK;
     if (id == 0) {
         rc = look_at_manifest(t, err);
-        id = t->replay_after + 1;
+        id = t->manifest->replay_after_wal_id + 1;
     }
     if (rc == SHALE_OK)
         t->next = id;
@@ -97,24 +98,75 @@ shale_code shl_tail_read(struct shl_tail *t, uint64_t id, struct shl_wal_file *o
     return rc;
 }
 
+/* Collectors leave the boundary's object and what is above it. */
+static bool lacks_wal(const struct shl_tail *t, const shl_wal_items *items, uint64_t *end,
+                      bool *none)
+{
+    *end = t->manifest->replay_after_wal_id;
+    *none = true;
+    for (size_t i = 0; i < items->count; i++) {
+        *none = *none && items->items[i].id < t->manifest->replay_after_wal_id;
+        *end += items->items[i].id == *end + 1;
+    }
+    return shl_manifest_lacks_wal(t->manifest, *end, *none);
+}
+
+static shale_code tell_of_next(const struct shl_tail *t, const shl_wal_items *items,
+                               shale_error *err)
+{
+    for (size_t i = 0; i < items->count; i++)
+        if (items->items[i].id > t->next)
+            return shl_fail(
+                err, SHALE_CORRUPTION,
+                "WAL truncated: object %" PRIu64
+                " was collected before it was read; the oldest one behind it is %" PRIu64
+                ". Read the rows from the database, and follow from there",
+                t->next, items->items[i].id);
+    return shl_fail(err, SHALE_CORRUPTION,
+                    "WAL truncated: object %" PRIu64
+                    " was collected before it was read, and none is left behind it. Read the "
+                    "rows from the database, and follow from %" PRIu64,
+                    t->next, t->manifest->wal_id_last_seen + 1);
+}
+
+/* What lies at and above the lower of t->next and the boundary, or CORRUPTION if what must be there is not. The manifest is looked at again: what was collected
+ * since is not in the list, and only the newer one says so. */
+static shale_code look_at_wal(struct shl_tail *t, shl_wal_items *items, shale_error *err)
+{
+    uint64_t id, end;
+    bool none, lacks;
+    shale_code rc;
+    do {
+        items->count = 0;
+        id = t->manifests.id;
+        rc = shl_tail_list(t, shl_min_u64(t->next, t->manifest->replay_after_wal_id), items, err);
+        lacks = rc == SHALE_OK && lacks_wal(t, items, &end, &none);
+        if (lacks)
+            rc = look_at_manifest(t, err);
+    } while (rc == SHALE_OK && t->manifests.id != id);
+    if (rc == SHALE_OK && lacks)
+        rc = shl_wal_lacks(&t->paths, t->manifest, end, none, err);
+    t->has_looked = t->has_looked || rc == SHALE_OK;
+    return rc;
+}
+
 static shale_code truncated(struct shl_tail *t, shale_error *err)
 {
     shl_wal_items items = {0};
-    shale_code rc = shl_tail_list(t, t->next, &items, err);
-    if (rc == SHALE_OK && items.count > 0)
-        rc = shl_fail(err, SHALE_CORRUPTION,
-                      "WAL truncated: object %" PRIu64
-                      " was collected before it was read; the oldest one behind it is %" PRIu64
-                      ". Read the rows from the database, and follow from there",
-                      t->next, items.items[0].id);
-    else if (rc == SHALE_OK)
-        rc = shl_fail(err, SHALE_CORRUPTION,
-                      "WAL truncated: object %" PRIu64
-                      " was collected before it was read, and none is left behind it. Read the "
-                      "rows from the database, and follow from %" PRIu64,
-                      t->next, t->last_seen + 1);
+    shale_code rc = look_at_wal(t, &items, err);
+    if (rc == SHALE_OK)
+        rc = tell_of_next(t, &items, err);
     shl_array_free(&items);
     return rc;
+}
+
+/* Who waits for what comes is told once whether it can come at all. */
+static shale_code at_the_end(struct shl_tail *t, shale_error *err)
+{
+    shl_wal_items items = {0};
+    shale_code rc = t->has_looked ? SHALE_OK : look_at_wal(t, &items, err);
+    shl_array_free(&items);
+    return rc == SHALE_OK ? SHALE_DONE : rc;
 }
 
 shale_code shl_tail_next(struct shl_tail *t, uint64_t *id, struct shl_wal_file *out,
@@ -129,8 +181,8 @@ shale_code shl_tail_next(struct shl_tail *t, uint64_t *id, struct shl_wal_file *
         rc = look_at_manifest(t, err);
         if (rc != SHALE_OK)
             return rc;
-        if (t->next > t->last_seen)
-            return SHALE_DONE;
+        if (t->next > t->manifest->wal_id_last_seen)
+            return at_the_end(t, err);
         /* It was written: just now, between the two looks, or long ago. */
         rc = shl_wal_file_read(t->wal_store, &t->paths, t->next, SHL_WAL_FILE_MAX, t->transformer,
                                out, err);

@@ -60,7 +60,7 @@ shale_code shl_wal_lacks(const struct shl_db_paths *paths, const struct shl_mani
     return shl_fail(err, SHALE_CORRUPTION,
                     "%s/wal/%020" PRIu64 ".sst: is missing, and the manifest knows of it (%" PRIu64
                     " to %" PRIu64 "); is the WAL in another store (wal_url)?",
-                    paths->r2, none && end > 0 ? end : end + 1,
+                    paths->r2, none && end >= shl_max_u64(m->wal_id_last_seen, 1) ? end : end + 1,
                     shl_max_u64(m->replay_after_wal_id, 1), m->wal_id_last_seen);
 }
 

@@ -181,11 +181,13 @@ class Manage(Case):
                       b"  try: shale delete --wal-url URL -y sw\n", p.stderr)
         self.assertEqual(tree(self.at("sw")), before)
         self.run_shale("clone", "sw", "copy", "--wal-url", "./walb")
-        self.assertNotIn(b"another store", self.run_shale("delete", "copy", "-n").stderr)
+        self.assertIn(b"are in another store, which was not named", self.run_shale("delete", "copy", "-n").stderr)
+        self.assertNotIn(b"another store", self.run_shale("delete", "copy", "-n", "--wal-url", "./walb").stderr)
         self.run_shale("delete", "copy", "--yes", "--wal-url", "./walb")
         shutil.copytree(self.at("sw"), self.at("sw3"))
         p = self.run_shale("delete", "sw3", "--yes", "--force")
-        self.assertIn(b"are in another store, which was not named, and stay there", p.stderr)
+        self.assertIn(b"are in another store, which was not named, and stay there: shale store rm -r URL/sw3/wal deletes them, "
+                      b"URL being the --wal-url of its writers", p.stderr)
         p = self.run_shale("delete", "sw3", "--yes", "--force", "--wal-url", "./walb", want=3)
         self.assertEqual([x for x in p.stderr.decode().splitlines() if "try:" in x], ["  try: shale store ls sw3"])
         for args in (["del", "sw3", "k"], ["restore", "sw3", "--checkpoint", "c", "--yes"], ["gc", "sw3", "--once"]):
@@ -193,6 +195,48 @@ class Manage(Case):
         self.assertEqual(tree(self.at("walb")), wal)
         self.run_shale("delete", "sw", "--yes", "--wal-url", "./walb")
         self.assertEqual(tree(self.at("walb")), {})
+        for root in ([], ["--root", "."]):
+            name = "deep/er" if root else "./deep/er"
+            self.run_shale("put", name, "a", "1", "--wal-url", "./walb", *root, *FAST)
+            p = self.run_shale("delete", name, "--yes", "--force", *root)
+            way = re.search(r"stay there: shale (store rm -r) URL/(.*) deletes them", p.stderr.decode())
+            self.run_shale(*way[1].split(), "./walb/" + way[2], "--yes")
+            self.assertEqual(tree(self.at("walb")), {})
+
+    def test_a_clone_that_fails_names_what_is_in_the_way(self):
+        self.run_shale("put", "one", "a", "1", *FAST)
+        self.run_shale("put", "two", "z", "1", *FAST)
+        for args, way in ((["one", "three", "--and", "./two,checkpoint=nope"], ["  try: shale checkpoint list ./two"]),
+                          (["one", "three", "--checkpoint", "nope", "--and", "two"], ["  try: shale checkpoint list one"]),
+                          (["one", "./two"], ["  try: shale stat ./two          (the database; a clone needs a place of its own)"]),
+                          (["one", "three", "--and", "ane"], ["  try: shale store ls ane          (a new database: shale load, shale put)"])):
+            p = self.run_shale("clone", *args, want=3)
+            self.assertEqual([x for x in p.stderr.decode().splitlines() if "try:" in x], way, p.stderr)
+            self.assertFalse(os.path.exists(self.at("three")))
+
+    def test_the_wal_of_a_clone(self):
+        """Whoever forgets where it is, or names a store where it is not, is told before and after the first rows of the clone."""
+        for source, name, how in (("ws", "wc", ["--wal-url", "./walb"]), ("pl", "pc", [])):
+            wrong = [] if how else ["--wal-url", "./walb"]
+            self.run_shale("put", source, "a", "1", *how, *FAST)
+            self.run_shale("clone", source, name, *how)
+            for rows in (b"1 row,", b"2 rows,"):
+                for args in (["put", name, "b", "2", *FAST], ["scan", name, "--count"], ["get", name, "a"]):
+                    self.assertIn(b"is the WAL in another store (wal_url)?", self.run_shale(*args, *wrong, want=3).stderr)
+                self.assertIn(rows, self.run_shale("scan", name, "--count", *how).stdout)
+                self.run_shale("put", name, "b", "2", *how, *FAST)
+
+    def test_readers_with_a_wal_store_that_is_not(self):
+        """Nothing of a young database but its WAL tells where that is."""
+        self.run_shale("put", "young", "a", "1", *FAST)
+        shutil.rmtree(self.at("young/compacted"), ignore_errors=True)
+        for f in sorted(os.listdir(self.at("young/manifest"))):
+            if f.endswith(".manifest") and int(f.split(".")[0]) > 2:
+                os.unlink(self.at("young/manifest/" + f))
+        for args in (["put", "young", "b", "2", *FAST], ["scan", "young", "--count"]):
+            p = self.run_shale(*args, "--wal-url", "./walb", want=2)
+            self.assertRegex(p.stderr, rb"has its WAL beside it \(\d objects?\), not in another store: set no wal_url")
+        self.assertIn(b"1 row,", self.run_shale("scan", "young", "--count").stdout)
 
     def test_a_range_without_keys(self):
         """The clone would be empty, and its source keep a checkpoint for ever."""

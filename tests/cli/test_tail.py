@@ -35,6 +35,15 @@ class Tail(Case):
         p = self.run_shale("wal", "tail", self.db, "--since-id", "1", want=3)
         self.assertIn(b"WAL truncated: object 1 was collected", p.stderr)
 
+    def test_a_wal_in_another_store_is_no_truncated_one(self):
+        for _ in range(2):
+            self.run_shale("put", self.db, "a", "1", "--wal-url", "./walb")
+            for since in ([], ["--since-id", "1"]):
+                p = self.run_shale("wal", "tail", self.db, "--no-follow", *since, want=3)
+                self.assertIn(b"is the WAL in another store (wal_url)?\n", p.stderr)
+                self.assertIn(b" --wal-url URL ", p.stderr)
+                self.run_shale("wal", "tail", self.db, "--no-follow", "--wal-url", "./walb", *since)
+
     def test_it_follows_a_writer_until_a_signal(self):
         for sig in (signal.SIGINT, signal.SIGTERM):
             self.follow(sig)

@@ -5,6 +5,7 @@
 #include "lsm/keep/checkpoint.h"
 #include "lsm/keep/clone.h"
 #include "lsm/keep/gc.h"
+#include "lsm/keep/manifest_edit.h"
 #include "lsm/keep/remove.h"
 #include "store/wrap_fault.h"
 #include "unit/support_db.h"
@@ -312,6 +313,190 @@ static void test_what_cannot_be_cloned(void **state)
     bench_end(&b);
 }
 
+/* ---------------------------------------------------------------- the WAL in another store */
+
+static struct shl_lsm_open options_at(struct bench *b, const char *path,
+                                      struct shl_store *wal_store)
+{
+    struct shl_lsm_open o = bench_options(b);
+    o.path = path;
+    o.wal_store = wal_store;
+    return o;
+}
+
+static shale_code try_reader_at(struct bench *b, const char *path, struct shl_store *wal_store)
+{
+    struct shl_lsm *db;
+    struct shl_lsm_open o = options_at(b, path, wal_store);
+    shale_code rc =
+        shl_lsm_open_reader(&o, &(struct shl_lsm_reader){.mode = SHL_READER_LATEST}, &db, &db_err);
+    if (rc == SHALE_OK)
+        OK(shl_lsm_close(db, &db_err));
+    return rc;
+}
+
+static void expect_wal_in(struct bench *b, const char *path, struct shl_store *right,
+                          struct shl_store *wrong)
+{
+    struct shl_lsm *db;
+    struct shl_lsm_open o = options_at(b, path, wrong);
+    FAILS(try_reader_at(b, path, wrong), SHALE_CORRUPTION);
+    assert_non_null(strstr(db_err.text, "(wal_url)?"));
+    FAILS(shl_lsm_open_writer(&o, &db, &db_err), SHALE_CORRUPTION);
+    assert_non_null(strstr(db_err.text, "(wal_url)?"));
+    assert_int_equal(objects_below(wrong != NULL ? wrong : b->store, "copy/wal"), 0);
+    OK(try_reader_at(b, path, right));
+}
+
+static void restore_to_here(struct bench *b, const char *path, struct shl_store *wal_store)
+{
+    struct shl_manifests m;
+    struct shl_lsm_restored done;
+    uint64_t id;
+    struct shl_lsm_open o = options_at(b, path, wal_store);
+    OK(shl_manifests_init(&m, b->store, path, false, &db_err));
+    OK(shl_manifests_load(&m, &db_err));
+    OK(shl_checkpoint_create(
+        &m, &(struct shl_checkpoint_want){.id = shl_checkpoint_new_id(), .name = "here"}, &id,
+        &db_err));
+    shl_manifests_deinit(&m);
+    OK(shl_lsm_restore(&o, "here", 0, &done, &db_err));
+}
+
+/* From the opening on, whatever became of its rows and SSTs: an open writer leaves what one that crashes does. */
+static void check_each_state(struct bench *b, const char *path, struct shl_store *right,
+                             struct shl_store *wrong)
+{
+    struct bench c = *b;
+    c.settings.compactor_enabled = true;
+    struct shl_lsm_open o = options_at(&c, path, right);
+    OK(shl_lsm_open_writer(&o, &c.db, &db_err));
+    expect_wal_in(b, path, right, wrong);
+    put(&c, "e", "2");
+    OK(shl_lsm_flush(c.db, false, &db_err));
+    expect_wal_in(b, path, right, wrong);
+    for (int i = 0; i < 4; i++) {
+        OK(shl_lsm_flush(c.db, true, &db_err));
+        expect_wal_in(b, path, right, wrong);
+        put(&c, "f", "2");
+        OK(shl_lsm_flush(c.db, false, &db_err));
+    }
+    OK(shl_lsm_flush(c.db, true, &db_err));
+    OK(shl_lsm_settle(c.db, &db_err));
+    expect_wal_in(b, path, right, wrong);
+    OK(shl_lsm_close(c.db, &db_err));
+    restore_to_here(b, path, right);
+    expect_wal_in(b, path, right, wrong);
+    collect(b, path);
+    expect_wal_in(b, path, right, wrong);
+}
+
+static void make_clone_with_wal_in(struct bench *b, const char *path, struct shl_store *wal_store)
+{
+    struct shl_cloned done;
+    struct shl_clone_source s = {.path = "dir/db"};
+    struct shl_clone c = {
+        .store = b->store, .wal_store = wal_store, .path = path, .sources = &s, .source_count = 1};
+    bench_init(b);
+    b->settings.gc.enabled = false;
+    b->wal_store = wal_store;
+    bench_open(b);
+    put(b, "a", "1");
+    OK(shl_lsm_flush(b->db, true, &db_err));
+    put(b, "e", "1");
+    OK(shl_lsm_flush(b->db, false, &db_err));
+    OK(shl_lsm_flush(b->db, true, &db_err));
+    bench_close(b);
+    c.store = b->store;
+    OK(shl_clone_run(&c, &done, &db_err));
+    assert_int_equal(done.wal_objects, 0); /* all its rows are in L0: the boundary is the end */
+}
+
+static void test_the_wal_of_a_clone_is_not_mistaken(void **state)
+{
+    (void)state;
+    for (int beside = 0; beside < 2; beside++) {
+        struct bench b;
+        struct shl_store *other;
+        OK(shl_store_memory_new(&other, &db_err));
+        struct shl_store *right = beside ? NULL : other, *wrong = beside ? other : NULL;
+        make_clone_with_wal_in(&b, "copy", right);
+        expect_wal_in(&b, "copy", right, wrong);
+        check_each_state(&b, "copy", right, wrong);
+        b.wal_store = NULL;
+        bench_end(&b);
+        shl_store_unref(other);
+    }
+}
+
+static shale_code edit_like_slatedb(struct shl_manifest *m, uint64_t id, void *arg,
+                                    shale_error *err)
+{
+    (void)id;
+    (void)arg;
+    (void)err;
+    m->replay_after_wal_id = --m->wal_id_last_seen;
+    return SHALE_OK;
+}
+
+/* A clone without WAL objects, whose manifest names the boundary of the source. */
+static void unlearn_the_fence(struct bench *b, const char *path, struct shl_store *wal_store)
+{
+    struct shl_manifests m;
+    struct shl_store *s = wal_store != NULL ? wal_store : b->store;
+    OK(shl_manifests_init(&m, b->store, path, false, &db_err));
+    OK(shl_manifests_load(&m, &db_err));
+    assert_int_equal(m.newest->wal_id_last_seen, m.newest->replay_after_wal_id + 1);
+    char *key = shl_name_wal(&m.paths, m.newest->wal_id_last_seen);
+    OK(shl_store_delete(s, key, &db_err));
+    env_free(key);
+    OK(shl_manifests_update(&m, edit_like_slatedb, NULL, &db_err));
+    shl_manifests_deinit(&m);
+}
+
+static void test_a_clone_without_a_wal_is_opened_and_told_of(void **state)
+{
+    (void)state;
+    for (int beside = 0; beside < 2; beside++) {
+        struct bench b;
+        struct shl_store *other;
+        OK(shl_store_memory_new(&other, &db_err));
+        struct shl_store *right = beside ? NULL : other, *wrong = beside ? other : NULL;
+        make_clone_with_wal_in(&b, "copy", right);
+        unlearn_the_fence(&b, "copy", right);
+        OK(try_reader_at(&b, "copy", right));
+        OK(try_reader_at(&b, "copy", wrong)); /* there is nothing to be missed yet */
+        check_each_state(&b, "copy", right, wrong);
+        b.wal_store = NULL;
+        bench_end(&b);
+        shl_store_unref(other);
+    }
+}
+
+/* A writer that tells nothing, as SlateDB's: its WAL is found beside the clone. */
+static void test_the_wal_beside_a_silent_clone_is_seen(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct shl_store *other;
+    OK(shl_store_memory_new(&other, &db_err));
+    make_clone_with_wal_in(&b, "copy", NULL);
+    unlearn_the_fence(&b, "copy", NULL);
+    struct shl_manifests m;
+    OK(shl_manifests_init(&m, b.store, "copy", false, &db_err));
+    OK(shl_manifests_load(&m, &db_err));
+    char *key = shl_name_wal(&m.paths, m.newest->replay_after_wal_id + 1);
+    OK(shl_store_put(b.store, key, NULL, 0, &(struct shl_put){.mode = SHL_PUT_CREATE}, NULL,
+                     &db_err));
+    env_free(key);
+    shl_manifests_deinit(&m);
+    FAILS(try_reader_at(&b, "copy", other), SHALE_INVALID);
+    assert_non_null(strstr(db_err.text, "has its WAL beside it"));
+    OK(try_reader_at(&b, "copy", NULL));
+    bench_end(&b);
+    shl_store_unref(other);
+}
+
 /* ---------------------------------------------------------------- cut off at every request */
 
 struct cut {
@@ -500,6 +685,9 @@ int main(void)
         cmocka_unit_test(test_parts_and_unions),
         cmocka_unit_test(test_segments_are_chosen),
         cmocka_unit_test(test_what_cannot_be_cloned),
+        cmocka_unit_test(test_the_wal_of_a_clone_is_not_mistaken),
+        cmocka_unit_test(test_a_clone_without_a_wal_is_opened_and_told_of),
+        cmocka_unit_test(test_the_wal_beside_a_silent_clone_is_seen),
         cmocka_unit_test(test_a_clone_is_gone_on_with),
         cmocka_unit_test(test_restoring_is_all_or_nothing),
         cmocka_unit_test(test_a_restored_database_goes_on_and_back),

@@ -582,6 +582,32 @@ static void test_a_wal_in_another_store(void **state)
     bench_end(&b);
 }
 
+/* The manifest of a young one does not tell; what lies beside it does. */
+static void test_a_wal_that_is_not_in_another_store(void **state)
+{
+    struct bench b;
+    struct shl_lsm *db, *reader;
+    struct shl_store *other;
+    (void)state;
+    bench_init(&b);
+    OK(shl_store_memory_new(&other, &db_err));
+    bench_open(&b);
+    put(&b, "a", "1");
+    OK(shl_lsm_flush(b.db, false, &db_err));
+    b.wal_store = other;
+    FAILS(try_open(&b, &db), SHALE_INVALID);
+    FAILS(try_reader(&b, &(struct shl_lsm_reader){0}, &reader), SHALE_INVALID);
+    assert_non_null(strstr(db_err.text, "has its WAL beside it"));
+    OK(try_reader(&b, &(struct shl_lsm_reader){.skip_wal_replay = true}, &reader));
+    OK(shl_lsm_close(reader, &db_err));
+    b.wal_store = NULL;
+    OK(try_reader(&b, &(struct shl_lsm_reader){0}, &reader));
+    expect_all(reader, "a=1");
+    OK(shl_lsm_close(reader, &db_err));
+    shl_store_unref(other);
+    bench_end(&b);
+}
+
 static void test_transformed_blobs_need_the_transformer(void **state)
 {
     struct bench b;
@@ -1026,6 +1052,7 @@ int main(void)
         cmocka_unit_test(test_a_following_reader_catches_up_by_itself),
         cmocka_unit_test(test_a_reader_of_a_checkpoint_stays_there),
         cmocka_unit_test(test_a_wal_in_another_store),
+        cmocka_unit_test(test_a_wal_that_is_not_in_another_store),
         cmocka_unit_test(test_transformed_blobs_need_the_transformer),
         cmocka_unit_test(test_without_a_wal_only_flushed_rows_survive),
         cmocka_unit_test(test_the_last_manifest_id_is_an_error_and_not_id_0),

@@ -112,8 +112,10 @@ SHL_MUST shale_code shl_tree_copy(const struct shl_tree *from, struct shl_tree *
 void shl_tree_deinit(struct shl_tree *t);
 bool shl_manifest_has_ssts(const struct shl_manifest *m);
 /* Whether WAL objects must be there that are not: `end` is the last one of those above the boundary that follow each other (the boundary if there is none); none: there is not
- * even that of the boundary, which collectors keep. Only a clone that nobody opened yet has a boundary and no object. */
+ * even that of the boundary, which collectors keep. Only a clone that no writer opened yet may have a boundary and no object: SlateDB makes such ones, Shale does not. */
 bool shl_manifest_lacks_wal(const struct shl_manifest *m, uint64_t end, bool none);
+/* Of a clone the boundary stays below the last object, whose rows are in L0: that one must be there, whatever compactors make of the SSTs. */
+void shl_manifest_tell_of_wal(struct shl_manifest *m);
 /* The segment with exactly this prefix, or NULL. */
 struct shl_segment *shl_manifest_segment(struct shl_manifest *m, struct shl_slice prefix);
 /* Inserts an empty segment at its place in order. */

@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/env/env.h"
+#include "base/num.h"
 
 /* ---------------------------------------------------------------- ranges and views */
 
@@ -239,13 +240,45 @@ bool shl_manifest_has_ssts(const struct shl_manifest *m)
     return m->root.l0.count + m->root.runs.count + m->segments.count > 0;
 }
 
-bool shl_manifest_lacks_wal(const struct shl_manifest *m, uint64_t end, bool none)
+/* ---------------------------------------------------------------- external databases */
+
+static bool is_borrowed(const struct shl_manifest *m, struct shl_ulid sst_id)
 {
-    return end < m->wal_id_last_seen || (none && m->replay_after_wal_id > 0 &&
-                                         shl_manifest_has_ssts(m) && m->external_dbs.count == 0);
+    for (size_t i = 0; i < m->external_dbs.count; i++)
+        for (size_t k = 0; k < m->external_dbs.items[i].sst_ids.count; k++)
+            if (shl_ulid_eq(m->external_dbs.items[i].sst_ids.items[k], sst_id))
+                return true;
+    return false;
 }
 
-/* ---------------------------------------------------------------- external databases */
+static bool has_own_l0(const struct shl_manifest *m, const struct shl_tree *t)
+{
+    for (size_t i = 0; i < t->l0.count; i++)
+        if (!is_borrowed(m, t->l0.items[i].sst->id))
+            return true;
+    return false;
+}
+
+/* Runs of its own tell nothing: a compactor needs no writer. */
+static bool had_a_writer(const struct shl_manifest *m)
+{
+    bool had = m->external_dbs.count == 0 || has_own_l0(m, &m->root);
+    for (size_t i = 0; i < m->segments.count && !had; i++)
+        had = has_own_l0(m, &m->segments.items[i].tree);
+    return had;
+}
+
+bool shl_manifest_lacks_wal(const struct shl_manifest *m, uint64_t end, bool none)
+{
+    return end < m->wal_id_last_seen ||
+           (none && m->replay_after_wal_id > 0 && shl_manifest_has_ssts(m) && had_a_writer(m));
+}
+
+void shl_manifest_tell_of_wal(struct shl_manifest *m)
+{
+    if (m->external_dbs.count > 0 && m->wal_id_last_seen > 0)
+        m->replay_after_wal_id = shl_min_u64(m->replay_after_wal_id, m->wal_id_last_seen - 1);
+}
 
 static void external_deinit(struct shl_external_db *e)
 {

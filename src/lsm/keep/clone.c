@@ -1,6 +1,7 @@
 #include "lsm/keep/clone.h"
 
 #include "base/env/env.h"
+#include "base/num.h"
 #include "lsm/keep/checkpoint.h"
 #include "lsm/wal.h"
 #include <inttypes.h>
@@ -291,8 +292,8 @@ static shale_code copy_object(struct work *w, const struct shl_db_paths *from, u
     return rc;
 }
 
-/* The object of the replay boundary, which every database has that had a writer: where there is none, the WAL is in another store. */
-static shale_code put_boundary(struct work *w, uint64_t id, shale_error *err)
+/* An object without rows, so that the manifest knows of one: where it is not, the WAL is in another store. */
+static shale_code put_fence(struct work *w, uint64_t id, shale_error *err)
 {
     char *key = shl_name_wal(&w->target.paths, id);
     shale_code rc = key == NULL
@@ -303,14 +304,17 @@ static shale_code put_boundary(struct work *w, uint64_t id, shale_error *err)
     return rc == SHALE_ALREADY_EXISTS ? SHALE_OK : rc; /* of an earlier try */
 }
 
-/* The WAL of a whole source, object by object under the same ids. */
-static shale_code copy_wal(struct work *w, uint64_t *copied, shale_error *err)
+/* The WAL of a whole source, object by object under the same ids; *last: up to which one. */
+static shale_code copy_wal(struct work *w, uint64_t *copied, uint64_t *last, shale_error *err)
 {
     const struct shl_manifest *m = w->target.newest;
-    shale_code rc =
-        m->replay_after_wal_id > 0 ? put_boundary(w, m->replay_after_wal_id, err) : SHALE_OK;
-    for (uint64_t id = m->replay_after_wal_id + 1; id <= m->wal_id_last_seen && rc == SHALE_OK;
-         id++) {
+    shale_code rc = SHALE_OK;
+    *last = m->wal_id_last_seen;
+    if (m->replay_after_wal_id >= *last) {
+        *last = m->replay_after_wal_id + 1;
+        return put_fence(w, *last, err);
+    }
+    for (uint64_t id = m->replay_after_wal_id + 1; id <= *last && rc == SHALE_OK; id++) {
         rc = copy_object(w, &w->parts[0].manifests.paths, id, err);
         *copied += rc == SHALE_OK;
     }
@@ -320,12 +324,13 @@ static shale_code copy_wal(struct work *w, uint64_t *copied, shale_error *err)
 static shale_code edit_done(struct shl_manifest *next, uint64_t next_id, void *arg,
                             shale_error *err)
 {
+    const uint64_t *last = arg;
     (void)next_id;
-    (void)arg;
     (void)err;
     if (next->initialized)
         return SHALE_DONE; /* somebody was faster */
     next->initialized = true;
+    next->wal_id_last_seen = shl_max_u64(next->wal_id_last_seen, *last);
     return SHALE_OK;
 }
 
@@ -354,9 +359,10 @@ shale_code shl_clone_run(const struct shl_clone *c, struct shl_cloned *out, shal
     SHL_TRY(rc == SHALE_NOT_FOUND ? SHALE_OK : rc);
     if (!w.target.newest->initialized) {
         SHL_TRY(pin_all(&w, err));
-        SHL_TRY(copy_wal(&w, &out->wal_objects, err));
+        uint64_t last;
+        SHL_TRY(copy_wal(&w, &out->wal_objects, &last, err));
         ENV_POINT("clone before manifest 2");
-        SHL_TRY(shl_manifests_update(&w.target, edit_done, NULL, err));
+        SHL_TRY(shl_manifests_update(&w.target, edit_done, &last, err));
     }
     out->ssts = count_ssts(w.target.newest);
     out->wal_left_out = w.left_out;
