@@ -8,6 +8,7 @@
 #include "lsm/keep/manifest_edit.h"
 #include "lsm/keep/remove.h"
 #include "store/wrap_fault.h"
+#include "store/wrap_hook.h"
 #include "unit/support_db.h"
 
 /* A bench whose database may have another path. */
@@ -677,6 +678,93 @@ static void test_deleting(void **state)
     }
 }
 
+/* Somebody deletes a database before the nth request of another. */
+struct deleter {
+    struct shl_hooked hooked;
+    struct bench *b;
+    const char *path;
+    uint64_t nth, seen;
+};
+
+static shale_code delete_before(struct shl_store *s, struct shl_call *call, shale_error *err)
+{
+    struct deleter *d = (struct deleter *)s; /* the wrapper is the first member */
+    struct shl_remove how = {.store = d->b->store, .path = d->path};
+    struct shl_removed gone;
+    (void)call;
+    if (d->seen++ != d->nth)
+        return SHALE_OK;
+    shale_code rc = shl_remove_run(&how, &gone, err);
+    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc; /* there is nothing yet */
+}
+
+static shale_code pass(struct shl_store *s, struct shl_call *call, shale_code code,
+                       shale_error *err)
+{
+    (void)s;
+    (void)call;
+    (void)err;
+    return code;
+}
+
+static void keep(struct shl_store *s)
+{
+    (void)s;
+}
+
+static const struct shl_hooks deleting = {.begin = delete_before, .end = pass, .deinit = keep};
+
+static void test_a_clone_that_is_deleted_while_it_is_made(void **state)
+{
+    (void)state;
+    struct shl_clone_source s = {.path = "dir/db", .checkpoint = "wal"};
+    unsigned told = 0;
+    bool fired = true;
+    for (uint64_t nth = 0; fired; nth++) {
+        struct bench b;
+        struct shl_hooked *hooked;
+        struct shl_cloned done;
+        make_source(&b, false);
+        OK(shl_hooked_new(sizeof(struct deleter), b.store, &deleting, &hooked, &db_err));
+        struct deleter *d = (struct deleter *)hooked;
+        d->b = &b;
+        d->path = "copy";
+        d->nth = nth;
+        shale_code rc = try_clone(&hooked->wrap.base, "copy", &s, 1, &done);
+        fired = d->seen > nth;
+        told += rc == SHALE_CONFLICT;
+        if (rc == SHALE_CONFLICT)
+            assert_non_null(strstr(db_err.text, "or was while it was made"));
+        shl_store_unref(&hooked->wrap.base);
+        if (objects_below(b.store, "copy/manifest") == 0)
+            assert_int_equal(checkpoints_of(&b, "dir/db", true), 0);
+        else if (rc == SHALE_OK)
+            expect_at(&b, "copy", NULL, "a=1 b=2 c=1 d=1 e=1");
+        OK(try_clone(b.store, "copy", &s, 1, &done));
+        assert_int_equal(checkpoints_of(&b, "dir/db", true), 1);
+        collect(&b, "dir/db");
+        expect_at(&b, "copy", NULL, "a=1 b=2 c=1 d=1 e=1");
+        bench_end(&b);
+    }
+    assert_true(told > 0);
+}
+
+static void test_a_clone_where_a_deletion_was_cut_off(void **state)
+{
+    (void)state;
+    struct bench b;
+    struct shl_cloned done;
+    struct shl_clone_source s = {.path = "dir/db"};
+    make_source(&b, false);
+    OK(shl_store_put(b.store, "copy/.deleting", NULL, 0, &(struct shl_put){.mode = SHL_PUT_CREATE},
+                     NULL, &db_err));
+    FAILS(try_clone(b.store, "copy", &s, 1, &done), SHALE_CONFLICT);
+    assert_int_equal(objects_below(b.store, "copy"), 0);
+    assert_int_equal(checkpoints_of(&b, "dir/db", true), 0);
+    OK(try_clone(b.store, "copy", &s, 1, &done));
+    bench_end(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -692,6 +780,8 @@ int main(void)
         cmocka_unit_test(test_restoring_is_all_or_nothing),
         cmocka_unit_test(test_a_restored_database_goes_on_and_back),
         cmocka_unit_test(test_deleting),
+        cmocka_unit_test(test_a_clone_that_is_deleted_while_it_is_made),
+        cmocka_unit_test(test_a_clone_where_a_deletion_was_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

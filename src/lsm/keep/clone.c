@@ -3,6 +3,7 @@
 #include "base/env/env.h"
 #include "base/num.h"
 #include "lsm/keep/checkpoint.h"
+#include "lsm/keep/remove.h"
 #include "lsm/wal.h"
 #include <inttypes.h>
 
@@ -334,6 +335,62 @@ static shale_code edit_done(struct shl_manifest *next, uint64_t next_id, void *a
     return SHALE_OK;
 }
 
+/* ---------------------------------------------------------------- whether it stands */
+
+static shale_code is_pinned(const struct work *w, const struct shl_external_db *e, bool *pinned,
+                            shale_error *err)
+{
+    struct shl_manifests parent = {0};
+    shale_code rc = shl_manifests_init(&parent, w->how->store, e->path, true, err);
+    if (rc == SHALE_OK)
+        rc = shl_manifests_load(&parent, err);
+    *pinned = rc == SHALE_OK && shl_checkpoint_at(parent.newest, e->final_checkpoint) != NULL;
+    shl_manifests_deinit(&parent);
+    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
+}
+
+/* Who deletes a database marks it first, gives up its pins, then takes the objects: one that began before the last manifest is seen by one of these. */
+static shale_code is_whole(const struct work *w, bool *whole, shale_error *err)
+{
+    struct shl_manifests now = {0};
+    bool begun;
+    shale_code rc = shl_manifests_init(&now, w->how->store, w->how->path, false, err);
+    *whole = false;
+    if (rc == SHALE_OK)
+        rc = shl_remove_is_begun(w->how->store, &now.paths, &begun, err);
+    if (rc != SHALE_OK || begun)
+        goto out;
+    rc = shl_manifests_load(&now, err);
+    *whole = rc == SHALE_OK && now.newest->initialized;
+    for (size_t i = 0; rc == SHALE_OK && *whole && i < now.newest->external_dbs.count; i++)
+        rc = is_pinned(w, &now.newest->external_dbs.items[i], whole, err);
+out:
+    shl_manifests_deinit(&now);
+    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
+}
+
+/* What was made since the deletion goes too: it would be a database without its pins, or pins without a database. */
+static shale_code check_it_stands(struct work *w, shale_error *err)
+{
+    const struct shl_remove all = {
+        .store = w->how->store, .wal_store = w->how->wal_store, .path = w->how->path};
+    struct shl_removed gone;
+    bool whole;
+    shale_code rc = is_whole(w, &whole, err);
+    if (rc != SHALE_OK || whole)
+        return rc;
+    rc = shl_remove_pins(w->how->store, w->target.newest, err);
+    if (rc == SHALE_OK)
+        rc = shl_remove_run(&all, &gone, err);
+    if (rc == SHALE_OK || rc == SHALE_NOT_FOUND)
+        return shl_fail(err, SHALE_CONFLICT,
+                        "\"%s\" is being deleted, or was while it was made: nothing is left of it",
+                        w->target.paths.r1);
+    shl_err_prefix(err, "\"%s\" was deleted while it was made, and what is left of it must go",
+                   w->target.paths.r1);
+    return rc;
+}
+
 static uint64_t count_ssts(const struct shl_manifest *m)
 {
     uint64_t n = 0;
@@ -363,6 +420,8 @@ shale_code shl_clone_run(const struct shl_clone *c, struct shl_cloned *out, shal
         SHL_TRY(copy_wal(&w, &out->wal_objects, &last, err));
         ENV_POINT("clone before manifest 2");
         SHL_TRY(shl_manifests_update(&w.target, edit_done, &last, err));
+        ENV_POINT("clone after manifest 2");
+        SHL_TRY(check_it_stands(&w, err));
     }
     out->ssts = count_ssts(w.target.newest);
     out->wal_left_out = w.left_out;

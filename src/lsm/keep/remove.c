@@ -17,32 +17,35 @@ struct removal {
 
 /* ---------------------------------------------------------------- what it holds in its parents */
 
-static shale_code unpin_one(const struct removal *r, const struct shl_external_db *e,
+static shale_code unpin_one(struct shl_store *store, const struct shl_external_db *e,
                             shale_error *err)
 {
     struct shl_manifests parent = {0};
     struct shl_ulid id;
     char text[SHL_UUID_TEXT];
     shl_uuid_format(e->final_checkpoint, text);
-    shale_code rc = shl_manifests_init(&parent, r->how->store, e->path, true, err);
+    shale_code rc = shl_manifests_init(&parent, store, e->path, true, err);
     if (rc == SHALE_OK)
         rc = shl_checkpoint_delete(&parent, text, &id, err);
     shl_manifests_deinit(&parent);
     return rc == SHALE_NOT_FOUND ? SHALE_OK : rc; /* gone before, or the parent is */
 }
 
+shale_code shl_remove_pins(struct shl_store *store, const struct shl_manifest *m, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    for (size_t i = 0; i < m->external_dbs.count && rc == SHALE_OK; i++)
+        if (m->external_dbs.items[i].has_final_checkpoint)
+            rc = unpin_one(store, &m->external_dbs.items[i], err);
+    return rc;
+}
+
 static shale_code unpin(struct removal *r, shale_error *err)
 {
     const struct shl_manifest *m = r->manifests.newest;
-    shale_code rc = SHALE_OK;
-    for (size_t i = 0; m != NULL && i < m->external_dbs.count && rc == SHALE_OK; i++) {
-        if (!m->external_dbs.items[i].has_final_checkpoint)
-            continue;
-        r->out->pins++;
-        if (!r->how->dry_run)
-            rc = unpin_one(r, &m->external_dbs.items[i], err);
-    }
-    return rc;
+    for (size_t i = 0; m != NULL && i < m->external_dbs.count; i++)
+        r->out->pins += m->external_dbs.items[i].has_final_checkpoint;
+    return m == NULL || r->how->dry_run ? SHALE_OK : shl_remove_pins(r->how->store, m, err);
 }
 
 static shale_code look(struct removal *r, shale_error *err)
@@ -127,6 +130,17 @@ static shale_code drop_folder(struct removal *r, const char *name, shale_error *
     shl_list_free(&list);
     env_free(dir);
     return rc;
+}
+
+shale_code shl_remove_is_begun(struct shl_store *store, const struct shl_db_paths *paths,
+                               bool *begun, shale_error *err)
+{
+    struct shl_object o;
+    char *marker = shl_name_dir(paths, MARKER);
+    shale_code rc = marker == NULL ? shl_nomem(err) : shl_store_head(store, marker, &o, err);
+    env_free(marker);
+    *begun = rc == SHALE_OK;
+    return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
 }
 
 static shale_code mark(const struct removal *r, const char *key, bool *was_there, shale_error *err)

@@ -2,6 +2,8 @@
 #ifndef SHL_LSM_REMOVE_H
 #define SHL_LSM_REMOVE_H
 
+#include "lsm/format/manifest.h"
+#include "lsm/format/names.h"
 #include "store/store.h"
 
 struct shl_remove {
@@ -22,5 +24,10 @@ struct shl_removed {
  * the name is not taken for a free one, last the marker: cut off anywhere, it may be called again. NOT_FOUND: there is no object. Who has the
  * database open is not asked. Cost: a LIST per 1,000 objects of each of five folders, a DELETE likewise (or each); a PUT. */
 SHL_MUST shale_code shl_remove_run(const struct shl_remove *r, struct shl_removed *out, shale_error *err);
+/* Whether somebody is at it, or was cut off. One HEAD. */
+SHL_MUST shale_code shl_remove_is_begun(struct shl_store *store, const struct shl_db_paths *paths, bool *begun,
+                                        shale_error *err);
+/* Gives up what a clone of this manifest holds in its parents; what is gone before is fine. */
+SHL_MUST shale_code shl_remove_pins(struct shl_store *store, const struct shl_manifest *m, shale_error *err);
 
 #endif
