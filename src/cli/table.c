@@ -434,7 +434,7 @@ static const struct cli_command commands[] = {
               "a sequence number. The writer does not notice. \"WAL truncated\": the garbage "
               "collector was faster; read the rows with scan, and follow from there.",
      .exits = "0 done, also by Ctrl-C or SIGTERM. Cost: 1 LIST and 2 GETs to begin, then 1 GET per "
-              "WAL object, and "
+              "WAL object, 1 LIST when all are read for the first time, and "
               "2 GETs a second while there is none.",
      .run = cmd_tail},
     {.name = "explain",
