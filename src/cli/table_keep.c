@@ -91,8 +91,9 @@ const struct cli_command cli_keep_commands[] = {
          "several "
          "sources must not overlap, and a source that is cut or joined must not have rows that are "
          "only in its WAL. May be repeated after a failure.",
-     .exits = "0 made, or made before. Cost: 1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs for "
-              "the clone, a copy per WAL object.",
+     .exits =
+         "0 made, or made before. Cost: 5 LISTs, 15 GETs and 2 PUTs a source; 2 LISTs, 4 GETs, 1 "
+         "HEAD and 3 PUTs for the clone, a copy per WAL object.",
      .run = cmd_clone},
     {.name = "restore",
      .group = CLI_GROUP_KEEP,

@@ -77,7 +77,7 @@ SAMPLES = {
     "checkpoint delete": Sample(["DB", "kept"], NO_CHECKPOINT, ["DB", "none"],
                                 cost=("1 LIST, 3 GETs, 1 PUT", lambda n: (n["LIST"], n["GET"], n["PUT"], total(n)) == (1, 3, 1, 5))),
     "clone": Sample(["DB", "U/clone"], DONE_OR_FAILED, ["NONE", "U/clone"], more=(["DB", "U/clone", "--checkpoint", "kept"],),
-                    cost=("1 LIST, 9 to 12 GETs and 2 PUTs a source, 2 PUTs", lambda n: n["LIST"] <= 5 and n["GET"] <= 20 and n["PUT"] <= 8)),
+                    cost=("5 LISTs, 15 GETs and 2 PUTs a source; 2 LISTs, 4 GETs, 1 HEAD and 3 PUTs", lambda n: n["LIST"] <= 7 and n["GET"] <= 20 and n["PUT"] <= 5 and n["HEAD"] == 1)),
     "restore": Sample(["DB", "--checkpoint", "kept", "--yes"], NO_CHECKPOINT, ["NONE", "--checkpoint", "kept", "--yes"],
                       cost=("that of opening a writer, some 10 GETs and 4 PUTs", lambda n: n["PUT"] <= 7 and total(n) <= 40)),
     "delete": Sample(["U/doomed", "--yes", "--force"], Never("what is not there cannot be deleted: a failure"), ["NONE", "--yes"],
