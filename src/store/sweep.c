@@ -61,7 +61,7 @@ static shale_code visit(struct sweep *w, const char *dir, const struct env_diren
         return SHALE_OK;
     SHL_TRY(shl_path_buf_join(&path, dir, entry->name, err));
     if (entry->is_dir) {
-        if (depth_of(w, path.text) <= DEPTH_MAX)
+        if (!w->how->shallow && depth_of(w, path.text) <= DEPTH_MAX)
             SHL_TRY(push_dir(w, path.text, err));
     } else {
         SHL_TRY(shl_path_buf_join(&full, w->root, path.text, err));

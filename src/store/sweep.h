@@ -9,9 +9,10 @@
 
 struct shl_sweep {
     const char *prefix; /* only below this folder, which has no '/' at its end; "": all */
+    bool shallow;       /* not in the folders below it */
     uint64_t age_ns;    /* files that were last written to so long ago */
     bool dry_run;       /* only tell */
-    void (*visit)(void *ctx, const char *path, uint64_t bytes); /* path: below the folder that the store is */
+    void (*visit)(void *ctx, const char *path, uint64_t bytes); /* path: below the store */
     void *ctx;
 };
 

@@ -66,6 +66,12 @@ class Gc(Case):
             with open(path, "w") as f:
                 f.write("xyz")
             os.utime(path, (time.time() - age,) * 2)
+        below = os.path.join(self.db, "compacted", "inner", "compacted")
+        os.makedirs(below)
+        others = os.path.join(below, "01ARZ3NDEKTSV4RRFFQ69G5FAV.sst#1")
+        with open(others, "w") as f:
+            f.write("xyz")
+        os.utime(others, (1, 1))
         before = tree(self.db)
         p = self.run_shale("gc", self.db, "-n", "--min-age", "1ms", "-v").stderr.decode()
         self.assertEqual(sorted(line.split("/")[-1] for line in p.splitlines() if "#" in line), sorted(os.path.basename(n) for n, age in left.items() if age > 3600))
@@ -74,6 +80,7 @@ class Gc(Case):
         self.assertEqual([n for n in left if os.path.exists(n)], [n for n, age in left.items() if age < 3600])
         self.run_shale("delete", self.db, "--yes", *FAST)
         self.assertEqual([n for n in left if os.path.exists(n)], [])
+        self.assertTrue(os.path.exists(others))
 
     def test_what_a_checkpoint_keeps(self):
         self.run_shale("checkpoint", "create", self.db, "--name", "kept")

@@ -193,6 +193,12 @@ class Manage(Case):
         for args in (["del", "sw3", "k"], ["restore", "sw3", "--checkpoint", "c", "--yes"], ["gc", "sw3", "--once"]):
             self.assertNotRegex(self.run_shale(*args, want=3).stderr.decode(), r"try: .*sw2?\b", args)
         self.assertEqual(tree(self.at("walb")), wal)
+        shutil.copytree(self.at("walb/sw"), self.at("walb/sw3"))
+        p = self.run_shale("clone", "sw", "sw3", "--wal-url", "./walb", want=2)
+        self.assertIn(b'"sw3" has no manifest, but its WAL has rows (sw3/wal/0', p.stderr)
+        shutil.rmtree(self.at("walb/sw3"))
+        self.run_shale("clone", "sw", "sw3", "--wal-url", "./walb")
+        self.run_shale("delete", "sw3", "--yes", "--wal-url", "./walb")
         self.run_shale("delete", "sw", "--yes", "--wal-url", "./walb")
         self.assertEqual(tree(self.at("walb")), {})
         for root in ([], ["--root", "."]):

@@ -528,7 +528,8 @@ static void test_a_job_that_is_no_longer_on_record_is_not_called_done(void **sta
         struct shl_once once = {
             .request = &full, .take_over_ns = 600 * ENV_NS_PER_SEC, .tick = forget, .ctx = &f};
         FAILS(shl_compact_once(&o, &once, &result, &db_err), SHALE_CONFLICT);
-        assert_true((strstr(db_err.text, "its outcome is unknown") != NULL) == f.tables_too);
+        assert_non_null(strstr(
+            db_err.text, "its outcome is unknown")); /* even if runs of those numbers are there */
         shl_proposals_free(&result.jobs);
         bench_open(&b);
         bench_end(&b);

@@ -32,27 +32,22 @@ static bool is_coordinators(const struct shl_compaction *job)
 }
 
 /* What the file says of the request's jobs; those that are gone from it were finished. */
-/* A job that is no longer on record: coordinators keep few of those that ended. */
+/* A job that is no longer on record: coordinators keep few of those that ended. Only what cannot have come about otherwise is believed: numbers of runs are used again. */
 static shale_code look_for_outcome(const struct shl_manifest *m, struct shl_compaction *mine,
                                    shale_error *err)
 {
     const struct shl_tree *t = shl_job_tree(m, mine);
-    bool waits = false;
+    bool has_l0 = mine->l0_view_ids.count > 0, waits = false;
     for (size_t i = 0; t != NULL && i < mine->l0_view_ids.count; i++)
         waits = waits || shl_tree_find_view(t, mine->l0_view_ids.items[i]) != SIZE_MAX;
-    for (size_t i = 0; t != NULL && i < mine->runs.count; i++)
-        waits = waits || (mine->runs.items[i] != mine->destination &&
-                          shl_tree_find_run(t, mine->runs.items[i]) != SIZE_MAX);
-    bool drained = mine->kind == SHL_COMPACTION_DRAIN;
-    bool made = t != NULL && shl_tree_find_run(t, mine->destination) != SIZE_MAX;
-    if (waits)
-        mine->status = SHL_COMPACTION_FAILED;
-    else if (drained || made)
-        mine->status = SHL_COMPACTION_COMPLETED;
-    else
+    bool made = mine->kind == SHL_COMPACTION_DRAIN
+                    ? t == NULL
+                    : has_l0 && t != NULL && shl_tree_find_run(t, mine->destination) != SIZE_MAX;
+    if (!waits && !made)
         return shl_fail(err, SHALE_CONFLICT,
-                        "a compaction is no longer on record, and what it was to merge and to make "
-                        "is not there either: its outcome is unknown");
+                        "a compaction is no longer on record, and the tables do not tell whether "
+                        "it was done: its outcome is unknown");
+    mine->status = waits ? SHL_COMPACTION_FAILED : SHL_COMPACTION_COMPLETED;
     return SHALE_OK;
 }
 

@@ -211,6 +211,26 @@ out:
     return rc;
 }
 
+/* What a deleted database left in another store would be replayed as the clone's own. *is_there: somebody has just made the target, and the rows are its. */
+static shale_code check_no_rows_wait(struct work *w, bool *is_there, shale_error *err)
+{
+    shl_wal_items items = {0};
+    shale_error ignored;
+    if (w->wal_store == w->how->store)
+        return SHALE_OK;
+    shale_code rc = shl_wal_list(w->wal_store, &w->target.paths, 0, &items, err);
+    for (size_t i = 0; i < items.count && rc == SHALE_OK; i++)
+        if (items.items[i].bytes > 0)
+            rc = shl_fail(err, SHALE_INVALID,
+                          "\"%s\" has no manifest, but its WAL has rows (%s/wal/%020" PRIu64
+                          ".sst in %s): they would come into the clone; delete them first",
+                          w->target.paths.r1, w->target.paths.r2, items.items[i].id,
+                          w->wal_store->name);
+    shl_array_free(&items);
+    *is_there = rc == SHALE_INVALID && shl_manifests_load(&w->target, &ignored) == SHALE_OK;
+    return *is_there ? SHALE_OK : rc;
+}
+
 static shale_code create_target(struct work *w, shale_error *err)
 {
     struct shl_clone_part *parts = env_calloc(w->how->source_count, sizeof *parts);
@@ -224,8 +244,11 @@ static shale_code create_target(struct work *w, shale_error *err)
     }
     if (rc == SHALE_OK)
         rc = shl_clone_manifest(parts, w->how->source_count, &m, err);
-    ENV_POINT("clone before manifest 1");
+    bool is_there = false;
     if (rc == SHALE_OK)
+        rc = check_no_rows_wait(w, &is_there, err);
+    ENV_POINT("clone before manifest 1");
+    if (rc == SHALE_OK && !is_there)
         rc = shl_manifests_create(&w->target, m, err);
     if (rc == SHALE_PRECONDITION) /* somebody makes it too: theirs counts, if it is the same */
         rc = shl_manifests_load(&w->target, err);
@@ -349,18 +372,20 @@ static shale_code is_pinned(const struct work *w, const struct shl_external_db *
     return rc == SHALE_NOT_FOUND ? SHALE_OK : rc;
 }
 
-/* Who deletes a database marks it first, gives up its pins, then takes the objects: one that began before the last manifest is seen by one of these. */
-static shale_code is_whole(const struct work *w, bool *whole, shale_error *err)
+/* Who deletes a database marks it first, gives up its pins, then takes the objects: one that began before the last manifest is seen by one of these.
+ * *used: not whole, but others have written to it since. */
+static shale_code is_whole(const struct work *w, bool *whole, bool *used, shale_error *err)
 {
     struct shl_manifests now = {0};
     bool begun;
     shale_code rc = shl_manifests_init(&now, w->how->store, w->how->path, false, err);
-    *whole = false;
+    *whole = *used = false;
     if (rc == SHALE_OK)
         rc = shl_remove_is_begun(w->how->store, &now.paths, &begun, err);
     if (rc != SHALE_OK || begun)
         goto out;
     rc = shl_manifests_load(&now, err);
+    *used = rc == SHALE_OK && now.versions.id != w->target.versions.id;
     *whole = rc == SHALE_OK && now.newest->initialized;
     for (size_t i = 0; rc == SHALE_OK && *whole && i < now.newest->external_dbs.count; i++)
         rc = is_pinned(w, &now.newest->external_dbs.items[i], whole, err);
@@ -375,10 +400,15 @@ static shale_code check_it_stands(struct work *w, shale_error *err)
     const struct shl_remove all = {
         .store = w->how->store, .wal_store = w->how->wal_store, .path = w->how->path};
     struct shl_removed gone;
-    bool whole;
-    shale_code rc = is_whole(w, &whole, err);
+    bool whole, used;
+    shale_code rc = is_whole(w, &whole, &used, err);
     if (rc != SHALE_OK || whole)
         return rc;
+    if (used)
+        return shl_fail(err, SHALE_CONFLICT,
+                        "\"%s\" lacks a checkpoint that it needs in a source, and others have "
+                        "written to it since it was made: it stays as it is",
+                        w->target.paths.r1);
     rc = shl_remove_pins(w->how->store, w->target.newest, err);
     if (rc == SHALE_OK)
         rc = shl_remove_run(&all, &gone, err);

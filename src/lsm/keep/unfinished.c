@@ -10,6 +10,7 @@ shale_code shl_unfinished_sweep(struct shl_store *store, const struct shl_db_pat
     if (dir == NULL)
         return shl_nomem(err);
     here.prefix = dir;
+    here.shallow = true; /* a folder below is somebody else's */
     shale_code rc = shl_store_sweep(store, &here, err);
     env_free(dir);
     return rc;
