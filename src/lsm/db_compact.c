@@ -4,6 +4,7 @@
 
 #include "base/num.h"
 #include "lsm/compactor/compactor.h"
+#include "lsm/compactor/scheduler.h"
 
 #include <inttypes.h>
 
@@ -184,14 +185,10 @@ void shl_compact_task(void *arg)
 static bool l0_is_small_locked(const struct shl_lsm *db)
 {
     const struct shl_version *v = env_load_relaxed(&db->version);
-    const struct shl_levels *l = v->levels;
-    uint64_t sum = 0;
-    for (size_t t = 0; t < l->tree_count; t++)
-        for (size_t i = 0; i < l->trees[t].l0_count; i++) {
-            const struct shl_sst_info *info =
-                &shl_sst_describe(l->ssts[l->trees[t].l0_first + i].sst)->info;
-            sum += info->index_offset + info->index_len;
-        }
+    const struct shl_manifest *m = v->levels->manifest;
+    uint64_t sum = shl_views_bytes(&m->root.l0);
+    for (size_t i = 0; i < m->segments.count; i++)
+        sum += shl_views_bytes(&m->segments.items[i].tree.l0);
     return sum <= db->settings.l0_sst_size_bytes;
 }
 

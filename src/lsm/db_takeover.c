@@ -56,14 +56,8 @@ out:
 /* Rows in a WAL without a manifest are those of a database that was deleted in part, or without its wal_url: a new one would bring them back. */
 static shale_code check_wal_has_no_rows(struct shl_lsm *db, shale_error *err)
 {
-    const shl_wal_items *there = &db->wal_listed.items;
-    for (size_t i = 0; i < there->count; i++)
-        if (there->items[i].bytes > 0)
-            return shl_fail(err, SHALE_INVALID,
-                            "\"%s\" has no manifest, but its WAL has rows (%s/wal/%020" PRIu64
-                            ".sst in %s): they would come into the new database; delete them first",
-                            db->paths.r1, db->paths.r2, there->items[i].id, db->wal_store->name);
-    return SHALE_OK;
+    return shl_wal_has_no_rows(&db->wal_listed.items, &db->paths, db->wal_store, "the new database",
+                               err);
 }
 
 static shale_code load_or_create(struct shl_lsm *db, const struct shl_lsm_open *o, shale_error *err)

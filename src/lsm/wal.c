@@ -54,6 +54,18 @@ shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths 
     return list_some(store, paths, after, LIST_PAGE, out, more, err);
 }
 
+shale_code shl_wal_has_no_rows(const shl_wal_items *items, const struct shl_db_paths *paths,
+                               const struct shl_store *store, const char *target, shale_error *err)
+{
+    for (size_t i = 0; i < items->count; i++)
+        if (items->items[i].bytes > 0)
+            return shl_fail(err, SHALE_INVALID,
+                            "\"%s\" has no manifest, but its WAL has rows (%s/wal/%020" PRIu64
+                            ".sst in %s): they would come into %s; delete them first",
+                            paths->r1, paths->r2, items->items[i].id, store->name, target);
+    return SHALE_OK;
+}
+
 shale_code shl_wal_lacks(const struct shl_db_paths *paths, const struct shl_manifest *m,
                          uint64_t end, bool none, shale_error *err)
 {

@@ -21,6 +21,11 @@ SHL_MUST shale_code shl_wal_list(struct shl_store *store, const struct shl_db_pa
 SHL_MUST shale_code shl_wal_list_page(struct shl_store *store, const struct shl_db_paths *paths,
                                       uint64_t after, shl_wal_items *out, bool *more,
                                       shale_error *err);
+/* INVALID if an object has rows: of a database that is gone, and `target` ("the new database") would get them. */
+SHL_MUST shale_code shl_wal_has_no_rows(const shl_wal_items *items,
+                                        const struct shl_db_paths *paths,
+                                        const struct shl_store *store, const char *target,
+                                        shale_error *err);
 /* CORRUPTION that says what shl_manifest_lacks_wal (lsm/format/manifest.h) found. */
 shale_code shl_wal_lacks(const struct shl_db_paths *paths, const struct shl_manifest *m,
                          uint64_t end, bool none, shale_error *err);

@@ -31,7 +31,6 @@ static bool is_coordinators(const struct shl_compaction *job)
     return job->status == SHL_COMPACTION_SUBMITTED || job->status == SHL_COMPACTION_COMPACTED;
 }
 
-/* What the file says of the request's jobs; those that are gone from it were finished. */
 /* A job that is no longer on record: coordinators keep few of those that ended. Only what cannot have come about otherwise is believed: numbers of runs are used again. */
 static shale_code look_for_outcome(const struct shl_manifest *m, struct shl_compaction *mine,
                                    shale_error *err)
@@ -51,6 +50,7 @@ static shale_code look_for_outcome(const struct shl_manifest *m, struct shl_comp
     return SHALE_OK;
 }
 
+/* What the file says of the request's jobs, and the tables of those that are gone from it. */
 static shale_code look_at_jobs(struct watch *w, const struct shl_manifest *m, shale_error *err)
 {
     w->over = true;
@@ -60,16 +60,14 @@ static shale_code look_at_jobs(struct watch *w, const struct shl_manifest *m, sh
         const struct shl_compaction *job =
             w->file.now != NULL ? shl_jobs_find(w->file.now, mine->id) : NULL;
         struct shl_compaction copy;
-        shale_code rc = SHALE_OK;
-        if (job == NULL && shl_job_is_active(mine))
-            rc = look_for_outcome(m, mine, err);
+        if (job == NULL && !shl_job_is_active(mine))
+            continue;
+        shale_code rc =
+            job == NULL ? look_for_outcome(m, mine, err) : shl_compaction_copy(job, &copy, err);
         if (rc != SHALE_OK)
             return rc;
         if (job == NULL)
             continue;
-        rc = shl_compaction_copy(job, &copy, err);
-        if (rc != SHALE_OK)
-            return rc;
         shl_compaction_deinit(mine);
         *mine = copy;
         w->over = w->over && !shl_job_is_active(mine);

@@ -64,12 +64,17 @@ uint64_t shl_view_bytes(const struct shl_sst_view *v)
     return v->visible == NULL ? whole : (uint64_t)((double)whole * visible_fraction(v));
 }
 
-uint64_t shl_run_bytes(const struct shl_run *r)
+uint64_t shl_views_bytes(const shl_sst_views *views)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < r->ssts.count; i++)
-        sum += shl_view_bytes(&r->ssts.items[i]);
+    for (size_t i = 0; i < views->count; i++)
+        sum += shl_view_bytes(&views->items[i]);
     return sum;
+}
+
+uint64_t shl_run_bytes(const struct shl_run *r)
+{
+    return shl_views_bytes(&r->ssts);
 }
 
 /* ---------------------------------------------------------------- what is taken */

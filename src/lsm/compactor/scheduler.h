@@ -26,6 +26,7 @@ struct shl_scheduler shl_scheduler_of(const struct shl_lsm_settings *s);
 
 /* ---- shared by the policies */
 uint64_t shl_view_bytes(const struct shl_sst_view *v); /* estimate of what is visible through it */
+uint64_t shl_views_bytes(const shl_sst_views *views);
 uint64_t shl_run_bytes(const struct shl_run *r);
 
 /* What is going on in a round: free ids, and what is taken by active jobs and those proposed so far. */

@@ -219,13 +219,8 @@ static shale_code check_no_rows_wait(struct work *w, bool *is_there, shale_error
     if (w->wal_store == w->how->store)
         return SHALE_OK;
     shale_code rc = shl_wal_list(w->wal_store, &w->target.paths, 0, &items, err);
-    for (size_t i = 0; i < items.count && rc == SHALE_OK; i++)
-        if (items.items[i].bytes > 0)
-            rc = shl_fail(err, SHALE_INVALID,
-                          "\"%s\" has no manifest, but its WAL has rows (%s/wal/%020" PRIu64
-                          ".sst in %s): they would come into the clone; delete them first",
-                          w->target.paths.r1, w->target.paths.r2, items.items[i].id,
-                          w->wal_store->name);
+    if (rc == SHALE_OK)
+        rc = shl_wal_has_no_rows(&items, &w->target.paths, w->wal_store, "the clone", err);
     shl_array_free(&items);
     *is_there = rc == SHALE_INVALID && shl_manifests_load(&w->target, &ignored) == SHALE_OK;
     return *is_there ? SHALE_OK : rc;
