@@ -81,6 +81,19 @@ static void table(struct bench *b, unsigned first, const char *value)
     OK(shl_lsm_flush(b->db, true, &db_err));
 }
 
+/* An open database of two sorted runs, keys 0 to 79. */
+static void open_with_two_runs(struct bench *b)
+{
+    quick(b);
+    b->settings.min_compaction_sources = 4;
+    bench_open(b);
+    for (unsigned t = 0; t < 8; t++) {
+        table(b, t * 10, "v");
+        if (t % 4 == 3)
+            run_once(b);
+    }
+}
+
 static void expect_rows(struct bench *b, unsigned first, unsigned count, const char *value)
 {
     char key[16];
@@ -162,25 +175,40 @@ static void wait_for_runs(struct bench *b, size_t count)
     fail_msg("runs %zu, want %zu", runs, count);
 }
 
-/* Puts jobs into the file as nobody of us would. */
-static void inject(struct bench *b, const struct shl_compaction *jobs, size_t count)
-{
+/* The next version of the compactions file, changed as nobody of us would. */
+struct edit {
     struct shl_db_paths paths;
     struct shl_compactions_file file;
-    struct shl_compactions *next = NULL;
+    struct shl_compactions *next;
+};
+
+static void edit_begin(struct bench *b, struct edit *e)
+{
     bool changed;
-    OK(shl_db_paths_init(&paths, "dir/db", &db_err));
-    shl_compactions_file_init(&file, b->store, &paths, NULL);
-    OK(shl_compactions_file_load(&file, &changed, &db_err));
-    OK(shl_compactions_clone(file.now, &next, &db_err));
+    e->next = NULL;
+    OK(shl_db_paths_init(&e->paths, "dir/db", &db_err));
+    shl_compactions_file_init(&e->file, b->store, &e->paths, NULL);
+    OK(shl_compactions_file_load(&e->file, &changed, &db_err));
+    OK(shl_compactions_clone(e->file.now, &e->next, &db_err));
+}
+
+static void edit_end(struct edit *e)
+{
+    OK(shl_compactions_file_write(&e->file, &e->next, &db_err));
+    shl_compactions_file_deinit(&e->file);
+    shl_db_paths_deinit(&e->paths);
+}
+
+static void inject(struct bench *b, const struct shl_compaction *jobs, size_t count)
+{
+    struct edit e;
+    edit_begin(b, &e);
     for (size_t i = 0; i < count; i++) {
         struct shl_compaction copy;
         OK(shl_compaction_copy(&jobs[i], &copy, &db_err));
-        OK(shl_jobs_insert(next, &copy, &db_err));
+        OK(shl_jobs_insert(e.next, &copy, &db_err));
     }
-    OK(shl_compactions_file_write(&file, &next, &db_err));
-    shl_compactions_file_deinit(&file);
-    shl_db_paths_deinit(&paths);
+    edit_end(&e);
 }
 
 /* ---------------------------------------------------------------- beside a writer */
@@ -432,14 +460,7 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
     size_t l0, runs;
     bool by_us = true;
     (void)state;
-    quick(&b);
-    b.settings.min_compaction_sources = 4;
-    bench_open(&b);
-    for (unsigned t = 0; t < 8; t++) {
-        table(&b, t * 10, "v");
-        if (t % 4 == 3)
-            run_once(&b);
-    }
+    open_with_two_runs(&b);
     uint64_t before = epoch_now(&b);
     side_start(&there, &b, true, true);
     wait_for_epoch(&b, before);
@@ -463,28 +484,20 @@ static void test_a_request_goes_to_the_coordinator_that_is_there(void **state)
 /* The next version of both objects: another coordinator's epoch, who is silent, or no job any more, and no table. */
 static void write_both(struct bench *b, bool takes_over, bool without_jobs, bool without_tables)
 {
-    struct shl_db_paths paths;
-    struct shl_compactions_file file;
-    struct shl_compactions *next = NULL;
-    bool changed;
+    struct edit e;
     uint64_t version;
     struct shl_manifest *m = newest_manifest(b, &version);
-    OK(shl_db_paths_init(&paths, "dir/db", &db_err));
-    shl_compactions_file_init(&file, b->store, &paths, NULL);
-    OK(shl_compactions_file_load(&file, &changed, &db_err));
-    OK(shl_compactions_clone(file.now, &next, &db_err));
-    next->compactor_epoch += takes_over;
+    edit_begin(b, &e);
+    e.next->compactor_epoch += takes_over;
     m->compactor_epoch += takes_over;
-    while (without_jobs && next->jobs.count > 0)
-        shl_compaction_deinit(&next->jobs.items[--next->jobs.count]);
+    while (without_jobs && e.next->jobs.count > 0)
+        shl_compaction_deinit(&e.next->jobs.items[--e.next->jobs.count]);
     if (without_tables) {
         shl_tree_deinit(&m->root);
         m->root = (struct shl_tree){0};
     }
-    OK(shl_compactions_file_write(&file, &next, &db_err));
+    edit_end(&e);
     write_manifest(b, m, version + 1);
-    shl_compactions_file_deinit(&file);
-    shl_db_paths_deinit(&paths);
     shl_manifest_free(m);
 }
 
@@ -514,14 +527,7 @@ static void test_a_job_that_is_no_longer_on_record_is_not_called_done(void **sta
         struct shl_once_result result;
         struct forgetting f = {.b = &b, .tables_too = way > 0};
         struct shl_request full = {.kind = SHL_REQUEST_FULL};
-        quick(&b);
-        b.settings.min_compaction_sources = 4;
-        bench_open(&b);
-        for (unsigned t = 0; t < 8; t++) {
-            table(&b, t * 10, "v");
-            if (t % 4 == 3)
-                run_once(&b);
-        }
+        open_with_two_runs(&b);
         bench_close(&b);
         write_both(&b, true, false, false);
         struct shl_process_open o = process_of(&b, true, true);
@@ -574,14 +580,7 @@ static void test_a_job_that_lacks_a_worker_gets_one(void **state)
     struct side there;
     size_t l0, runs;
     (void)state;
-    quick(&b);
-    b.settings.min_compaction_sources = 4;
-    bench_open(&b);
-    for (unsigned t = 0; t < 8; t++) {
-        table(&b, t * 10, "v");
-        if (t % 4 == 3)
-            run_once(&b);
-    }
+    open_with_two_runs(&b);
     uint64_t before = epoch_now(&b);
     side_start(&there, &b, true, false);
     wait_for_epoch(&b, before);
