@@ -52,6 +52,7 @@ int main(int argc, char **argv)
         (void)os_write(CLI_STDERR, no_memory, sizeof no_memory - 1);
         return CLI_FAILED;
     }
+    env_return_large_blocks();
     os_hold_streams();
     shl_json_setup(env_rand64());
     cli_watch_hide(&c, argc, argv);

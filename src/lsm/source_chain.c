@@ -110,6 +110,7 @@ shale_code shl_level_sst_source_new(const struct shl_level_sst *s, const struct 
                                .reverse = plan->reverse,
                                .use_cache = plan->use_cache,
                                .fill_cache = plan->fill_cache,
+                               .passes_by = plan->passes_by,
                                .lower = plan->lower,
                                .upper = plan->upper,
                                .window_first_bytes = plan->window_first_bytes,

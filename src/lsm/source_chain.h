@@ -13,6 +13,7 @@ struct shl_read_plan {
     bool reverse;
     bool use_cache;
     bool fill_cache;
+    bool passes_by; /* as in shl_sst_scan */
     size_t window_first_bytes;
     size_t window_max_bytes;
     struct shl_fanout *

@@ -382,8 +382,8 @@ static void check_filter(const struct sst *s)
         assert_true(shl_array_push(&hashes, shl_filter_hash(key)));
         CHECK(shl_bloom_may_contain(&bloom, shl_filter_hash(key)), "%s row %zu", s->path, i);
     }
-    CHECK(shl_filter_encode(policy, hashes.items, hashes.count, &rebuilt, &err) == SHALE_OK, "%s",
-          s->path);
+    const struct shl_slice all = shl_slice_of(hashes.items, hashes.count * sizeof *hashes.items);
+    CHECK(shl_filter_encode(policy, &all, 1, &rebuilt, &err) == SHALE_OK, "%s", s->path);
     struct shl_slice want = shl_buf_view(&rebuilt);
     if (s->info.filter_format == SHL_FILTER_LEGACY) { /* the payload alone */
         want.data += 2 + 2 + 3 + 8;

@@ -217,6 +217,7 @@ static shale_code op_sst_parts(shale_error *err)
     struct shl_transformer x = shl_transformer_xor(0x5a);
     const struct shl_blob_codec codec = {.compression = SHL_COMPRESSION_LZ4, .transformer = &x};
     const uint64_t hash = 1;
+    const struct shl_slice hashes = shl_slice_of(&hash, sizeof hash);
     struct shl_sst_index index_again = {.blocks = {0}};
     struct shl_sst_stats stats_again = {.puts = 0};
     struct shl_sst_desc *desc = NULL;
@@ -233,7 +234,7 @@ static shale_code op_sst_parts(shale_error *err)
     raw.len = 0;
     SHL_TRY(shl_sst_stats_encode(&stats, &raw, err));
     SHL_TRY(shl_sst_stats_decode(shl_buf_view(&raw), &stats_again, err));
-    SHL_TRY(shl_filter_encode(&policy, &hash, 1, &raw, err));
+    SHL_TRY(shl_filter_encode(&policy, &hashes, 1, &raw, err));
     SHL_TRY(shl_sst_desc_new((struct shl_ulid){1, 1}, 2, true, &info, &desc, err));
     shl_buf_free(&out);
     rc = shl_sst_tail_encode(&desc->info, 0, 2, &out, err);

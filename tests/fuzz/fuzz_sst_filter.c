@@ -38,7 +38,8 @@ static void build(struct shl_slice bytes)
                                        .whole_key = true};
     for (size_t at = 1; at + 8 <= bytes.len && count < 64; at += 8)
         hashes[count++] = shl_load_u64be(bytes.data + at);
-    shale_code rc = shl_filter_encode(&policy, hashes, count, &out, &err);
+    const struct shl_slice all = shl_slice_of(hashes, count * sizeof *hashes);
+    shale_code rc = shl_filter_encode(&policy, &all, 1, &out, &err);
     SHL_ASSERT(rc == SHALE_OK);
     rc = shl_filter_decode(shl_buf_view(&out), SHL_FILTER_COMPOSITE, &policy, &bloom, &err);
     SHL_ASSERT(rc == SHALE_OK);

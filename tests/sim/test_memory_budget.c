@@ -1,6 +1,6 @@
 /* Goal: what a database keeps in memory depends on its settings, not on how many rows it has: the block cache and the index cache hold their limits
- * while keys are read at random and all is scanned, and the answers stay right.
- * Method: a database in the simulated file system, whose memory is not counted; live bytes of the env's allocator after every read. */
+ * while keys are read at random and all is scanned, and the answers stay right; and a compactor needs for a database of many tables what it needs for a few.
+ * Method: a database in the simulated file system, whose memory is not counted; live bytes of the env's allocator after every read, and their peak. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/env/sim.h"
+#include "lsm/compactor/process.h"
 #include "lsm/db.h"
 #include "store/file.h"
 
@@ -22,6 +23,9 @@
 #define PER_SOURCE  (10 * KIB) /* of a scan, which has all L0 SSTs open: the index, a window */
 #define CONSTANT    (96 * KIB) /* a memtable's first chunks, buffers of a scan, descriptors */
 #define VALUE       100
+#define TABLE_BYTES (64 * KIB)  /* that a compaction writes */
+#define PER_MERGE   (600 * KIB) /* windows and indexes of eight sources; an output */
+#define PER_INPUT   KIB         /* what the manifest says of it, and its handle */
 
 static shale_error err;
 
@@ -162,10 +166,85 @@ static void test_memory_does_not_follow_the_rows(void **state)
     assert_true(seen.ssts > 20);
 }
 
+/* ---------------------------------------------------------------- compaction */
+
+struct compacted {
+    uint64_t rows;
+    uint64_t peak;     /* most that was live, beyond what was before */
+    uint64_t l0_count; /* before */
+    uint64_t runs;     /* after */
+};
+
+static void compact_rows(void *arg)
+{
+    struct compacted *c = arg;
+    struct shl_store *store;
+    struct shl_lsm_settings settings;
+    struct shl_file_options how = {0};
+    struct shl_compactor_process *p;
+    struct shl_lsm *db;
+    struct shl_lsm_status status;
+    sim_fs_reset();
+    must(shl_store_file_new(&store, "/tmp", &how, &err), "store");
+    shl_lsm_settings_default(&settings);
+    settings.compactor_enabled = false;
+    settings.l0_max_ssts = settings.l0_max_ssts_per_key = 1000;
+    settings.sst_block_size_bytes = 1024;
+    settings.max_sst_size_bytes = TABLE_BYTES;
+    settings.subcompaction_min_bytes = TABLE_BYTES;
+    settings.worker_bytes_to_fetch = 16 * KIB;
+    settings.min_filter_keys = 1;
+    settings.worker_max_concurrent = settings.compactor_max_concurrent = 1;
+    struct shl_lsm_open o = {.store = store, .path = "db", .settings = &settings};
+    fill(&o, c->rows);
+    must(shl_lsm_open_reader(&o, &(struct shl_lsm_reader){0}, &db, &err), "open");
+    shl_lsm_status(db, &status);
+    c->l0_count = status.l0_count;
+    must(shl_lsm_close(db, &err), "close");
+    struct shl_process_open po = {
+        .store = store, .path = "db", .settings = &settings, .coordinates = true, .works = true};
+    uint64_t before = sim_alloc_live_bytes(0);
+    (void)sim_alloc_peak_bytes(0);
+    must(shl_process_new(&po, &p, &err), "compactor");
+    must(shl_process_run(p, &(struct shl_process_run){.once = true}, &err), "compact");
+    shl_process_free(p);
+    c->peak = sim_alloc_peak_bytes(0) - before;
+    must(shl_lsm_open_reader(&o, &(struct shl_lsm_reader){0}, &db, &err), "open");
+    shl_lsm_status(db, &status);
+    c->runs = status.run_count;
+    must(shl_lsm_close(db, &err), "close");
+    shl_store_unref(store);
+}
+
+static struct compacted run_compaction(uint64_t rows, uint32_t cpus)
+{
+    struct compacted c = {.rows = rows};
+    struct sim_options o = {.seed = 2, .scenario = "memory of a compaction", .cpus = cpus};
+    sim_run(&o, compact_rows, &c);
+    print_message("%llu rows, %u CPUs, %llu runs left: %llu bytes at most\n",
+                  (unsigned long long)rows, cpus, (unsigned long long)c.runs,
+                  (unsigned long long)c.peak);
+    return c;
+}
+
+static void test_compaction_does_not_follow_the_rows(void **state)
+{
+    (void)state;
+    struct compacted c = {0};
+    for (uint64_t rows = 4000; rows <= 64000; rows *= 4) {
+        c = run_compaction(rows, 1);
+        assert_in_range(c.peak, 1, PER_MERGE + c.l0_count * PER_INPUT);
+    }
+    /* As many merge beside each other as there are CPUs. */
+    assert_true(run_compaction(64000, 4).peak > 2 * c.peak);
+    assert_true(run_compaction(64000, 2).peak < 2 * c.peak);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory_does_not_follow_the_rows),
+        cmocka_unit_test(test_compaction_does_not_follow_the_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -243,7 +243,8 @@ static void put_filter(struct maker *m, const struct test_rows *rows, struct shl
         if (p->whole_key)
             hashes[count++] = shl_filter_hash(key);
     }
-    test_must(shl_filter_encode(p, hashes, count, &raw, &err), &err);
+    const struct shl_slice all = shl_slice_of(hashes, count * sizeof *hashes);
+    test_must(shl_filter_encode(p, &all, 1, &raw, &err), &err);
     info->filter_offset = m->file->len;
     test_must(shl_blob_encode(&codec, shl_buf_view(&raw), &m->scratch, m->file, &err), &err);
     info->filter_len = m->file->len - info->filter_offset;

@@ -175,6 +175,49 @@ static void test_blocks_leave_with_their_index(void **state)
     fixture_deinit(&fx);
 }
 
+/* Reads all rows, as a compaction does or as a scan does. */
+static void read_rows(struct fixture *fx, size_t handle, bool passes_by)
+{
+    shale_error err;
+    struct shl_sst_scan how = {
+        .range = {.end_unbounded = true}, .window_max_bytes = 4096, .passes_by = passes_by};
+    struct shl_source *s;
+    size_t rows = 0;
+    test_must(shl_sst_source_new(fx->ssts[handle], &how, &s, &err), &err);
+    test_must(shl_source_seek(s, NULL, &err), &err);
+    for (; s->valid; rows++) {
+        assert_true(test_row_equal(&s->row, &fx->rows.items[rows]));
+        test_must(shl_source_next(s, &err), &err);
+    }
+    assert_int_equal(rows, fx->rows.count);
+    shl_source_close(s);
+}
+
+static void test_who_passes_by_leaves_no_index(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    shale_error err;
+    struct shl_sst_meta *held;
+    fixture_init(&fx, HANDLES);
+    read_rows(&fx, 0, false);
+    assert_true(shl_meta_cache_bytes(fx.metas) > 0);
+    read_rows(&fx, 0, true); /* of who scanned before, too: its file is to go */
+    assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
+    read_rows(&fx, 1, true);
+    assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
+    /* What lookups use stays, and what somebody holds stays good. */
+    (void)look_up(&fx, 2, 0);
+    read_rows(&fx, 2, true);
+    assert_int_equal(look_up(&fx, 2, 0), 0);
+    test_must(shl_sst_hold_index_once(fx.ssts[3], &held, &err), &err);
+    read_rows(&fx, 3, true);
+    assert_int_equal(shl_meta_cache_bytes(fx.metas), fx.meta_bytes);
+    assert_int_equal(shl_sst_meta_seek(held, fx.rows.items[0].key), 0);
+    shl_sst_pass_index(fx.ssts[3], held);
+    fixture_deinit(&fx);
+}
+
 static void test_held_stays_good_after_it_left(void **state)
 {
     (void)state;
@@ -347,6 +390,7 @@ int main(void)
         cmocka_unit_test(test_what_is_used_outlives_what_is_not),
         cmocka_unit_test(test_nothing_kept_still_reads),
         cmocka_unit_test(test_blocks_leave_with_their_index),
+        cmocka_unit_test(test_who_passes_by_leaves_no_index),
         cmocka_unit_test(test_held_stays_good_after_it_left),
         cmocka_unit_test(test_scan_leaves_the_filter_to_the_first_lookup),
         cmocka_unit_test(test_filter_that_comes_late_pushes_others_out),

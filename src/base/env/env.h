@@ -33,6 +33,9 @@ void *env_alloc_aligned(size_t align, size_t size);
 void env_free_aligned(void *p);
 /* The same for its `size` bytes, of which whole huge pages go back to the system at once: the C library may keep what it is given. */
 void env_free_pages(void *p, size_t size);
+/* For a program of its own, before all else: from now on what is freed of 1 MiB and more goes back to the system at once. glibc would keep pieces of up to
+ * 32 MiB as soon as one of that size was freed, and tables that are written one after the other would leave holes. */
+void env_return_large_blocks(void);
 
 /* ---------------------------------------------------------------- tasks */
 
@@ -148,6 +151,8 @@ void env_rand_bytes(void *dst, size_t len);
 /* CPU time (user + system) of the process in nanoseconds, and its peak resident memory in bytes. 0 in the simulation. */
 uint64_t env_process_cpu_ns(void);
 uint64_t env_process_peak_rss(void);
+/* Processors that are there, at least 1. */
+uint32_t env_cpu_count(void);
 
 /* ---------------------------------------------------------------- files (for store/file.c and settings files) */
 

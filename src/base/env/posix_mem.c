@@ -3,11 +3,14 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/assert.h"
 #include "base/num.h"
 
-enum { HUGE_PAGE_BYTES = 2 << 20 };
+enum { HUGE_PAGE_BYTES = 2 << 20, LARGE_BYTES = 1 << 20 };
 
 void *env_alloc(size_t size)
 {
@@ -67,4 +70,11 @@ void env_free_pages(void *p, size_t size)
         (void)madvise(p, size - size % HUGE_PAGE_BYTES, MADV_DONTNEED);
 #endif
     free(p);
+}
+
+void env_return_large_blocks(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+#endif
 }

@@ -20,6 +20,7 @@ struct sim_options {
     uint64_t progress_ns_max;     /* fail when sim_progress() was not called for so long; 0 = 60 s, UINT64_MAX = off */
     const char *scenario;         /* printed with failures */
     bool verbose;                 /* print the trace as it happens */
+    uint32_t cpus;                /* env_cpu_count; 0 = 4 */
 };
 
 /* Runs main_fn(arg) as the first task of group 0 until it returns and nothing else of group 0 runs. Every other group is
@@ -63,6 +64,7 @@ void sim_alloc_fault_arm(sim_group g, uint64_t n, bool sticky);
 uint64_t sim_alloc_fault_disarm(sim_group g); /* allocations seen since arming */
 uint64_t sim_alloc_live(sim_group g);         /* allocations not yet freed */
 uint64_t sim_alloc_live_bytes(sim_group g);   /* and their bytes, as asked for */
+uint64_t sim_alloc_peak_bytes(sim_group g);   /* most of them since this was asked before */
 void sim_alloc_live_print(sim_group g, unsigned max); /* sizes and allocation numbers of the living, to stderr */
 
 /* ---- crash points: the process dies at its n-th ENV_POINT (any name), counted from arming */

@@ -492,6 +492,11 @@ uint64_t env_process_peak_rss(void)
     return 0;
 }
 
+uint32_t env_cpu_count(void)
+{
+    return S->options.cpus != 0 ? S->options.cpus : 4;
+}
+
 /* ---------------------------------------------------------------- tasks */
 
 struct env_task *sim_self(void)

@@ -162,6 +162,7 @@ struct sim_group_state {
     struct sim_block *blocks; /* newest first */
     uint64_t blocks_live;
     uint64_t bytes_live;
+    uint64_t bytes_peak;
     uint64_t blocks_seen;
     struct sim_nth alloc_fault;
     struct sim_nth point_kill;

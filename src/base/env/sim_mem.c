@@ -55,6 +55,7 @@ static void link_block(struct sim_block *b, sim_group group)
     g->blocks = b;
     g->blocks_live++;
     g->bytes_live += b->size;
+    g->bytes_peak = shl_max_u64(g->bytes_peak, g->bytes_live);
 }
 
 static void unlink_block(struct sim_block *b)
@@ -177,6 +178,10 @@ void env_free_pages(void *p, size_t size)
     env_free_aligned(p);
 }
 
+void env_return_large_blocks(void)
+{
+}
+
 /* ---------------------------------------------------------------- sim.h */
 
 void sim_alloc_fault_arm(sim_group g, uint64_t n, bool sticky)
@@ -199,6 +204,14 @@ uint64_t sim_alloc_live(sim_group g)
 uint64_t sim_alloc_live_bytes(sim_group g)
 {
     return sim_group_of(g)->bytes_live;
+}
+
+uint64_t sim_alloc_peak_bytes(sim_group g)
+{
+    struct sim_group_state *group = sim_group_of(g);
+    uint64_t peak = group->bytes_peak;
+    group->bytes_peak = group->bytes_live;
+    return peak;
 }
 
 void sim_alloc_live_print(sim_group g, unsigned max)

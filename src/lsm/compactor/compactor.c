@@ -33,6 +33,8 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
         return shl_nomem(err);
     env_mutex_init(&c->mu);
     c->o = *o;
+    /* On a near store they wait for CPUs only, and there more of them are only more memory. */
+    c->slots.limit = o->fanout == NULL ? env_cpu_count() : UINT32_MAX;
     c->run_env = (struct shl_run_env){.settings = o->settings,
                                       .store = o->store,
                                       .paths = o->paths,
@@ -43,6 +45,7 @@ shale_code shl_compactor_new(const struct shl_compactor_options *o, struct shl_c
                                       .pieces = o->pieces,
                                       .fanout = o->fanout,
                                       .counts = &c->run_counts,
+                                      .slots = &c->slots,
                                       .next_ulid = next_ulid,
                                       .must_stop = must_stop,
                                       .ended = job_ended,

@@ -37,6 +37,7 @@ struct shl_compactor {
     SHL_ARRAY(struct shl_held) held; /* items come and go under mu */
     struct shl_compactor_counts counts; /* [mu] as of the last step; what runs is counted when it is asked for */
     struct shl_run_counts run_counts;   /* [atomic] */
+    struct shl_merge_slots slots;
     SHL_ARRAY(struct shl_retry) retries;
     uint64_t poll_ns;      /* when to load the file next */
     uint64_t pace_ns;      /* embedded: between two of them while nothing happens */

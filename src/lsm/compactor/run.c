@@ -12,11 +12,14 @@
 #include "lsm/sst/sst_write.h"
 
 #define PART_BYTES         (8 * 1024 * 1024) /* of an upload */
+#define NEAR_PART_BYTES    (1024 * 1024)     /* where a part costs nothing */
 #define NEAR_WINDOW_BYTES  ((size_t)128 << 10)
 #define WINDOW_FIRST_BYTES (256 * 1024)
 #define STOP_CHECK_ROWS    1024
 #define ANCHORS_PER_SST    128
 #define INDEXED_SSTS_MAX   256 /* of more inputs only the first keys are looked at */
+#define INDEX_KEPT_BYTES                                                                           \
+    ((size_t)256 << 10) /* from the cut to the merge; a larger one is fetched again */
 
 /* One range of the job's keys. */
 struct part {
@@ -34,6 +37,8 @@ struct shl_job_run {
     struct shl_retain_rules rules;
     enum shl_compression codec; /* of the outputs */
     struct env_task *task;
+    struct env_task *helpers[15]; /* [task] */
+    size_t helper_count;          /* [task] */
     _Atomic bool stop;
     _Atomic uint64_t rows, bytes;
     struct env_mutex mu;
@@ -124,19 +129,19 @@ static shale_code open_output(struct worker *w, shale_error *err)
 {
     const struct shl_run_env *e = &w->run->env;
     const struct shl_lsm_settings *s = e->settings;
-    struct shl_sst_write_options o = {.block_bytes = s->sst_block_size_bytes,
-                                      .aligned = s->sst_block_alignment,
-                                      .compression = w->run->codec,
-                                      .transformer = e->transformer,
-                                      .policies = &s->filter,
-                                      .policy_count = 1,
-                                      .user_filters = e->context->user_filters,
-                                      .min_filter_keys = s->worker_has_min_filter_keys
-                                                             ? s->worker_min_filter_keys
-                                                             : s->min_filter_keys,
-                                      .type = SHL_SST_COMPACTED,
-                                      .pool = e->pieces,
-                                      .part_bytes = PART_BYTES};
+    struct shl_sst_write_options o = {
+        .block_bytes = s->sst_block_size_bytes,
+        .aligned = s->sst_block_alignment,
+        .compression = w->run->codec,
+        .transformer = e->transformer,
+        .policies = &s->filter,
+        .policy_count = 1,
+        .user_filters = e->context->user_filters,
+        .min_filter_keys =
+            s->worker_has_min_filter_keys ? s->worker_min_filter_keys : s->min_filter_keys,
+        .type = SHL_SST_COMPACTED,
+        .pool = e->pieces,
+        .part_bytes = e->fanout == NULL ? NEAR_PART_BYTES : PART_BYTES};
     w->output_id = e->next_ulid(e->ctx, w->run->job.id);
     char *key = shl_name_sst(e->paths, w->output_id);
     if (key == NULL)
@@ -319,7 +324,8 @@ static shale_code open_inputs(struct worker *w, const struct shl_slice *lower,
     size_t window = (size_t)shl_min_u64(s->worker_bytes_to_fetch, (uint64_t)64 << 20);
     if (r->env.fanout == NULL) /* near: a request costs less than fresh memory */
         window = shl_min_size(window, NEAR_WINDOW_BYTES);
-    struct shl_read_plan plan = {.window_first_bytes = shl_min_size(WINDOW_FIRST_BYTES, window),
+    struct shl_read_plan plan = {.passes_by = true,
+                                 .window_first_bytes = shl_min_size(WINDOW_FIRST_BYTES, window),
                                  .window_max_bytes = window,
                                  .lower = lower,
                                  .upper = upper,
@@ -484,22 +490,20 @@ static struct part *take_part(struct shl_job_run *r)
     return p;
 }
 
-static void run_parts(void *arg)
+/* False: there was none, or the run is to stop. */
+static bool run_next_part(struct shl_job_run *r)
 {
-    struct shl_job_run *r = arg;
     const struct shl_lsm_settings *s = r->env.settings;
-    for (;;) {
-        shale_error err = {0};
-        struct worker w = {
-            .run = r,
-            .budget = {.max_bytes = s->worker_bytes_to_fetch * s->worker_max_fetch_tasks}};
-        w.part = must_stop(r) ? NULL : take_part(r);
-        if (w.part == NULL)
-            return;
-        shale_code rc = run_part(&w, &err);
-        if (rc != SHALE_OK)
-            note_failure(r, rc, &err);
-    }
+    shale_error err = {0};
+    struct worker w = {
+        .run = r, .budget = {.max_bytes = s->worker_bytes_to_fetch * s->worker_max_fetch_tasks}};
+    w.part = must_stop(r) ? NULL : take_part(r);
+    if (w.part == NULL)
+        return false;
+    shale_code rc = run_part(&w, &err);
+    if (rc != SHALE_OK)
+        note_failure(r, rc, &err);
+    return true;
 }
 
 /* ---------------------------------------------------------------- planning */
@@ -513,7 +517,7 @@ static shale_code anchors_of_index(const struct shl_level_sst *sst, struct shl_a
     uint64_t bytes = 0;
     size_t step;
     shale_code rc;
-    SHL_TRY(shl_sst_hold_index(sst->sst, &m, err));
+    SHL_TRY(shl_sst_hold_index_once(sst->sst, &m, err));
     step = (m->block_count + ANCHORS_PER_SST - 1) / ANCHORS_PER_SST;
     for (size_t i = 0; i < m->block_count; i += step) {
         uint64_t weight = 0;
@@ -532,7 +536,10 @@ static shale_code anchors_of_index(const struct shl_level_sst *sst, struct shl_a
     a->largest_bytes = shl_max_u64(a->largest_bytes, bytes);
 out:
     shl_buf_free(&key);
-    shl_sst_release_meta(m);
+    if (m != NULL && m->memory_bytes > INDEX_KEPT_BYTES)
+        shl_sst_pass_index(sst->sst, m);
+    else
+        shl_sst_release_meta(m);
     return rc;
 }
 
@@ -652,17 +659,55 @@ static shale_code take_context(struct shl_job_run *r, shale_error *err)
 
 /* ---------------------------------------------------------------- the run */
 
-static void run_beside(struct shl_job_run *r)
+static bool take_slot(struct shl_merge_slots *s)
 {
-    struct env_task *tasks[16];
-    size_t n = 0;
+    if (env_fetch_add(&s->taken, 1) < s->limit)
+        return true;
+    (void)env_fetch_sub_acq_rel(&s->taken, 1);
+    return false;
+}
+
+static void give_slot(struct shl_merge_slots *s)
+{
+    (void)env_fetch_sub_acq_rel(&s->taken, 1);
+}
+
+static void helper_task(void *arg)
+{
+    struct shl_job_run *r = arg;
+    while (run_next_part(r))
+        ;
+    give_slot(r->env.slots);
+}
+
+/* Tasks for the parts that nobody has taken yet, but for one, which is the caller's. */
+static void call_helpers(struct shl_job_run *r)
+{
     size_t wanted = shl_min_size(r->parts.count, r->env.settings->worker_max_subcompactions);
-    for (size_t i = 1; i < wanted && n < SHL_COUNT_OF(tasks); i++)
-        if (env_task_spawn(&tasks[n], "shale-merge", run_parts, r) == SHALE_OK)
-            n++; /* a system without threads to spare: the others do its parts */
-    run_parts(r);
-    for (size_t i = 0; i < n; i++)
-        env_task_join(tasks[i]);
+    wanted = shl_min_size(wanted, 1 + SHL_COUNT_OF(r->helpers));
+    env_mutex_lock(&r->mu);
+    size_t left = r->parts.count - r->next_part;
+    env_mutex_unlock(&r->mu);
+    for (; left > 1 && 1 + r->helper_count < wanted && take_slot(r->env.slots); left--) {
+        struct env_task **helper = &r->helpers[r->helper_count];
+        if (env_task_spawn(helper, "shale-merge", helper_task, r) != SHALE_OK) {
+            give_slot(
+                r->env.slots); /* a system without threads to spare: the others do its parts */
+            return;
+        }
+        r->helper_count++;
+    }
+}
+
+static void run_parts(struct shl_job_run *r)
+{
+    (void)env_fetch_add(&r->env.slots->taken, 1);
+    do
+        call_helpers(r); /* again after each part: other jobs may have ended */
+    while (run_next_part(r));
+    give_slot(r->env.slots);
+    for (size_t i = 0; i < r->helper_count; i++)
+        env_task_join(r->helpers[i]);
 }
 
 static void job_task(void *arg)
@@ -677,7 +722,7 @@ static void job_task(void *arg)
         env_mutex_lock(&r->mu);
         r->planned = true;
         env_mutex_unlock(&r->mu);
-        run_beside(r);
+        run_parts(r);
     }
     env_mutex_lock(&r->mu);
     for (size_t i = 0; r->rc == SHALE_OK && i < r->parts.count; i++)

@@ -19,6 +19,12 @@ struct shl_run_counts {
     _Atomic uint64_t copied_blocks;                  /* of them, as they were stored */
 };
 
+/* How many tasks of a process merge beside each other. Each has an upload part, and hashes and index of its output, in memory. */
+struct shl_merge_slots {
+    uint32_t limit;         /* [const] */
+    _Atomic uint32_t taken; /* [atomic] relaxed; above the limit where more jobs than that run, each of which has a task */
+};
+
 /* What jobs of one process share [const]. All borrowed, and longer alive than every run. */
 struct shl_run_env {
     const struct shl_lsm_settings *settings;
@@ -31,6 +37,7 @@ struct shl_run_env {
     struct shl_piece_pool *pieces;             /* NULL: none */
     struct shl_fanout *fanout;                 /* NULL: one request at a time */
     struct shl_run_counts *counts;
+    struct shl_merge_slots *slots;
     /* Ids for outputs, from any task: not before `floor` in time. */
     struct shl_ulid (*next_ulid)(void *ctx, struct shl_ulid floor);
     bool (*must_stop)(void *ctx); /* from any task, often */

@@ -183,8 +183,8 @@ bool shl_bloom_first_bit(const struct shl_bloom *b, uint64_t hash);
 const uint8_t *shl_bloom_first_line(const struct shl_bloom *b, uint64_t hash);
 /* SipHash-1-3, zero key. */
 uint64_t shl_filter_hash(struct shl_slice key);
-/* The Bloom filter of the hashes in file order as shl_filter_append would; with 0 bits nothing. */
-SHL_MUST shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint64_t *hashes, size_t count,
+/* The Bloom filter of the hashes in file order as shl_filter_append would; with 0 bits nothing. They come in pieces, each an array of uint64_t. */
+SHL_MUST shale_code shl_filter_encode(const struct shl_filter_policy *policy, const struct shl_slice *pieces, size_t count,
                                       struct shl_buf *out, shale_error *err);
 
 /* ---- filters of the application, each stored under its name behind the Bloom filter */

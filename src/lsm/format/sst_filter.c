@@ -287,7 +287,7 @@ shale_code shl_filter_append(struct shl_slice name, struct shl_slice data, struc
     return rc;
 }
 
-shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint64_t *hashes,
+shale_code shl_filter_encode(const struct shl_filter_policy *policy, const struct shl_slice *pieces,
                              size_t count, struct shl_buf *out, shale_error *err)
 {
     if (policy->bits_per_key == 0)
@@ -295,7 +295,10 @@ shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint6
     char name[96];
     shl_filter_policy_name(policy, name);
     size_t name_len = strlen(name);
-    uint64_t nbits = nbits_for(policy, count);
+    size_t hashes = 0;
+    for (size_t i = 0; i < count; i++)
+        hashes += pieces[i].len / sizeof(uint64_t);
+    uint64_t nbits = nbits_for(policy, hashes);
     size_t payload_len = 2 + (size_t)(nbits / 8);
     /* In float, as upstream: 10 bits give 6 probes, 100 give 68 or 69 by rounding. */
     uint32_t probes = (uint32_t)((float)policy->bits_per_key * 0.69F);
@@ -307,6 +310,8 @@ shale_code shl_filter_encode(const struct shl_filter_policy *policy, const uint6
         return rc;
     shl_store_u16be(payload, (uint16_t)probes);
     memset(payload + 2, 0, payload_len - 2);
-    set_bits(payload + 2, nbits, probes, hashes, count);
+    for (size_t i = 0; i < count; i++)
+        set_bits(payload + 2, nbits, probes, (const void *)pieces[i].data,
+                 pieces[i].len / sizeof(uint64_t));
     return SHALE_OK;
 }

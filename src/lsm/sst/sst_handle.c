@@ -62,6 +62,15 @@ static void free_retired(struct shl_retired *r)
     env_free(t);
 }
 
+/* Takes the meta out of the handle's pointer. */
+static void drop_meta(struct shl_sst *t)
+{
+    if (t->cx.metas != NULL)
+        shl_meta_cache_drop(t->cx.metas, &t->meta);
+    else
+        shl_sst_release_meta(env_exchange(&t->meta, NULL));
+}
+
 void shl_sst_unref(struct shl_sst *t)
 {
     if (t == NULL)
@@ -70,10 +79,7 @@ void shl_sst_unref(struct shl_sst *t)
     SHL_ASSERT(before > 0);
     if (before > 1)
         return;
-    if (t->cx.metas != NULL)
-        shl_meta_cache_drop(t->cx.metas, &t->meta);
-    else
-        shl_sst_release_meta(env_exchange(&t->meta, NULL));
+    drop_meta(t);
     shl_epoch_retire(t->cx.epoch, &t->retired, free_retired);
 }
 
@@ -442,6 +448,11 @@ shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out, shal
     return hold_meta(t, prefixes, out, err);
 }
 
+shale_code shl_sst_hold_index_once(struct shl_sst *t, struct shl_sst_meta **out, shale_error *err)
+{
+    return hold_meta(t, false, out, err);
+}
+
 shale_code shl_sst_load_meta(struct shl_sst *t, shale_error *err)
 {
     struct shl_sst_meta *m = NULL;
@@ -458,11 +469,21 @@ bool shl_sst_is_new(struct shl_sst *t)
     return is_new;
 }
 
+void shl_sst_pass_index(struct shl_sst *t, struct shl_sst_meta *m)
+{
+    if (m == NULL)
+        return;
+    begin_meta(t);
+    if (is_bare(m) && env_load_seq(&t->meta) == m)
+        drop_meta(t);
+    end_meta(t);
+    shl_sst_release_meta(m);
+}
+
 void shl_sst_evict(struct shl_sst *t)
 {
     begin_meta(t);
-    if (t->cx.metas != NULL)
-        shl_meta_cache_drop(t->cx.metas, &t->meta);
+    drop_meta(t);
     end_meta(t);
     (void)shl_epoch_collect(t->cx.epoch);
 }

@@ -95,6 +95,12 @@ void shl_sst_release_meta(struct shl_sst_meta *m); /* NULL is fine */
 SHL_MUST shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out,
                                        shale_error *err);
 
+/* The same for who reads the SST once, as compactions do: never fetches a filter, and shl_sst_pass_index, instead of release, lets an index that no
+ * lookup has used leave the meta cache at once. */
+SHL_MUST shale_code shl_sst_hold_index_once(struct shl_sst *t, struct shl_sst_meta **out,
+                                            shale_error *err);
+void shl_sst_pass_index(struct shl_sst *t, struct shl_sst_meta *m); /* m NULL is fine */
+
 /* Whether the index is stored under a right crc. If it is, and yet cannot be read, it was not written with this codec and transformer. One request. */
 SHL_MUST shale_code shl_sst_index_crc_is_right(struct shl_sst *t, bool *out, shale_error *err);
 
@@ -198,6 +204,7 @@ struct shl_sst_scan {
     bool reverse;
     bool use_cache;  /* look into the slots first */
     bool fill_cache; /* keep what is fetched */
+    bool passes_by;  /* as shl_sst_pass_index */
     size_t
         window_first_bytes; /* size of the first fetch of neighbouring blocks (at least one block) */
     size_t window_max_bytes; /* it doubles up to here; 256 KiB to 1 MiB is good for a folder */

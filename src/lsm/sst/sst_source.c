@@ -367,7 +367,8 @@ static shale_code prepare(struct sst_source *s, shale_error *err)
 {
     if (s->meta != NULL)
         return SHALE_OK;
-    shale_code rc = shl_sst_hold_index(s->sst, &s->meta, err);
+    shale_code rc = s->how.passes_by ? shl_sst_hold_index_once(s->sst, &s->meta, err)
+                                     : shl_sst_hold_index(s->sst, &s->meta, err);
     if (rc != SHALE_OK)
         return rc;
     const struct shl_sst_meta *m = s->meta;
@@ -491,7 +492,10 @@ static void source_close(struct shl_source *base)
     shl_buf_free(&s->decoded);
     shl_buf_free(&s->upto);
     shl_buf_free(&s->key);
-    shl_sst_release_meta(s->meta);
+    if (s->how.passes_by)
+        shl_sst_pass_index(s->sst, s->meta);
+    else
+        shl_sst_release_meta(s->meta);
     shl_sst_unref(s->sst);
     env_free(s);
 }

@@ -13,6 +13,7 @@
 
 #define PIECE_BYTES         SHL_PIECE_BYTES
 #define PIECE_RECYCLE_BYTES (2 * PIECE_BYTES) /* larger ones held a large row: not kept */
+#define HASHES_PER_PIECE    (PIECE_BYTES / sizeof(uint64_t))
 #define SST_VERSION         2
 #define WAL_KEY_BYTES       8
 
@@ -41,7 +42,7 @@ struct shl_sst_writer {
 
     SHL_ARRAY(struct shl_buf) pieces;  /* owned: bytes not handed on yet, in order */
     SHL_ARRAY(struct shl_buf) spares;  /* owned: empty pieces */
-    SHL_ARRAY(struct shl_slice) views; /* owned: the pieces as a store takes them */
+    SHL_ARRAY(struct shl_slice) views; /* owned: pieces as a store or the filter takes them */
     size_t block_at;                   /* where the open block begins in the last piece */
     size_t head_bytes;                 /* of the first piece, handed on already */
     uint64_t kept_bytes;               /* in pieces, without head_bytes */
@@ -51,9 +52,10 @@ struct shl_sst_writer {
 
     struct shl_sst_index
         index; /* owned; keys stand in index_keys one after the other, slices are set at the end */
-    struct shl_buf index_keys;  /* owned */
-    struct shl_sst_stats stats; /* owned */
-    SHL_ARRAY(uint64_t) hashes; /* owned: for the filter, in file order */
+    struct shl_buf index_keys;        /* owned */
+    struct shl_sst_stats stats;       /* owned */
+    SHL_ARRAY(struct shl_buf) hashes; /* owned: for the filter, HASHES_PER_PIECE in each */
+    size_t hash_count;
     struct shl_buf last_prefix; /* owned: whose hash was added last */
     bool has_last_prefix;
     struct user_build *users;   /* owned: one for each of options.user_filters; NULL: none */
@@ -176,6 +178,8 @@ void shl_sst_writer_free(struct shl_sst_writer *w)
         shl_piece_pool_give(w->options.pool, &w->pieces.items[i]);
     for (size_t i = 0; i < w->spares.count; i++)
         shl_piece_pool_give(w->options.pool, &w->spares.items[i]);
+    for (size_t i = 0; i < w->hashes.count; i++)
+        shl_piece_pool_give(w->options.pool, &w->hashes.items[i]);
     shl_array_free(&w->pieces);
     shl_array_free(&w->spares);
     shl_array_free(&w->views);
@@ -444,12 +448,35 @@ out:
 
 /* ---------------------------------------------------------------- rows */
 
+/* Pieces instead of one array: what doubles takes three times its memory while it is copied. */
+static shale_code reserve_hash(struct shl_sst_writer *w, shale_error *err)
+{
+    if (!shl_array_reserve(&w->hashes, 1))
+        return shl_nomem(err);
+    struct shl_buf fresh = shl_piece_pool_take(w->options.pool);
+    shale_code rc = shl_buf_reserve(&fresh, PIECE_BYTES, err);
+    if (rc == SHALE_OK)
+        shl_array_add(&w->hashes, fresh);
+    else
+        shl_buf_free(&fresh);
+    return rc;
+}
+
+static void add_hash(struct shl_sst_writer *w, uint64_t hash)
+{
+    uint64_t *piece = (void *)w->hashes.items[w->hash_count / HASHES_PER_PIECE].data;
+    piece[w->hash_count++ % HASHES_PER_PIECE] = hash;
+}
+
 /* Prepares what note_hashes needs, for it cannot fail. */
 static shale_code reserve_hashes(struct shl_sst_writer *w, const struct shl_row *row,
                                  shale_error *err)
 {
-    if (!shl_array_reserve(&w->hashes, 2))
-        return shl_nomem(err);
+    while (w->hash_count + 2 > w->hashes.count * HASHES_PER_PIECE) {
+        shale_code rc = reserve_hash(w, err);
+        if (rc != SHALE_OK)
+            return rc;
+    }
     if (w->policy->extractor.kind == SHL_EXTRACT_NONE || row->key.len <= w->last_prefix.cap)
         return SHALE_OK;
     return shl_buf_reserve(&w->last_prefix, row->key.len - w->last_prefix.len, err);
@@ -462,7 +489,7 @@ static void note_hashes(struct shl_sst_writer *w, struct shl_slice key)
     if (shl_extractor_prefix(&w->policy->extractor, key, &len)) {
         struct shl_slice prefix = shl_slice_of(key.data, len);
         if (!w->has_last_prefix || !shl_slice_eq(prefix, shl_buf_view(&w->last_prefix))) {
-            shl_array_add(&w->hashes, shl_filter_hash(prefix));
+            add_hash(w, shl_filter_hash(prefix));
             if (len > 0)
                 memcpy(w->last_prefix.data, prefix.data, len);
             w->last_prefix.len = len;
@@ -470,7 +497,7 @@ static void note_hashes(struct shl_sst_writer *w, struct shl_slice key)
         }
     }
     if (w->policy->whole_key)
-        shl_array_add(&w->hashes, shl_filter_hash(key));
+        add_hash(w, shl_filter_hash(key));
 }
 
 static void note_users(struct shl_sst_writer *w, const struct shl_row *row)
@@ -656,7 +683,7 @@ static void show_users(struct shl_sst_writer *w)
 /* What the walk noted is forgotten. */
 static void forget_walk(struct shl_sst_writer *w, size_t hashes, bool had_prefix)
 {
-    w->hashes.count = hashes;
+    w->hash_count = hashes;
     w->has_last_prefix = had_prefix;
     w->last_prefix.len = w->kept_prefix.len;
     if (w->kept_prefix.len > 0) /* there was room for it */
@@ -670,7 +697,7 @@ shale_code shl_sst_writer_copy(struct shl_sst_writer *w, const struct shl_stored
 {
     SHL_ASSERT(w->step == SEAL_BLOCK);
     struct copy c = {.block = block, .keeps = keeps, .ctx = ctx};
-    size_t hashes = w->hashes.count;
+    size_t hashes = w->hash_count;
     bool had_prefix = w->has_last_prefix, fits = false;
     *out = (struct shl_sst_copied){0};
     if (!may_copy(w, block))
@@ -701,13 +728,26 @@ static shale_code seal_block(struct shl_sst_writer *w, shale_error *err)
     return cut_block(w, err);
 }
 
+static shale_code make_bloom(struct shl_sst_writer *w, shale_error *err)
+{
+    w->views.count = 0;
+    if (!shl_array_reserve(&w->views, w->hashes.count))
+        return shl_nomem(err);
+    for (size_t at = 0; at < w->hash_count; at += HASHES_PER_PIECE) {
+        size_t n = shl_min_size(HASHES_PER_PIECE, w->hash_count - at);
+        shl_array_add(&w->views, shl_slice_of(w->hashes.items[at / HASHES_PER_PIECE].data,
+                                              n * sizeof(uint64_t)));
+    }
+    return shl_filter_encode(w->policy, w->views.items, w->views.count, &w->raw, err);
+}
+
 /* The Bloom filter, then those of the application, in one block. */
 static shale_code make_filters(struct shl_sst_writer *w, shale_error *err)
 {
     shale_code rc = SHALE_OK;
     w->raw.len = 0;
     if (w->policy != NULL)
-        SHL_TRY(shl_filter_encode(w->policy, w->hashes.items, w->hashes.count, &w->raw, err));
+        SHL_TRY(make_bloom(w, err));
     for (size_t i = 0; w->users != NULL && i < w->options.user_filters.count; i++) {
         end_user(w, i, true);
         if (w->users[i].made)
