@@ -71,12 +71,16 @@ class Http(http.server.ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+def iso(time_s):
+    return datetime.datetime.fromtimestamp(int(time_s), datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
 class Server:
     def __init__(self, answer=None, ignore=()):
         self.answer, self.ignore = answer, ignore
         self.mu = threading.RLock()
         self.buckets = {"acme": {}}
-        self.uploads = {}
+        self.uploads, self.begun = {}, 0
         self.requests = []
         self.http = Http(("127.0.0.1", 0), Handler)
         self.http.bucket_server = self
@@ -136,10 +140,9 @@ class Server:
             else:
                 found.append(key)
         found = found[:int(query.get("max-keys", 1000))]
-        when = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
         return 200, {}, ("<ListBucketResult><IsTruncated>false</IsTruncated>%s%s</ListBucketResult>" % (
             "".join("<Contents><Key>%s</Key><LastModified>%s</LastModified><ETag>%s</ETag><Size>%d</Size></Contents>" % (
-                escape(k), when, escape(objects[k]["etag"]), len(objects[k]["body"])) for k in found),
+                escape(k), iso(objects[k]["time"]), escape(objects[k]["etag"]), len(objects[k]["body"])) for k in found),
             "".join("<CommonPrefixes><Prefix>%s</Prefix></CommonPrefixes>" % escape(f) for f in sorted(folders)))).encode()
 
     def serve(self, method, bucket, key, query, headers, body):
@@ -159,24 +162,30 @@ class Server:
         if not key and method == "GET":
             return self.list(objects, query)
         if method == "POST" and "uploads" in query:
-            self.uploads[key] = {}
-            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>"
-        if "uploadId" in query and key not in self.uploads:  # done or given up already
+            self.begun += 1
+            self.uploads[key, "u%d" % self.begun] = {"headers": headers, "parts": {}}
+            return 200, {}, b"<InitiateMultipartUploadResult><UploadId>u%d</UploadId></InitiateMultipartUploadResult>" % self.begun
+        upload = key, query.get("uploadId")
+        if "uploadId" in query and upload not in self.uploads:  # done or given up already
             return error(404, "NoSuchUpload")
         if method == "PUT" and "partNumber" in query:
-            self.uploads[key][int(query["partNumber"])] = body
+            self.uploads[upload]["parts"][int(query["partNumber"])] = body
             return 200, {"etag": '"p%s"' % query["partNumber"]}, b""
         if method == "POST" and "uploadId" in query:
-            parts = self.uploads.pop(key)
-            answer = self.store(objects, key, b"".join(parts[n] for n in sorted(parts)), headers)
+            begun = self.uploads.pop(upload)
+            parts = begun["parts"]
+            answer = self.store(objects, key, b"".join(parts[n] for n in sorted(parts)), begun["headers"])
             return 200, {}, b"<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>" % escape(answer[1]["etag"]).encode()
         if method == "POST" and "delete" in query:
             names = re.findall(rb"<Key>(.*?)</Key>", body)
             for name in names:
                 objects.pop(name.decode(), None)
             return 200, {}, b"<DeleteResult>%s</DeleteResult>" % b"".join(b"<Deleted><Key>%s</Key></Deleted>" % n for n in names)
+        if method == "DELETE" and "uploadId" in query:
+            del self.uploads[upload]
+            return 204, {}, b""
         if method == "DELETE":
-            (self.uploads if "uploadId" in query else objects).pop(key, None)
+            objects.pop(key, None)
             return 204, {}, b""
         if method == "PUT":
             return self.put(objects, key, headers, body)
