@@ -173,7 +173,8 @@ static const struct shl_opt opts[] = {
     SIZE("compactor_options.worker.bytes_to_fetch", LSM(worker_bytes_to_fetch), "2MiB", 1,
          "bytes of one read"),
     U32("compactor_options.worker.max_subcompactions", LSM(worker_max_subcompactions), "4", 0,
-        "parts of one job at once; up to 1 = not cut into parts"),
+        "parts of one job at once; up to 1 = not cut into parts. On a folder and in memory no more "
+        "than there are CPUs"),
     U32("compactor_options.worker.min_filter_keys", LSM(worker_min_filter_keys), "1000", 0,
         "if not set, min_filter_keys"),
     WORD("compactor_options.worker.compression_codec", LSM(worker_compression), codecs, "none",
