@@ -312,10 +312,10 @@ static shale_code init_named(struct file_store *f, const char *root_path, shale_
     shale_code rc;
     SHL_TRY(shl_buf_append(&name, scheme, sizeof scheme - 1, err));
     SHL_TRY(shl_buf_append(&name, root_path, strlen(root_path) + 1, err));
-    SHL_TRY(
-        shl_store_init(&f->base, &file_ops,
-                       SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_SURE | SHL_STORE_NEAR,
-                       (const char *)name.data, err));
+    SHL_TRY(shl_store_init(&f->base, &file_ops,
+                           SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_SURE |
+                               SHL_STORE_NEAR | SHL_STORE_PARTS_STAY,
+                           (const char *)name.data, err));
 out:
     shl_buf_free(&name);
     return rc;

@@ -689,10 +689,10 @@ shale_code shl_store_shared_folder_new(struct shl_store **out, const char *root_
     if (f == NULL || root == NULL)
         SHL_TRY(shl_nomem(err));
     SHL_TRY(shl_store_file_new(&plain, root, &below, err));
-    SHL_TRY(
-        shl_store_init(&f->base, &folder_ops,
-                       SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_SURE | SHL_STORE_NEAR,
-                       plain->name, err));
+    SHL_TRY(shl_store_init(&f->base, &folder_ops,
+                           SHL_STORE_PUT_IS_FREE | SHL_STORE_IF_MATCH | SHL_STORE_SURE |
+                               SHL_STORE_NEAR | SHL_STORE_PARTS_STAY,
+                           plain->name, err));
     f->root = root;
     f->options = *options;
     f->plain = plain;

@@ -83,7 +83,8 @@ enum shl_store_cap {
     SHL_STORE_ATTRIBUTES = 2,  /* put_id is kept and given back by head */
     SHL_STORE_IF_MATCH = 4,
     SHL_STORE_SURE = 16,       /* memory and folder: what was answered with a failure was not done */
-    SHL_STORE_NEAR = 8         /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
+    SHL_STORE_NEAR = 8,        /* memory and folder: it answers in microseconds, so that several requests at once gain nothing */
+    SHL_STORE_PARTS_STAY = 32  /* folder: a part of an upload is written where it stays, so that small ones cost nothing */
 };
 
 /* The vtable. Contracts are those of the shl_store_* functions below, which check arguments and call these. */

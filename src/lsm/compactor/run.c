@@ -12,7 +12,7 @@
 #include "lsm/sst/sst_write.h"
 
 #define PART_BYTES         (8 * 1024 * 1024) /* of an upload */
-#define NEAR_PART_BYTES    (1024 * 1024)     /* where a part costs nothing */
+#define SMALL_PART_BYTES   (1024 * 1024)     /* where they cost nothing */
 #define NEAR_WINDOW_BYTES  ((size_t)128 << 10)
 #define WINDOW_FIRST_BYTES (256 * 1024)
 #define STOP_CHECK_ROWS    1024
@@ -129,19 +129,21 @@ static shale_code open_output(struct worker *w, shale_error *err)
 {
     const struct shl_run_env *e = &w->run->env;
     const struct shl_lsm_settings *s = e->settings;
-    struct shl_sst_write_options o = {
-        .block_bytes = s->sst_block_size_bytes,
-        .aligned = s->sst_block_alignment,
-        .compression = w->run->codec,
-        .transformer = e->transformer,
-        .policies = &s->filter,
-        .policy_count = 1,
-        .user_filters = e->context->user_filters,
-        .min_filter_keys =
-            s->worker_has_min_filter_keys ? s->worker_min_filter_keys : s->min_filter_keys,
-        .type = SHL_SST_COMPACTED,
-        .pool = e->pieces,
-        .part_bytes = e->fanout == NULL ? NEAR_PART_BYTES : PART_BYTES};
+    bool small = (e->store->caps & SHL_STORE_PARTS_STAY) != 0;
+    size_t part_bytes = small ? SMALL_PART_BYTES : PART_BYTES;
+    struct shl_sst_write_options o = {.block_bytes = s->sst_block_size_bytes,
+                                      .aligned = s->sst_block_alignment,
+                                      .compression = w->run->codec,
+                                      .transformer = e->transformer,
+                                      .policies = &s->filter,
+                                      .policy_count = 1,
+                                      .user_filters = e->context->user_filters,
+                                      .min_filter_keys = s->worker_has_min_filter_keys
+                                                             ? s->worker_min_filter_keys
+                                                             : s->min_filter_keys,
+                                      .type = SHL_SST_COMPACTED,
+                                      .pool = e->pieces,
+                                      .part_bytes = part_bytes};
     w->output_id = e->next_ulid(e->ctx, w->run->job.id);
     char *key = shl_name_sst(e->paths, w->output_id);
     if (key == NULL)
