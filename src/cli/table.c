@@ -497,7 +497,7 @@ static const struct cli_command commands[] = {
      .exits = "0 done, or nothing to do; 3 also if the sources are those of another job. Ctrl-C: "
               "130, and the jobs stay submitted. Cost: 2 GETs every half a second while it waits; "
               "about 20 requests a job, and a GET per bytes_to_fetch of its inputs and a PUT per "
-              "8 MiB of its outputs. With -n 2 LISTs and 4 GETs.",
+              "8 MiB of its outputs (in a folder per MiB). With -n 2 LISTs and 4 GETs.",
      .run = cmd_compact},
     {.name = "compactor",
      .group = CLI_GROUP_WORK,

@@ -1,5 +1,8 @@
 /* Goal: the real build keeps the promises of env.h. Method: small runs against the kernel; threads are checked by counts
  * that only come out right if locks, wake-ups and joins work, files by reading back what was done in a fresh folder. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getaffinity */
+#endif
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -11,6 +14,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include <cmocka.h>
 
@@ -549,6 +555,40 @@ static void test_die_aborts(void **state)
     assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
+static void test_processors_of_a_control_group(void **state)
+{
+    (void)state;
+    assert_int_equal(env_cpu_quota("max 100000\n"), 0);
+    assert_int_equal(env_cpu_quota("200000 100000\n"), 2);
+    assert_int_equal(env_cpu_quota("150000 100000\n"), 2);
+    assert_int_equal(env_cpu_quota("1000 100000\n"), 1);
+    assert_int_equal(env_cpu_quota(""), 0);
+    assert_int_equal(env_cpu_quota("200000"), 0);
+    assert_int_equal(env_cpu_quota("200000 0\n"), 0);
+    assert_int_equal(env_cpu_quota("0 100000\n"), 0);
+    assert_int_equal(env_cpu_quota("-1 100000\n"), 0);
+    assert_in_range(env_cpu_count(), 1, sysconf(_SC_NPROCESSORS_CONF));
+}
+
+#ifdef __linux__
+static void test_processors_that_we_are_bound_to(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET((size_t)sched_getcpu(), &one);
+        _exit(sched_setaffinity(0, sizeof one, &one) == 0 ? (int)env_cpu_count() : 100);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+#endif
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +612,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flock_excludes, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(test_folder_handles_and_paths, make_folder, drop_folder),
         cmocka_unit_test(test_environment_is_visible),
+        cmocka_unit_test(test_processors_of_a_control_group),
+#ifdef __linux__
+        cmocka_unit_test(test_processors_that_we_are_bound_to),
+#endif
         cmocka_unit_test(test_die_aborts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

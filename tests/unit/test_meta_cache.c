@@ -58,14 +58,14 @@ static void close_all(struct fixture *fx)
 }
 
 /* Room for `kept` of the handles' metas. */
-static void fixture_init(struct fixture *fx, uint64_t kept)
+static void fixture_of(struct fixture *fx, uint64_t kept, const struct test_rows_kind *kind,
+                       const struct shl_filter_policy *policy)
 {
     shale_error err;
     uint64_t rand = SEED;
-    struct test_sst_kind sst = {.block_bytes = 1024, .version = 2, .policy = &whole_key};
-    struct test_rows_kind kind = {1000, 12, "0123456789abcdef", "key", 40, 2};
+    struct test_sst_kind sst = {.block_bytes = 1024, .version = 2, .policy = policy};
     *fx = (struct fixture){0};
-    test_rows_make(&fx->rows, &kind, &rand);
+    test_rows_make(&fx->rows, kind, &rand);
     test_sst_make(&sst, &fx->rows, &fx->file, &fx->desc);
     test_store_init(&fx->store, shl_buf_view(&fx->file));
     test_must(shl_epoch_new(&fx->epoch, &err), &err);
@@ -77,6 +77,23 @@ static void fixture_init(struct fixture *fx, uint64_t kept)
     close_all(fx);
     open_all(fx, kept * fx->meta_bytes + fx->meta_bytes / 2);
     atomic_store(&fx->store.gets, 0u);
+}
+
+static void fixture_init(struct fixture *fx, uint64_t kept)
+{
+    static const struct test_rows_kind kind = {1000, 12, "0123456789abcdef", "key", 40, 2};
+    fixture_of(fx, kept, &kind, &whole_key);
+}
+
+/* Tables whose index has more than a megabyte, for each separator begins with 700 bytes that all keys have. */
+static void fixture_of_large(struct fixture *fx, const struct shl_filter_policy *policy)
+{
+    char prefix[701];
+    memset(prefix, 'k', sizeof prefix - 1);
+    prefix[sizeof prefix - 1] = '\0';
+    const struct test_rows_kind kind = {12000, 12, "0123456789abcdef", prefix, 40, 1};
+    fixture_of(fx, HANDLES, &kind, policy);
+    assert_true(fx->desc->info.index_len > (1u << 20));
 }
 
 static void fixture_deinit(struct fixture *fx)
@@ -193,13 +210,13 @@ static void read_rows(struct fixture *fx, size_t handle, bool passes_by)
     shl_source_close(s);
 }
 
-static void test_who_passes_by_leaves_no_index(void **state)
+static void test_who_passes_by_leaves_no_large_index(void **state)
 {
     (void)state;
     struct fixture fx;
     shale_error err;
     struct shl_sst_meta *held;
-    fixture_init(&fx, HANDLES);
+    fixture_of_large(&fx, &whole_key);
     read_rows(&fx, 0, false);
     assert_true(shl_meta_cache_bytes(fx.metas) > 0);
     read_rows(&fx, 0, true); /* of who scanned before, too: its file is to go */
@@ -215,6 +232,54 @@ static void test_who_passes_by_leaves_no_index(void **state)
     assert_int_equal(shl_meta_cache_bytes(fx.metas), fx.meta_bytes);
     assert_int_equal(shl_sst_meta_seek(held, fx.rows.items[0].key), 0);
     shl_sst_pass_index(fx.ssts[3], held);
+    fixture_deinit(&fx);
+    /* Without a filter nobody can tell who used it. */
+    fixture_of_large(&fx, NULL);
+    read_rows(&fx, 0, true);
+    assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
+    fixture_deinit(&fx);
+}
+
+static void test_who_passes_by_leaves_a_small_index(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    fixture_init(&fx, HANDLES);
+    read_rows(&fx, 0, true);
+    assert_true(shl_meta_cache_bytes(fx.metas) > 0);
+    fixture_deinit(&fx);
+}
+
+/* A compaction passes by while lookups load the same index and filter. */
+struct passing {
+    struct fixture *fx;
+    bool looks_up;
+};
+
+static void pass_or_look_up(void *arg)
+{
+    const struct passing *p = arg;
+    for (size_t i = 0; i < 40; i++) {
+        if (p->looks_up)
+            (void)look_up(p->fx, 0, i * 97 % p->fx->rows.count);
+        else
+            read_rows(p->fx, 0, true);
+    }
+}
+
+static void test_passing_by_beside_lookups(void **state)
+{
+    (void)state;
+    struct fixture fx;
+    struct env_task *tasks[TASKS];
+    struct passing how[TASKS];
+    fixture_of_large(&fx, &whole_key);
+    for (size_t i = 0; i < TASKS; i++) {
+        how[i] = (struct passing){.fx = &fx, .looks_up = i % 2 == 0};
+        assert_int_equal(env_task_spawn(&tasks[i], "pass", pass_or_look_up, &how[i]), SHALE_OK);
+    }
+    for (size_t i = 0; i < TASKS; i++)
+        env_task_join(tasks[i]);
     fixture_deinit(&fx);
 }
 
@@ -390,7 +455,9 @@ int main(void)
         cmocka_unit_test(test_what_is_used_outlives_what_is_not),
         cmocka_unit_test(test_nothing_kept_still_reads),
         cmocka_unit_test(test_blocks_leave_with_their_index),
-        cmocka_unit_test(test_who_passes_by_leaves_no_index),
+        cmocka_unit_test(test_who_passes_by_leaves_no_large_index),
+        cmocka_unit_test(test_who_passes_by_leaves_a_small_index),
+        cmocka_unit_test(test_passing_by_beside_lookups),
         cmocka_unit_test(test_held_stays_good_after_it_left),
         cmocka_unit_test(test_scan_leaves_the_filter_to_the_first_lookup),
         cmocka_unit_test(test_filter_that_comes_late_pushes_others_out),

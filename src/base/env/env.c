@@ -45,3 +45,16 @@ char **env_environ(void)
 {
     return environ;
 }
+
+uint32_t env_cpu_quota(const char *text)
+{
+    char *end = NULL;
+    unsigned long long quota = strtoull(text, &end, 10);
+    if (end == text || *end != ' ' || quota == 0)
+        return 0;
+    const char *second = end + 1;
+    unsigned long long period = strtoull(second, &end, 10);
+    if (end == second || period == 0 || quota / period >= INT32_MAX)
+        return 0;
+    return (uint32_t)(quota / period + (quota % period != 0));
+}

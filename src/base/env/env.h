@@ -151,8 +151,10 @@ void env_rand_bytes(void *dst, size_t len);
 /* CPU time (user + system) of the process in nanoseconds, and its peak resident memory in bytes. 0 in the simulation. */
 uint64_t env_process_cpu_ns(void);
 uint64_t env_process_peak_rss(void);
-/* Processors that are there, at least 1. */
+/* Processors that the process may use, at least 1: it may be bound to some (taskset), or its container granted a share of them. */
 uint32_t env_cpu_count(void);
+/* Of what a control group's cpu.max says, "QUOTA PERIOD" or "max PERIOD": as many processors, rounded up; 0: it grants all, or says nothing. */
+uint32_t env_cpu_quota(const char *text);
 
 /* ---------------------------------------------------------------- files (for store/file.c and settings files) */
 

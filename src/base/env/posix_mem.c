@@ -76,5 +76,6 @@ void env_return_large_blocks(void)
 {
 #ifdef __GLIBC__
     (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES); /* as glibc would set it beside the other */
 #endif
 }

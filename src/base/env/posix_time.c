@@ -6,7 +6,6 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/assert.h"
 
@@ -136,10 +135,4 @@ uint64_t env_process_peak_rss(void)
 #else
     return (uint64_t)usage.ru_maxrss * 1024; /* Linux and the BSDs count in KiB */
 #endif
-}
-
-uint32_t env_cpu_count(void)
-{
-    long n = sysconf(_SC_NPROCESSORS_ONLN);
-    return n > 0 && n < INT32_MAX ? (uint32_t)n : 1;
 }

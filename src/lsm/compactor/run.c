@@ -18,8 +18,6 @@
 #define STOP_CHECK_ROWS    1024
 #define ANCHORS_PER_SST    128
 #define INDEXED_SSTS_MAX   256 /* of more inputs only the first keys are looked at */
-#define INDEX_KEPT_BYTES                                                                           \
-    ((size_t)256 << 10) /* from the cut to the merge; a larger one is fetched again */
 
 /* One range of the job's keys. */
 struct part {
@@ -538,10 +536,7 @@ static shale_code anchors_of_index(const struct shl_level_sst *sst, struct shl_a
     a->largest_bytes = shl_max_u64(a->largest_bytes, bytes);
 out:
     shl_buf_free(&key);
-    if (m != NULL && m->memory_bytes > INDEX_KEPT_BYTES)
-        shl_sst_pass_index(sst->sst, m);
-    else
-        shl_sst_release_meta(m);
+    shl_sst_pass_index(sst->sst, m);
     return rc;
 }
 
@@ -682,15 +677,26 @@ static void helper_task(void *arg)
     give_slot(r->env.slots);
 }
 
-/* Tasks for the parts that nobody has taken yet, but for one, which is the caller's. */
+/* Parts that nobody has taken yet. */
+static size_t parts_left(struct shl_job_run *r)
+{
+    size_t left = 0;
+    env_mutex_lock(&r->mu);
+    for (size_t i = r->next_part; i < r->parts.count; i++)
+        left += !r->parts.items[i].completed;
+    env_mutex_unlock(&r->mu);
+    return left;
+}
+
+/* Tasks for all of them but one, which is the caller's. */
 static void call_helpers(struct shl_job_run *r)
 {
     size_t wanted = shl_min_size(r->parts.count, r->env.settings->worker_max_subcompactions);
     wanted = shl_min_size(wanted, 1 + SHL_COUNT_OF(r->helpers));
-    env_mutex_lock(&r->mu);
-    size_t left = r->parts.count - r->next_part;
-    env_mutex_unlock(&r->mu);
-    for (; left > 1 && 1 + r->helper_count < wanted && take_slot(r->env.slots); left--) {
+    if (must_stop(r))
+        return;
+    for (size_t left = parts_left(r);
+         left > 1 && 1 + r->helper_count < wanted && take_slot(r->env.slots); left--) {
         struct env_task **helper = &r->helpers[r->helper_count];
         if (env_task_spawn(helper, "shale-merge", helper_task, r) != SHALE_OK) {
             give_slot(

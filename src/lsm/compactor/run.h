@@ -19,7 +19,7 @@ struct shl_run_counts {
     _Atomic uint64_t copied_blocks;                  /* of them, as they were stored */
 };
 
-/* How many tasks of a process merge beside each other. Each has an upload part, and hashes and index of its output, in memory. */
+/* How many tasks of a compactor merge beside each other. Each has an upload part, and hashes and index of its output, in memory. */
 struct shl_merge_slots {
     uint32_t limit;         /* [const] */
     _Atomic uint32_t taken; /* [atomic] relaxed; above the limit where more jobs than that run, each of which has a task */

@@ -11,6 +11,8 @@
 #define META_BYTES_MAX                                                                             \
     ((uint64_t)1 << 30) /* an index or filter larger than this is taken for damage */
 #define KEPT_AT_MISS 3  /* on a near store */
+#define PASSED_INDEX_BYTES                                                                         \
+    ((uint64_t)1 << 20) /* that of a table of some 100 MiB, which one or two parts of a job read */
 #define SIZE_CHECK_MIN                                                                             \
     ((uint64_t)64 << 20) /* from here on the object's size is asked for before memory is taken */
 
@@ -473,8 +475,9 @@ void shl_sst_pass_index(struct shl_sst *t, struct shl_sst_meta *m)
 {
     if (m == NULL)
         return;
+    bool is_large = t->desc->info.index_len > PASSED_INDEX_BYTES;
     begin_meta(t);
-    if (is_bare(m) && env_load_seq(&t->meta) == m)
+    if (is_large && (is_bare(m) || !has_filter(t)) && env_load_seq(&t->meta) == m)
         drop_meta(t);
     end_meta(t);
     shl_sst_release_meta(m);

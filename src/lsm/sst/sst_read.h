@@ -95,8 +95,8 @@ void shl_sst_release_meta(struct shl_sst_meta *m); /* NULL is fine */
 SHL_MUST shale_code shl_sst_hold_index(struct shl_sst *t, struct shl_sst_meta **out,
                                        shale_error *err);
 
-/* The same for who reads the SST once, as compactions do: never fetches a filter, and shl_sst_pass_index, instead of release, lets an index that no
- * lookup has used leave the meta cache at once. */
+/* The same for who reads the SST once, as compactions do: never fetches a filter, and shl_sst_pass_index, instead of release, lets a large index that no
+ * lookup with a filter has used leave the meta cache at once. Small ones stay for the next part of the job. */
 SHL_MUST shale_code shl_sst_hold_index_once(struct shl_sst *t, struct shl_sst_meta **out,
                                             shale_error *err);
 void shl_sst_pass_index(struct shl_sst *t, struct shl_sst_meta *m); /* m NULL is fine */
