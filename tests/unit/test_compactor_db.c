@@ -542,6 +542,105 @@ static void test_a_job_that_is_no_longer_on_record_is_not_called_done(void **sta
     }
 }
 
+/* Another coordinator takes the epoch, gets a job for all of L0, and is never heard of again. */
+static void come_and_go(struct bench *b)
+{
+    struct edit e;
+    uint64_t version;
+    struct shl_manifest *m = newest_manifest(b, &version);
+    struct shl_compaction job = {.id = shl_ulid_make((uint64_t)env_now_wall_ms() + 1, 1, 1),
+                                 .kind = SHL_COMPACTION_TIERED,
+                                 .status = SHL_COMPACTION_SUBMITTED,
+                                 .destination = 100};
+    edit_begin(b, &e);
+    m->compactor_epoch = ++e.next->compactor_epoch;
+    for (size_t i = 0; i < m->root.l0.count; i++)
+        assert_true(shl_array_push(&job.l0_view_ids, m->root.l0.items[i].id));
+    OK(shl_jobs_insert(e.next, &job, &db_err));
+    edit_end(&e);
+    write_manifest(b, m, version + 1);
+    shl_manifest_free(m);
+}
+
+static void test_a_writer_goes_on_with_what_another_compactor_left(void **state)
+{
+    struct bench b;
+    size_t l0, runs;
+    (void)state;
+    quick(&b);
+    b.settings.compactor_enabled = true;
+    b.settings.worker_heartbeat_timeout_ns = 200 * ENV_NS_PER_MS;
+    bench_open(&b);
+    for (unsigned i = 0; i < 4; i++)
+        table(&b, i * 10, "one");
+    OK(shl_lsm_settle(b.db, &db_err)); /* it has the epoch now */
+    table(&b, 0, "two");
+    table(&b, 10, "two");
+    come_and_go(&b);
+    for (unsigned i = 2; i < 4; i++) /* too few for a job of their own */
+        table(&b, i * 10, "two");
+    wait_for_shape(&b, 3);
+    shape(&b, &l0, &runs);
+    assert_int_equal(runs, 2);
+    assert_int_equal(status_of(b.db).closed, SHALE_OK);
+    expect_rows(&b, 0, 40, "two");
+    bench_end(&b);
+}
+
+struct trimming {
+    struct bench *b;
+    enum shl_compaction_status end;
+    bool done;
+};
+
+/* A coordinator that ends the job and then makes room for others, all between two looks. */
+static bool end_and_trim(void *ctx, enum shl_once_phase phase,
+                         const struct shl_compactor_report *now)
+{
+    struct trimming *t = ctx;
+    struct edit e;
+    (void)now;
+    (void)phase;
+    if (t->done)
+        return false;
+    t->done = true;
+    edit_begin(t->b, &e);
+    assert_int_equal(shl_jobs_active(e.next), 1);
+    for (size_t i = 0; i < e.next->jobs.count; i++)
+        if (shl_job_is_active(&e.next->jobs.items[i]))
+            e.next->jobs.items[i].status = t->end;
+    edit_end(&e);
+    write_both(t->b, false, true, false);
+    return false;
+}
+
+static void test_a_job_that_was_trimmed_is_found_in_older_versions(void **state)
+{
+    (void)state;
+    for (int failed = 0; failed < 2; failed++) {
+        struct bench b;
+        struct shl_once_result result;
+        struct trimming t = {.b = &b,
+                             .end = failed ? SHL_COMPACTION_FAILED : SHL_COMPACTION_COMPLETED};
+        struct shl_request full = {.kind = SHL_REQUEST_FULL};
+        open_with_two_runs(&b);
+        bench_close(&b);
+        write_both(&b, true, false, false);
+        struct shl_process_open o = process_of(&b, true, true);
+        struct shl_once once = {.request = &full,
+                                .take_over_ns = 600 * ENV_NS_PER_SEC,
+                                .tick = end_and_trim,
+                                .ctx = &t};
+        shale_code rc = shl_compact_once(&o, &once, &result, &db_err);
+        assert_int_equal(rc, failed ? SHALE_CONFLICT : SHALE_OK);
+        if (failed)
+            assert_non_null(strstr(db_err.text, "failed: the database changed under it"));
+        shl_proposals_free(&result.jobs);
+        bench_open(&b);
+        bench_end(&b);
+    }
+}
+
 /* Without a request: the coordinator that is there sees no need by its own settings, and is asked. */
 static void test_a_coordinator_does_what_others_find(void **state)
 {
@@ -838,6 +937,8 @@ int main(void)
         cmocka_unit_test(test_a_coordinator_that_has_ended_is_not_waited_for),
         cmocka_unit_test(test_a_request_goes_to_the_coordinator_that_is_there),
         cmocka_unit_test(test_a_job_that_is_no_longer_on_record_is_not_called_done),
+        cmocka_unit_test(test_a_job_that_was_trimmed_is_found_in_older_versions),
+        cmocka_unit_test(test_a_writer_goes_on_with_what_another_compactor_left),
         cmocka_unit_test(test_a_coordinator_does_what_others_find),
         cmocka_unit_test(test_a_job_that_lacks_a_worker_gets_one),
         cmocka_unit_test(test_levels_stay_levels),

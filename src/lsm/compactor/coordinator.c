@@ -443,7 +443,7 @@ static shale_code run_round(struct shl_compactor *c, bool *did, shale_error *err
 
 /* ---------------------------------------------------------------- embedded: lazy, and standing back */
 
-/* Whether the plan has a job, as far as we know. */
+/* Whether the plan has a job, as far as we know, or one waits that another compactor may have left. */
 static shale_code is_due(struct shl_compactor *c, bool *due, shale_error *err)
 {
     struct shl_compactions nothing = {.stored_version = 2};
@@ -451,6 +451,7 @@ static shale_code is_due(struct shl_compactor *c, bool *due, shale_error *err)
     struct shl_levels *levels = NULL;
     shl_proposals all = {0};
     shale_code rc;
+    *due = c->back_ns != 0 && shl_jobs_active(known) > 0;
     SHL_TRY(c->o.db.levels(c->o.db.ctx, &levels, err));
     SHL_TRY(c->o.scheduler.propose(c->o.scheduler.ctx, levels->manifest, known,
                                    c->o.settings->compactor_max_concurrent, &all, err));

@@ -4,14 +4,16 @@
 #include "lsm/compactor/check.h"
 #include "lsm/compactor/file.h"
 
-#define LOOK_NS (500 * ENV_NS_PER_MS) /* between two looks at the file: two GETs each */
-#define TICK_NS (100 * ENV_NS_PER_MS)
+#define LOOK_NS      (500 * ENV_NS_PER_MS) /* between two looks at the file: two GETs each */
+#define TICK_NS      (100 * ENV_NS_PER_MS)
+#define VERSIONS_MAX 1000 /* of the file, that are read for a job which is in none of the newest */
 
 struct watch {
     const struct shl_process_open *o;
     const struct shl_once *how;
     struct shl_db_paths paths;
     struct shl_compactions_file file;
+    uint64_t looked_id; /* version of it at our last look; 0: none */
     struct shl_scheduler scheduler;
     struct shl_once_result *result;
     bool over;   /* all is done */
@@ -31,7 +33,39 @@ static bool is_coordinators(const struct shl_compaction *job)
     return job->status == SHL_COMPACTION_SUBMITTED || job->status == SHL_COMPACTION_COMPACTED;
 }
 
-/* A job that is no longer on record: coordinators keep few of those that ended. Only what cannot have come about otherwise is believed: numbers of runs are used again. */
+/* A job that is no longer on record, for coordinators keep few of those that ended: the newest version since our last look that has it says more. */
+static shale_code look_into_versions(struct watch *w, struct shl_compaction *mine, shale_error *err)
+{
+    shale_code rc = SHALE_OK;
+    struct shl_buf body = {0};
+    struct shl_compactions *c = NULL;
+    const struct shl_compaction *job = NULL;
+    uint64_t left = VERSIONS_MAX;
+    for (uint64_t v = w->file.versions.id; job == NULL && v-- > w->looked_id + 1 && left-- > 0;) {
+        shl_compactions_free(c);
+        c = NULL;
+        rc = shl_sequenced_read(&w->file.versions, v, &body, err);
+        if (rc == SHALE_NOT_FOUND) { /* collected, as are those before it */
+            rc = SHALE_OK;
+            break;
+        }
+        SHL_TRY(rc);
+        SHL_TRY(shl_compactions_decode(shl_buf_view(&body), &c, err));
+        job = shl_jobs_find(c, mine->id);
+    }
+    if (job != NULL) {
+        struct shl_compaction copy;
+        SHL_TRY(shl_compaction_copy(job, &copy, err));
+        shl_compaction_deinit(mine);
+        *mine = copy;
+    }
+out:
+    shl_compactions_free(c);
+    shl_buf_free(&body);
+    return rc;
+}
+
+/* Where no version tells: only what cannot have come about otherwise is believed, for numbers of runs are used again. */
 static shale_code look_for_outcome(const struct shl_manifest *m, struct shl_compaction *mine,
                                    shale_error *err)
 {
@@ -60,10 +94,13 @@ static shale_code look_at_jobs(struct watch *w, const struct shl_manifest *m, sh
         const struct shl_compaction *job =
             w->file.now != NULL ? shl_jobs_find(w->file.now, mine->id) : NULL;
         struct shl_compaction copy;
-        if (job == NULL && !shl_job_is_active(mine))
-            continue;
-        shale_code rc =
-            job == NULL ? look_for_outcome(m, mine, err) : shl_compaction_copy(job, &copy, err);
+        shale_code rc = SHALE_OK;
+        if (job == NULL && shl_job_is_active(mine))
+            rc = look_into_versions(w, mine, err);
+        if (rc == SHALE_OK && job == NULL && shl_job_is_active(mine))
+            rc = look_for_outcome(m, mine, err);
+        if (rc == SHALE_OK && job != NULL)
+            rc = shl_compaction_copy(job, &copy, err);
         if (rc != SHALE_OK)
             return rc;
         if (job == NULL)
@@ -74,6 +111,7 @@ static shale_code look_at_jobs(struct watch *w, const struct shl_manifest *m, sh
         w->waits = w->waits || is_coordinators(mine);
         w->free = w->free || shl_job_is_free(mine);
     }
+    w->looked_id = w->file.versions.id;
     return SHALE_OK;
 }
 
