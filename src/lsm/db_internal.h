@@ -151,6 +151,7 @@ struct shl_lsm {
     bool (*cancelled)(void *ctx);       /* [const] or NULL */
     void *cancel_ctx;                   /* [const] */
     uint64_t stall_told_ns; /* [mu] when it was last said that writers wait for a compactor */
+    uint64_t l0_shrank_ns;  /* [mu] when L0 was last found shorter than before; 0: never */
     struct shl_segment_set segments; /* [mu] with an extractor of the user */
     _Atomic uint64_t scans;          /* [atomic] relaxed */
 

@@ -177,8 +177,10 @@ static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtab
            (db->compacting && used >= NEAR_BURST_ARENAS * shl_lsm_arena_limit(&db->settings));
 }
 
-#define STALL_SILENT_NS (5 * ENV_NS_PER_SEC)  /* a compaction takes some time */
-#define STALL_AGAIN_NS  (30 * ENV_NS_PER_SEC) /* between two lines */
+#define STALL_SILENT_NS (5 * ENV_NS_PER_SEC) /* a compaction takes some time */
+#define STALL_SEEN_NS                                                                              \
+    (60 * ENV_NS_PER_SEC) /* somebody was seen to compact: a large one takes more */
+#define STALL_AGAIN_NS (30 * ENV_NS_PER_SEC) /* between two lines */
 
 #define STALLED                                                                                    \
     "\"%s\": writers wait: L0 has %" PRIu64                                                        \
@@ -197,7 +199,9 @@ static uint64_t l0_count_locked(const struct shl_lsm *db)
 static bool must_tell_locked(struct shl_lsm *db, uint64_t since)
 {
     uint64_t now = env_now_mono_ns();
-    if (now - since < STALL_SILENT_NS || shl_lsm_l0_moves_locked(db) ||
+    uint64_t patience = db->l0_shrank_ns != 0 ? STALL_SEEN_NS : STALL_SILENT_NS;
+    since = shl_max_u64(since, db->l0_shrank_ns);
+    if (now - since < patience || db->compacting || shl_lsm_l0_moves_locked(db) ||
         (db->stall_told_ns != 0 && now - db->stall_told_ns < STALL_AGAIN_NS))
         return false;
     db->stall_told_ns = now;

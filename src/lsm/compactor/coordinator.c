@@ -472,7 +472,9 @@ static uint64_t back_pause(const struct shl_compactor *c)
 /* Another compactor has the database. It keeps it as long as it gives signs of life. */
 static void stand_back(struct shl_compactor *c, const shale_error *why)
 {
-    shl_log_write(c->o.log, SHL_LOG_WARN, "compactor stands back: %s", why->text);
+    shl_log_write(c->o.log, SHL_LOG_WARN,
+                  "compactor stands back until the other one is silent for %" PRIu64 " s: %s",
+                  back_pause(c) / ENV_NS_PER_SEC, why->text);
     c->epoch = 0;
     c->file.is_read = false;
     c->back_ns = env_now_mono_ns() + back_pause(c);
