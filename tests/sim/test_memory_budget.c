@@ -123,19 +123,25 @@ static struct seen read_all(const struct shl_lsm_open *o, uint64_t rows)
 
 static struct seen seen;
 
+/* An empty folder, and small blocks; nobody compacts. */
+static void begin(struct shl_store **store, struct shl_lsm_settings *settings)
+{
+    struct shl_file_options how = {0};
+    sim_fs_reset();
+    must(shl_store_file_new(store, "/tmp", &how, &err), "store");
+    shl_lsm_settings_default(settings);
+    settings->compactor_enabled = false;
+    settings->l0_max_ssts = settings->l0_max_ssts_per_key = 1000;
+    settings->sst_block_size_bytes = 1024;
+    settings->min_filter_keys = 1;
+}
+
 static void with_rows(void *arg)
 {
     const uint64_t *rows = arg;
     struct shl_store *store;
     struct shl_lsm_settings settings;
-    struct shl_file_options how = {0};
-    sim_fs_reset();
-    must(shl_store_file_new(&store, "/tmp", &how, &err), "store");
-    shl_lsm_settings_default(&settings);
-    settings.compactor_enabled = false;
-    settings.l0_max_ssts = settings.l0_max_ssts_per_key = 1000;
-    settings.sst_block_size_bytes = 1024;
-    settings.min_filter_keys = 1;
+    begin(&store, &settings);
     settings.block_cache_bytes = BLOCK_CACHE;
     settings.meta_cache_bytes = META_CACHE;
     settings.scan_window_bytes = 4096;
@@ -180,20 +186,13 @@ static void compact_rows(void *arg)
     struct compacted *c = arg;
     struct shl_store *store;
     struct shl_lsm_settings settings;
-    struct shl_file_options how = {0};
     struct shl_compactor_process *p;
     struct shl_lsm *db;
     struct shl_lsm_status status;
-    sim_fs_reset();
-    must(shl_store_file_new(&store, "/tmp", &how, &err), "store");
-    shl_lsm_settings_default(&settings);
-    settings.compactor_enabled = false;
-    settings.l0_max_ssts = settings.l0_max_ssts_per_key = 1000;
-    settings.sst_block_size_bytes = 1024;
+    begin(&store, &settings);
     settings.max_sst_size_bytes = TABLE_BYTES;
     settings.subcompaction_min_bytes = TABLE_BYTES;
     settings.worker_bytes_to_fetch = 16 * KIB;
-    settings.min_filter_keys = 1;
     settings.worker_max_concurrent = settings.compactor_max_concurrent = 1;
     struct shl_lsm_open o = {.store = store, .path = "db", .settings = &settings};
     fill(&o, c->rows);

@@ -192,22 +192,38 @@ static void test_blocks_leave_with_their_index(void **state)
     fixture_deinit(&fx);
 }
 
-/* Reads all rows, as a compaction does or as a scan does. */
-static void read_rows(struct fixture *fx, size_t handle, bool passes_by)
+/* On the first row. */
+static struct shl_source *begin_rows(struct fixture *fx, size_t handle, size_t window_bytes,
+                                     bool passes_by)
 {
     shale_error err;
     struct shl_sst_scan how = {
-        .range = {.end_unbounded = true}, .window_max_bytes = 4096, .passes_by = passes_by};
+        .range = {.end_unbounded = true}, .window_max_bytes = window_bytes, .passes_by = passes_by};
     struct shl_source *s;
-    size_t rows = 0;
     test_must(shl_sst_source_new(fx->ssts[handle], &how, &s, &err), &err);
     test_must(shl_source_seek(s, NULL, &err), &err);
+    return s;
+}
+
+static void expect_rows(struct fixture *fx, struct shl_source *s)
+{
+    shale_error err;
+    size_t rows = 0;
     for (; s->valid; rows++) {
         assert_true(test_row_equal(&s->row, &fx->rows.items[rows]));
         test_must(shl_source_next(s, &err), &err);
     }
     assert_int_equal(rows, fx->rows.count);
+}
+
+/* Reads all rows in order, as a scan that keeps no blocks or as a compaction, and tells the requests it took. */
+static uint64_t read_all(struct fixture *fx, size_t handle, bool passes_by)
+{
+    uint64_t before = atomic_load(&fx->store.gets);
+    struct shl_source *s = begin_rows(fx, handle, 1 << 20, passes_by);
+    expect_rows(fx, s);
     shl_source_close(s);
+    return atomic_load(&fx->store.gets) - before;
 }
 
 static void test_who_passes_by_leaves_no_large_index(void **state)
@@ -217,25 +233,25 @@ static void test_who_passes_by_leaves_no_large_index(void **state)
     shale_error err;
     struct shl_sst_meta *held;
     fixture_of_large(&fx, &whole_key);
-    read_rows(&fx, 0, false);
+    (void)read_all(&fx, 0, false);
     assert_true(shl_meta_cache_bytes(fx.metas) > 0);
-    read_rows(&fx, 0, true); /* of who scanned before, too: its file is to go */
+    (void)read_all(&fx, 0, true); /* of who scanned before, too: its file is to go */
     assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
-    read_rows(&fx, 1, true);
+    (void)read_all(&fx, 1, true);
     assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
     /* What lookups use stays, and what somebody holds stays good. */
     (void)look_up(&fx, 2, 0);
-    read_rows(&fx, 2, true);
+    (void)read_all(&fx, 2, true);
     assert_int_equal(look_up(&fx, 2, 0), 0);
     test_must(shl_sst_hold_index_once(fx.ssts[3], &held, &err), &err);
-    read_rows(&fx, 3, true);
+    (void)read_all(&fx, 3, true);
     assert_int_equal(shl_meta_cache_bytes(fx.metas), fx.meta_bytes);
     assert_int_equal(shl_sst_meta_seek(held, fx.rows.items[0].key), 0);
     shl_sst_pass_index(fx.ssts[3], held);
     fixture_deinit(&fx);
     /* Without a filter nobody can tell who used it. */
     fixture_of_large(&fx, NULL);
-    read_rows(&fx, 0, true);
+    (void)read_all(&fx, 0, true);
     assert_int_equal(shl_meta_cache_bytes(fx.metas), 0);
     fixture_deinit(&fx);
 }
@@ -245,7 +261,7 @@ static void test_who_passes_by_leaves_a_small_index(void **state)
     (void)state;
     struct fixture fx;
     fixture_init(&fx, HANDLES);
-    read_rows(&fx, 0, true);
+    (void)read_all(&fx, 0, true);
     assert_true(shl_meta_cache_bytes(fx.metas) > 0);
     fixture_deinit(&fx);
 }
@@ -263,7 +279,7 @@ static void pass_or_look_up(void *arg)
         if (p->looks_up)
             (void)look_up(p->fx, 0, i * 97 % p->fx->rows.count);
         else
-            read_rows(p->fx, 0, true);
+            (void)read_all(p->fx, 0, true);
     }
 }
 
@@ -289,20 +305,13 @@ static void test_held_stays_good_after_it_left(void **state)
     struct fixture fx;
     shale_error err;
     struct shl_sst_meta *held;
-    struct shl_sst_scan how = {.range = {.end_unbounded = true}, .window_max_bytes = 4096};
     struct shl_source *s;
-    size_t rows = 0;
     fixture_init(&fx, 1);
     test_must(shl_sst_hold_meta(fx.ssts[0], &held, &err), &err);
-    test_must(shl_sst_source_new(fx.ssts[0], &how, &s, &err), &err);
-    test_must(shl_source_seek(s, NULL, &err), &err);
+    s = begin_rows(&fx, 0, 4096, false);
     test_must(shl_sst_load_meta(fx.ssts[1], &err), &err);
     assert_false(shl_sst_has_meta(fx.ssts[0]));
-    for (; s->valid; rows++) {
-        assert_true(test_row_equal(&s->row, &fx.rows.items[rows]));
-        test_must(shl_source_next(s, &err), &err);
-    }
-    assert_int_equal(rows, fx.rows.count);
+    expect_rows(&fx, s);
     struct shl_block *b = NULL;
     test_must(shl_sst_load_block_of(fx.ssts[0], held, 0, true, &b, &err), &err);
     shl_block_unref(b);
@@ -313,39 +322,20 @@ static void test_held_stays_good_after_it_left(void **state)
 
 /* ---------------------------------------------------------------- filters that come later */
 
-/* Reads all rows in order, without keeping blocks, and tells the requests it took. */
-static uint64_t read_all(struct fixture *fx, size_t handle)
-{
-    shale_error err;
-    struct shl_sst_scan how = {.range = {.end_unbounded = true}, .window_max_bytes = 1 << 20};
-    struct shl_source *s;
-    uint64_t before = atomic_load(&fx->store.gets);
-    size_t rows = 0;
-    test_must(shl_sst_source_new(fx->ssts[handle], &how, &s, &err), &err);
-    test_must(shl_source_seek(s, NULL, &err), &err);
-    for (; s->valid; rows++) {
-        assert_true(test_row_equal(&s->row, &fx->rows.items[rows]));
-        test_must(shl_source_next(s, &err), &err);
-    }
-    assert_int_equal(rows, fx->rows.count);
-    shl_source_close(s);
-    return atomic_load(&fx->store.gets) - before;
-}
-
 static void test_scan_leaves_the_filter_to_the_first_lookup(void **state)
 {
     (void)state;
     struct fixture fx;
     fixture_init(&fx, 2);
-    uint64_t cold = read_all(&fx, 0);
+    uint64_t cold = read_all(&fx, 0, false);
     uint64_t bare = shl_meta_cache_bytes(fx.metas);
     assert_true(bare > 0 && bare + 1000 < fx.meta_bytes); /* 10 bits each for 1000 rows */
     assert_false(shl_sst_has_meta(fx.ssts[0]));
-    assert_int_equal(read_all(&fx, 0), cold - 1); /* the index is there */
-    assert_int_equal(look_up(&fx, 0, 7), 2);      /* the filter, the block */
-    assert_int_equal(count_loaded(&fx), 1);       /* as if they had come together */
+    assert_int_equal(read_all(&fx, 0, false), cold - 1); /* the index is there */
+    assert_int_equal(look_up(&fx, 0, 7), 2);             /* the filter, the block */
+    assert_int_equal(count_loaded(&fx), 1);              /* as if they had come together */
     assert_int_equal(look_up(&fx, 0, 7), 0);
-    assert_int_equal(read_all(&fx, 0), cold - 1);
+    assert_int_equal(read_all(&fx, 0, false), cold - 1);
     fixture_deinit(&fx);
 }
 
@@ -354,10 +344,10 @@ static void test_filter_that_comes_late_pushes_others_out(void **state)
     (void)state;
     struct fixture fx;
     fixture_init(&fx, 1); /* and a half */
-    uint64_t cold = read_all(&fx, 0);
-    (void)read_all(&fx, 1);
+    uint64_t cold = read_all(&fx, 0, false);
+    (void)read_all(&fx, 1, false);
     for (size_t i = 0; i < 2; i++)
-        assert_int_equal(read_all(&fx, i), cold - 1); /* both indexes have room */
+        assert_int_equal(read_all(&fx, i, false), cold - 1); /* both indexes have room */
     assert_int_equal(look_up(&fx, 0, 0), 2);
     assert_int_equal(look_up(&fx, 1, 0), 2);
     assert_int_equal(count_loaded(&fx), 1);
@@ -365,8 +355,8 @@ static void test_filter_that_comes_late_pushes_others_out(void **state)
     fixture_init(&fx, 1);
     close_all(&fx);
     open_all(&fx, fx.meta_bytes - 1); /* the index has room, with its filter it has not */
-    cold = read_all(&fx, 0);
-    assert_int_equal(read_all(&fx, 0), cold - 1);
+    cold = read_all(&fx, 0, false);
+    assert_int_equal(read_all(&fx, 0, false), cold - 1);
     assert_int_equal(look_up(&fx, 0, 0), 2);
     assert_int_equal(count_loaded(&fx), 0);
     fixture_deinit(&fx);
@@ -378,14 +368,14 @@ static void test_filter_that_fails_is_fetched_again(void **state)
     struct fixture fx;
     shale_error err;
     fixture_init(&fx, 2);
-    (void)read_all(&fx, 0);
+    (void)read_all(&fx, 0, false);
     atomic_store(&fx.store.failing_gets, 1u);
     assert_int_equal(shl_sst_load_meta(fx.ssts[0], &err), SHALE_UNAVAILABLE);
     assert_false(shl_sst_has_meta(fx.ssts[0]));
     atomic_store(&fx.store.damaged_gets, 1u);
     test_must(shl_sst_load_meta(fx.ssts[0], &err), &err); /* twice */
     assert_int_equal(atomic_load(&fx.store.damaged_gets), 0);
-    (void)read_all(&fx, 1);
+    (void)read_all(&fx, 1, false);
     atomic_store(&fx.store.damaged_gets, 2u);
     assert_int_equal(shl_sst_load_meta(fx.ssts[1], &err), SHALE_CORRUPTION);
     assert_non_null(strstr(err.text, TEST_SST_KEY ": filter at "));
