@@ -49,14 +49,6 @@ void shl_lsm_changed_locked(struct shl_lsm *db)
         env_cond_broadcast(&db->status_cond);
 }
 
-static size_t l0_count(const struct shl_levels *l)
-{
-    size_t n = 0;
-    for (size_t t = 0; t < l->tree_count; t++)
-        n += l->trees[t].l0_count;
-    return n;
-}
-
 shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtable *active,
                                   struct shl_levels *levels, size_t drop_oldest_frozen,
                                   struct shl_memtable *push_frozen, shale_error *err)
@@ -84,7 +76,7 @@ shale_code shl_lsm_install_locked(struct shl_lsm *db, struct shl_memtable *activ
         if (rc != SHALE_OK)
             return rc;
     }
-    if (levels != NULL && l0_count(levels) < l0_count(old->levels))
+    if (levels != NULL && shl_levels_l0_count(levels) < shl_levels_l0_count(old->levels))
         db->l0_shrank_ns = env_now_mono_ns();
     env_store_seq(&db->version, fresh);
     shl_version_retire(old);

@@ -94,8 +94,7 @@ void shl_lsm_status(struct shl_lsm *db, struct shl_lsm_status *out)
                                    .memtable_bytes = shl_memtable_arena_bytes(v->active),
                                    .cache_bytes = cache.bytes};
     out->segment_count = v->levels->manifest->segments.count;
-    for (size_t i = 0; i < v->levels->tree_count; i++)
-        out->l0_count += v->levels->trees[i].l0_count;
+    out->l0_count = shl_levels_l0_count(v->levels);
     for (size_t i = 0; i < v->frozen_count; i++)
         out->memtable_bytes += shl_memtable_arena_bytes(v->frozen[i]);
     shl_version_unref(v);

@@ -188,11 +188,7 @@ static bool arenas_full_locked(const struct shl_lsm *db, const struct shl_memtab
 
 static uint64_t l0_count_locked(const struct shl_lsm *db)
 {
-    const struct shl_levels *l = ((struct shl_version *)env_load_relaxed(&db->version))->levels;
-    uint64_t n = 0;
-    for (size_t t = 0; t < l->tree_count; t++)
-        n += l->trees[t].l0_count;
-    return n;
+    return shl_levels_l0_count(((struct shl_version *)env_load_relaxed(&db->version))->levels);
 }
 
 /* A writer without a compactor waits for ever, and whoever looks should know why. */

@@ -168,6 +168,14 @@ void shl_levels_unref(struct shl_levels *l)
 
 /* ---------------------------------------------------------------- finding */
 
+size_t shl_levels_l0_count(const struct shl_levels *l)
+{
+    size_t n = 0;
+    for (size_t t = 0; t < l->tree_count; t++)
+        n += l->trees[t].l0_count;
+    return n;
+}
+
 const struct shl_level_tree *shl_levels_tree(const struct shl_levels *l, struct shl_slice key)
 {
     if (l->tree_count == 1)

@@ -54,6 +54,8 @@ SHL_MUST shale_code shl_levels_new(const struct shl_level_source *from,
                                    shale_error *err);
 struct shl_levels *shl_levels_ref(struct shl_levels *l);
 void shl_levels_unref(struct shl_levels *l); /* NULL is fine */
+/* L0 SSTs of all trees. */
+size_t shl_levels_l0_count(const struct shl_levels *l);
 /* The tree that holds `key`: the root tree, or the segment whose prefix it begins with; NULL if there is none. */
 const struct shl_level_tree *shl_levels_tree(const struct shl_levels *l, struct shl_slice key);
 /* First SST of a run whose range may hold `key` (the one with the lowest index), or count if none does. */

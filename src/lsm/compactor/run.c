@@ -699,8 +699,8 @@ static void call_helpers(struct shl_job_run *r)
          left > 1 && 1 + r->helper_count < wanted && take_slot(r->env.slots); left--) {
         struct env_task **helper = &r->helpers[r->helper_count];
         if (env_task_spawn(helper, "shale-merge", helper_task, r) != SHALE_OK) {
-            give_slot(
-                r->env.slots); /* a system without threads to spare: the others do its parts */
+            /* A system without threads to spare: the others do its parts. */
+            give_slot(r->env.slots);
             return;
         }
         r->helper_count++;
