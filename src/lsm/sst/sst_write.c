@@ -213,6 +213,18 @@ uint64_t shl_sst_writer_rows(const struct shl_sst_writer *w)
 
 /* ---------------------------------------------------------------- pieces */
 
+/* An empty one with room for `need` bytes. */
+static shale_code take_piece(struct shl_sst_writer *w, size_t need, struct shl_buf *out,
+                             shale_error *err)
+{
+    *out = w->spares.count > 0 ? w->spares.items[--w->spares.count]
+                               : shl_piece_pool_take(w->options.pool);
+    shale_code rc = shl_buf_reserve(out, shl_max_size(need, PIECE_BYTES), err);
+    if (rc != SHALE_OK)
+        shl_buf_free(out);
+    return rc;
+}
+
 /* The last piece, with room for `need` more bytes. */
 static shale_code piece_with_room(struct shl_sst_writer *w, size_t need, struct shl_buf **out,
                                   shale_error *err)
@@ -221,13 +233,10 @@ static shale_code piece_with_room(struct shl_sst_writer *w, size_t need, struct 
     if (last == NULL || need > last->cap - last->len) {
         if (!shl_array_reserve(&w->pieces, 1))
             return shl_nomem(err);
-        struct shl_buf fresh = w->spares.count > 0 ? w->spares.items[--w->spares.count]
-                                                   : shl_piece_pool_take(w->options.pool);
-        shale_code rc = shl_buf_reserve(&fresh, shl_max_size(need, PIECE_BYTES), err);
-        if (rc != SHALE_OK) {
-            shl_buf_free(&fresh);
+        struct shl_buf fresh;
+        shale_code rc = take_piece(w, need, &fresh, err);
+        if (rc != SHALE_OK)
             return rc;
-        }
         shl_array_add(&w->pieces, fresh);
         last = &w->pieces.items[w->pieces.count - 1];
     }
@@ -453,12 +462,10 @@ static shale_code reserve_hash(struct shl_sst_writer *w, shale_error *err)
 {
     if (!shl_array_reserve(&w->hashes, 1))
         return shl_nomem(err);
-    struct shl_buf fresh = shl_piece_pool_take(w->options.pool);
-    shale_code rc = shl_buf_reserve(&fresh, PIECE_BYTES, err);
+    struct shl_buf fresh;
+    shale_code rc = take_piece(w, PIECE_BYTES, &fresh, err);
     if (rc == SHALE_OK)
         shl_array_add(&w->hashes, fresh);
-    else
-        shl_buf_free(&fresh);
     return rc;
 }
 
